@@ -1,1 +1,11 @@
+//! Plimsoll finds the load line of a system: the most load it carries within its SLO, what gives way first, and what comes next.
+//! ARCHITECTURE.md has the way of the data and the layers; `tests/tidy.rs` holds the layers to it.
 
+pub mod clock;
+pub mod limits;
+pub mod load;
+pub mod record;
+pub mod scenario;
+pub mod search;
+pub mod seed;
+pub mod threshold;

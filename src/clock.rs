@@ -1,0 +1,43 @@
+//! The one place that reads time. Everything else takes a [`Nanos`] as an argument, so a ten-minute ramp is a test of milliseconds.
+
+use std::time::Duration;
+
+/// Nanoseconds since the start of the run's clock. Integers, so that adding and merging lose nothing.
+pub type Nanos = u64;
+
+pub const NANOS_PER_S: u64 = 1_000_000_000;
+
+/// A monotonic clock with a fixed origin; copies of one clock agree on what second it is.
+///
+/// It reads through tokio's clock so that a test with paused time moves all of the tool at once; without a paused runtime that
+/// is the operating system's monotonic clock.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    origin: tokio::time::Instant,
+}
+
+impl Clock {
+    /// A clock that reads zero now.
+    #[expect(clippy::disallowed_methods, reason = "this is the one clock")]
+    pub fn start() -> Self {
+        Self { origin: tokio::time::Instant::now() }
+    }
+
+    /// Nanoseconds since this clock started.
+    #[expect(clippy::disallowed_methods, reason = "this is the one clock")]
+    pub fn now(&self) -> Nanos {
+        let elapsed = tokio::time::Instant::now().saturating_duration_since(self.origin);
+        u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// The instant at which this clock will read `at`, for handing to a timer.
+    pub fn instant(&self, at: Nanos) -> tokio::time::Instant {
+        self.origin + Duration::from_nanos(at)
+    }
+}
+
+/// Wall-clock time, for naming run folders and stamping records; never for measuring.
+#[expect(clippy::disallowed_methods, reason = "this is the one clock")]
+pub fn utc_now() -> jiff::Timestamp {
+    jiff::Timestamp::try_from(std::time::SystemTime::now()).unwrap_or(jiff::Timestamp::UNIX_EPOCH)
+}

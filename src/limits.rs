@@ -1,0 +1,60 @@
+//! Every bound of the tool with its reason. A queue, buffer or loop that could grow without end names its bound here.
+
+use std::time::Duration;
+
+/// Head of a response. Servers send 1–4 KB; nginx itself refuses to emit more than 32 KB of headers from an upstream by default.
+pub const RESPONSE_HEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// Header fields in one response; httparse needs the array beforehand.
+pub const RESPONSE_HEADERS_MAX: usize = 100;
+
+/// Body of one response that is kept (for a check or an extract). A body that is only counted has no bound but the next.
+pub const RESPONSE_BODY_KEPT_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Body of one response that is only counted.
+pub const RESPONSE_BODY_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
+
+/// Interim (1xx) responses before the final one; more is a server that never answers.
+pub const INTERIM_RESPONSES_MAX: u32 = 16;
+
+/// Cookies a user keeps and bytes of one of them (RFC 6265 section 6.1 asks user agents for at least 50 of 4,096 bytes a domain).
+pub const COOKIES_PER_USER_MAX: usize = 64;
+pub const COOKIE_BYTES_MAX: usize = 4096;
+
+/// The buffer that all connections of a shard read into: one response head and body of usual size in a single system call.
+pub const SHARD_READ_BUFFER_BYTES: usize = 64 * 1024;
+
+/// A WebSocket message kept for matching; tungstenite's own default is 64 MiB, which 10,000 sockets cannot afford.
+pub const WEBSOCKET_MESSAGE_BYTES_MAX: usize = 1024 * 1024;
+
+/// Read buffer of a WebSocket; the crate's default of 128 KB would be 134 KB a user.
+pub const WEBSOCKET_READ_BUFFER_BYTES: usize = 4096;
+
+/// Wait for agents to hand in the snapshot of a second before its row is written without them (and they are counted as late).
+pub const SNAPSHOT_WAIT: Duration = Duration::from_secs(3);
+
+/// Snapshots under way between a shard and the coordinator; past it a shard merges seconds instead of queueing them.
+pub const SNAPSHOT_QUEUE_MAX: usize = 8;
+
+/// Distinct failure texts kept as examples for the report.
+pub const FAILURE_EXAMPLES_MAX: usize = 50;
+
+/// One scrape of a probe, body and time.
+pub const SCRAPE_BYTES_MAX: usize = 8 * 1024 * 1024;
+pub const SCRAPE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long the bundled target-app may take from its start to its first healthy answer.
+pub const TARGET_START_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Seconds without one completed request, while requests fail to connect, after which the target counts as lost.
+pub const TARGET_LOST_AFTER: Duration = Duration::from_secs(10);
+
+/// Probes of one search; a bisection to 1 % over four decades needs fewer than 25.
+pub const SEARCH_PROBES_MAX: u32 = 60;
+
+/// A scenario file, included files and data tables.
+pub const SCENARIO_BYTES_MAX: u64 = 4 * 1024 * 1024;
+pub const DATA_FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// Depth of `call` inside `call`; deeper is a journey that calls itself.
+pub const CALL_DEPTH_MAX: usize = 16;

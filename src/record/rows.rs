@@ -1,0 +1,137 @@
+//! The rows of `timeline.csv`, `saturation.csv` and `events.ndjson`, and the manifest `record.json`: what a run leaves behind
+//! second by second, and the only thing that analysis and reports read.
+
+use serde::{Deserialize, Serialize};
+
+pub const RECORD_SCHEMA: u32 = 1;
+
+/// One second of one endpoint. Latencies in ms; `p…` are of the response time, `service_…` of the service time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TimelineRow {
+    /// End of the second, seconds from the start of the run.
+    pub t_s: f64,
+    pub endpoint: String,
+    pub users: u64,
+    /// Iterations the plan asked for in this second (whole run; repeated in each endpoint's row).
+    pub offered: u64,
+    pub sent: u64,
+    pub completed: u64,
+    pub failed: u64,
+    /// Iterations dropped in this second (whole run).
+    pub dropped: u64,
+    pub p50: f64,
+    pub p90: f64,
+    pub p99: f64,
+    pub p99_9: f64,
+    pub max: f64,
+    pub service_p50: f64,
+    pub service_p99: f64,
+    pub service_max: f64,
+    pub bytes_received: u64,
+    pub bytes_sent: u64,
+}
+
+/// One reading of one resource: the state over the span since the reading before it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SaturationRow {
+    /// When it was read, seconds from the start of the run.
+    pub t_s: f64,
+    pub resource: String,
+    /// `pool`, `cpu`, `memory` or `queue`.
+    pub kind: String,
+    /// Mean number in use over the span (connections, cores, bytes).
+    pub used: f64,
+    pub limit: Option<f64>,
+    pub waiting: Option<f64>,
+    /// used / limit.
+    pub utilization: Option<f64>,
+    /// Refusals and time-outs of the resource in the span.
+    pub errors: Option<f64>,
+    /// Acquisitions in the span, and the sums of their waits and holds in seconds.
+    pub visits: Option<f64>,
+    pub wait_s: Option<f64>,
+    pub hold_s: Option<f64>,
+}
+
+/// One line of `events.ndjson`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    pub t_s: f64,
+    /// `run`, `phase`, `level`, `search`, `saturation`, `probe`, `target`, `abort`.
+    pub kind: String,
+    pub text: String,
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    pub fields: serde_json::Map<String, serde_json::Value>,
+}
+
+/// `record.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    pub schema: u32,
+    pub tool_version: String,
+    pub scenario: String,
+    pub scenario_path: String,
+    pub scenario_text: String,
+    pub scenario_sha256: String,
+    pub seed: u64,
+    /// `run` or `find`.
+    pub command: String,
+    /// RFC 3339.
+    pub started_utc: String,
+    pub duration_s: f64,
+    /// False until the run has come to its own end.
+    pub finished: bool,
+    pub host: Host,
+    /// Where the load went, `http://127.0.0.1:40211`.
+    pub target: String,
+    pub endpoints: Vec<EndpointEntry>,
+    pub phases: Vec<PhaseMark>,
+    pub levels: Vec<LevelMark>,
+    /// Mean think time of one request of the scenario, seconds (think time per iteration over requests per iteration).
+    pub think_s: f64,
+    /// Mean requests of one iteration as planned.
+    pub requests_per_iteration: f64,
+    /// Unit of the levels: `users`, `rate`, or `null` for plain runs.
+    pub level_unit: Option<String>,
+    pub thresholds: Vec<String>,
+    pub goals: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Host {
+    pub os: String,
+    pub cpu: String,
+    pub cores: u32,
+    pub memory_bytes: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EndpointEntry {
+    pub name: String,
+    pub protocol: String,
+    pub route: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PhaseMark {
+    pub name: String,
+    pub from_s: f64,
+    pub to_s: f64,
+}
+
+/// One level of a search or staircase: its judged span and what the search made of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LevelMark {
+    pub level: f64,
+    pub from_s: f64,
+    pub to_s: f64,
+    pub good: bool,
+    /// The first condition that failed.
+    pub failed_by: Option<String>,
+    /// Share of bad requests for the deciding goal, and its bound.
+    pub bad_ratio: f64,
+    pub bad_ratio_max: f64,
+    /// Windows judged bad, of how many.
+    pub windows_bad: u32,
+    pub windows: u32,
+}

@@ -1,0 +1,244 @@
+//! `summary.json`: the result of a run, the published contract for scripts and CI. Times in ms, rates per second, ratios 0..1.
+//! A key is changed only on purpose, with the changelog saying so; `docs/schemas/summary.schema.json` is generated from here.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+pub const SUMMARY_SCHEMA: u32 = 1;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Summary {
+    pub schema: u32,
+    pub scenario: String,
+    pub verdict: Verdict,
+    pub exit_code: u8,
+    /// Why, in one sentence: what failed first or what was found.
+    pub reason: String,
+    pub counts: Counts,
+    pub requests: RequestCounts,
+    /// Only for executors `breakpoint` and `step`.
+    pub load_line: Option<LoadLine>,
+    pub bottleneck: Option<Bottleneck>,
+    pub levels: Vec<Level>,
+    pub endpoints: Vec<EndpointResult>,
+    pub thresholds: Vec<ThresholdResult>,
+    pub generator: Generator,
+    /// What failed, most frequent first.
+    pub failures: Vec<Failure>,
+    pub warnings: Vec<Warning>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    Pass,
+    Fail,
+    Invalid,
+    Aborted,
+    QuorumLost,
+    Regression,
+    CannotTell,
+    TargetLost,
+    Error,
+    Interrupted,
+}
+
+/// Iterations: planned = completed + failed + dropped + interrupted + lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Counts {
+    pub planned: u64,
+    pub completed: u64,
+    pub failed: u64,
+    pub dropped: u64,
+    pub interrupted: u64,
+    pub lost: u64,
+}
+
+/// Requests put on the wire, which is what a target's own counter sees, and what became of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RequestCounts {
+    pub sent: u64,
+    /// Answered and as expected.
+    pub ok: u64,
+    /// Everything else that ended: errors, unexpected answers, time-outs, connections refused before anything was sent.
+    pub failed: u64,
+    /// Cut off by the end of the drain.
+    pub interrupted: u64,
+    pub bytes_sent: u64,
+    pub bytes_received: u64,
+    pub connections_opened: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct LoadLine {
+    /// `users` or `rate`.
+    pub of: String,
+    /// `null` when no level was good.
+    pub typical: Option<f64>,
+    pub guaranteed: Option<f64>,
+    /// [last good level, first bad level]; an end that was never met is `null`.
+    pub interval: [Option<f64>; 2],
+    /// `bracket` or `bootstrap`.
+    pub interval_kind: String,
+    pub confidence: Option<f64>,
+    /// The condition that failed first above the line, `null` when the search ended at its upper limit.
+    pub limited_by: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Bottleneck {
+    pub status: BottleneckStatus,
+    pub resource: Option<String>,
+    pub candidates: Vec<Candidate>,
+    /// `pool`, `cpu`, `memory` or `queue`.
+    pub kind: Option<String>,
+    pub used: Option<f64>,
+    pub limit: Option<f64>,
+    pub waiting: Option<f64>,
+    /// Load at which its queue began to grow, in the unit of the load line.
+    pub onset: Option<f64>,
+    pub onset_interval: Option<[f64; 2]>,
+    pub share_of_added_latency: Option<f64>,
+    /// `measured`, `interpolated`, `extrapolated` or `confirmed`.
+    pub evidence: String,
+    pub probability: Option<f64>,
+    /// What follows once this one is widened, soonest first.
+    pub next: Vec<NextWall>,
+    /// One plain sentence a reader can act on.
+    pub explanation: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum BottleneckStatus {
+    Named,
+    Set,
+    Uninstrumented,
+    None,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Candidate {
+    pub resource: String,
+    pub probability: f64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct NextWall {
+    pub resource: String,
+    /// Load, in the unit of the load line, at which m/D of this resource is reached.
+    pub at: f64,
+    /// Predicted over highest measured load of the resource; above 1.25 the number is an extrapolation.
+    pub extrapolated: f64,
+    pub evidence: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Level {
+    pub level: f64,
+    pub users: f64,
+    pub offered_per_s: f64,
+    pub throughput_per_s: f64,
+    pub good: bool,
+    /// The first condition that failed, if any.
+    pub failed_by: Option<String>,
+    pub error_ratio: f64,
+    /// Start and end of the judged span, seconds from the start of the run.
+    pub span_s: [f64; 2],
+    /// Mean time between requests of one user that it does not wait for an answer, seconds: what the interactive law N = X(R+Z) yields.
+    pub think_s: f64,
+    /// N/(X(R+Z)) − 1 with the scenario's own think time; far from 0 the level cannot be trusted. `null` in open loads.
+    pub residual_ratio: Option<f64>,
+    pub response_ms: Latency,
+    pub service_ms: Latency,
+    pub resources: BTreeMap<String, LevelResource>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Latency {
+    pub p50: f64,
+    pub p90: f64,
+    pub p95: f64,
+    pub p99: f64,
+    pub p99_9: f64,
+    pub max: f64,
+    pub mean: f64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct LevelResource {
+    pub kind: String,
+    pub used: f64,
+    pub limit: Option<f64>,
+    pub waiting: Option<f64>,
+    pub utilization: Option<f64>,
+    /// Share of the readings, 0..1, in which used/limit was at least 0.98.
+    pub full_ratio: f64,
+    /// Mean wait and mean hold of one visit, milliseconds, and visits per request, where the resource tells.
+    pub wait_ms: Option<f64>,
+    pub hold_ms: Option<f64>,
+    pub visits: Option<f64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct EndpointResult {
+    pub name: String,
+    /// `http`, `ws` or `ws.lag`.
+    pub protocol: String,
+    pub count: u64,
+    pub failed: u64,
+    pub response_ms: Latency,
+    pub service_ms: Latency,
+    /// Points of the percentile curve: [quantile 0..1, response ms, service ms].
+    pub curve: Vec<[f64; 3]>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ThresholdResult {
+    pub text: String,
+    /// In the unit of the text: ms, a ratio, per second or a number; `null` when there was nothing to judge.
+    pub value: Option<f64>,
+    pub samples: u64,
+    /// `pass`, `fail` or `not_evaluated`.
+    pub result: String,
+    /// Why it was not evaluated.
+    pub note: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Generator {
+    pub valid: bool,
+    pub agents: u32,
+    pub shards: u32,
+    /// Of the busiest shard's thread over the run.
+    pub cpu_ratio: f64,
+    pub dispatch_lag_ms: Lag,
+    /// How late a shard's own timer fired: what the generator adds to any latency it reports.
+    pub loop_lag_ms: Lag,
+    pub rss_bytes_max: u64,
+    pub sockets_max: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Lag {
+    pub p50: f64,
+    pub p99: f64,
+    pub max: f64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Failure {
+    pub endpoint: String,
+    /// `status`, `check`, `connect`, `timeout`, `reset`, `protocol`, …
+    pub kind: String,
+    pub text: String,
+    pub count: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Warning {
+    pub code: String,
+    pub text: String,
+    pub remedy: String,
+}

@@ -1,0 +1,340 @@
+//! The Plan: a scenario that has passed every check, with names resolved to indices. Only a Plan reaches the engine; it is valid
+//! by construction, so nothing that runs it has to ask again.
+
+use super::extract::{Check, Condition, Extract};
+use super::template::Template;
+use crate::load::{arrivals::Arrivals, curve::Curve};
+use crate::search::Goal;
+use crate::threshold::Threshold;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Index into [`Plan::endpoints`].
+pub type EndpointId = u16;
+/// Index into [`Plan::journeys`].
+pub type JourneyId = u16;
+/// Index of a captured variable among a user's variables; see [`Plan::slots`].
+pub type SlotId = u16;
+/// Index of a WebSocket among a user's sockets; see [`Plan::sockets`].
+pub type SocketId = u8;
+
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub name: String,
+    /// Where the text came from, as given by the user, and the text itself: both go into the run record.
+    pub source_path: String,
+    pub source_text: Arc<str>,
+    pub seed: u64,
+    pub target: Target,
+    pub safety: Safety,
+    pub endpoints: Vec<Endpoint>,
+    pub journeys: Vec<Journey>,
+    pub load: Vec<LoadPart>,
+    pub data: Vec<DataTable>,
+    pub observe: Observe,
+    pub thresholds: Vec<Threshold>,
+    /// Names of the variables a user can hold, by [`SlotId`].
+    pub slots: Vec<String>,
+    /// Names of the WebSockets a user can hold, by [`SocketId`].
+    pub sockets: Vec<String>,
+    /// Values of `secrets`: they must be replaced by `***` in everything that is written.
+    pub redact: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Target {
+    pub kind: TargetKind,
+    pub timeout: Duration,
+    pub connect_timeout: Duration,
+    pub connections: Connections,
+    /// Sent with every request, before the step's own.
+    pub headers: Vec<(String, Template)>,
+    /// Accept any server certificate (`tls: {verify: false}`).
+    pub tls_verify: bool,
+}
+
+#[derive(Clone, Debug)]
+pub enum TargetKind {
+    /// `http`: and `ws:` base URLs; at least one is there.
+    External { http: Option<BaseUrl>, ws: Option<BaseUrl> },
+    /// The bundled target-app, started for this run.
+    Bundled { profile: String, dials: Vec<(String, String)> },
+}
+
+/// `scheme://host[:port][/prefix]`, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BaseUrl {
+    pub tls: bool,
+    pub host: String,
+    pub port: u16,
+    /// Path prefix without a trailing slash; often empty.
+    pub prefix: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Connections {
+    /// A user keeps its own connection (an open arrival takes over the one of the slot it runs on).
+    PerUser,
+    /// A new connection for every request.
+    Fresh,
+}
+
+#[derive(Clone, Debug)]
+pub struct Safety {
+    /// Host patterns (`*.staging.example`) that may be addressed besides loopback.
+    pub allow_hosts: Vec<String>,
+    pub max_users: Option<u32>,
+    pub max_rate_per_s: Option<f64>,
+    pub abort_when: Vec<Threshold>,
+    /// Dispatch lag above which the generator, not the target, was the limit.
+    pub dispatch_lag_p99: Duration,
+    /// Share of a shard's thread, 0..1, above which likewise.
+    pub generator_cpu_ratio: f64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    pub name: String,
+    pub protocol: Protocol,
+    /// The route as written, for people and for `target explain`: `GET /api/products/{product_id}` with templates in braces.
+    pub route: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Protocol {
+    Http,
+    Ws,
+    /// Server push to receipt, for messages that carry their sending time.
+    WsLag,
+}
+
+#[derive(Clone, Debug)]
+pub struct Journey {
+    pub name: String,
+    pub once_per_user: Vec<Step>,
+    pub steps: Vec<Step>,
+    /// Interval between starts of consecutive iterations of one user.
+    pub pacing: Option<Duration>,
+    pub lifetime: Lifetime,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lifetime {
+    /// The user starts over until the load takes it away.
+    Loop,
+    /// The user ends with its first iteration; in a closed load a fresh one (a new id) replaces it.
+    Once,
+}
+
+#[derive(Clone, Debug)]
+pub enum Step {
+    Request(Box<Request>),
+    Think(Think),
+    Set { slot: SlotId, value: Template },
+    If { condition: Condition, then: Vec<Step>, otherwise: Vec<Step> },
+    Repeat { max: u32, until: Option<Condition>, every: Option<Duration>, steps: Vec<Step> },
+    Choose { weights: Vec<u32>, branches: Vec<Vec<Step>> },
+    StopUser,
+    WsOpen(Box<WsOpen>),
+    WsSend { socket: SocketId, message: Template, binary: bool },
+    WsExpect(Box<WsExpect>),
+    WsListen(Box<WsListen>),
+    WsClose { socket: SocketId },
+}
+
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub endpoint: EndpointId,
+    pub method: Method,
+    /// Path and query, starting with `/`; the target's prefix comes before it.
+    pub path: Template,
+    pub headers: Vec<(String, Template)>,
+    /// Rendered body; its `content-type` stands among `headers`.
+    pub body: Option<Template>,
+    pub checks: Vec<Check>,
+    pub extracts: Vec<Extract>,
+    pub timeout: Duration,
+    /// A check, an extract or a following `until` reads the body; else it is only counted.
+    pub keeps_body: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    Get,
+    Post,
+    Put,
+    Patch,
+    Delete,
+    Head,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Think {
+    Constant(Duration),
+    Uniform {
+        low: Duration,
+        high: Duration,
+    },
+    /// `median` and `p95` as written; mu = ln median, sigma = ln(p95/median)/1.6449.
+    Lognormal {
+        mu_ln_s: f64,
+        sigma: f64,
+    },
+    Exponential {
+        mean: Duration,
+    },
+}
+
+#[derive(Clone, Debug)]
+pub struct WsOpen {
+    /// Latency of the opening handshake is recorded here.
+    pub endpoint: EndpointId,
+    pub socket: SocketId,
+    pub path: Template,
+    pub headers: Vec<(String, Template)>,
+    pub subprotocol: Option<String>,
+    pub within: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub struct WsExpect {
+    /// Latency from the socket's last send to this message is recorded here.
+    pub endpoint: EndpointId,
+    pub socket: SocketId,
+    /// JSON members (templates rendered at run time) that the message must carry; others are passed over.
+    pub matches: Vec<(String, Template)>,
+    pub within: Duration,
+    pub extracts: Vec<Extract>,
+}
+
+#[derive(Clone, Debug)]
+pub struct WsListen {
+    pub socket: SocketId,
+    pub for_time: Think,
+    pub matches: Vec<(String, Template)>,
+    /// Where push-to-receipt lag is recorded, and the JSONPath to the sending time in Unix milliseconds.
+    pub lag: Option<(EndpointId, Extract)>,
+    /// JSONPath of a number that must grow by one with every matching message.
+    pub sequence: Option<Extract>,
+    /// Keep-alive message while listening.
+    pub every: Option<(Duration, Template)>,
+}
+
+#[derive(Clone, Debug)]
+pub struct LoadPart {
+    pub name: String,
+    /// Journeys and their weights; one entry with weight 1 for a single journey.
+    pub mix: Vec<(JourneyId, u32)>,
+    /// Delay from the start of the run.
+    pub start: Duration,
+    pub graceful_stop: Duration,
+    pub executor: Executor,
+}
+
+#[derive(Clone, Debug)]
+pub enum Executor {
+    /// `curve` is in users.
+    Closed { curve: Curve, phases: Vec<Phase> },
+    /// `curve` is in iterations per second.
+    Open { curve: Curve, phases: Vec<Phase>, open: OpenRules },
+    /// A known list of levels, each judged on its own.
+    Step { of: LoadUnit, levels: Vec<f64>, timing: LevelTiming, open: OpenRules, fail_when: Vec<Goal> },
+    /// A search for the load line.
+    Breakpoint { of: LoadUnit, search: SearchRules, timing: LevelTiming, open: OpenRules },
+}
+
+/// A named span of a part, nanoseconds from the part's start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Phase {
+    pub name: String,
+    pub from_ns: u64,
+    pub to_ns: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoadUnit {
+    Users,
+    RatePerS,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct OpenRules {
+    pub arrivals: Arrivals,
+    pub max_in_flight: u32,
+    pub late: Late,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Late {
+    /// Runs as soon as a slot is free; response time counts from the intended instant.
+    Queue,
+    /// Not run, counted as dropped.
+    Drop,
+}
+
+/// One level: ramp and settle are excluded from the judgment, then `windows` trials of `window` each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LevelTiming {
+    pub ramp: Duration,
+    pub settle: Duration,
+    pub window: Duration,
+    pub windows: u32,
+    pub cooldown: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct SearchRules {
+    pub from: f64,
+    pub to: f64,
+    /// Factor between levels while growing, > 1.
+    pub grow: f64,
+    /// Relative width (first bad / last good − 1) at which the bisection ends.
+    pub precision: f64,
+    /// Share of windows, 0..1, that may be bad before the level is.
+    pub exceed: f64,
+    pub fail_when: Vec<Goal>,
+}
+
+#[derive(Clone, Debug)]
+pub struct DataTable {
+    pub name: String,
+    pub columns: Vec<String>,
+    pub rows: Vec<Box<[Box<str>]>>,
+    pub take: Take,
+    pub at_end: AtEnd,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Take {
+    /// Each row to one user only: user u of n takes row u.
+    Unique,
+    /// User u's iteration i takes row u + i, wrapping as `at_end` says.
+    Sequential,
+    Random,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AtEnd {
+    Recycle,
+    StopUser,
+    Fail,
+}
+
+#[derive(Clone, Debug)]
+pub struct Observe {
+    /// `observe:` was absent: the bundled target brings its own preset, an external target has none.
+    pub defaulted: bool,
+    pub sources: Vec<ObserveSource>,
+}
+
+#[derive(Clone, Debug)]
+pub struct ObserveSource {
+    pub name: String,
+    /// `None` scrapes the bundled target's `/metrics`.
+    pub scrape: Option<String>,
+    pub every: Duration,
+    pub preset: Option<String>,
+    /// Resource name → role (`used`, `limit`, `waiting`, `lag`, …) → metric selector `name{label="value"}`.
+    pub resources: BTreeMap<String, BTreeMap<String, String>>,
+}

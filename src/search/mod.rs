@@ -1,0 +1,23 @@
+//! The search for the load line as a pure state machine: results of trials in, the next level out. It knows nothing of time,
+//! sockets or users, so every path through it is a unit test.
+
+use crate::scenario::plan::Protocol;
+use crate::threshold::{Threshold, Which};
+
+/// One condition of `fail_when`, turned into a bound on the share of bad requests (analysis: SLO → goal): `p99(http) > 100ms`
+/// means "a trial is bad when more than 1 % of its requests took over 100 ms, failed, or were not sent".
+#[derive(Clone, Debug, PartialEq)]
+pub struct Goal {
+    pub threshold: Threshold,
+    pub kind: GoalKind,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum GoalKind {
+    /// Bad = failed, dropped or slower than `limit_ns`; the trial is bad when bad/all > `bad_ratio_max`.
+    Latency { clock: Which, protocol: Protocol, name: Option<String>, limit_ns: u64, bad_ratio_max: f64 },
+    /// failed/all > the bound.
+    Errors { protocol: Option<Protocol>, name: Option<String>, bad_ratio_max: f64 },
+    /// Dropped arrivals above the bound, as a count or as a share of the planned.
+    Dropped { max: f64, ratio: bool },
+}

@@ -1,0 +1,87 @@
+//! Thresholds: `stat['('selector')'] op value ['in' phase] ['for' …]`, one grammar for `thresholds`, `fail_when` and `abort_when`.
+//! They judge anything that gives them [`Stats`].
+
+use crate::scenario::plan::Protocol;
+use std::time::Duration;
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Threshold {
+    /// As the user wrote it; what reports print.
+    pub text: String,
+    pub stat: Stat,
+    pub selector: Selector,
+    pub op: Op,
+    /// In the base unit of the stat: nanoseconds, ratio 0..1, per second, or a plain number.
+    pub value: f64,
+    pub phase: Option<String>,
+    pub lasting: Option<Lasting>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Stat {
+    /// A quantile, 0..1.
+    Percentile(f64),
+    Max,
+    Mean,
+    ErrorRate,
+    Rate,
+    /// Without a unit a count, with `%` a share of the planned.
+    Dropped {
+        ratio: bool,
+    },
+    Count,
+    Used {
+        ratio: bool,
+    },
+    Waiting,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Selector {
+    All,
+    Requests { clock: Which, protocol: Protocol, name: Option<String> },
+    Resource(String),
+}
+
+/// The two clocks every step carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Which {
+    /// From the intended start.
+    Response,
+    /// From the first byte sent.
+    Service,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Op {
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+    Equal,
+    NotEqual,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Lasting {
+    /// `for 15s`: in every second of some span of this length.
+    For(Duration),
+    /// `for 95% of 10s windows`.
+    ShareOfWindows { share: f64, window: Duration },
+}
+
+/// What a threshold may ask of a span of the run.
+pub trait Stats {
+    /// Latency at quantile `q` in nanoseconds with the number of samples; `None` for an unknown endpoint or no sample.
+    fn quantile_ns(&self, clock: Which, protocol: Protocol, name: Option<&str>, q: f64)
+    -> Option<(f64, u64)>;
+    fn max_ns(&self, clock: Which, protocol: Protocol, name: Option<&str>) -> Option<f64>;
+    fn mean_ns(&self, clock: Which, protocol: Protocol, name: Option<&str>) -> Option<f64>;
+    /// (all, failed) of the matching requests; `None` as protocol means all of them.
+    fn requests(&self, protocol: Option<Protocol>, name: Option<&str>) -> (u64, u64);
+    /// (planned, dropped) iterations.
+    fn iterations(&self) -> (u64, u64);
+    fn seconds(&self) -> f64;
+    /// Mean (used, limit, waiting) of a resource over the span.
+    fn resource(&self, name: &str) -> Option<(f64, Option<f64>, Option<f64>)>;
+}
