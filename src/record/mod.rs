@@ -1,4 +1,7 @@
 //! The run record: a folder that is valid after every second, and the only thing analysis and reports read.
 
+pub mod histogram_log;
+pub mod recorded;
 pub mod rows;
+pub mod store;
 pub mod summary;

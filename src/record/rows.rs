@@ -1,6 +1,7 @@
 //! The rows of `timeline.csv`, `saturation.csv` and `events.ndjson`, and the manifest `record.json`: what a run leaves behind
 //! second by second, and the only thing that analysis and reports read.
 
+use super::summary::{Counts, Failure, Generator, RequestCounts, Warning};
 use serde::{Deserialize, Serialize};
 
 pub const RECORD_SCHEMA: u32 = 1;
@@ -95,6 +96,41 @@ pub struct Manifest {
     pub level_unit: Option<String>,
     pub thresholds: Vec<String>,
     pub goals: Vec<String>,
+    /// Counted up to the last second written.
+    #[serde(default)]
+    pub progress: Progress,
+    /// How the run ended; `null` while it runs, or when it was cut off without a chance to say so.
+    #[serde(default)]
+    pub ended: Option<Ended>,
+}
+
+/// Totals of the run so far, kept beside the rows because they cannot be had from percentiles.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    pub counts: Counts,
+    pub requests: RequestCounts,
+    pub generator: Generator,
+    pub failures: Vec<Failure>,
+    pub warnings: Vec<Warning>,
+}
+
+/// How and why a run came to its end.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ended {
+    pub how: End,
+    pub reason: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    /// The load came to its planned end.
+    Completed,
+    Interrupted,
+    Aborted,
+    TargetLost,
+    /// The tool itself could not go on (a full disk).
+    Error,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -1,0 +1,64 @@
+//! One exchange as it was seen: three instants, what became of it, and its bytes.
+
+use crate::clock::Nanos;
+use crate::scenario::plan::EndpointId;
+
+/// What became of an exchange. The first is success; every other is a failure with a name of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Outcome {
+    Ok,
+    /// An answer with a status the step did not expect.
+    Status,
+    /// An answer that a check rejected.
+    Check,
+    /// An answer from which a variable could not be captured.
+    Extract,
+    /// A variable of the request was not set when it was to be sent; nothing was sent.
+    Unbound,
+    /// No connection: refused, unreachable, TLS.
+    Connect,
+    /// No complete answer within the step's time-out.
+    Timeout,
+    /// The connection broke before the answer was complete.
+    Reset,
+    /// Bytes that are no answer of the protocol.
+    Protocol,
+}
+
+impl Outcome {
+    /// The name in reports and JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Status => "status",
+            Self::Check => "check",
+            Self::Extract => "extract",
+            Self::Unbound => "unbound",
+            Self::Connect => "connect",
+            Self::Timeout => "timeout",
+            Self::Reset => "reset",
+            Self::Protocol => "protocol",
+        }
+    }
+
+    /// Whether the time until the end says something about the target. A refused connection fails in microseconds: counted as
+    /// slow or as fast it would only distort the distribution, so it is counted as failed and nothing else.
+    pub fn has_latency(self) -> bool {
+        matches!(self, Self::Ok | Self::Status | Self::Check | Self::Extract | Self::Timeout)
+    }
+}
+
+/// Response time is `done − intended`, service time `done − sent`.
+#[derive(Clone, Copy, Debug)]
+pub struct Sample {
+    pub endpoint: EndpointId,
+    /// When the plan wanted it to start; for a user who only thinks between steps, when it was ready to send.
+    pub intended_ns: Nanos,
+    /// Just before the first byte was written.
+    pub sent_ns: Nanos,
+    /// After the last byte was read.
+    pub done_ns: Nanos,
+    pub outcome: Outcome,
+    pub bytes_sent: u64,
+    pub bytes_received: u64,
+}

@@ -1,0 +1,211 @@
+//! What a shard hands over once a second, and what the coordinator adds up: counters and whole histograms. Adding is associative
+//! and commutative, so it does not matter in which order shards and agents are merged.
+
+use super::histogram::Histogram;
+use crate::limits::FAILURE_EXAMPLES_MAX;
+use crate::record::summary::{Counts, Failure, RequestCounts};
+use crate::scenario::plan::EndpointId;
+use std::collections::HashMap;
+
+/// One endpoint over a span. `response` and `service` hold the requests that ended as expected; the answered failures stand
+/// apart, so that a fast error never makes a percentile look better, and no failure is counted as both failed and slow.
+#[derive(Clone, Debug, Default)]
+pub struct Window {
+    pub response: Histogram,
+    pub service: Histogram,
+    /// Answered but not as expected, or timed out: rare, so allocated when first needed.
+    pub failed: Option<Box<FailedLatency>>,
+    pub sent: u64,
+    pub completed: u64,
+    pub failures: u64,
+    pub bytes_sent: u64,
+    pub bytes_received: u64,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct FailedLatency {
+    pub response: Histogram,
+    pub service: Histogram,
+}
+
+impl Window {
+    /// An empty window whose histograms already span what this one has seen.
+    pub fn empty_like(&self) -> Self {
+        Self {
+            response: Histogram::empty_like(&self.response),
+            service: Histogram::empty_like(&self.service),
+            ..Self::default()
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.sent == 0 && self.completed == 0 && self.failures == 0
+    }
+
+    pub fn add(&mut self, other: &Self) {
+        self.response.add(&other.response);
+        self.service.add(&other.service);
+        if let Some(failed) = &other.failed {
+            let mine = self.failed.get_or_insert_with(Box::default);
+            mine.response.add(&failed.response);
+            mine.service.add(&failed.service);
+        }
+        self.sent += other.sent;
+        self.completed += other.completed;
+        self.failures += other.failures;
+        self.bytes_sent += other.bytes_sent;
+        self.bytes_received += other.bytes_received;
+    }
+
+    /// Response times of everything that was answered or timed out: what percentiles are reported from.
+    pub fn all_responses(&self) -> Histogram {
+        self.with_failed(&self.response, |failed| &failed.response)
+    }
+
+    /// Service times of the same.
+    pub fn all_services(&self) -> Histogram {
+        self.with_failed(&self.service, |failed| &failed.service)
+    }
+
+    fn with_failed(&self, good: &Histogram, pick: impl Fn(&FailedLatency) -> &Histogram) -> Histogram {
+        let mut all = good.clone();
+        if let Some(failed) = &self.failed {
+            all.add(pick(failed));
+        }
+        all
+    }
+}
+
+/// Failures by endpoint, kind and text; past [`FAILURE_EXAMPLES_MAX`] distinct ones the rest is summed up under one line.
+#[derive(Clone, Debug, Default)]
+pub struct Failures {
+    by_text: HashMap<(EndpointId, &'static str, Box<str>), u64>,
+}
+
+/// The text under which failures beyond the bound are counted.
+const OTHER_FAILURES: &str = "other failures of this kind";
+
+impl Failures {
+    pub fn add(&mut self, endpoint: EndpointId, kind: &'static str, text: &str, count: u64) {
+        let known = self.by_text.len() < FAILURE_EXAMPLES_MAX
+            || self.by_text.contains_key(&(endpoint, kind, Box::from(text)));
+        let text = if known { text } else { OTHER_FAILURES };
+        *self.by_text.entry((endpoint, kind, text.into())).or_default() += count;
+    }
+
+    pub fn merge(&mut self, other: &Self) {
+        for ((endpoint, kind, text), count) in &other.by_text {
+            self.add(*endpoint, kind, text, *count);
+        }
+    }
+
+    /// Most frequent first.
+    pub fn list(&self, name_of: impl Fn(EndpointId) -> String) -> Vec<Failure> {
+        let mut list: Vec<Failure> = self
+            .by_text
+            .iter()
+            .map(|((endpoint, kind, text), &count)| Failure {
+                endpoint: name_of(*endpoint),
+                kind: (*kind).into(),
+                text: text.to_string(),
+                count,
+            })
+            .collect();
+        list.sort_by(|a, b| {
+            (b.count, &a.endpoint, &a.kind, &a.text).cmp(&(a.count, &b.endpoint, &b.kind, &b.text))
+        });
+        list
+    }
+}
+
+/// One second (or, where a shard had to coalesce, several) of one shard, agent or run.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// The span ends this many seconds after the start of the run.
+    pub end_s: u64,
+    /// Users in the closed parts plus iterations under way in the open ones, at the end of the span.
+    pub users: u64,
+    pub sockets: u64,
+    pub counts: Counts,
+    pub requests: RequestCounts,
+    /// By [`EndpointId`]; `None` where nothing happened.
+    pub windows: Vec<Option<Box<Window>>>,
+    pub dispatch_lag: Histogram,
+    pub loop_lag: Histogram,
+    /// CPU time of the busiest shard's thread in the span.
+    pub shard_cpu_ns_max: u64,
+    pub failures: Failures,
+}
+
+impl Snapshot {
+    pub fn window_mut(&mut self, endpoint: EndpointId) -> &mut Window {
+        let index = usize::from(endpoint);
+        if self.windows.len() <= index {
+            self.windows.resize_with(index + 1, || None);
+        }
+        self.windows[index].get_or_insert_with(Box::default)
+    }
+
+    pub fn add(&mut self, other: &Self) {
+        self.end_s = self.end_s.max(other.end_s);
+        self.users += other.users;
+        self.sockets += other.sockets;
+        add_counts(&mut self.counts, &other.counts);
+        add_requests(&mut self.requests, &other.requests);
+        for (index, window) in other.windows.iter().enumerate() {
+            if let Some(window) = window {
+                self.window_mut(index as EndpointId).add(window);
+            }
+        }
+        self.dispatch_lag.add(&other.dispatch_lag);
+        self.loop_lag.add(&other.loop_lag);
+        self.shard_cpu_ns_max = self.shard_cpu_ns_max.max(other.shard_cpu_ns_max);
+        self.failures.merge(&other.failures);
+    }
+}
+
+pub fn add_counts(into: &mut Counts, from: &Counts) {
+    into.planned += from.planned;
+    into.completed += from.completed;
+    into.failed += from.failed;
+    into.dropped += from.dropped;
+    into.interrupted += from.interrupted;
+    into.lost += from.lost;
+}
+
+pub fn add_requests(into: &mut RequestCounts, from: &RequestCounts) {
+    into.sent += from.sent;
+    into.ok += from.ok;
+    into.failed += from.failed;
+    into.interrupted += from.interrupted;
+    into.bytes_sent += from.bytes_sent;
+    into.bytes_received += from.bytes_received;
+    into.connections_opened += from.connections_opened;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_beyond_the_bound_are_summed_not_lost() {
+        let mut failures = Failures::default();
+        for n in 0..3 * FAILURE_EXAMPLES_MAX {
+            failures.add(0, "connect", &format!("port {n}"), 1);
+        }
+        let list = failures.list(|_| "product".into());
+        assert_eq!(list.iter().map(|failure| failure.count).sum::<u64>(), 3 * FAILURE_EXAMPLES_MAX as u64);
+        assert_eq!(list.len(), FAILURE_EXAMPLES_MAX + 1);
+        assert_eq!(list[0].text, OTHER_FAILURES);
+    }
+
+    #[test]
+    fn a_failed_answer_is_in_the_reported_latency_but_not_among_the_good() {
+        let mut window = Window::default();
+        window.response.record(10);
+        window.failed.get_or_insert_with(Box::default).response.record(1_000);
+        assert_eq!(window.response.count(), 1);
+        assert_eq!(window.all_responses().count(), 2);
+        assert_eq!(window.all_responses().max_ns(), 1_000);
+    }
+}
