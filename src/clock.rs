@@ -18,9 +18,14 @@ pub struct Clock {
 
 impl Clock {
     /// A clock that reads zero now.
-    #[expect(clippy::disallowed_methods, reason = "this is the one clock")]
     pub fn start() -> Self {
-        Self { origin: tokio::time::Instant::now() }
+        Self::starting_in(Duration::ZERO)
+    }
+
+    /// A clock whose zero lies ahead, and that reads zero until then: every shard can be ready before the first second begins.
+    #[expect(clippy::disallowed_methods, reason = "this is the one clock")]
+    pub fn starting_in(delay: Duration) -> Self {
+        Self { origin: tokio::time::Instant::now() + delay }
     }
 
     /// Nanoseconds since this clock started.
@@ -34,6 +39,17 @@ impl Clock {
     pub fn instant(&self, at: Nanos) -> tokio::time::Instant {
         self.origin + Duration::from_nanos(at)
     }
+}
+
+/// CPU time this thread has used.
+pub fn thread_cpu_ns() -> Nanos {
+    let used = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    u64::try_from(used.tv_sec).unwrap_or(0) * NANOS_PER_S + u64::try_from(used.tv_nsec).unwrap_or(0)
+}
+
+/// Unix time in milliseconds, for templates and for the lag of messages that carry the time they were sent.
+pub fn unix_ms() -> u64 {
+    u64::try_from(utc_now().as_millisecond()).unwrap_or(0)
 }
 
 /// Wall-clock time, for naming run folders and stamping records; never for measuring.

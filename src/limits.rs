@@ -58,3 +58,16 @@ pub const DATA_FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 /// Depth of `call` inside `call`; deeper is a journey that calls itself.
 pub const CALL_DEPTH_MAX: usize = 16;
+
+/// Pause of a user whose connection was refused. Without it a user that does not think would spin on a target that is down, and the
+/// run would measure nothing but its own loop.
+pub const RECONNECT_PAUSE: Duration = Duration::from_millis(200);
+
+/// Connections a shard keeps for open arrivals to come.
+pub const IDLE_CONNECTIONS_MAX: usize = 20_000;
+
+/// Buffers for rendered requests a shard keeps; each is a few hundred bytes, one per request under way.
+pub const RENTED_BUFFERS_MAX: usize = 20_000;
+
+/// How often a shard looks how late its own timer fires.
+pub const LOOP_LAG_INTERVAL: Duration = Duration::from_millis(20);

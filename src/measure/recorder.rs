@@ -15,6 +15,7 @@ pub struct Recorder {
     pub requests: RequestCounts,
     dispatch_lag: Histogram,
     loop_lag: Histogram,
+    interrupted_age: Histogram,
     failures: Failures,
 }
 
@@ -26,6 +27,7 @@ impl Recorder {
             requests: RequestCounts::default(),
             dispatch_lag: Histogram::new(),
             loop_lag: Histogram::new(),
+            interrupted_age: Histogram::new(),
             failures: Failures::default(),
         }
     }
@@ -80,6 +82,11 @@ impl Recorder {
         self.loop_lag.record(lag_ns);
     }
 
+    /// The age an iteration had reached when it was cut off.
+    pub fn interrupted_age(&mut self, age_ns: Nanos) {
+        self.interrupted_age.record(age_ns);
+    }
+
     /// Takes everything recorded since the last call.
     pub fn take(&mut self) -> Snapshot {
         let windows = self
@@ -99,6 +106,7 @@ impl Recorder {
             windows,
             dispatch_lag: std::mem::take(&mut self.dispatch_lag),
             loop_lag: std::mem::take(&mut self.loop_lag),
+            interrupted_age: std::mem::take(&mut self.interrupted_age),
             failures: std::mem::take(&mut self.failures),
             ..Snapshot::default()
         }

@@ -132,6 +132,8 @@ pub struct Snapshot {
     pub windows: Vec<Option<Box<Window>>>,
     pub dispatch_lag: Histogram,
     pub loop_lag: Histogram,
+    /// Ages that iterations had reached when they were cut off.
+    pub interrupted_age: Histogram,
     /// CPU time of the busiest shard's thread in the span.
     pub shard_cpu_ns_max: u64,
     pub failures: Failures,
@@ -159,6 +161,7 @@ impl Snapshot {
         }
         self.dispatch_lag.add(&other.dispatch_lag);
         self.loop_lag.add(&other.loop_lag);
+        self.interrupted_age.add(&other.interrupted_age);
         self.shard_cpu_ns_max = self.shard_cpu_ns_max.max(other.shard_cpu_ns_max);
         self.failures.merge(&other.failures);
     }

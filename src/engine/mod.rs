@@ -1,0 +1,16 @@
+//! The engine: shards (one thread and one current-thread runtime each) whose virtual users are local tasks. Nothing on the path of
+//! a request is shared between shards, sent through a channel, logged or allocated beyond what a body needs.
+
+mod closed;
+mod control;
+mod open;
+mod pacer;
+mod part;
+mod program;
+mod render;
+mod session;
+pub mod shard;
+mod socket;
+mod step;
+mod timer;
+mod user;

@@ -1,0 +1,46 @@
+//! Releases arrivals at absolute instants. tokio's own timer rounds to milliseconds, which at 1,000 arrivals a second would bunch
+//! them; a timer descriptor armed with an absolute time wakes the shard within tens of microseconds.
+
+use crate::clock::{Clock, Nanos};
+use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
+use std::os::fd::OwnedFd;
+use tokio::io::unix::AsyncFd;
+
+pub(super) struct Pacer {
+    clock: Clock,
+    timer: AsyncFd<OwnedFd>,
+}
+
+impl Pacer {
+    /// # Errors
+    /// When the process has no descriptor left for the timer.
+    pub(super) fn new(clock: Clock) -> std::io::Result<Self> {
+        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+        let timer = rustix::time::timerfd_create(TimerfdClockId::Monotonic, flags)?;
+        Ok(Self { clock, timer: AsyncFd::new(timer)? })
+    }
+
+    /// Waits until the clock reads `at`; returns at once when it already has.
+    ///
+    /// # Errors
+    /// Only what the kernel says of the timer descriptor.
+    pub(super) async fn until(&self, at: Nanos) -> std::io::Result<()> {
+        loop {
+            let now = self.clock.now();
+            if now >= at {
+                return Ok(());
+            }
+            let wait = i64::try_from(at - now).unwrap_or(i64::MAX);
+            let first = Timespec { tv_sec: wait / 1_000_000_000, tv_nsec: wait % 1_000_000_000 };
+            let once = Timespec { tv_sec: 0, tv_nsec: 0 };
+            let spec = Itimerspec { it_interval: once, it_value: first };
+            rustix::time::timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &spec)?;
+            let mut ready = self.timer.readable().await?;
+            let mut expirations = [0u8; 8];
+            match rustix::io::read(&self.timer, &mut expirations) {
+                Ok(_) | Err(rustix::io::Errno::AGAIN) => ready.clear_ready(),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}

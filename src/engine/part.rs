@@ -1,0 +1,59 @@
+//! One load part as a shard runs it: its curve, which a search may extend while it runs, and when it has to stop.
+
+use crate::clock::Nanos;
+use crate::load::arrivals::Schedule;
+use crate::load::curve::Curve;
+use crate::scenario::plan::{JourneyId, OpenRules};
+use std::cell::{Cell, RefCell};
+use std::time::Duration;
+use tokio::sync::Notify;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Model {
+    /// The curve is in users.
+    Closed,
+    /// The curve is in iterations per second.
+    Open(OpenRules),
+}
+
+pub(super) struct Part {
+    pub(super) index: usize,
+    pub(super) model: Model,
+    pub(super) mix: Vec<(JourneyId, u32)>,
+    /// Weights of the mix in its order.
+    pub(super) weights: Vec<u32>,
+    /// Zero of the curve on the run's clock.
+    pub(super) start_ns: Nanos,
+    pub(super) graceful_stop: Duration,
+    pub(super) curve: RefCell<Curve>,
+    /// The coordinator steers this part: its curve may grow, and only a drain ends it.
+    pub(super) steered: bool,
+    pub(super) draining: Cell<bool>,
+    /// The curve has grown, a drain has begun, or a slot has become free.
+    pub(super) changed: Notify,
+    /// Users or iterations alive on this shard.
+    pub(super) live: Cell<u64>,
+    /// The schedule of an open part, read a second time for no other purpose than to count what was planned: the count does not
+    /// depend on what became of the arrivals.
+    pub(super) census: RefCell<Option<Schedule>>,
+    pub(super) planned: Cell<u64>,
+    /// Arrivals released or dropped.
+    pub(super) handled: Cell<u64>,
+}
+
+impl Part {
+    /// Nanoseconds since the part's own zero; 0 before it.
+    pub(super) fn elapsed_ns(&self, now: Nanos) -> u64 {
+        now.saturating_sub(self.start_ns)
+    }
+
+    /// Whether no more load will be asked for.
+    pub(super) fn is_over(&self, now: Nanos) -> bool {
+        self.draining.get() || (!self.steered && self.elapsed_ns(now) >= self.curve.borrow().end_ns())
+    }
+
+    pub(super) fn leave(&self) {
+        self.live.set(self.live.get() - 1);
+        self.changed.notify_one();
+    }
+}

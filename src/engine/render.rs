@@ -1,0 +1,138 @@
+//! Requests ready to be written. One whose every part is literal is rendered once per shard and then only copied from; any other
+//! is rendered into a buffer that the shard lends out and takes back.
+
+use super::program::Site;
+use super::session::View;
+use crate::scenario::plan::{Method, Request};
+use crate::scenario::template::{RenderError, Template};
+use std::io::Write as _;
+
+pub(super) struct Prepared {
+    pub(super) request: Request,
+    /// `GET /prefix` — everything of the request line before the step's own path.
+    line: Box<[u8]>,
+    /// `host:` and the literal part of the headers, each with its CRLF.
+    fixed_headers: Box<[u8]>,
+    /// Headers with variables, the target's own first.
+    headers: Vec<(String, Template)>,
+    /// The whole request when nothing in it varies (a user with cookies still renders).
+    literal: Option<Box<[u8]>>,
+}
+
+impl Prepared {
+    pub(super) fn new(request: &Request, site: &Site<'_>) -> Self {
+        let own = |name: &str| request.headers.iter().any(|(key, _)| key.eq_ignore_ascii_case(name));
+        let inherited = site.plan.target.headers.iter().filter(|(name, _)| !own(name));
+        let all: Vec<&(String, Template)> = inherited.chain(&request.headers).collect();
+        let given = |name: &str| all.iter().any(|(key, _)| key.eq_ignore_ascii_case(name));
+
+        let mut fixed_headers = Vec::new();
+        if !given("host") {
+            header(&mut fixed_headers, "host", site.host_header.as_bytes());
+        }
+        if !given("user-agent") {
+            header(&mut fixed_headers, "user-agent", concat!("plimsoll/", env!("CARGO_PKG_VERSION")).as_bytes());
+        }
+        let mut headers = Vec::new();
+        for (name, value) in all {
+            match value.literal() {
+                Some(text) => header(&mut fixed_headers, name, text.as_bytes()),
+                None => headers.push((name.clone(), value.clone())),
+            }
+        }
+        let mut prepared = Self {
+            line: format!("{} {}", method_name(request.method), site.prefix).into_bytes().into(),
+            fixed_headers: fixed_headers.into(),
+            headers,
+            request: request.clone(),
+            literal: None,
+        };
+        prepared.literal = prepared.render_literal();
+        prepared
+    }
+
+    /// The finished bytes, where they never vary.
+    pub(super) fn literal(&self) -> Option<&[u8]> {
+        self.literal.as_deref()
+    }
+
+    /// Renders the request with `cookies` (the value of a `cookie:` header, or empty) into `out`, which is cleared first.
+    ///
+    /// # Errors
+    /// [`RenderError`] naming the variable that has no value.
+    pub(super) fn render(
+        &self,
+        view: &mut View<'_>,
+        cookies: &str,
+        body: &mut Vec<u8>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), RenderError> {
+        out.clear();
+        body.clear();
+        out.extend_from_slice(&self.line);
+        self.request.path.render(view, out)?;
+        out.extend_from_slice(b" HTTP/1.1\r\n");
+        out.extend_from_slice(&self.fixed_headers);
+        for (name, value) in &self.headers {
+            out.extend_from_slice(name.as_bytes());
+            out.extend_from_slice(b": ");
+            value.render(view, out)?;
+            out.extend_from_slice(b"\r\n");
+        }
+        if !cookies.is_empty() {
+            header(out, "cookie", cookies.as_bytes());
+        }
+        if let Some(template) = &self.request.body {
+            template.render(view, body)?;
+        }
+        finish(out, self.request.method, self.request.body.is_some(), body);
+        Ok(())
+    }
+
+    fn render_literal(&self) -> Option<Box<[u8]>> {
+        if !self.headers.is_empty() {
+            return None;
+        }
+        let path = self.request.path.literal()?;
+        let body = match &self.request.body {
+            Some(template) => template.literal()?,
+            None => "",
+        };
+        let mut out = Vec::new();
+        out.extend_from_slice(&self.line);
+        out.extend_from_slice(path.as_bytes());
+        out.extend_from_slice(b" HTTP/1.1\r\n");
+        out.extend_from_slice(&self.fixed_headers);
+        finish(&mut out, self.request.method, self.request.body.is_some(), body.as_bytes());
+        Some(out.into())
+    }
+}
+
+fn header(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Content-length, the empty line and the body. A method that usually carries a body says `0` when it has none (RFC 9110, 8.6).
+fn finish(out: &mut Vec<u8>, method: Method, has_body: bool, body: &[u8]) {
+    if has_body || matches!(method, Method::Post | Method::Put | Method::Patch) {
+        out.extend_from_slice(b"content-length: ");
+        write!(out, "{}", body.len()).expect("writing into a Vec cannot fail");
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(body);
+}
+
+pub(super) fn method_name(method: Method) -> &'static str {
+    match method {
+        Method::Get => "GET",
+        Method::Post => "POST",
+        Method::Put => "PUT",
+        Method::Patch => "PATCH",
+        Method::Delete => "DELETE",
+        Method::Head => "HEAD",
+    }
+}

@@ -1,0 +1,376 @@
+//! A shard: one thread, one current-thread runtime, and everything its users share. Once a second it hands its window to its
+//! agent; it never waits for it.
+
+use super::control::Control;
+use super::part::{Model, Part};
+use super::program::{Program, Site, compile};
+use super::{closed, open};
+use crate::clock::{self, Clock, NANOS_PER_S, Nanos};
+use crate::limits::{IDLE_CONNECTIONS_MAX, LOOP_LAG_INTERVAL, RENTED_BUFFERS_MAX};
+use crate::load::arrivals::Schedule;
+use crate::load::curve::Curve;
+use crate::load::{mix, share::Share};
+use crate::measure::recorder::Recorder;
+use crate::measure::snapshot::Snapshot;
+use crate::scenario::plan::{Executor, LoadPart, LoadUnit, OpenRules, Plan};
+use crate::transport::{self, Address, Buffers, Connection, TransportError};
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// Where requests go, settled once before the run begins.
+#[derive(Clone, Debug)]
+pub struct Route {
+    pub address: Address,
+    /// Path prefix without a trailing slash.
+    pub prefix: String,
+}
+
+/// Everything a shard needs to begin.
+pub struct Setup {
+    pub plan: Arc<Plan>,
+    pub share: Share,
+    pub clock: Clock,
+    pub http: Option<Route>,
+    pub ws: Option<Route>,
+}
+
+/// What a shard is told while it runs. All shards get the same words, so their curves stay the same.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Command {
+    /// From `at_ns` of the run on, take the part's curve to `value` over `over_ns` and hold it there.
+    Steer { part: usize, at_ns: Nanos, value: f64, over_ns: u64 },
+    /// Ask for no more load; let what runs end within the graceful stop.
+    Drain,
+    /// End at once; what runs is counted as interrupted.
+    Abort,
+}
+
+/// What a shard tells.
+#[derive(Debug)]
+pub enum Report {
+    Snapshot(Box<Snapshot>),
+    /// The last word, after the last snapshot.
+    Ended,
+    /// The shard could not go on; its users are counted as interrupted in the snapshot before.
+    Failed(String),
+}
+
+pub(super) struct Shard {
+    pub(super) plan: Arc<Plan>,
+    pub(super) share: Share,
+    pub(super) clock: Clock,
+    pub(super) programs: Vec<Program>,
+    pub(super) http: Option<Route>,
+    pub(super) ws: Option<Route>,
+    pub(super) recorder: RefCell<Recorder>,
+    pub(super) buffers: Buffers,
+    /// Rendered bodies, before their length is known.
+    pub(super) scratch: Cell<Vec<u8>>,
+    /// Connections that open arrivals hand on, the most recently used first.
+    pub(super) idle: RefCell<Vec<Link>>,
+    pub(super) aborted: Cell<bool>,
+    sockets: Rc<Cell<u64>>,
+    rented: RefCell<Vec<Vec<u8>>>,
+    parts: Vec<Rc<Part>>,
+}
+
+/// A connection that is counted while it is open.
+pub(super) struct Link {
+    pub(super) connection: Connection,
+    _open: OpenSocket,
+}
+
+/// Counts a socket from its opening to its drop, so that opened − closed is what is open.
+pub(super) struct OpenSocket(Rc<Cell<u64>>);
+
+impl Drop for OpenSocket {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+/// Runs a shard to its end on the calling thread.
+pub fn run(setup: Setup, commands: mpsc::UnboundedReceiver<Command>, reports: mpsc::Sender<Report>) {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let text = format!("cannot start a shard's runtime: {error}");
+            // Without a reader there is nobody left to tell.
+            let _ = reports.blocking_send(Report::Failed(text));
+            return;
+        }
+    };
+    let local = tokio::task::LocalSet::new();
+    runtime.block_on(local.run_until(Shard::run(setup, commands, reports)));
+}
+
+impl Shard {
+    fn new(setup: Setup) -> Self {
+        let plan = Arc::clone(&setup.plan);
+        let empty = (String::new(), String::new());
+        let (host, prefix) = setup
+            .http
+            .as_ref()
+            .map_or(empty, |route| (route.address.host_header.clone(), route.prefix.clone()));
+        let site = Site { plan: &plan, host_header: &host, prefix: &prefix };
+        let programs = plan.journeys.iter().map(|journey| compile(journey, &site)).collect();
+        let parts = plan.load.iter().enumerate().map(|(index, part)| Rc::new(new_part(index, part))).collect();
+        Self {
+            programs,
+            parts,
+            share: setup.share,
+            clock: setup.clock,
+            http: setup.http.map(for_shard),
+            ws: setup.ws.map(for_shard),
+            recorder: RefCell::new(Recorder::new(setup.plan.endpoints.len())),
+            buffers: Buffers::new(),
+            scratch: Cell::default(),
+            idle: RefCell::default(),
+            aborted: Cell::new(false),
+            sockets: Rc::default(),
+            rented: RefCell::default(),
+            plan: setup.plan,
+        }
+    }
+
+    async fn run(setup: Setup, mut commands: mpsc::UnboundedReceiver<Command>, reports: mpsc::Sender<Report>) {
+        let shard = Rc::new(Self::new(setup));
+        for part in &shard.parts {
+            if let Model::Open(rules) = part.model {
+                *part.census.borrow_mut() = Some(shard.schedule_of(part, rules));
+            }
+        }
+        let mut tasks = tokio::task::JoinSet::new();
+        for part in &shard.parts {
+            let (shard, part) = (Rc::clone(&shard), Rc::clone(part));
+            tasks.spawn_local(async move {
+                match part.model {
+                    Model::Closed => {
+                        closed::run(shard, part).await;
+                        Ok(())
+                    }
+                    Model::Open(rules) => open::run(shard, part, rules).await,
+                }
+            });
+        }
+        let watch = tokio::task::spawn_local(watch_lag(Rc::clone(&shard)));
+        let mut window = Window::new(&shard);
+        let mut failure = None;
+        loop {
+            let tick = shard.clock.instant(window.next_end_s * NANOS_PER_S);
+            tokio::select! {
+                command = commands.recv() => shard.obey(command.unwrap_or(Command::Abort)),
+                () = tokio::time::sleep_until(tick) => window.hand_over(&shard, &reports),
+                ended = tasks.join_next() => match ended {
+                    Some(Ok(Ok(()))) => {}
+                    Some(Ok(Err(error))) => failure = Some(error.to_string()),
+                    Some(Err(panic)) => failure = Some(format!("a load part ended by panic: {panic}")),
+                    None => break,
+                },
+            }
+        }
+        watch.abort();
+        shard.idle.borrow_mut().clear();
+        window.hand_over_last(&shard, &reports).await;
+        // The agent may be gone already when the run was cut off; then there is nobody left to tell.
+        let _ = reports.send(failure.map_or(Report::Ended, Report::Failed)).await;
+    }
+
+    fn obey(&self, command: Command) {
+        match command {
+            Command::Steer { part, at_ns, value, over_ns } => {
+                let part = &self.parts[part];
+                let at = part.elapsed_ns(at_ns);
+                {
+                    let mut curve = part.curve.borrow_mut();
+                    curve.extend_to(at);
+                    curve.append_ramp(value, over_ns);
+                    // Held until the next word: longer than any run.
+                    curve.append_hold(HOLD_NS);
+                }
+                part.changed.notify_one();
+            }
+            Command::Drain | Command::Abort => {
+                self.aborted.set(self.aborted.get() || command == Command::Abort);
+                for part in &self.parts {
+                    part.draining.set(true);
+                    part.changed.notify_one();
+                }
+            }
+        }
+    }
+
+    pub(super) fn journey_of(&self, part: &Part, id: u64) -> usize {
+        usize::from(part.mix[mix::pick(&part.weights, self.plan.seed, part.index as u64, id)].0)
+    }
+
+    pub(super) fn schedule_of(&self, part: &Part, rules: OpenRules) -> Schedule {
+        Schedule::new(rules.arrivals, self.plan.seed, part.index as u64, self.share)
+    }
+
+    /// Counts the arrivals that the schedule has placed up to `now`.
+    pub(super) fn count_planned(&self, part: &Part, now: Nanos) {
+        let mut census = part.census.borrow_mut();
+        let Some(schedule) = census.as_mut() else { return };
+        let until = part.elapsed_ns(now);
+        if now < part.start_ns {
+            return;
+        }
+        let curve = part.curve.borrow();
+        let mut due = 0;
+        while schedule.peek(&curve).is_some_and(|arrival| arrival.at_ns <= until) {
+            schedule.next(&curve);
+            due += 1;
+        }
+        part.planned.set(part.planned.get() + due);
+        self.recorder.borrow_mut().counts.planned += due;
+    }
+
+    /// Opens a connection to the HTTP target.
+    pub(super) async fn connect(&self) -> Result<Link, TransportError> {
+        let Some(route) = &self.http else { return Err(TransportError::Unreachable) };
+        let connection = transport::connect(&route.address, None).await?;
+        Ok(Link { connection, _open: self.count_socket() })
+    }
+
+    pub(super) fn count_socket(&self) -> OpenSocket {
+        self.sockets.set(self.sockets.get() + 1);
+        self.recorder.borrow_mut().requests.connections_opened += 1;
+        OpenSocket(Rc::clone(&self.sockets))
+    }
+
+    /// Lends a buffer for one rendered request.
+    pub(super) fn rent(&self) -> Vec<u8> {
+        self.rented.borrow_mut().pop().unwrap_or_default()
+    }
+
+    pub(super) fn give_back(&self, buffer: Option<Vec<u8>>) {
+        let mut rented = self.rented.borrow_mut();
+        if let Some(buffer) = buffer
+            && rented.len() < RENTED_BUFFERS_MAX
+        {
+            rented.push(buffer);
+        }
+    }
+
+    /// Keeps a connection for the next arrival.
+    pub(super) fn keep_idle(&self, link: Link) {
+        let mut idle = self.idle.borrow_mut();
+        if idle.len() < IDLE_CONNECTIONS_MAX {
+            idle.push(link);
+        }
+    }
+
+    /// Counts what a user was in the middle of when it was cut off.
+    pub(super) fn interrupt(&self, control: &Control) {
+        let now = self.clock.now();
+        let mut recorder = self.recorder.borrow_mut();
+        if let Some(since) = control.iteration_since.take() {
+            recorder.counts.interrupted += 1;
+            recorder.interrupted_age(now.saturating_sub(since));
+        }
+        if control.on_wire.take().is_some() {
+            recorder.requests.interrupted += 1;
+        }
+    }
+}
+
+/// A week: what "until the next word" means for a curve, which has an end.
+const HOLD_NS: u64 = 7 * 24 * 3600 * NANOS_PER_S;
+
+fn for_shard(route: Route) -> Route {
+    Route { address: route.address.for_shard(), ..route }
+}
+
+fn new_part(index: usize, part: &LoadPart) -> Part {
+    let (model, curve, steered) = match &part.executor {
+        Executor::Closed { curve, .. } => (Model::Closed, curve.clone(), false),
+        Executor::Open { curve, open, .. } => (Model::Open(*open), curve.clone(), false),
+        Executor::Step { of, open, .. } | Executor::Breakpoint { of, open, .. } => {
+            let model = match of {
+                LoadUnit::Users => Model::Closed,
+                LoadUnit::RatePerS => Model::Open(*open),
+            };
+            (model, Curve::new(0.0), true)
+        }
+    };
+    Part {
+        index,
+        model,
+        weights: part.mix.iter().map(|(_, weight)| *weight).collect(),
+        mix: part.mix.clone(),
+        start_ns: super::step::nanos(part.start),
+        graceful_stop: part.graceful_stop,
+        curve: RefCell::new(curve),
+        steered,
+        draining: Cell::new(false),
+        changed: tokio::sync::Notify::new(),
+        live: Cell::new(0),
+        census: RefCell::new(None),
+        planned: Cell::new(0),
+        handled: Cell::new(0),
+    }
+}
+
+/// How late the shard's own timer fires: what the generator itself may add to a latency.
+async fn watch_lag(shard: Rc<Shard>) {
+    loop {
+        let due = shard.clock.now() + super::step::nanos(LOOP_LAG_INTERVAL);
+        tokio::time::sleep_until(shard.clock.instant(due)).await;
+        shard.recorder.borrow_mut().loop_lag(shard.clock.now().saturating_sub(due));
+    }
+}
+
+/// The shard's current second, and what could not be handed over yet.
+struct Window {
+    next_end_s: u64,
+    cpu_ns: Nanos,
+    held_back: Option<Box<Snapshot>>,
+}
+
+impl Window {
+    fn new(shard: &Shard) -> Self {
+        Self { next_end_s: shard.clock.now() / NANOS_PER_S + 1, cpu_ns: clock::thread_cpu_ns(), held_back: None }
+    }
+
+    fn take(&mut self, shard: &Shard, end_s: u64) -> Box<Snapshot> {
+        for part in &shard.parts {
+            shard.count_planned(part, shard.clock.now());
+        }
+        let mut snapshot = Box::new(shard.recorder.borrow_mut().take());
+        let cpu_ns = clock::thread_cpu_ns();
+        snapshot.end_s = end_s;
+        snapshot.users = shard.parts.iter().map(|part| part.live.get()).sum();
+        snapshot.sockets = shard.sockets.get();
+        snapshot.shard_cpu_ns_max = cpu_ns.saturating_sub(self.cpu_ns);
+        self.cpu_ns = cpu_ns;
+        self.next_end_s = end_s + 1;
+        match self.held_back.take() {
+            None => snapshot,
+            Some(mut held) => {
+                (held.users, held.sockets) = (0, 0);
+                held.add(&snapshot);
+                held
+            }
+        }
+    }
+
+    /// Never waits: while the agent is behind, seconds are added up here and handed over together.
+    fn hand_over(&mut self, shard: &Shard, reports: &mpsc::Sender<Report>) {
+        let end_s = self.next_end_s.max(shard.clock.now() / NANOS_PER_S);
+        let snapshot = self.take(shard, end_s);
+        if let Err(mpsc::error::TrySendError::Full(Report::Snapshot(snapshot))) =
+            reports.try_send(Report::Snapshot(snapshot))
+        {
+            self.held_back = Some(snapshot);
+        }
+    }
+
+    async fn hand_over_last(&mut self, shard: &Shard, reports: &mpsc::Sender<Report>) {
+        let snapshot = self.take(shard, self.next_end_s);
+        // The agent may be gone already when the run was cut off; then there is nobody left to tell.
+        let _ = reports.send(Report::Snapshot(snapshot)).await;
+    }
+}
