@@ -5,6 +5,7 @@ pub mod clock;
 pub mod limits;
 pub mod load;
 pub mod measure;
+pub mod probe;
 pub mod record;
 pub mod scenario;
 pub mod search;

@@ -158,10 +158,15 @@ impl Shard {
         let watch = tokio::task::spawn_local(watch_lag(Rc::clone(&shard)));
         let mut window = Window::new(&shard);
         let mut failure = None;
+        let mut deaf = false;
         loop {
             let tick = shard.clock.instant(window.next_end_s * NANOS_PER_S);
             tokio::select! {
-                command = commands.recv() => shard.obey(command.unwrap_or(Command::Abort)),
+                command = commands.recv(), if !deaf => {
+                    // An agent that has gone away cannot steer, and nobody would read the result.
+                    deaf = command.is_none();
+                    shard.obey(command.unwrap_or(Command::Abort));
+                }
                 () = tokio::time::sleep_until(tick) => window.hand_over(&shard, &reports),
                 ended = tasks.join_next() => match ended {
                     Some(Ok(Ok(()))) => {}

@@ -1,0 +1,40 @@
+//! This process as the kernel sees it: memory and descriptors of the generator, and the machine it runs on.
+
+use crate::record::rows::Host;
+
+/// Resident bytes of this process; 0 where there is no `/proc`.
+pub fn resident_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    kilobytes(&status, "VmRSS:") * 1024
+}
+
+/// Cores, memory and names for the manifest.
+pub fn host() -> Host {
+    let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpu.lines().find_map(|line| {
+        line.strip_prefix("model name")?.split_once(':').map(|(_, name)| name.trim().to_owned())
+    });
+    let uname = rustix::system::uname();
+    Host {
+        os: format!("{} {}", uname.sysname().to_string_lossy(), uname.release().to_string_lossy()),
+        cpu: model.unwrap_or_else(|| uname.machine().to_string_lossy().into_owned()),
+        cores: std::thread::available_parallelism()
+            .map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(u32::MAX)),
+        memory_bytes: kilobytes(&memory, "MemTotal:") * 1024,
+    }
+}
+
+fn kilobytes(text: &str, key: &str) -> u64 {
+    text.lines().find_map(|line| line.strip_prefix(key)?.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn this_process_has_memory_and_a_machine() {
+        assert!(super::resident_bytes() > 100_000);
+        let host = super::host();
+        assert!(host.cores > 0 && host.memory_bytes > 0 && !host.cpu.is_empty());
+    }
+}
