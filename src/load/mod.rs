@@ -2,3 +2,5 @@
 
 pub mod arrivals;
 pub mod curve;
+pub mod mix;
+pub mod share;
