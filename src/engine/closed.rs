@@ -45,6 +45,7 @@ pub(super) async fn run(shard: Rc<Shard>, part: Rc<Part>) {
     while part.live.get() > 0 && shard.clock.now() < by && !shard.aborted.get() {
         tokio::select! {
             () = part.changed.notified() => {}
+            () = part.freed.notified() => {}
             () = sleep_until(&shard, Some(by)) => {}
         }
     }

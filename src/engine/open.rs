@@ -8,7 +8,7 @@ use super::shard::Shard;
 use super::step::nanos;
 use super::user::User;
 use crate::clock::Nanos;
-use crate::load::arrivals::{Arrival, Schedule};
+use crate::load::arrivals::Schedule;
 use crate::scenario::plan::{Late, OpenRules};
 use std::rc::Rc;
 use tokio::task::AbortHandle;
@@ -24,33 +24,25 @@ struct Live {
 pub(super) async fn run(shard: Rc<Shard>, part: Rc<Part>, rules: OpenRules) -> std::io::Result<()> {
     let mut release = Release {
         pacer: Pacer::new(shard.clock)?,
-        slots: shard.share.slots_of(rules.max_in_flight),
+        slots: shard.share.users_of(u64::from(rules.max_in_flight)).max(1),
         live: Vec::new(),
-        rules,
         shard,
         part,
     };
-    let mut schedule = release.shard.schedule_of(&release.part, release.rules);
+    let mut schedule = release.shard.schedule_of(&release.part, rules);
     let mut in_a_row = 0;
-    while let Some(arrival) = release.next(&mut schedule).await {
-        let due_ns = release.part.start_ns + arrival.at_ns;
-        if !release.wait_until(due_ns).await? {
-            break;
-        }
-        let lag_ns = release.shard.clock.now().saturating_sub(due_ns);
-        let free = match release.rules.late {
+    while let Some(arrival) = release.next(&mut schedule).await? {
+        let lag_ns = release.shard.clock.now().saturating_sub(arrival.due_ns);
+        let free = match rules.late {
             Late::Drop => release.slot_is_free(),
-            Late::Queue => {
-                if !release.wait_for_slot().await {
-                    break;
-                }
-                true
-            }
+            Late::Queue if release.wait_for_slot().await => true,
+            Late::Queue => break,
         };
+        schedule.next(&release.part.curve.borrow());
         release.part.handled.set(release.part.handled.get() + 1);
         release.shard.recorder.borrow_mut().dispatch_lag(lag_ns);
         if free {
-            release.start(arrival, due_ns);
+            release.start(arrival);
         } else {
             release.shard.recorder.borrow_mut().counts.dropped += 1;
         }
@@ -65,41 +57,43 @@ pub(super) async fn run(shard: Rc<Shard>, part: Rc<Part>, rules: OpenRules) -> s
     Ok(())
 }
 
+/// An arrival whose time has come.
+#[derive(Clone, Copy)]
+struct Due {
+    id: u64,
+    due_ns: Nanos,
+}
+
 struct Release {
     shard: Rc<Shard>,
     part: Rc<Part>,
-    rules: OpenRules,
     pacer: Pacer,
     slots: u64,
     live: Vec<Live>,
 }
 
 impl Release {
-    /// The next arrival, waiting for the curve to grow where the coordinator steers it; `None` when there will be no more.
-    async fn next(&self, schedule: &mut Schedule) -> Option<Arrival> {
+    /// Waits until the next arrival is due and leaves it in the schedule; `None` when there will be no more. A curve that is steered
+    /// meanwhile may move the arrival, so its instant is asked for again.
+    async fn next(&self, schedule: &mut Schedule) -> std::io::Result<Option<Due>> {
         loop {
             if self.part.draining.get() {
-                return None;
+                return Ok(None);
             }
-            let next = schedule.next(&self.part.curve.borrow());
-            match next {
-                Some(arrival) => return Some(arrival),
+            let peeked = schedule.peek(&self.part.curve.borrow());
+            match peeked {
+                Some(arrival) => {
+                    let due_ns = self.part.start_ns + arrival.at_ns;
+                    tokio::select! {
+                        biased;
+                        waited = self.pacer.until(due_ns) => {
+                            return waited.map(|()| Some(Due { id: arrival.index, due_ns }));
+                        }
+                        () = self.part.changed.notified() => {}
+                    }
+                }
                 None if self.part.steered => self.part.changed.notified().await,
-                None => return None,
-            }
-        }
-    }
-
-    /// False when a drain began first.
-    async fn wait_until(&self, due_ns: Nanos) -> std::io::Result<bool> {
-        loop {
-            if self.part.draining.get() {
-                return Ok(false);
-            }
-            tokio::select! {
-                biased;
-                waited = self.pacer.until(due_ns) => return waited.map(|()| true),
-                () = self.part.changed.notified() => {}
+                None => return Ok(None),
             }
         }
     }
@@ -118,17 +112,18 @@ impl Release {
             let end = self.shard.clock.instant(if self.part.steered { Nanos::MAX / 4 } else { end_ns });
             tokio::select! {
                 () = self.part.changed.notified() => {}
+                () = self.part.freed.notified() => {}
                 () = tokio::time::sleep_until(end) => {}
             }
         }
         true
     }
 
-    fn start(&mut self, arrival: Arrival, due_ns: Nanos) {
+    fn start(&mut self, arrival: Due) {
         let control = Rc::new(Control::default());
-        let user = User::new(&self.shard, &self.part, Rc::clone(&control), arrival.index);
+        let user = User::new(&self.shard, &self.part, Rc::clone(&control), arrival.id);
         self.part.live.set(self.part.live.get() + 1);
-        let task = tokio::task::spawn_local(user.arrive(due_ns)).abort_handle();
+        let task = tokio::task::spawn_local(user.arrive(arrival.due_ns)).abort_handle();
         if self.live.len() >= 2 * (self.part.live.get() as usize + 8) {
             self.live.retain(|live| !live.task.is_finished());
         }
@@ -148,6 +143,7 @@ impl Release {
         while self.part.live.get() > 0 && self.shard.clock.now() < by && !self.shard.aborted.get() {
             tokio::select! {
                 () = self.part.changed.notified() => {}
+                () = self.part.freed.notified() => {}
                 () = tokio::time::sleep_until(self.shard.clock.instant(by)) => {}
             }
         }

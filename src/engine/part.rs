@@ -29,8 +29,10 @@ pub(super) struct Part {
     /// The coordinator steers this part: its curve may grow, and only a drain ends it.
     pub(super) steered: bool,
     pub(super) draining: Cell<bool>,
-    /// The curve has grown, a drain has begun, or a slot has become free.
+    /// The curve was steered or a drain has begun.
     pub(super) changed: Notify,
+    /// A user or an iteration has ended.
+    pub(super) freed: Notify,
     /// Users or iterations alive on this shard.
     pub(super) live: Cell<u64>,
     /// The schedule of an open part, read a second time for no other purpose than to count what was planned: the count does not
@@ -54,6 +56,6 @@ impl Part {
 
     pub(super) fn leave(&self) {
         self.live.set(self.live.get() - 1);
-        self.changed.notify_one();
+        self.freed.notify_one();
     }
 }

@@ -188,13 +188,7 @@ impl Shard {
             Command::Steer { part, at_ns, value, over_ns } => {
                 let part = &self.parts[part];
                 let at = part.elapsed_ns(at_ns);
-                {
-                    let mut curve = part.curve.borrow_mut();
-                    curve.extend_to(at);
-                    curve.append_ramp(value, over_ns);
-                    // Held until the next word: longer than any run.
-                    curve.append_hold(HOLD_NS);
-                }
+                part.curve.borrow_mut().steer(at, value, over_ns, HOLD_NS);
                 part.changed.notify_one();
             }
             Command::Drain | Command::Abort => {
@@ -312,6 +306,7 @@ fn new_part(index: usize, part: &LoadPart) -> Part {
         steered,
         draining: Cell::new(false),
         changed: tokio::sync::Notify::new(),
+        freed: tokio::sync::Notify::new(),
         live: Cell::new(0),
         census: RefCell::new(None),
         planned: Cell::new(0),

@@ -63,6 +63,20 @@ impl Curve {
         self.append_hold(now_ns.saturating_sub(self.end_ns()));
     }
 
+    /// Steers a running curve: whatever its last segment still held ends at `at_ns`, from there it goes to `value` over `over_ns` and
+    /// then stays for `hold_ns`. Segments before the last one are the past and are not touched, so cursors into them stay valid.
+    pub fn steer(&mut self, at_ns: u64, value: f64, over_ns: u64, hold_ns: u64) {
+        if let Some(segment) = self.segments.last_mut() {
+            let at_ns = at_ns.clamp(segment.from_ns, segment.to_ns);
+            segment.end = segment.value_at(at_ns);
+            segment.to_ns = at_ns;
+            self.last = segment.end;
+        }
+        self.extend_to(at_ns);
+        self.append_ramp(value, over_ns);
+        self.append_hold(hold_ns);
+    }
+
     pub fn segments(&self) -> &[Segment] {
         &self.segments
     }
@@ -201,6 +215,17 @@ fn whole(value: f64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn steering_cuts_the_hold_and_goes_on_from_there() {
+        let second = crate::clock::NANOS_PER_S;
+        let mut curve = Curve::new(0.0);
+        curve.steer(second, 100.0, second, 1000 * second);
+        curve.steer(10 * second, 40.0, 0, 1000 * second);
+        assert_eq!((curve.value_at(second / 2), curve.value_at(second * 3 / 2)), (0.0, 50.0));
+        assert_eq!((curve.value_at(9 * second), curve.value_at(11 * second)), (100.0, 40.0));
+        assert!((curve.area_to(12 * second) - (50.0 + 800.0 + 80.0)).abs() < 1e-9);
+    }
+
     use super::*;
     use proptest::prelude::{Strategy, any, prop, prop_assert, prop_assert_eq, proptest};
 
