@@ -52,6 +52,11 @@ pub fn unix_ms() -> u64 {
     u64::try_from(utc_now().as_millisecond()).unwrap_or(0)
 }
 
+/// Unix time in milliseconds with its fraction, to hold against the sending time in a message.
+pub fn unix_ms_fine() -> f64 {
+    utc_now().as_nanosecond() as f64 / 1e6
+}
+
 /// Wall-clock time, for naming run folders and stamping records; never for measuring.
 #[expect(clippy::disallowed_methods, reason = "this is the one clock")]
 pub fn utc_now() -> jiff::Timestamp {

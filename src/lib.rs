@@ -11,3 +11,4 @@ pub mod scenario;
 pub mod search;
 pub mod seed;
 pub mod threshold;
+pub mod transport;

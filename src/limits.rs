@@ -14,6 +14,12 @@ pub const RESPONSE_BODY_KEPT_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Body of one response that is only counted.
 pub const RESPONSE_BODY_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
 
+/// The line before a chunk of a body: a size of at most 16 digits and extensions that nobody uses.
+pub const CHUNK_LINE_BYTES_MAX: usize = 4096;
+
+/// Room taken for a kept body before its bytes are there, so that a server that announces much and sends little costs little.
+pub const RESPONSE_BODY_RESERVED_BYTES_MAX: usize = 64 * 1024;
+
 /// Interim (1xx) responses before the final one; more is a server that never answers.
 pub const INTERIM_RESPONSES_MAX: u32 = 16;
 
@@ -23,6 +29,13 @@ pub const COOKIE_BYTES_MAX: usize = 4096;
 
 /// The buffer that all connections of a shard read into: one response head and body of usual size in a single system call.
 pub const SHARD_READ_BUFFER_BYTES: usize = 64 * 1024;
+
+/// Addresses of one host name that are tried before a run, and the wait for each of them to accept.
+pub const ADDRESSES_TRIED_MAX: usize = 8;
+pub const ADDRESS_TRIAL: Duration = Duration::from_secs(1);
+
+/// TLS sessions a shard remembers for resumption; one server name is one entry of a few tickets.
+pub const TLS_SESSIONS_PER_SHARD_MAX: usize = 32;
 
 /// A WebSocket message kept for matching; tungstenite's own default is 64 MiB, which 10,000 sockets cannot afford.
 pub const WEBSOCKET_MESSAGE_BYTES_MAX: usize = 1024 * 1024;
@@ -71,3 +84,6 @@ pub const RENTED_BUFFERS_MAX: usize = 20_000;
 
 /// How often a shard looks how late its own timer fires.
 pub const LOOP_LAG_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Wait for a server's goodbye when a WebSocket is closed.
+pub const WEBSOCKET_CLOSE_WAIT: Duration = Duration::from_secs(1);

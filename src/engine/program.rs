@@ -3,7 +3,7 @@
 
 use super::render::Prepared;
 use crate::scenario::extract::Condition;
-use crate::scenario::plan::{Journey, Lifetime, Plan, SlotId, SocketId, Step, Think, WsExpect, WsListen, WsOpen};
+use crate::scenario::plan::{EndpointId, Journey, Lifetime, Plan, SlotId, SocketId, Step, Think, WsExpect, WsListen, WsOpen};
 use crate::scenario::template::Template;
 use std::time::Duration;
 
@@ -37,6 +37,18 @@ pub(super) struct Program {
     pub(super) counters: usize,
     pub(super) pacing: Option<Duration>,
     pub(super) lifetime: Lifetime,
+    /// Some condition reads the answer before it, so a user has to keep that.
+    pub(super) reads_last_answer: bool,
+}
+
+impl Program {
+    /// Every socket this journey opens, with the endpoint its handshake is recorded under.
+    pub(super) fn opened_sockets(&self) -> impl Iterator<Item = (SocketId, EndpointId)> {
+        self.once.iter().chain(&self.body).filter_map(|op| match op {
+            Op::WsOpen(open) => Some((open.socket, open.endpoint)),
+            _ => None,
+        })
+    }
 }
 
 /// What requests need of the target to be rendered ahead.
@@ -44,6 +56,7 @@ pub(super) struct Site<'a> {
     pub(super) plan: &'a Plan,
     pub(super) host_header: &'a str,
     pub(super) prefix: &'a str,
+    pub(super) tls: bool,
 }
 
 pub(super) fn compile(journey: &Journey, site: &Site<'_>) -> Program {
@@ -51,9 +64,15 @@ pub(super) fn compile(journey: &Journey, site: &Site<'_>) -> Program {
     compiler.steps(&journey.once_per_user);
     let once = std::mem::take(&mut compiler.ops);
     compiler.steps(&journey.steps);
+    let body = compiler.ops;
+    let reads = |op: &Op| match op {
+        Op::Branch { condition, .. } | Op::RepeatEnd { until: Some(condition), .. } => condition.reads_response(),
+        _ => false,
+    };
     Program {
+        reads_last_answer: once.iter().chain(&body).any(reads),
         once,
-        body: compiler.ops,
+        body,
         counters: compiler.counters,
         pacing: journey.pacing,
         lifetime: journey.lifetime,

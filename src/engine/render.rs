@@ -4,7 +4,9 @@
 use super::program::Site;
 use super::session::View;
 use crate::scenario::plan::{Method, Request};
+use crate::clock::Nanos;
 use crate::scenario::template::{RenderError, Template};
+use crate::transport::cookies::{self, Jar};
 use std::io::Write as _;
 
 pub(super) struct Prepared {
@@ -15,6 +17,7 @@ pub(super) struct Prepared {
     fixed_headers: Box<[u8]>,
     /// Headers with variables, the target's own first.
     headers: Vec<(String, Template)>,
+    tls: bool,
     /// The whole request when nothing in it varies (a user with cookies still renders).
     literal: Option<Box<[u8]>>,
 }
@@ -45,6 +48,7 @@ impl Prepared {
             fixed_headers: fixed_headers.into(),
             headers,
             request: request.clone(),
+            tls: site.tls,
             literal: None,
         };
         prepared.literal = prepared.render_literal();
@@ -56,21 +60,23 @@ impl Prepared {
         self.literal.as_deref()
     }
 
-    /// Renders the request with `cookies` (the value of a `cookie:` header, or empty) into `out`, which is cleared first.
+    /// Renders the request with the cookies of `jar` (for a host, at an instant) into `out`, which is cleared first.
     ///
     /// # Errors
     /// [`RenderError`] naming the variable that has no value.
     pub(super) fn render(
         &self,
         view: &mut View<'_>,
-        cookies: &str,
+        jar: Option<(&Jar, &str, Nanos)>,
         body: &mut Vec<u8>,
         out: &mut Vec<u8>,
     ) -> Result<(), RenderError> {
         out.clear();
         body.clear();
         out.extend_from_slice(&self.line);
+        let path_from = out.len();
         self.request.path.render(view, out)?;
+        let path = jar.map(|_| String::from_utf8_lossy(&out[path_from..]).into_owned());
         out.extend_from_slice(b" HTTP/1.1\r\n");
         out.extend_from_slice(&self.fixed_headers);
         for (name, value) in &self.headers {
@@ -79,8 +85,8 @@ impl Prepared {
             value.render(view, out)?;
             out.extend_from_slice(b"\r\n");
         }
-        if !cookies.is_empty() {
-            header(out, "cookie", cookies.as_bytes());
+        if let (Some((jar, host, now_ns)), Some(path)) = (jar, &path) {
+            jar.write_header(cookies::Request { host, path, tls: self.tls, now_ns }, out);
         }
         if let Some(template) = &self.request.body {
             template.render(view, body)?;

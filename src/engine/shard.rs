@@ -11,8 +11,9 @@ use crate::load::arrivals::Schedule;
 use crate::load::curve::Curve;
 use crate::load::{mix, share::Share};
 use crate::measure::recorder::Recorder;
+use crate::measure::sample::{Outcome, Sample};
 use crate::measure::snapshot::Snapshot;
-use crate::scenario::plan::{Executor, LoadPart, LoadUnit, OpenRules, Plan};
+use crate::scenario::plan::{EndpointId, Executor, LoadPart, LoadUnit, OpenRules, Plan, SocketId};
 use crate::transport::{self, Address, Buffers, Connection, TransportError};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -72,6 +73,8 @@ pub(super) struct Shard {
     pub(super) idle: RefCell<Vec<Link>>,
     pub(super) aborted: Cell<bool>,
     sockets: Rc<Cell<u64>>,
+    /// By [`SocketId`].
+    socket_endpoints: Vec<EndpointId>,
     rented: RefCell<Vec<Vec<u8>>>,
     parts: Vec<Rc<Part>>,
 }
@@ -114,11 +117,17 @@ impl Shard {
             .http
             .as_ref()
             .map_or(empty, |route| (route.address.host_header.clone(), route.prefix.clone()));
-        let site = Site { plan: &plan, host_header: &host, prefix: &prefix };
-        let programs = plan.journeys.iter().map(|journey| compile(journey, &site)).collect();
+        let tls = setup.http.as_ref().is_some_and(|route| route.address.tls.is_some());
+        let site = Site { plan: &plan, host_header: &host, prefix: &prefix, tls };
+        let programs: Vec<Program> = plan.journeys.iter().map(|journey| compile(journey, &site)).collect();
+        let mut socket_endpoints = vec![0; plan.sockets.len()];
+        for (socket, endpoint) in programs.iter().flat_map(Program::opened_sockets) {
+            socket_endpoints[usize::from(socket)] = endpoint;
+        }
         let parts = plan.load.iter().enumerate().map(|(index, part)| Rc::new(new_part(index, part))).collect();
         Self {
             programs,
+            socket_endpoints,
             parts,
             share: setup.share,
             clock: setup.clock,
@@ -240,6 +249,20 @@ impl Shard {
         OpenSocket(Rc::clone(&self.sockets))
     }
 
+    /// Host of the HTTP target without its port, as cookies know it.
+    pub(super) fn http_host(&self) -> &str {
+        let header = self.http.as_ref().map_or("", |route| &route.address.host_header);
+        header.rsplit_once(':').filter(|(_, port)| !port.contains(']')).map_or(header, |(host, _)| host)
+    }
+
+    pub(super) fn http_tls(&self) -> bool {
+        self.http.as_ref().is_some_and(|route| route.address.tls.is_some())
+    }
+
+    pub(super) fn reads_last_answer(&self, journey: usize) -> bool {
+        self.programs[journey].reads_last_answer
+    }
+
     /// Lends a buffer for one rendered request.
     pub(super) fn rent(&self) -> Vec<u8> {
         self.rented.borrow_mut().pop().unwrap_or_default()
@@ -260,6 +283,48 @@ impl Shard {
         if idle.len() < IDLE_CONNECTIONS_MAX {
             idle.push(link);
         }
+    }
+
+    /// Records a request that has no answer; `sent_ns` is `None` when nothing of it was sent.
+    #[cold]
+    pub(super) fn failed(
+        &self,
+        endpoint: EndpointId,
+        intended_ns: Nanos,
+        sent_ns: Option<Nanos>,
+        outcome: Outcome,
+        text: &str,
+    ) {
+        let sample = self.without_answer(endpoint, intended_ns, sent_ns, outcome);
+        let mut recorder = self.recorder.borrow_mut();
+        recorder.record(&sample);
+        recorder.failure(endpoint, outcome, text);
+    }
+
+    /// The same for a message on an open WebSocket, which is no request of its own.
+    #[cold]
+    pub(super) fn failed_message(&self, endpoint: EndpointId, sent_ns: Nanos, outcome: Outcome, text: &str) {
+        let sample = self.without_answer(endpoint, sent_ns, Some(sent_ns), outcome);
+        let mut recorder = self.recorder.borrow_mut();
+        recorder.record_message(&sample);
+        recorder.failure(endpoint, outcome, text);
+    }
+
+    fn without_answer(
+        &self,
+        endpoint: EndpointId,
+        intended_ns: Nanos,
+        sent_ns: Option<Nanos>,
+        outcome: Outcome,
+    ) -> Sample {
+        let done_ns = self.clock.now();
+        let sent_ns = sent_ns.unwrap_or(done_ns);
+        Sample { endpoint, intended_ns, sent_ns, done_ns, outcome, bytes_sent: 0, bytes_received: 0 }
+    }
+
+    /// The endpoint under which a socket was opened: what is wrong with the socket later is reported there.
+    pub(super) fn socket_endpoint(&self, socket: SocketId) -> EndpointId {
+        self.socket_endpoints.get(usize::from(socket)).copied().unwrap_or_default()
     }
 
     /// Counts what a user was in the middle of when it was cut off.

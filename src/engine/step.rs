@@ -6,11 +6,12 @@ use super::user::User;
 use crate::clock::Nanos;
 use crate::limits;
 use crate::measure::sample::{Outcome, Sample};
-use crate::scenario::extract::{BodyCache, CheckFailure, Condition, ResponseView};
+use crate::scenario::extract::{BodyCache, CheckKind, Condition, ResponseView};
 use crate::scenario::plan::{Connections, EndpointId, Method, SlotId};
 use crate::scenario::template::{RenderError, Template, Value};
-use crate::transport::cookies::Jar;
+use crate::transport::cookies::{self, Jar};
 use crate::transport::{Exchange, ExchangeError, Keep};
+use crate::clock;
 use std::time::Duration;
 
 /// What the rest of the iteration makes of a step.
@@ -21,6 +22,23 @@ pub(super) enum StepEnd {
     Failed,
     /// The iteration cannot go on: a variable it needs has no value, or its data ran out.
     GiveUp,
+}
+
+/// The last answer, kept only in journeys with a condition that may ask for it.
+pub(super) struct Answer {
+    status: u16,
+    head: Box<[u8]>,
+    body: Vec<u8>,
+    elapsed: Duration,
+    cache: BodyCache,
+}
+
+impl Answer {
+    fn view(&mut self) -> (ResponseView<'_>, &mut BodyCache) {
+        let view =
+            ResponseView { status: self.status, head: &self.head, body: &self.body, elapsed: self.elapsed };
+        (view, &mut self.cache)
+    }
 }
 
 /// Why an exchange has no answer, with what is known of its timing.
@@ -58,7 +76,7 @@ impl User {
             Ok(exchange) => self.judge(shard, prepared, intended_ns, exchange),
             Err(no_answer) => {
                 let refused = no_answer.outcome == Outcome::Connect;
-                fail(shard, endpoint, intended_ns, no_answer);
+                shard.failed(endpoint, intended_ns, no_answer.sent_ns, no_answer.outcome, &no_answer.text);
                 if refused {
                     // Without a pause a user that does not think would spin on a target that is down.
                     let until_ns = shard.clock.now() + nanos(limits::RECONNECT_PAUSE);
@@ -71,11 +89,8 @@ impl User {
 
     fn render(&mut self, shard: &Shard, prepared: &Prepared, out: &mut Vec<u8>) -> Result<(), RenderError> {
         let mut body = shard.scratch.take();
-        let cookies = match &self.jar {
-            Some(jar) if !jar.is_empty() => jar.header("/", false, shard.clock.now()).unwrap_or_default(),
-            _ => String::new(),
-        };
-        let done = prepared.render(&mut self.session.view(&shard.plan), &cookies, &mut body, out);
+        let jar = self.jar.as_deref().map(|jar| (jar, shard.http_host(), shard.clock.now()));
+        let done = prepared.render(&mut self.session.view(&shard.plan), jar, &mut body, out);
         shard.scratch.replace(body);
         done
     }
@@ -119,7 +134,7 @@ impl User {
                 Err(_elapsed) => {
                     return Err(NoAnswer {
                         outcome: Outcome::Timeout,
-                        text: format!("no complete answer within {}", crate::units::duration(request.timeout)),
+                        text: format!("no complete answer within {}", crate::units::show_duration(request.timeout)),
                         sent_ns: Some(started_ns),
                     });
                 }
@@ -134,7 +149,7 @@ impl User {
             Ok(Err(error)) => Err(NoAnswer { outcome: Outcome::Connect, text: error.to_string(), sent_ns: None }),
             Err(_elapsed) => Err(NoAnswer {
                 outcome: Outcome::Connect,
-                text: format!("no connection within {}", crate::units::duration(shard.plan.target.connect_timeout)),
+                text: format!("no connection within {}", crate::units::show_duration(shard.plan.target.connect_timeout)),
                 sent_ns: None,
             }),
         }
@@ -149,8 +164,8 @@ impl User {
         mut exchange: Exchange,
     ) -> StepEnd {
         let request = &prepared.request;
-        for cookie in exchange.set_cookies.drain(..) {
-            self.jar.get_or_insert_with(|| Box::new(Jar::new())).store(&cookie, "/", shard.clock.now());
+        if !exchange.set_cookies.is_empty() {
+            self.store_cookies(shard, std::mem::take(&mut exchange.set_cookies), prepared);
         }
         let mut sample = Sample {
             endpoint: request.endpoint,
@@ -161,47 +176,57 @@ impl User {
             bytes_sent: exchange.bytes_sent,
             bytes_received: exchange.bytes_received,
         };
-        let mut text = String::new();
-        if request.keeps_body || request.keeps_head {
-            let mut body = BodyCache::new(exchange.body.take().unwrap_or_default());
-            let head = exchange.head.take().unwrap_or_default();
-            if let Err((outcome, why)) = self.evaluate(shard, prepared, exchange.status, &head, &mut body) {
-                (sample.outcome, text) = (outcome, why);
-            }
-            self.last_body = Some(Box::new(body));
-        } else if let Some(failure) =
-            request.checks.iter().find_map(|check| check.status(exchange.status).err())
-        {
-            (sample.outcome, text) = (Outcome::Status, failure.to_string());
+        let mut answer = Answer {
+            status: exchange.status,
+            head: exchange.head.take().unwrap_or_default(),
+            body: exchange.body.take().unwrap_or_default(),
+            elapsed: Duration::from_nanos(exchange.done_ns.saturating_sub(exchange.sent_ns)),
+            cache: BodyCache::default(),
+        };
+        let judged = self.evaluate(shard, prepared, &mut answer);
+        if shard.reads_last_answer(self.journey) {
+            self.last_answer = Some(Box::new(answer));
         }
+        let Err((outcome, text)) = judged else {
+            shard.recorder.borrow_mut().record(&sample);
+            return StepEnd::Next;
+        };
+        sample.outcome = outcome;
         let mut recorder = shard.recorder.borrow_mut();
         recorder.record(&sample);
-        if sample.outcome == Outcome::Ok {
-            return StepEnd::Next;
-        }
-        recorder.failure(sample.endpoint, sample.outcome, &text);
+        recorder.failure(sample.endpoint, outcome, &text);
         StepEnd::Failed
+    }
+
+    #[cold]
+    fn store_cookies(&mut self, shard: &Shard, cookies: Vec<Box<str>>, prepared: &Prepared) {
+        let path = prepared.request.path.literal().unwrap_or("/");
+        let request =
+            cookies::Request { host: shard.http_host(), path, tls: shard.http_tls(), now_ns: shard.clock.now() };
+        let now_s = i64::try_from(clock::unix_ms() / 1000).unwrap_or(i64::MAX);
+        let jar = self.jar.get_or_insert_default();
+        for cookie in cookies {
+            jar.store(&cookie, request, now_s);
+        }
     }
 
     fn evaluate(
         &mut self,
         shard: &Shard,
         prepared: &Prepared,
-        status: u16,
-        head: &[u8],
-        body: &mut BodyCache,
+        answer: &mut Answer,
     ) -> Result<(), (Outcome, String)> {
-        let response = ResponseView { status, head };
+        let (view, cache) = answer.view();
         for check in &prepared.request.checks {
-            check.verify(&response, body, &mut self.session.view(&shard.plan)).map_err(|failure| {
+            check.verify(&view, cache, &mut self.session.view(&shard.plan)).map_err(|failure| {
                 let outcome =
-                    if matches!(failure, CheckFailure::Status { .. }) { Outcome::Status } else { Outcome::Check };
-                (outcome, failure.to_string())
+                    if failure.kind == CheckKind::Status { Outcome::Status } else { Outcome::Check };
+                (outcome, failure.text)
             })?;
         }
         for extract in &prepared.request.extracts {
             let value = extract
-                .apply(&response, body, self.session.stream())
+                .apply(&view, cache, self.session.stream())
                 .map_err(|failure| (Outcome::Extract, failure.to_string()))?;
             self.session.set(extract.slot, value);
         }
@@ -209,21 +234,24 @@ impl User {
     }
 
     pub(super) fn set(&mut self, shard: &Shard, slot: SlotId, value: &Template) -> StepEnd {
-        let mut out = Vec::new();
-        match value.render(&mut self.session.view(&shard.plan), &mut out) {
-            Ok(()) => {
-                self.session.set(slot, Value::Text(String::from_utf8_lossy(&out).into()));
+        match value.value(&mut self.session.view(&shard.plan)) {
+            Ok(value) => {
+                self.session.set(slot, value);
                 StepEnd::Next
             }
-            Err(_unbound) => StepEnd::GiveUp,
+            Err(_unset) => StepEnd::GiveUp,
         }
     }
 
+    /// Whether a condition holds for the last answer.
     pub(super) fn holds(&mut self, shard: &Shard, condition: &Condition) -> Result<bool, StepEnd> {
-        let mut body = self.last_body.take();
-        let holds = condition.holds(body.as_deref_mut(), &mut self.session.view(&shard.plan));
-        self.last_body = body;
-        holds.map_err(|_unbound| StepEnd::GiveUp)
+        let last = self.last_answer.as_deref_mut().map(Answer::view);
+        let mut context = self.session.view(&shard.plan);
+        let holds = match last {
+            Some((view, cache)) => condition.holds(&mut context, Some((&view, cache))),
+            None => condition.holds(&mut context, None),
+        };
+        holds.map_err(|_cannot_tell| StepEnd::GiveUp)
     }
 
     /// Nothing was sent: the request names a variable that no step has captured.
@@ -231,27 +259,10 @@ impl User {
     pub(super) fn unbound(&mut self, shard: &Shard, endpoint: EndpointId, error: &RenderError) -> StepEnd {
         if self.session.exhausted.is_none() {
             let now = shard.clock.now();
-            let text = error.to_string();
-            fail(shard, endpoint, now, NoAnswer { outcome: Outcome::Unbound, text, sent_ns: None });
+            shard.failed(endpoint, now, None, Outcome::Unbound, &error.describe(&shard.plan));
         }
         StepEnd::GiveUp
     }
-}
-
-#[cold]
-fn fail(shard: &Shard, endpoint: EndpointId, intended_ns: Nanos, no_answer: NoAnswer) {
-    let done_ns = shard.clock.now();
-    let mut recorder = shard.recorder.borrow_mut();
-    recorder.record(&Sample {
-        endpoint,
-        intended_ns,
-        sent_ns: no_answer.sent_ns.unwrap_or(done_ns),
-        done_ns,
-        outcome: no_answer.outcome,
-        bytes_sent: 0,
-        bytes_received: 0,
-    });
-    recorder.failure(endpoint, no_answer.outcome, &no_answer.text);
 }
 
 fn outcome_of(error: ExchangeError) -> Outcome {

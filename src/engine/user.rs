@@ -6,10 +6,9 @@ use super::program::{Op, Program};
 use super::session::Session;
 use super::shard::{Link, Shard};
 use super::socket::Socket;
-use super::step::StepEnd;
+use super::step::{Answer, StepEnd};
 use super::timer::Timer;
 use crate::clock::Nanos;
-use crate::scenario::extract::BodyCache;
 use crate::scenario::plan::{AtEnd, Lifetime};
 use crate::transport::cookies::Jar;
 use rand::RngExt as _;
@@ -24,11 +23,10 @@ pub(super) struct User {
     pub(super) connection: Option<Link>,
     pub(super) jar: Option<Box<Jar>>,
     pub(super) sockets: Box<[Option<Box<Socket>>]>,
-    /// Body of the last answer, where a condition after it may ask for it.
-    pub(super) last_body: Option<Box<BodyCache>>,
+    pub(super) last_answer: Option<Box<Answer>>,
     /// The plan's instant for the next request to send, if the plan had one.
     pub(super) intended_ns: Option<Nanos>,
-    journey: usize,
+    pub(super) journey: usize,
     counters: Box<[u32]>,
     prepared: bool,
 }
@@ -59,7 +57,7 @@ impl User {
             connection: None,
             jar: None,
             sockets: (0..shard.plan.sockets.len()).map(|_| None).collect(),
-            last_body: None,
+            last_answer: None,
             intended_ns: None,
             counters: vec![0; program.counters].into_boxed_slice(),
             prepared: false,
@@ -123,7 +121,7 @@ impl User {
     async fn iteration(&mut self) -> IterationEnd {
         self.control.iteration_since.set(Some(self.shard.clock.now()));
         self.session.begin_iteration();
-        self.last_body = None;
+        self.last_answer = None;
         let mut end = IterationEnd::Completed;
         if !self.prepared {
             end = if self.program().once.is_empty() { end } else { self.block(Block::Once).await };

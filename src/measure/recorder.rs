@@ -39,24 +39,33 @@ impl Recorder {
         self.requests.sent += 1;
     }
 
-    /// Records an exchange that has ended. A failure also goes through [`Recorder::failure`], which knows its text.
+    /// Records a request that has ended. A failure also goes through [`Recorder::failure`], which knows its text.
     #[inline]
     pub fn record(&mut self, sample: &Sample) {
+        self.requests.bytes_sent += sample.bytes_sent;
+        self.requests.bytes_received += sample.bytes_received;
+        if sample.outcome == Outcome::Ok {
+            self.requests.ok += 1;
+        } else {
+            self.requests.failed += 1;
+        }
+        self.record_message(sample);
+    }
+
+    /// Records a message on an open WebSocket: a latency of its endpoint, but no request.
+    #[inline]
+    pub fn record_message(&mut self, sample: &Sample) {
         let window = &mut self.windows[usize::from(sample.endpoint)];
         window.bytes_sent += sample.bytes_sent;
         window.bytes_received += sample.bytes_received;
-        self.requests.bytes_sent += sample.bytes_sent;
-        self.requests.bytes_received += sample.bytes_received;
         let response_ns = sample.done_ns.saturating_sub(sample.intended_ns);
         let service_ns = sample.done_ns.saturating_sub(sample.sent_ns);
         if sample.outcome == Outcome::Ok {
             window.completed += 1;
-            self.requests.ok += 1;
             window.response.record(response_ns);
             window.service.record(service_ns);
         } else {
             window.failures += 1;
-            self.requests.failed += 1;
             if sample.outcome.has_latency() {
                 let failed = window.failed.get_or_insert_with(Box::default);
                 failed.response.record(response_ns);

@@ -1,0 +1,72 @@
+//! The subjects: a server on bare epoll that answers every read with the same response, so that the generator is what is measured,
+//! and a WebSocket server that echoes.
+
+use futures_util::{SinkExt, StreamExt};
+use rustix::event::epoll;
+use std::collections::HashMap;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+
+type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+/// As long as what a usual server says around two bytes.
+const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nserver: bench\r\ndate: Thu, 01 Jan 2026 00:00:00 GMT\r\ncontent-type: text/plain\r\ncontent-length: 2\r\nconnection: keep-alive\r\n\r\nok";
+
+pub(crate) fn http() -> Outcome {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    listener.set_nonblocking(true)?;
+    let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+    epoll::add(&poll, &listener, epoll::EventData::new_u64(u64::MAX), epoll::EventFlags::IN)?;
+    println!("{}", listener.local_addr()?);
+    let mut sockets: HashMap<u64, TcpStream> = HashMap::new();
+    let mut next = 0;
+    let mut buffer = [0; 4096];
+    let mut events = Vec::with_capacity(1024);
+    loop {
+        events.clear();
+        epoll::wait(&poll, rustix::buffer::spare_capacity(&mut events), None)?;
+        for event in &events {
+            let id = event.data.u64();
+            if id == u64::MAX {
+                while let Ok((socket, _)) = listener.accept() {
+                    socket.set_nonblocking(true)?;
+                    socket.set_nodelay(true)?;
+                    epoll::add(&poll, &socket, epoll::EventData::new_u64(next), epoll::EventFlags::IN)?;
+                    sockets.insert(next, socket);
+                    next += 1;
+                }
+            } else if let Some(socket) = sockets.get_mut(&id) {
+                let open = match socket.read(&mut buffer) {
+                    Ok(0) => false,
+                    Ok(_) => socket.write_all(RESPONSE).is_ok(),
+                    Err(error) => error.kind() == ErrorKind::WouldBlock,
+                };
+                if !open {
+                    sockets.remove(&id);
+                }
+            }
+        }
+    }
+}
+
+pub(crate) fn websocket() -> Outcome {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+        println!("{}", listener.local_addr()?);
+        loop {
+            let (socket, _) = listener.accept().await?;
+            tokio::spawn(async move {
+                let config = WebSocketConfig::default().read_buffer_size(4096).write_buffer_size(0);
+                let accepted = tokio_tungstenite::accept_async_with_config(socket, Some(config)).await;
+                let Ok(mut socket) = accepted else { return };
+                while let Some(Ok(message)) = socket.next().await {
+                    if message.is_text() && socket.send(message).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    })
+}

@@ -1,0 +1,86 @@
+//! Where requests go, settled once before the run, and opening a connection to it.
+
+use super::error::{TlsFailure, TransportError};
+use super::exchange::Connection;
+use super::stream::Stream;
+use super::tls::Tls;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use tokio::net::{TcpSocket, TcpStream};
+
+/// One target: no name is looked up and no TLS set-up made after the run has begun.
+#[derive(Clone, Debug)]
+pub struct Address {
+    pub addr: SocketAddr,
+    /// Value of the `host:` field: the name as the scenario gave it, with its port unless that is the scheme's own.
+    pub host_header: String,
+    pub tls: Option<Tls>,
+}
+
+impl Address {
+    /// `host` and `port` as the scenario has them; `addr` is what [`super::resolve()`] made of them.
+    pub fn new(host: &str, port: u16, addr: SocketAddr, tls: Option<Tls>) -> Self {
+        let usual = if tls.is_some() { 443 } else { 80 };
+        // A bare IPv6 address needs its brackets back in a URL or a host field.
+        let name =
+            if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.to_owned() };
+        let host_header = if port == usual { name } else { format!("{name}:{port}") };
+        Self { addr, host_header, tls }
+    }
+
+    /// The same address with a TLS session store of its own: shards share no lock, not even for resumption.
+    pub fn for_shard(&self) -> Self {
+        Self { tls: self.tls.as_ref().map(Tls::for_shard), ..self.clone() }
+    }
+}
+
+/// Opens a connection, from `source` if the machine has more than one address to send from. The time-out is the caller's: dropping
+/// the future closes the socket.
+///
+/// # Errors
+/// Why there is no connection, by name.
+pub async fn connect(address: &Address, source: Option<IpAddr>) -> Result<Connection, TransportError> {
+    open(address, source).await.map(Connection::new)
+}
+
+pub(super) async fn open(address: &Address, source: Option<IpAddr>) -> Result<Stream, TransportError> {
+    let socket = dial(address.addr, source).await.map_err(|error| TransportError::from_io(&error))?;
+    match &address.tls {
+        None => Ok(Stream::Plain(socket)),
+        // Boxed: the state of a handshake is kilobytes, and a plain connection's future would carry room for it.
+        Some(tls) => Box::pin(handshake(tls, socket)).await,
+    }
+}
+
+async fn dial(addr: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStream> {
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A request is written in one piece and waits for its answer: Nagle's algorithm could only delay it.
+    socket.set_nodelay(true)?;
+    if let Some(source) = source {
+        socket.bind(SocketAddr::new(source, 0))?;
+    }
+    socket.connect(addr).await
+}
+
+async fn handshake(tls: &Tls, socket: TcpStream) -> Result<Stream, TransportError> {
+    match tls.connector().connect(tls.name(), socket).await {
+        Ok(stream) => Ok(Stream::Tls(Box::new(stream))),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            Err(TransportError::Tls(TlsFailure::Closed))
+        }
+        Err(error) => Err(TransportError::from_io(&error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_field_has_the_port_unless_it_goes_without_saying() {
+        let addr = SocketAddr::from(([127, 0, 0, 1], 80));
+        assert_eq!(Address::new("shop.example", 80, addr, None).host_header, "shop.example");
+        assert_eq!(Address::new("shop.example", 8080, addr, None).host_header, "shop.example:8080");
+        assert_eq!(Address::new("::1", 8080, addr, None).host_header, "[::1]:8080");
+    }
+}

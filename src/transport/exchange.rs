@@ -1,0 +1,270 @@
+//! One request and its response on a connection: the hot path. In the usual case one write, one read, two looks at the clock, and no
+//! allocation; everything else (partial writes, heads in pieces, TLS) is the same loop going round again.
+
+use super::error::{ExchangeError, ResetWhile, TlsFailure};
+use super::response::{Keep, ResponseReader};
+use super::stream::{Idle, Stream};
+use crate::clock::{Clock, Nanos};
+use crate::limits;
+use std::cell::RefCell;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// The buffer that all connections of a shard read into. It is borrowed only inside one poll, so idle users own no memory for what
+/// they may receive. Cheap to clone; not `Send`, as a shard is one thread.
+#[derive(Clone, Debug)]
+pub struct Buffers {
+    read: Rc<RefCell<Box<[u8]>>>,
+}
+
+impl Buffers {
+    pub fn new() -> Self {
+        Self { read: Rc::new(RefCell::new(vec![0; limits::SHARD_READ_BUFFER_BYTES].into_boxed_slice())) }
+    }
+}
+
+impl Default for Buffers {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A connection that takes one exchange after the other. Dropping it closes the socket.
+#[derive(Debug)]
+pub struct Connection {
+    stream: Stream,
+    /// It has carried an exchange, so the server may meanwhile have tired of it.
+    used: bool,
+}
+
+/// What came of one request.
+#[derive(Debug)]
+pub struct Exchange {
+    pub status: u16,
+    /// Just before the first byte of the request was written.
+    pub sent_ns: Nanos,
+    /// When the first bytes of a response (an interim one counts) were read.
+    pub first_byte_ns: Nanos,
+    /// When the last bytes of the response were read.
+    pub done_ns: Nanos,
+    pub bytes_sent: u64,
+    /// All bytes of the response before TLS: heads, body, chunk framing.
+    pub bytes_received: u64,
+    /// Bytes of the body without chunk framing, kept or not.
+    pub body_bytes: u64,
+    /// Another request may follow on this connection.
+    pub reusable: bool,
+    /// The head as it came, if [`Keep::head`].
+    pub head: Option<Box<[u8]>>,
+    /// If [`Keep::body`].
+    pub body: Option<Vec<u8>>,
+    /// Values of `set-cookie`, if [`Keep::cookies`].
+    pub set_cookies: Vec<Box<str>>,
+}
+
+/// The future of one exchange. After an error, or when it is dropped before its end, the connection must be dropped too.
+#[derive(Debug)]
+#[must_use = "nothing is sent until it is polled"]
+pub struct Exchanging<'a> {
+    connection: &'a mut Connection,
+    request: &'a [u8],
+    buffers: &'a Buffers,
+    clock: &'a Clock,
+    reader: ResponseReader,
+    progress: Progress,
+    sent_bytes: usize,
+    sent_ns: Nanos,
+    first_byte_ns: Nanos,
+    done_ns: Nanos,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    NotStarted,
+    Sending,
+    Flushing,
+    /// The request is out.
+    Receiving,
+    /// The server stopped taking the request, but may have said why before it did.
+    Refused,
+}
+
+impl Connection {
+    pub(super) fn new(stream: Stream) -> Self {
+        Self { stream, used: false }
+    }
+
+    /// Sends `request`, a complete rendered request, and reads its response. `head_only` is for HEAD, whose response has no body.
+    ///
+    /// Errors: see [`ExchangeError`]; [`ExchangeError::answered_nothing`] says which may be tried again on a fresh connection.
+    pub fn exchange<'a>(
+        &'a mut self,
+        request: &'a [u8],
+        head_only: bool,
+        keep: Keep,
+        buffers: &'a Buffers,
+        clock: &'a Clock,
+    ) -> Exchanging<'a> {
+        Exchanging {
+            connection: self,
+            request,
+            buffers,
+            clock,
+            reader: ResponseReader::new(head_only, keep),
+            progress: Progress::NotStarted,
+            sent_bytes: 0,
+            sent_ns: 0,
+            first_byte_ns: 0,
+            done_ns: 0,
+        }
+    }
+
+    /// It has carried an exchange before: a failure without an answer may be the server closing an idle connection.
+    pub fn is_used(&self) -> bool {
+        self.used
+    }
+}
+
+impl Future for Exchanging<'_> {
+    type Output = Result<Exchange, ExchangeError>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        if this.progress == Progress::NotStarted {
+            this.start()?;
+        }
+        // Sending and receiving together: a server may answer, and stop reading, before it has all of a large request.
+        if matches!(this.progress, Progress::Sending | Progress::Flushing) {
+            this.poll_send(context);
+        }
+        ready!(this.poll_receive(context))?;
+        Poll::Ready(Ok(this.finish()))
+    }
+}
+
+impl<'a> Exchanging<'a> {
+    /// Sees to it that the connection is still fresh, and writes without a detour through the reactor.
+    fn start(&mut self) -> Result<(), ExchangeError> {
+        if self.connection.used {
+            match self.connection.stream.idle(&mut self.buffers.read.borrow_mut()) {
+                Idle::Quiet => {}
+                Idle::Closed => return Err(ExchangeError::ClosedWhileIdle),
+                Idle::Spoke => return Err(ExchangeError::Unsolicited),
+            }
+        }
+        self.connection.used = true;
+        self.progress = Progress::Sending;
+        self.sent_ns = self.clock.now();
+        if let Stream::Plain(socket) = &self.connection.stream
+            && let Ok(written) = socket.try_write(self.request)
+        {
+            // An error is left for the poll that follows, which meets it again and names it.
+            self.sent_bytes = written;
+            if written == self.request.len() {
+                self.progress = Progress::Receiving;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes as much as the socket takes. A failure is kept for later: what the server had to say comes first.
+    fn poll_send(&mut self, context: &mut Context<'_>) {
+        while self.progress == Progress::Sending {
+            let rest = &self.request[self.sent_bytes..];
+            match Pin::new(&mut self.connection.stream).poll_write(context, rest) {
+                Poll::Pending => return,
+                Poll::Ready(Ok(0) | Err(_)) => self.progress = Progress::Refused,
+                Poll::Ready(Ok(written)) => {
+                    self.sent_bytes += written;
+                    if self.sent_bytes == self.request.len() {
+                        self.progress = Progress::Flushing;
+                    }
+                }
+            }
+        }
+        if self.progress == Progress::Flushing {
+            // rustls buffers records; they are out only once it says so.
+            match Pin::new(&mut self.connection.stream).poll_flush(context) {
+                Poll::Pending => {}
+                Poll::Ready(Ok(())) => self.progress = Progress::Receiving,
+                Poll::Ready(Err(_)) => self.progress = Progress::Refused,
+            }
+        }
+    }
+
+    /// Reads and parses until the response is complete. The loop is bounded by tokio's budget: it pends after 128 reads.
+    fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<Result<(), ExchangeError>> {
+        let buffers: &'a Buffers = self.buffers;
+        let mut memory = buffers.read.borrow_mut();
+        loop {
+            let mut buffer = ReadBuf::new(&mut memory);
+            let outcome = ready!(Pin::new(&mut self.connection.stream).poll_read(context, &mut buffer));
+            let bytes = buffer.filled();
+            if let Err(error) = outcome {
+                return Poll::Ready(Err(self.failed(&error)));
+            }
+            if bytes.is_empty() {
+                return Poll::Ready(self.ended());
+            }
+            let begins = !self.reader.has_begun();
+            if begins {
+                self.first_byte_ns = self.clock.now();
+            }
+            if self.reader.feed(bytes)? {
+                // The common case is one read: then the instant of the first byte is that of the last.
+                self.done_ns = if begins { self.first_byte_ns } else { self.clock.now() };
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+
+    fn ended(&mut self) -> Result<(), ExchangeError> {
+        if self.progress == Progress::Refused && !self.reader.has_begun() {
+            return Err(ExchangeError::Reset(ResetWhile::Sending));
+        }
+        self.reader.end()?;
+        self.done_ns = self.clock.now();
+        Ok(())
+    }
+
+    fn failed(&mut self, error: &io::Error) -> ExchangeError {
+        if let Some(failure) = TlsFailure::from_io(error) {
+            return ExchangeError::Tls(failure);
+        }
+        let while_ = if self.reader.has_begun() {
+            ResetWhile::Receiving
+        } else if self.progress == Progress::Receiving {
+            ResetWhile::Waiting
+        } else {
+            ResetWhile::Sending
+        };
+        match error.kind() {
+            io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe => {
+                ExchangeError::Reset(while_)
+            }
+            // TLS without its closing message: the end of a body cannot be told from a cut.
+            io::ErrorKind::UnexpectedEof => self.reader.end().err().unwrap_or(ExchangeError::ClosedInBody),
+            kind => ExchangeError::Io(kind),
+        }
+    }
+
+    fn finish(&mut self) -> Exchange {
+        let response = self.reader.take();
+        Exchange {
+            status: response.status,
+            sent_ns: self.sent_ns,
+            first_byte_ns: self.first_byte_ns,
+            done_ns: self.done_ns,
+            bytes_sent: self.sent_bytes as u64,
+            bytes_received: response.bytes_received,
+            body_bytes: response.body_bytes,
+            reusable: response.keep_alive && self.progress == Progress::Receiving,
+            head: response.head,
+            body: response.body,
+            set_cookies: response.set_cookies,
+        }
+    }
+}

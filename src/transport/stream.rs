@@ -1,0 +1,77 @@
+//! A connected socket, plain or under TLS. The TLS part is boxed so that a plain connection, which is what a hundred thousand users
+//! hold, stays at the size of a socket handle.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+
+#[derive(Debug)]
+pub(super) enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// What a connection did while nobody used it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Idle {
+    Quiet,
+    Closed,
+    Spoke,
+}
+
+impl Stream {
+    /// Looks whether the peer closed or spoke, without a system call as long as the reactor has reported nothing about the socket:
+    /// tokio's `try_read` asks its own readiness first, and the last read of an exchange left that cleared.
+    ///
+    /// Under TLS a quiet connection may carry tickets, so there it says nothing; the next write or read will find out.
+    pub(super) fn idle(&self, scratch: &mut [u8]) -> Idle {
+        match self {
+            Self::Plain(socket) => match socket.try_read(scratch) {
+                Ok(0) => Idle::Closed,
+                Ok(_) => Idle::Spoke,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Idle::Quiet,
+                Err(_) => Idle::Closed,
+            },
+            Self::Tls(_) => Idle::Quiet,
+        }
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(socket) => Pin::new(socket).poll_read(context, buffer),
+            Self::Tls(tls) => Pin::new(tls.as_mut()).poll_read(context, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(socket) => Pin::new(socket).poll_write(context, bytes),
+            Self::Tls(tls) => Pin::new(tls.as_mut()).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(socket) => Pin::new(socket).poll_flush(context),
+            Self::Tls(tls) => Pin::new(tls.as_mut()).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(socket) => Pin::new(socket).poll_shutdown(context),
+            Self::Tls(tls) => Pin::new(tls.as_mut()).poll_shutdown(context),
+        }
+    }
+}

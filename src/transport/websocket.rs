@@ -1,0 +1,235 @@
+//! WebSockets through tokio-tungstenite over the transport's own sockets, with buffers small enough for ten thousand idle ones.
+
+use super::connect::{self, Address};
+use super::error::{TlsFailure, TransportError};
+use super::stream::Stream;
+use crate::clock::{Clock, Nanos};
+use crate::limits;
+use futures_util::{SinkExt, StreamExt};
+use std::io;
+use std::net::IpAddr;
+use std::time::Duration;
+use thiserror::Error;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
+use tokio_tungstenite::tungstenite::handshake::client::Request;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::{self, Bytes, Utf8Bytes};
+use tokio_tungstenite::{WebSocketStream, client_async_with_config};
+
+/// Why a WebSocket did not open, or ended.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum WsError {
+    #[error(transparent)]
+    Connect(#[from] TransportError),
+    #[error("the server answered the opening handshake with status {status}")]
+    Refused { status: u16 },
+    #[error("header `{name}` of the opening handshake is not valid")]
+    Header { name: Box<str> },
+    #[error("the path of the opening handshake is not valid")]
+    Path,
+    /// Closed with the closing handshake; 1005 stands for a close without a code.
+    #[error("the server closed the socket with code {code}")]
+    Closed { code: u16 },
+    #[error("the connection ended without the closing handshake")]
+    Reset,
+    #[error("a message is larger than {} bytes", limits::WEBSOCKET_MESSAGE_BYTES_MAX)]
+    MessageTooLarge,
+    #[error("WebSocket protocol: {0}")]
+    Protocol(Box<str>),
+    #[error("TLS: {0}")]
+    Tls(TlsFailure),
+    #[error("input or output: {0}")]
+    Io(io::ErrorKind),
+}
+
+/// A message of the application; pings and pongs are not seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    payload: Payload,
+    /// When it was complete.
+    pub received_ns: Nanos,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Payload {
+    Text(Utf8Bytes),
+    Binary(Bytes),
+}
+
+impl Message {
+    pub fn bytes(&self) -> &[u8] {
+        match &self.payload {
+            Payload::Text(text) => text.as_bytes(),
+            Payload::Binary(bytes) => bytes,
+        }
+    }
+
+    /// `None` for a binary message.
+    pub fn text(&self) -> Option<&str> {
+        match &self.payload {
+            Payload::Text(text) => Some(text),
+            Payload::Binary(_) => None,
+        }
+    }
+}
+
+/// An open socket. Dropping it closes the connection without a word.
+#[derive(Debug)]
+pub struct WebSocket {
+    stream: WebSocketStream<Stream>,
+    clock: Clock,
+    /// Just before the opening handshake was sent, the connection being there.
+    pub sent_ns: Nanos,
+    /// When the opening handshake was answered.
+    pub opened_ns: Nanos,
+}
+
+/// Connects and shakes hands. `path` has the query; `headers` come besides those the handshake needs. The time-out is the caller's.
+///
+/// # Errors
+/// [`WsError::Refused`] has the status of a server that answered but did not upgrade.
+pub async fn open(
+    address: &Address,
+    source: Option<IpAddr>,
+    path: &str,
+    headers: &[(String, String)],
+    subprotocol: Option<&str>,
+    clock: Clock,
+) -> Result<WebSocket, WsError> {
+    let request = handshake_request(address, path, headers, subprotocol)?;
+    let stream = connect::open(address, source).await?;
+    let config = WebSocketConfig::default()
+        .read_buffer_size(limits::WEBSOCKET_READ_BUFFER_BYTES)
+        .write_buffer_size(0)
+        .max_message_size(Some(limits::WEBSOCKET_MESSAGE_BYTES_MAX))
+        .max_frame_size(Some(limits::WEBSOCKET_MESSAGE_BYTES_MAX));
+    let sent_ns = clock.now();
+    // Boxed: the state of the handshake is larger than the socket that comes of it.
+    let (stream, _) = Box::pin(client_async_with_config(request, stream, Some(config)))
+        .await
+        .map_err(|error| WsError::from_tungstenite(&error))?;
+    Ok(WebSocket { stream, clock, sent_ns, opened_ns: clock.now() })
+}
+
+impl WebSocket {
+    /// # Errors
+    /// When the connection is gone. Waits while the server does not read.
+    pub async fn send_text(&mut self, text: impl Into<Utf8Bytes>) -> Result<(), WsError> {
+        self.send(tungstenite::Message::Text(text.into())).await
+    }
+
+    /// # Errors
+    /// As [`Self::send_text`].
+    pub async fn send_binary(&mut self, bytes: impl Into<Bytes>) -> Result<(), WsError> {
+        self.send(tungstenite::Message::Binary(bytes.into())).await
+    }
+
+    async fn send(&mut self, message: tungstenite::Message) -> Result<(), WsError> {
+        self.stream.send(message).await.map_err(|error| WsError::from_tungstenite(&error))
+    }
+
+    /// The next message; pings are answered on the way. Dropping the future loses nothing.
+    ///
+    /// # Errors
+    /// [`WsError::Closed`] after the closing handshake, the others when the socket broke. It is of no use afterwards.
+    pub async fn next(&mut self) -> Result<Message, WsError> {
+        loop {
+            let payload = match self.stream.next().await {
+                None => return Err(WsError::Reset),
+                Some(Err(error)) => return Err(WsError::from_tungstenite(&error)),
+                Some(Ok(tungstenite::Message::Text(text))) => Payload::Text(text),
+                Some(Ok(tungstenite::Message::Binary(bytes))) => Payload::Binary(bytes),
+                Some(Ok(tungstenite::Message::Close(frame))) => {
+                    // One more turn sends the answer that completes the closing handshake.
+                    let _ = self.stream.flush().await;
+                    let code = frame.map_or(CloseCode::Status, |frame| frame.code);
+                    return Err(WsError::Closed { code: code.into() });
+                }
+                // Going on reading is what sends the pong.
+                Some(Ok(_)) => continue,
+            };
+            return Ok(Message { payload, received_ns: self.clock.now() });
+        }
+    }
+
+    /// Says goodbye and waits for the server to do so, at most `within`; what it still sends is dropped.
+    ///
+    /// # Errors
+    /// When the server did not complete the closing handshake in time, or broke off.
+    pub async fn close(mut self, within: Duration) -> Result<(), WsError> {
+        let goodbye = async {
+            self.stream.close(None).await.map_err(|error| WsError::from_tungstenite(&error))?;
+            loop {
+                match self.next().await {
+                    Ok(_) => {}
+                    Err(WsError::Closed { .. }) => return Ok(()),
+                    Err(error) => return Err(error),
+                }
+            }
+        };
+        tokio::time::timeout(within, goodbye).await.unwrap_or(Err(WsError::Io(io::ErrorKind::TimedOut)))
+    }
+}
+
+fn handshake_request(
+    address: &Address,
+    path: &str,
+    headers: &[(String, String)],
+    subprotocol: Option<&str>,
+) -> Result<Request, WsError> {
+    let scheme = if address.tls.is_some() { "wss" } else { "ws" };
+    let mut request = format!("{scheme}://{}{path}", address.host_header)
+        .into_client_request()
+        .map_err(|_| WsError::Path)?;
+    let subprotocol = subprotocol.map(|name| ("sec-websocket-protocol".to_owned(), name.to_owned()));
+    for (name, value) in headers.iter().cloned().chain(subprotocol) {
+        let invalid = || WsError::Header { name: name.as_str().into() };
+        let key = tungstenite::http::HeaderName::from_bytes(name.as_bytes()).map_err(|_| invalid())?;
+        let value = tungstenite::http::HeaderValue::from_str(&value).map_err(|_| invalid())?;
+        request.headers_mut().insert(key, value);
+    }
+    Ok(request)
+}
+
+impl WsError {
+    /// One word or two, stable, for counting.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Connect(error) => error.kind(),
+            Self::Refused { .. } => "handshake refused",
+            Self::Header { .. } | Self::Path => "bad request",
+            Self::Closed { .. } => "closed",
+            Self::Reset => "reset",
+            Self::MessageTooLarge => "message too large",
+            Self::Protocol(_) => "malformed",
+            Self::Tls(_) => "tls",
+            Self::Io(_) => "io",
+        }
+    }
+
+    fn from_tungstenite(error: &tungstenite::Error) -> Self {
+        use tungstenite::Error as E;
+        match error {
+            E::Http(response) => Self::Refused { status: response.status().as_u16() },
+            E::ConnectionClosed | E::AlreadyClosed => Self::Closed { code: CloseCode::Normal.into() },
+            E::Protocol(ProtocolError::ResetWithoutClosingHandshake | ProtocolError::HandshakeIncomplete) => {
+                Self::Reset
+            }
+            E::Capacity(CapacityError::MessageTooLong { .. }) => Self::MessageTooLarge,
+            E::Io(error) => match (TlsFailure::from_io(error), error.kind()) {
+                (Some(failure), _) => Self::Tls(failure),
+                (
+                    None,
+                    io::ErrorKind::ConnectionReset
+                    | io::ErrorKind::ConnectionAborted
+                    | io::ErrorKind::BrokenPipe
+                    | io::ErrorKind::UnexpectedEof,
+                ) => Self::Reset,
+                (None, kind) => Self::Io(kind),
+            },
+            other => Self::Protocol(other.to_string().into()),
+        }
+    }
+}
