@@ -9,3 +9,4 @@ pub mod scenario;
 pub mod search;
 pub mod seed;
 pub mod threshold;
+pub mod units;
