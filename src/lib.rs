@@ -12,3 +12,4 @@ pub mod search;
 pub mod seed;
 pub mod threshold;
 pub mod transport;
+pub mod units;

@@ -1,10 +1,13 @@
 //! Templates: text with `${…}`, compiled once. At run time a literal segment costs a copy and a variable an index; nothing is
 //! looked up by name.
 
-use super::plan::SlotId;
+pub mod parse;
+mod render;
+
+use super::plan::{Plan, SlotId};
 
 /// A compiled template.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Template {
     pub segments: Vec<Segment>,
 }
@@ -33,14 +36,15 @@ pub enum Expression {
     Iteration,
     NowMs,
     NowS,
+    /// Inclusive at both ends.
     RandInt {
         low: i64,
         high: i64,
     },
-    /// Rank 1..=n with probability proportional to 1/rank^s.
+    /// `offset` + rank, where ranks 1..=n come with probability proportional to 1/rank^s.
     RandZipf {
-        n: u64,
-        s: f64,
+        offset: i64,
+        ranks: rand_distr::Zipf<f64>,
     },
     RandUuid,
     /// `true` with this probability, else `false`.
@@ -55,8 +59,12 @@ pub enum Expression {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Function {
     Base64,
+    /// Lower-case hexadecimal.
     Sha256,
+    /// Key, then message; lower-case hexadecimal.
+    HmacSha256,
     UrlEncode,
+    /// The text as a JSON string with its quotes.
     Json,
 }
 
@@ -65,6 +73,15 @@ pub enum Function {
 pub enum Value {
     Text(Box<str>),
     Json(Box<str>),
+}
+
+/// Why a template has no text right now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RenderError {
+    #[error("variable number {slot} has not been captured")]
+    Unset { slot: SlotId },
+    #[error("data table number {table} has no row left")]
+    DataEnded { table: u16 },
 }
 
 /// What a template may ask for while it is rendered; the engine's users implement it.
@@ -78,4 +95,101 @@ pub trait Context {
     /// Unix time in milliseconds.
     fn unix_ms(&self) -> u64;
     fn stream(&mut self) -> &mut crate::seed::Stream;
+}
+
+impl Template {
+    /// A template that is always this text.
+    pub fn text(text: &str) -> Self {
+        let segments = if text.is_empty() { Vec::new() } else { vec![Segment::Text(text.into())] };
+        Self { segments }
+    }
+
+    /// The text of a template without values: no rendering needed.
+    pub fn literal(&self) -> Option<&str> {
+        match self.segments.as_slice() {
+            [] => Some(""),
+            [Segment::Text(text)] => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Appends the text to `out`. Literal segments and numbers allocate nothing.
+    ///
+    /// # Errors
+    /// A variable that holds nothing, or a data table without a row. What was appended before it stays in `out`.
+    pub fn render(&self, context: &mut dyn Context, out: &mut Vec<u8>) -> Result<(), RenderError> {
+        for segment in &self.segments {
+            match segment {
+                Segment::Text(text) => out.extend_from_slice(text.as_bytes()),
+                Segment::Value(expression) => expression.write(context, out, render::Form::Text)?,
+                Segment::JsonText(expression) => expression.write(context, out, render::Form::JsonText)?,
+                Segment::JsonValue(expression) => expression.write(context, out, render::Form::JsonValue)?,
+                Segment::Url(expression) => expression.write(context, out, render::Form::Url)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// What `set` stores: a template that is one value keeps the type of that value, anything else is text.
+    ///
+    /// # Errors
+    /// As [`Template::render`].
+    pub fn value(&self, context: &mut dyn Context) -> Result<Value, RenderError> {
+        if let [Segment::Value(Expression::Slot(slot))] = self.segments.as_slice() {
+            return context.slot(*slot).cloned().ok_or(RenderError::Unset { slot: *slot });
+        }
+        let mut bytes = Vec::new();
+        self.render(context, &mut bytes)?;
+        let text = String::from_utf8_lossy(&bytes).into_owned().into_boxed_str();
+        Ok(match self.segments.as_slice() {
+            [Segment::Value(expression)] if expression.is_json() => Value::Json(text),
+            _ => Value::Text(text),
+        })
+    }
+
+    /// Does the text change between two renderings? Then a path with it needs a name.
+    pub fn is_dynamic(&self) -> bool {
+        self.literal().is_none()
+    }
+}
+
+impl Expression {
+    /// Numbers and booleans, which stand in JSON without quotes.
+    fn is_json(&self) -> bool {
+        matches!(
+            self,
+            Self::UserId
+                | Self::Iteration
+                | Self::NowMs
+                | Self::NowS
+                | Self::RandInt { .. }
+                | Self::RandZipf { .. }
+                | Self::RandChance(_)
+        )
+    }
+}
+
+impl RenderError {
+    /// The sentence for a failed step, with the names of the plan.
+    pub fn describe(&self, plan: &Plan) -> String {
+        match self {
+            Self::Unset { slot } => {
+                let name = plan.slots.get(usize::from(*slot)).map_or("?", String::as_str);
+                format!("`${{{name}}}` has not been captured by any step this user has run")
+            }
+            Self::DataEnded { table } => {
+                let name = plan.data.get(usize::from(*table)).map_or("?", |table| table.name.as_str());
+                format!("the data table `{name}` has no row left for this user")
+            }
+        }
+    }
+}
+
+impl Value {
+    /// The text inside, whichever kind it is.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Text(text) | Self::Json(text) => text,
+        }
+    }
 }

@@ -1,6 +1,13 @@
 //! Thresholds: `stat['('selector')'] op value ['in' phase] ['for' …]`, one grammar for `thresholds`, `fail_when` and `abort_when`.
 //! They judge anything that gives them [`Stats`].
 
+mod judge;
+mod parse;
+mod print;
+
+pub use judge::{Judgment, Verdict, Watch, judge, measure};
+pub use parse::{ThresholdError, parse};
+
 use crate::scenario::plan::Protocol;
 use std::time::Duration;
 
@@ -84,4 +91,26 @@ pub trait Stats {
     fn seconds(&self) -> f64;
     /// Mean (used, limit, waiting) of a resource over the span.
     fn resource(&self, name: &str) -> Option<(f64, Option<f64>, Option<f64>)>;
+}
+
+impl Threshold {
+    /// Is the condition true of this value (in the base unit)?
+    pub fn holds(&self, value: f64) -> bool {
+        match self.op {
+            Op::Less => value < self.value,
+            Op::LessOrEqual => value <= self.value,
+            Op::Greater => value > self.value,
+            Op::GreaterOrEqual => value >= self.value,
+            Op::Equal => value == self.value,
+            Op::NotEqual => value != self.value,
+        }
+    }
+
+    /// Length of the consecutive windows that [`judge`] needs; `None` when the whole span is judged at once.
+    pub fn window(&self) -> Option<Duration> {
+        match self.lasting? {
+            Lasting::For(_) => Some(Duration::from_secs(1)),
+            Lasting::ShareOfWindows { window, .. } => Some(window),
+        }
+    }
 }

@@ -1,0 +1,283 @@
+//! The judgment of a threshold. Three answers, never two: a percentile over too few samples is not evaluated, and what is not
+//! evaluated does not pass.
+
+use super::{Lasting, Selector, Stat, Stats, Threshold};
+use std::time::Duration;
+
+/// Samples below which a percentile says nothing: ten must lie beyond it. p99 needs 1,000, p99.9 needs 10,000.
+const SAMPLES_BEYOND_MIN: f64 = 10.0;
+
+/// Below this quantile no minimum is asked: a median of few samples is imprecise but not empty.
+const QUANTILE_WITH_MINIMUM: f64 = 0.99;
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Judgment {
+    /// In the base unit of the stat; the value over the whole span, also where windows decided. `None` when there was nothing.
+    pub value: Option<f64>,
+    pub samples: u64,
+    pub result: Verdict,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Pass,
+    Fail,
+    NotEvaluated { why: String },
+}
+
+/// A condition such as `error_rate > 50% for 15s`, followed second by second while a run goes on.
+#[derive(Clone, Debug)]
+pub struct Watch {
+    threshold: Threshold,
+    needed_s: u64,
+    held_s: u64,
+}
+
+/// Value in the base unit and number of samples behind it; `None` when the span holds nothing to measure.
+pub fn measure(threshold: &Threshold, stats: &dyn Stats) -> Option<(f64, u64)> {
+    let (all, failed) = match &threshold.selector {
+        Selector::All => stats.requests(None, None),
+        Selector::Requests { protocol, name, .. } => stats.requests(Some(*protocol), name.as_deref()),
+        Selector::Resource(_) => (0, 0),
+    };
+    let latency =
+        |ask: &dyn Fn(super::Which, crate::scenario::plan::Protocol, Option<&str>) -> Option<(f64, u64)>| {
+            let Selector::Requests { clock, protocol, name } = &threshold.selector else { return None };
+            ask(*clock, *protocol, name.as_deref())
+        };
+    let resource = || {
+        let Selector::Resource(name) = &threshold.selector else { return None };
+        stats.resource(name)
+    };
+    let (planned, dropped) = stats.iterations();
+    match threshold.stat {
+        Stat::Percentile(q) => latency(&|clock, protocol, name| stats.quantile_ns(clock, protocol, name, q)),
+        Stat::Max => latency(&|clock, protocol, name| Some((stats.max_ns(clock, protocol, name)?, all))),
+        Stat::Mean => latency(&|clock, protocol, name| Some((stats.mean_ns(clock, protocol, name)?, all))),
+        Stat::ErrorRate => (all > 0).then(|| (failed as f64 / all as f64, all)),
+        Stat::Rate => (stats.seconds() > 0.0).then(|| (all as f64 / stats.seconds(), all)),
+        Stat::Count => Some((all as f64, all)),
+        Stat::Dropped { ratio: false } => Some((dropped as f64, planned)),
+        Stat::Dropped { ratio: true } => (planned > 0).then(|| (dropped as f64 / planned as f64, planned)),
+        Stat::Used { ratio: false } => resource().map(|(used, _, _)| (used, 1)),
+        Stat::Used { ratio: true } => {
+            resource().and_then(|(used, limit, _)| limit.filter(|l| *l > 0.0).map(|limit| (used / limit, 1)))
+        }
+        Stat::Waiting => resource().and_then(|(_, _, waiting)| waiting.map(|waiting| (waiting, 1))),
+    }
+}
+
+/// Judges a threshold over a span of the run: `whole` is the span of its phase, or of the run (`None`: it was never reached), and
+/// `windows` are the consecutive windows of [`Threshold::window`] inside it, empty where that is `None`.
+pub fn judge(threshold: &Threshold, whole: Option<&dyn Stats>, windows: &[&dyn Stats]) -> Judgment {
+    let not = |why: String| Judgment { value: None, samples: 0, result: Verdict::NotEvaluated { why } };
+    let Some(whole) = whole else {
+        let phase = threshold.phase.as_deref().unwrap_or("run");
+        return not(format!("the phase `{phase}` was never reached"));
+    };
+    let Some((value, samples)) = measure(threshold, whole) else {
+        return not(nothing(threshold));
+    };
+    let result = match threshold.lasting {
+        None => one(threshold, whole),
+        Some(Lasting::For(span)) => in_a_row(threshold, windows, span),
+        Some(Lasting::ShareOfWindows { share, .. }) => share_of(threshold, windows, share),
+    };
+    Judgment { value: Some(value), samples, result }
+}
+
+impl Watch {
+    pub fn new(threshold: Threshold) -> Self {
+        let needed_s = match threshold.lasting {
+            Some(Lasting::For(span)) => span.as_secs().max(1),
+            _ => 1,
+        };
+        Self { threshold, needed_s, held_s: 0 }
+    }
+
+    /// Takes in the second that has just ended; true once the condition has held for as long as it asks. A second in which nothing
+    /// could be measured breaks the row. No minimum of samples: this guards a live system.
+    pub fn second(&mut self, stats: &dyn Stats) -> bool {
+        let held = measure(&self.threshold, stats).is_some_and(|(value, _)| self.threshold.holds(value));
+        self.held_s = if held { self.held_s + 1 } else { 0 };
+        self.held_s >= self.needed_s
+    }
+
+    pub fn threshold(&self) -> &Threshold {
+        &self.threshold
+    }
+}
+
+fn one(threshold: &Threshold, stats: &dyn Stats) -> Verdict {
+    let Some((value, samples)) = measure(threshold, stats) else {
+        return Verdict::NotEvaluated { why: nothing(threshold) };
+    };
+    if let Stat::Percentile(q) = threshold.stat {
+        let needed = samples_needed(q);
+        if samples < needed {
+            let why = format!("{samples} samples; {} needs {needed}", threshold.stat);
+            return Verdict::NotEvaluated { why };
+        }
+    }
+    if threshold.holds(value) { Verdict::Pass } else { Verdict::Fail }
+}
+
+/// Samples a quantile needs: 1,000 for p99, 10,000 for p99.9, 1 below p99.
+fn samples_needed(q: f64) -> u64 {
+    if q < QUANTILE_WITH_MINIMUM {
+        return 1;
+    }
+    // (1 − 0.999) is 0.0010000000000000009: round to whole samples before anyone is asked for 9,999 or 10,001.
+    (SAMPLES_BEYOND_MIN / (1.0 - q)).round() as u64
+}
+
+/// Some row of windows of at least `span` in which it always holds.
+fn in_a_row(threshold: &Threshold, windows: &[&dyn Stats], span: Duration) -> Verdict {
+    let needed = usize::try_from(span.as_secs()).unwrap_or(usize::MAX).max(1);
+    let verdicts: Vec<Verdict> = windows.iter().map(|window| one(threshold, *window)).collect();
+    let longest = |counts: &dyn Fn(&Verdict) -> bool| {
+        verdicts
+            .iter()
+            .fold((0usize, 0usize), |(best, now), verdict| {
+                let now = if counts(verdict) { now + 1 } else { 0 };
+                (best.max(now), now)
+            })
+            .0
+    };
+    if longest(&|verdict| *verdict == Verdict::Pass) >= needed {
+        Verdict::Pass
+    } else if longest(&|verdict| *verdict != Verdict::Fail) < needed {
+        Verdict::Fail
+    } else {
+        Verdict::NotEvaluated {
+            why: format!("too few samples in the seconds that would decide: {}", threshold.stat),
+        }
+    }
+}
+
+/// A share of all windows; those with too few samples can decide neither way.
+fn share_of(threshold: &Threshold, windows: &[&dyn Stats], share: f64) -> Verdict {
+    if windows.is_empty() {
+        return Verdict::NotEvaluated { why: "the span is shorter than one window".into() };
+    }
+    let verdicts: Vec<Verdict> = windows.iter().map(|window| one(threshold, *window)).collect();
+    let count = |wanted: &Verdict| verdicts.iter().filter(|verdict| *verdict == wanted).count();
+    let (all, passed, failed) = (windows.len(), count(&Verdict::Pass), count(&Verdict::Fail));
+    if passed as f64 >= share * all as f64 {
+        Verdict::Pass
+    } else if ((all - failed) as f64) < share * all as f64 {
+        Verdict::Fail
+    } else {
+        let open = all - passed - failed;
+        Verdict::NotEvaluated {
+            why: format!("{open} of {all} windows hold too few samples for {}", threshold.stat),
+        }
+    }
+}
+
+fn nothing(threshold: &Threshold) -> String {
+    match &threshold.selector {
+        Selector::Resource(name) => format!("no reading of `{name}` that has this figure"),
+        Selector::Requests { name: Some(name), .. } => format!("no request named `{name}` was completed"),
+        Selector::Requests { .. } => "no such request was completed".into(),
+        Selector::All => "nothing was planned or sent".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Which, parse};
+    use super::*;
+    use crate::scenario::plan::Protocol;
+
+    #[derive(Clone, Copy)]
+    struct Second {
+        p99_ns: f64,
+        requests: u64,
+        failed: u64,
+    }
+
+    impl Stats for Second {
+        fn quantile_ns(&self, _: Which, _: Protocol, _: Option<&str>, _: f64) -> Option<(f64, u64)> {
+            (self.requests > 0).then_some((self.p99_ns, self.requests))
+        }
+        fn max_ns(&self, _: Which, _: Protocol, _: Option<&str>) -> Option<f64> {
+            Some(self.p99_ns)
+        }
+        fn mean_ns(&self, _: Which, _: Protocol, _: Option<&str>) -> Option<f64> {
+            Some(self.p99_ns)
+        }
+        fn requests(&self, _: Option<Protocol>, _: Option<&str>) -> (u64, u64) {
+            (self.requests, self.failed)
+        }
+        fn iterations(&self) -> (u64, u64) {
+            (self.requests, self.failed)
+        }
+        fn seconds(&self) -> f64 {
+            1.0
+        }
+        fn resource(&self, name: &str) -> Option<(f64, Option<f64>, Option<f64>)> {
+            (name == "pool").then_some((9.0, Some(10.0), None))
+        }
+    }
+
+    fn second(p99_ms: f64, requests: u64, failed: u64) -> Second {
+        Second { p99_ns: p99_ms * 1e6, requests, failed }
+    }
+
+    fn verdict(text: &str, whole: Second, windows: &[Second]) -> Verdict {
+        let windows: Vec<&dyn Stats> = windows.iter().map(|w| w as &dyn Stats).collect();
+        judge(&parse(text).expect(text), Some(&whole), &windows).result
+    }
+
+    #[test]
+    fn percentiles_over_too_few_samples_are_not_evaluated() {
+        assert_eq!(samples_needed(0.99), 1_000);
+        assert_eq!(samples_needed(0.999), 10_000);
+        assert_eq!(verdict("p99(http) < 100ms", second(50.0, 1_000, 0), &[]), Verdict::Pass);
+        assert_eq!(verdict("p99(http) < 100ms", second(150.0, 1_000, 0), &[]), Verdict::Fail);
+        let why = "999 samples; p99 needs 1000".to_owned();
+        assert_eq!(verdict("p99(http) < 100ms", second(50.0, 999, 0), &[]), Verdict::NotEvaluated { why });
+        assert!(matches!(
+            verdict("p99.9(http) < 1s", second(50.0, 9_999, 0), &[]),
+            Verdict::NotEvaluated { .. }
+        ));
+        assert_eq!(verdict("p95(http) < 100ms", second(50.0, 20, 0), &[]), Verdict::Pass);
+    }
+
+    #[test]
+    fn nothing_measured_never_passes() {
+        for text in
+            ["error_rate < 1%", "p50(http) < 1s", "dropped < 1%", "used(heap) < 9%", "waiting(pool) == 0"]
+        {
+            assert!(matches!(verdict(text, second(1.0, 0, 0), &[]), Verdict::NotEvaluated { .. }), "{text}");
+        }
+        let threshold = parse("count == 0 in peak").expect("valid");
+        assert!(
+            matches!(judge(&threshold, None, &[]).result, Verdict::NotEvaluated { why } if why.contains("peak"))
+        );
+        assert_eq!(verdict("used(pool) < 95%", second(1.0, 0, 0), &[]), Verdict::Pass);
+        assert_eq!(verdict("used(pool) < 9", second(1.0, 0, 0), &[]), Verdict::Fail);
+    }
+
+    #[test]
+    fn a_row_of_seconds_must_be_unbroken() {
+        let (bad, good) = (second(1.0, 10, 9), second(1.0, 10, 0));
+        let text = "error_rate > 50% for 3s";
+        assert_eq!(verdict(text, bad, &[bad, bad, good, bad, bad]), Verdict::Fail);
+        assert_eq!(verdict(text, bad, &[good, bad, bad, bad]), Verdict::Pass);
+        let mut watch = Watch::new(parse(text).expect("valid"));
+        let fired: Vec<bool> = [bad, bad, good, bad, bad, bad, bad].iter().map(|s| watch.second(s)).collect();
+        assert_eq!(fired, [false, false, false, false, false, true, true]);
+    }
+
+    #[test]
+    fn windows_with_too_few_samples_decide_neither_way() {
+        let (fast, slow, thin) = (second(1.0, 1_000, 0), second(900.0, 1_000, 0), second(1.0, 3, 0));
+        let text = "p99(http) < 400ms for 75% of 1s windows";
+        assert_eq!(verdict(text, fast, &[fast, fast, fast, slow]), Verdict::Pass);
+        assert_eq!(verdict(text, fast, &[fast, fast, slow, slow]), Verdict::Fail);
+        assert!(matches!(verdict(text, fast, &[fast, fast, thin, slow]), Verdict::NotEvaluated { .. }));
+        assert!(matches!(verdict(text, fast, &[]), Verdict::NotEvaluated { .. }));
+    }
+}
