@@ -4,6 +4,15 @@
 use crate::scenario::plan::Protocol;
 use crate::threshold::{Threshold, Which};
 
+pub mod classify;
+#[cfg(test)]
+pub(crate) mod closed_system;
+pub mod controller;
+pub mod goal;
+pub mod level;
+pub mod line;
+pub mod staircase;
+
 /// One condition of `fail_when`, turned into a bound on the share of bad requests (analysis: SLO → goal): `p99(http) > 100ms`
 /// means "a trial is bad when more than 1 % of its requests took over 100 ms, failed, or were not sent".
 #[derive(Clone, Debug, PartialEq)]
@@ -20,4 +29,22 @@ pub enum GoalKind {
     Errors { protocol: Option<Protocol>, name: Option<String>, bad_ratio_max: f64 },
     /// Dropped arrivals above the bound, as a count or as a share of the planned.
     Dropped { max: f64, ratio: bool },
+}
+
+/// What chooses the levels of a run: a [`controller::Search`] or a [`staircase::Staircase`].
+pub trait Levels {
+    /// The level to judge next, or the end. Until its result is recorded, the same level again.
+    fn next(&mut self) -> Step;
+    /// The result of the level that [`Levels::next`] asked for.
+    fn record(&mut self, result: level::LevelResult);
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// Bring the load to `level` and judge it. `reason` is a sentence for `events.ndjson`.
+    Probe {
+        level: f64,
+        reason: String,
+    },
+    Done(line::Outcome),
 }
