@@ -2,6 +2,7 @@
 //! ARCHITECTURE.md has the way of the data and the layers; `tests/tidy.rs` holds the layers to it.
 
 pub mod clock;
+pub mod engine;
 pub mod limits;
 pub mod load;
 pub mod measure;

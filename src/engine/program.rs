@@ -3,7 +3,9 @@
 
 use super::render::Prepared;
 use crate::scenario::extract::Condition;
-use crate::scenario::plan::{EndpointId, Journey, Lifetime, Plan, SlotId, SocketId, Step, Think, WsExpect, WsListen, WsOpen};
+use crate::scenario::plan::{
+    EndpointId, Journey, Lifetime, Plan, SlotId, SocketId, Step, Think, WsExpect, WsListen, WsOpen,
+};
 use crate::scenario::template::Template;
 use std::time::Duration;
 
@@ -13,21 +15,44 @@ pub(super) type Address = usize;
 pub(super) enum Op {
     Request(Box<Prepared>),
     Think(Think),
-    Set { slot: SlotId, value: Template },
+    Set {
+        slot: SlotId,
+        value: Template,
+    },
     /// Goes on at `otherwise` when the condition does not hold.
-    Branch { condition: Condition, otherwise: Address },
+    Branch {
+        condition: Condition,
+        otherwise: Address,
+    },
     Jump(Address),
     /// Picks one of the targets by cumulative weight.
-    Choose { cumulative: Box<[u32]>, targets: Box<[Address]> },
-    RepeatBegin { counter: usize },
+    Choose {
+        cumulative: Box<[u32]>,
+        targets: Box<[Address]>,
+    },
+    RepeatBegin {
+        counter: usize,
+    },
     /// Counts a pass; goes back to `body` unless `until` holds or `max` passes are done.
-    RepeatEnd { counter: usize, max: u32, until: Option<Condition>, every: Option<Duration>, body: Address },
+    RepeatEnd {
+        counter: usize,
+        max: u32,
+        until: Option<Condition>,
+        every: Option<Duration>,
+        body: Address,
+    },
     StopUser,
     WsOpen(Box<WsOpen>),
-    WsSend { socket: SocketId, message: Template, binary: bool },
+    WsSend {
+        socket: SocketId,
+        message: Template,
+        binary: bool,
+    },
     WsExpect(Box<WsExpect>),
     WsListen(Box<WsListen>),
-    WsClose { socket: SocketId },
+    WsClose {
+        socket: SocketId,
+    },
 }
 
 pub(super) struct Program {
@@ -66,7 +91,9 @@ pub(super) fn compile(journey: &Journey, site: &Site<'_>) -> Program {
     compiler.steps(&journey.steps);
     let body = compiler.ops;
     let reads = |op: &Op| match op {
-        Op::Branch { condition, .. } | Op::RepeatEnd { until: Some(condition), .. } => condition.reads_response(),
+        Op::Branch { condition, .. } | Op::RepeatEnd { until: Some(condition), .. } => {
+            condition.reads_response()
+        }
         _ => false,
     };
     Program {
@@ -119,7 +146,13 @@ impl Compiler<'_> {
                 self.ops.push(Op::RepeatBegin { counter });
                 let body = self.ops.len();
                 self.steps(steps);
-                self.ops.push(Op::RepeatEnd { counter, max: *max, until: until.clone(), every: *every, body });
+                self.ops.push(Op::RepeatEnd {
+                    counter,
+                    max: *max,
+                    until: until.clone(),
+                    every: *every,
+                    body,
+                });
                 self.depth -= 1;
             }
             Step::Choose { weights, branches } => self.choose(weights, branches),

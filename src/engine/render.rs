@@ -3,8 +3,8 @@
 
 use super::program::Site;
 use super::session::View;
-use crate::scenario::plan::{Method, Request};
 use crate::clock::Nanos;
+use crate::scenario::plan::{Method, Request};
 use crate::scenario::template::{RenderError, Template};
 use crate::transport::cookies::{self, Jar};
 use std::io::Write as _;
@@ -34,7 +34,11 @@ impl Prepared {
             header(&mut fixed_headers, "host", site.host_header.as_bytes());
         }
         if !given("user-agent") {
-            header(&mut fixed_headers, "user-agent", concat!("plimsoll/", env!("CARGO_PKG_VERSION")).as_bytes());
+            header(
+                &mut fixed_headers,
+                "user-agent",
+                concat!("plimsoll/", env!("CARGO_PKG_VERSION")).as_bytes(),
+            );
         }
         let mut headers = Vec::new();
         for (name, value) in all {

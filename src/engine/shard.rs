@@ -124,7 +124,8 @@ impl Shard {
         for (socket, endpoint) in programs.iter().flat_map(Program::opened_sockets) {
             socket_endpoints[usize::from(socket)] = endpoint;
         }
-        let parts = plan.load.iter().enumerate().map(|(index, part)| Rc::new(new_part(index, part))).collect();
+        let parts =
+            plan.load.iter().enumerate().map(|(index, part)| Rc::new(new_part(index, part))).collect();
         Self {
             programs,
             socket_endpoints,
@@ -144,7 +145,11 @@ impl Shard {
         }
     }
 
-    async fn run(setup: Setup, mut commands: mpsc::UnboundedReceiver<Command>, reports: mpsc::Sender<Report>) {
+    async fn run(
+        setup: Setup,
+        mut commands: mpsc::UnboundedReceiver<Command>,
+        reports: mpsc::Sender<Report>,
+    ) {
         let shard = Rc::new(Self::new(setup));
         for part in &shard.parts {
             if let Model::Open(rules) = part.model {
@@ -397,7 +402,11 @@ struct Window {
 
 impl Window {
     fn new(shard: &Shard) -> Self {
-        Self { next_end_s: shard.clock.now() / NANOS_PER_S + 1, cpu_ns: clock::thread_cpu_ns(), held_back: None }
+        Self {
+            next_end_s: shard.clock.now() / NANOS_PER_S + 1,
+            cpu_ns: clock::thread_cpu_ns(),
+            held_back: None,
+        }
     }
 
     fn take(&mut self, shard: &Shard, end_s: u64) -> Box<Snapshot> {

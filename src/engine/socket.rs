@@ -32,7 +32,13 @@ impl User {
         };
         self.sockets[usize::from(open.socket)] = None;
         let Some(route) = &shard.ws else {
-            shard.failed(open.endpoint, intended_ns, None, Outcome::Connect, "the target has no `ws` address");
+            shard.failed(
+                open.endpoint,
+                intended_ns,
+                None,
+                Outcome::Connect,
+                "the target has no `ws` address",
+            );
             return StepEnd::Failed;
         };
         shard.recorder.borrow_mut().sent(open.endpoint);
@@ -74,7 +80,11 @@ impl User {
         }
     }
 
-    fn ws_request(&mut self, shard: &Shard, open: &WsOpen) -> Result<(String, Vec<(String, String)>), RenderError> {
+    fn ws_request(
+        &mut self,
+        shard: &Shard,
+        open: &WsOpen,
+    ) -> Result<(String, Vec<(String, String)>), RenderError> {
         let prefix = shard.ws.as_ref().map_or("", |route| route.prefix.as_str());
         let path = format!("{prefix}{}", self.text(shard, &open.path)?);
         let headers = open.headers.iter();
@@ -240,8 +250,8 @@ async fn next_match(
     loop {
         let message = stream.next().await?;
         let mut cache = BodyCache::default();
-        let fits = wanted.is_empty()
-            || cache.json(message.bytes()).is_ok_and(|json| message::matches(json, wanted));
+        let fits =
+            wanted.is_empty() || cache.json(message.bytes()).is_ok_and(|json| message::matches(json, wanted));
         if fits {
             return Ok((message, cache));
         }
@@ -252,7 +262,7 @@ async fn next_match(
 fn heard(shard: &Shard, listen: &WsListen, open: &mut Socket, message: &Message, cache: &mut BodyCache) {
     let view = ResponseView::message(message.bytes());
     if let Some((endpoint, sent_at)) = &listen.lag {
-        match sent_at.number(&view, cache) {
+        match sent_at.pick.number(&view, cache) {
             Ok(sent_ms) => {
                 // Two clocks meet here: the server's and ours. On one machine they are one; a lag below zero is recorded as zero.
                 let lag_ms = (clock::unix_ms_fine() - sent_ms).max(0.0);
@@ -274,7 +284,7 @@ fn heard(shard: &Shard, listen: &WsListen, open: &mut Socket, message: &Message,
         }
     }
     if let Some(sequence) = &listen.sequence
-        && let Ok(number) = sequence.number(&view, cache)
+        && let Ok(number) = sequence.pick.number(&view, cache)
     {
         if open.sequence.is_some_and(|last| number != last + 1.0) {
             let text = if open.sequence.is_some_and(|last| number <= last) {
@@ -282,7 +292,12 @@ fn heard(shard: &Shard, listen: &WsListen, open: &mut Socket, message: &Message,
             } else {
                 "pushed messages are missing from the sequence"
             };
-            shard.failed_message(shard.socket_endpoint(listen.socket), message.received_ns, Outcome::Check, text);
+            shard.failed_message(
+                shard.socket_endpoint(listen.socket),
+                message.received_ns,
+                Outcome::Check,
+                text,
+            );
         }
         open.sequence = Some(number);
     }
@@ -297,7 +312,9 @@ fn outcome_of(error: &WsError) -> Outcome {
     match error {
         WsError::Connect(_) => Outcome::Connect,
         WsError::Refused { .. } => Outcome::Status,
-        WsError::Header { .. } | WsError::Path | WsError::MessageTooLarge | WsError::Protocol(_) => Outcome::Protocol,
+        WsError::Header { .. } | WsError::Path | WsError::MessageTooLarge | WsError::Protocol(_) => {
+            Outcome::Protocol
+        }
         WsError::Closed { .. } | WsError::Reset | WsError::Tls(_) | WsError::Io(_) => Outcome::Reset,
     }
 }

@@ -3,15 +3,15 @@
 use super::render::Prepared;
 use super::shard::{Link, Shard};
 use super::user::User;
+use crate::clock;
 use crate::clock::Nanos;
 use crate::limits;
 use crate::measure::sample::{Outcome, Sample};
 use crate::scenario::extract::{BodyCache, CheckKind, Condition, ResponseView};
 use crate::scenario::plan::{Connections, EndpointId, Method, SlotId};
-use crate::scenario::template::{RenderError, Template, Value};
-use crate::transport::cookies::{self, Jar};
+use crate::scenario::template::{RenderError, Template};
+use crate::transport::cookies;
 use crate::transport::{Exchange, ExchangeError, Keep};
-use crate::clock;
 use std::time::Duration;
 
 /// What the rest of the iteration makes of a step.
@@ -123,7 +123,8 @@ impl User {
                     }
                     return Ok(exchange);
                 }
-                Ok(Err(error)) if reused && (error.sent_nothing() || idempotent && error.answered_nothing()) => {}
+                Ok(Err(error))
+                    if reused && (error.sent_nothing() || idempotent && error.answered_nothing()) => {}
                 Ok(Err(error)) => {
                     return Err(NoAnswer {
                         outcome: outcome_of(error),
@@ -134,7 +135,10 @@ impl User {
                 Err(_elapsed) => {
                     return Err(NoAnswer {
                         outcome: Outcome::Timeout,
-                        text: format!("no complete answer within {}", crate::units::show_duration(request.timeout)),
+                        text: format!(
+                            "no complete answer within {}",
+                            crate::units::show_duration(request.timeout)
+                        ),
                         sent_ns: Some(started_ns),
                     });
                 }
@@ -146,10 +150,15 @@ impl User {
         let deadline = shard.clock.instant(shard.clock.now() + nanos(shard.plan.target.connect_timeout));
         match self.timer.within(deadline, shard.connect()).await {
             Ok(Ok(link)) => Ok(link),
-            Ok(Err(error)) => Err(NoAnswer { outcome: Outcome::Connect, text: error.to_string(), sent_ns: None }),
+            Ok(Err(error)) => {
+                Err(NoAnswer { outcome: Outcome::Connect, text: error.to_string(), sent_ns: None })
+            }
             Err(_elapsed) => Err(NoAnswer {
                 outcome: Outcome::Connect,
-                text: format!("no connection within {}", crate::units::show_duration(shard.plan.target.connect_timeout)),
+                text: format!(
+                    "no connection within {}",
+                    crate::units::show_duration(shard.plan.target.connect_timeout)
+                ),
                 sent_ns: None,
             }),
         }
@@ -201,8 +210,12 @@ impl User {
     #[cold]
     fn store_cookies(&mut self, shard: &Shard, cookies: Vec<Box<str>>, prepared: &Prepared) {
         let path = prepared.request.path.literal().unwrap_or("/");
-        let request =
-            cookies::Request { host: shard.http_host(), path, tls: shard.http_tls(), now_ns: shard.clock.now() };
+        let request = cookies::Request {
+            host: shard.http_host(),
+            path,
+            tls: shard.http_tls(),
+            now_ns: shard.clock.now(),
+        };
         let now_s = i64::try_from(clock::unix_ms() / 1000).unwrap_or(i64::MAX);
         let jar = self.jar.get_or_insert_default();
         for cookie in cookies {

@@ -26,7 +26,11 @@ impl Timer {
     }
 
     /// Drives `future` until it is ready or `deadline` has passed.
-    pub(super) async fn within<F: Future>(&mut self, deadline: Instant, future: F) -> Result<F::Output, Elapsed> {
+    pub(super) async fn within<F: Future>(
+        &mut self,
+        deadline: Instant,
+        future: F,
+    ) -> Result<F::Output, Elapsed> {
         let mut future = pin!(future);
         let sleep = &mut self.sleep;
         // A timer that has gone off cannot be waited for again, and one set too late would miss the deadline.
@@ -56,7 +60,11 @@ mod tests {
     use std::time::Duration;
 
     fn paused() -> tokio::runtime::Runtime {
-        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime")
+        tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .expect("a runtime")
     }
 
     #[test]

@@ -37,7 +37,9 @@ enum IterationEnd {
     Completed,
     Failed,
     /// The user leaves; whether the iteration had failed by then.
-    Stop { failed: bool },
+    Stop {
+        failed: bool,
+    },
 }
 
 /// Which list of operations of a program.
@@ -114,7 +116,8 @@ impl User {
 
     /// Forgets everything of the user before: a new person on a new connection.
     fn begin_anew(&mut self, id: u64) {
-        let (shard, part, control) = (Rc::clone(&self.shard), Rc::clone(&self.part), Rc::clone(&self.control));
+        let (shard, part, control) =
+            (Rc::clone(&self.shard), Rc::clone(&self.part), Rc::clone(&self.control));
         *self = Self::new(&shard, &part, control, id);
     }
 
@@ -193,7 +196,8 @@ impl User {
                     match until.as_ref().map_or(Ok(false), |until| self.holds(&shard, until)) {
                         Ok(done) if again && !done => {
                             if let Some(every) = every {
-                                let until_ns = shard.clock.now() + u64::try_from(every.as_nanos()).unwrap_or(u64::MAX);
+                                let until_ns =
+                                    shard.clock.now() + u64::try_from(every.as_nanos()).unwrap_or(u64::MAX);
                                 self.timer.until(shard.clock.instant(until_ns)).await;
                             }
                             at = *body;

@@ -1,7 +1,8 @@
 //! Measurement: what one exchange was ([`sample`]), a shard's recorder ([`recorder`]), what it hands over every second
-//! ([`snapshot`]), and the merged result of spans of the run ([`ledger`]). Histograms are added, never percentiles.
+//! ([`snapshot`]), and a span of the run as thresholds see it ([`span`]). Histograms are added, never percentiles.
 
 pub mod histogram;
 pub mod recorder;
 pub mod sample;
 pub mod snapshot;
+pub mod span;
