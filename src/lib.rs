@@ -8,6 +8,7 @@ pub mod load;
 pub mod measure;
 pub mod probe;
 pub mod record;
+pub mod run;
 pub mod scenario;
 pub mod search;
 pub mod seed;

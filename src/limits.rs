@@ -87,3 +87,9 @@ pub const LOOP_LAG_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Wait for a server's goodbye when a WebSocket is closed.
 pub const WEBSOCKET_CLOSE_WAIT: Duration = Duration::from_secs(1);
+
+/// Last words of the bundled target-app that are kept to explain its end.
+pub const TARGET_STDERR_BYTES_MAX: usize = 4096;
+
+/// From the start of the shards' threads to the first second of the run: all of them are ready by then.
+pub const START_DELAY: Duration = Duration::from_millis(50);

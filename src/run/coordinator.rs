@@ -1,0 +1,340 @@
+//! The coordinator: merges seconds, writes the record, steers levels, watches the safety rules, and ends the run. It is never in the
+//! path of a request.
+
+use super::agent::{Agent, AgentReport};
+use super::generator::Health;
+use super::levels::{Act, LevelRun};
+use super::manifest::steered_part;
+use super::observe::{self, Observed};
+use super::target::{self, Target};
+use super::{Options, Tick, Watcher};
+use crate::clock::{Clock, NANOS_PER_S};
+use crate::engine::shard::Command;
+use crate::limits::{START_DELAY, TARGET_LOST_AFTER};
+use crate::load::share::Share;
+use crate::measure::snapshot::{Failures, Snapshot, add_counts, add_requests};
+use crate::measure::span::Span;
+use crate::record::rows::{End, Ended, Event, SaturationRow};
+use crate::record::store::{Store, StoreError};
+use crate::scenario::plan::{Executor, Plan};
+use crate::search::controller::Search;
+use crate::search::staircase::Staircase;
+use crate::threshold::Which;
+use crate::threshold::Watch;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Why the loop was left.
+pub(super) enum Stop {
+    Store(StoreError),
+    Ended(Ended),
+}
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+pub(super) struct Coordinator<'w> {
+    plan: Arc<Plan>,
+    options: Options,
+    watcher: &'w mut dyn Watcher,
+    levels: Option<(usize, LevelRun)>,
+    guards: Vec<Watch>,
+    health: Health,
+    failures: Failures,
+    latest: BTreeMap<String, SaturationRow>,
+    /// Readings since the last merged second.
+    readings: Vec<SaturationRow>,
+    reached_s: u64,
+    silent_s: u64,
+    /// Why the load is being taken down before its time.
+    ending: Option<Ended>,
+    interrupted: u32,
+}
+
+impl<'w> Coordinator<'w> {
+    pub(super) fn new(plan: Arc<Plan>, options: Options, watcher: &'w mut dyn Watcher) -> Self {
+        let guards = plan.safety.abort_when.iter().cloned().map(Watch::new).collect();
+        Self {
+            levels: level_run(&plan),
+            guards,
+            plan,
+            options,
+            watcher,
+            health: Health::default(),
+            failures: Failures::default(),
+            latest: BTreeMap::new(),
+            readings: Vec::new(),
+            reached_s: 0,
+            silent_s: 0,
+            ending: None,
+            interrupted: 0,
+        }
+    }
+
+    pub(super) async fn run(mut self, store: &mut Store) -> Result<Ended, Stop> {
+        let mut target = match target::prepare(&self.plan, &self.options.executable).await {
+            Ok(target) => target,
+            Err(error) => {
+                let ended = Ended { how: End::TargetLost, reason: error.to_string() };
+                self.event(store, 0, "target", &ended.reason)?;
+                return Ok(ended);
+            }
+        };
+        store.manifest.target.clone_from(&target.label);
+        store.write_manifest()?;
+        self.watcher.started(&target.label, store.dir());
+
+        let clock = Clock::starting_in(START_DELAY);
+        let shards = self.options.shards.max(1);
+        let routes = (target.http.clone(), target.ws.clone());
+        let mut agent = Agent::start(&self.plan, Share::WHOLE, shards, clock, routes).map_err(|error| {
+            Stop::Ended(Ended { how: End::Error, reason: format!("cannot start the shards: {error}") })
+        })?;
+        let mut observed = observe::start(&self.plan.observe, &target, clock);
+        self.event(store, 0, "run", &format!("load on {} begins, seed {}", target.label, self.plan.seed))?;
+        if let Some((_, levels)) = &mut self.levels {
+            let acts = levels.start(0);
+            self.act(store, &agent, acts, clock)?;
+        }
+        let result = self.watch(store, &mut target, &mut agent, &mut observed, clock).await;
+        agent.tell(Command::Abort);
+        let failure = result?;
+        let (generator, warnings) = self.health.judge(shards, &self.plan.safety);
+        store.manifest.progress.generator = generator;
+        store.manifest.progress.warnings.extend(warnings);
+        let ended = failure.or(self.ending.take()).unwrap_or_else(|| Ended {
+            how: End::Completed,
+            reason: "the load came to its planned end".into(),
+        });
+        self.event(store, self.reached_s, "run", &ended.reason)?;
+        Ok(ended)
+    }
+
+    /// The loop of a run; yields why a shard could not go on, if one could not.
+    async fn watch(
+        &mut self,
+        store: &mut Store,
+        target: &mut Target,
+        agent: &mut Agent,
+        observed: &mut tokio::sync::mpsc::Receiver<Observed>,
+        clock: Clock,
+    ) -> Result<Option<Ended>, Stop> {
+        let (mut deaf, mut blind, mut dead) = (false, false, false);
+        let mut failure = None;
+        loop {
+            tokio::select! {
+                report = agent.next() => match report {
+                    AgentReport::Second(second) => self.second(store, agent, &second, clock)?,
+                    AgentReport::Failed(text) => {
+                        failure = Some(Ended { how: End::Error, reason: text });
+                        agent.tell(Command::Abort);
+                    }
+                    AgentReport::Ended => return Ok(failure),
+                },
+                heard = observed.recv(), if !blind => match heard {
+                    Some(Observed::Readings(rows)) => self.readings(store, rows)?,
+                    Some(Observed::Trouble(text)) => self.event(store, self.reached_s, "probe", &text)?,
+                    None => blind = true,
+                },
+                asked = self.options.interrupts.recv(), if !deaf => match asked {
+                    Some(()) => self.interrupt(store, agent)?,
+                    None => deaf = true,
+                },
+                text = target.died(), if !dead => {
+                    dead = true;
+                    self.event(store, self.reached_s, "target", &text)?;
+                    self.ending.get_or_insert(Ended { how: End::TargetLost, reason: text });
+                    agent.tell(Command::Abort);
+                }
+            }
+        }
+    }
+
+    fn second(
+        &mut self,
+        store: &mut Store,
+        agent: &Agent,
+        second: &Snapshot,
+        clock: Clock,
+    ) -> Result<(), Stop> {
+        let begin_s = self.reached_s.min(second.end_s);
+        let span_s = (second.end_s - begin_s).max(1);
+        self.reached_s = second.end_s;
+        self.health.second(second, span_s, &self.plan.safety);
+        self.failures.merge(&second.failures);
+        let progress = &mut store.manifest.progress;
+        add_counts(&mut progress.counts, &second.counts);
+        add_requests(&mut progress.requests, &second.requests);
+        let endpoints = &self.plan.endpoints;
+        progress.failures = self.failures.list(|id| endpoints[usize::from(id)].name.clone());
+        store.second(second, begin_s)?;
+
+        let readings = std::mem::take(&mut self.readings);
+        let span = Span {
+            snapshot: second,
+            endpoints: &self.plan.endpoints,
+            seconds: span_s as f64,
+            readings: &readings,
+        };
+        let tripped = self
+            .guards
+            .iter_mut()
+            .find_map(|guard| guard.second(&span).then(|| guard.threshold().text.clone()));
+        let merged = span.merged(Which::Response, None, None);
+        let quantile = |q: f64| merged.as_ref().map_or(0.0, |merged| merged.quantile_ns(q) as f64 / 1e6);
+        let (all, failed) = crate::threshold::Stats::requests(&span, None, None);
+        let latest: Vec<SaturationRow> = self.latest.values().cloned().collect();
+        self.watcher.second(&Tick {
+            t_s: second.end_s,
+            end_s: planned_end_s(&self.plan),
+            level: self.levels.as_ref().and_then(|(_, levels)| levels.level()),
+            users: second.users,
+            completed_per_s: (all - failed) as f64 / span_s as f64,
+            failed_per_s: failed as f64 / span_s as f64,
+            p50_ms: quantile(0.5),
+            p99_ms: quantile(0.99),
+            counts: &store.manifest.progress.counts,
+            readings: &latest,
+        });
+        if let Some(text) = tripped {
+            self.take_down(store, agent, End::Aborted, &format!("safety rule `{text}` was met"))?;
+        }
+        self.watch_for_silence(store, agent, all - failed, failed, span_s)?;
+        if self.ending.is_none()
+            && let Some((_, levels)) = &mut self.levels
+        {
+            let acts = levels.second(second);
+            self.act(store, agent, acts, clock)?;
+        }
+        Ok(())
+    }
+
+    /// A target that answers nothing while requests fail is lost; going on would only fill the record with refusals.
+    fn watch_for_silence(
+        &mut self,
+        store: &mut Store,
+        agent: &Agent,
+        completed: u64,
+        failed: u64,
+        span_s: u64,
+    ) -> Result<(), Stop> {
+        if completed > 0 {
+            self.silent_s = 0;
+        } else if failed > 0 || self.silent_s > 0 {
+            self.silent_s += span_s;
+        }
+        if self.silent_s >= TARGET_LOST_AFTER.as_secs() {
+            let endpoints = &self.plan.endpoints;
+            let most = self.failures.list(|id| endpoints[usize::from(id)].name.clone());
+            let why = most
+                .first()
+                .map_or_else(String::new, |failure| format!("; `{}`: {}", failure.endpoint, failure.text));
+            let text = format!("no request has succeeded for {} s{why}", self.silent_s);
+            self.take_down(store, agent, End::TargetLost, &text)?;
+        }
+        Ok(())
+    }
+
+    fn act(&mut self, store: &mut Store, agent: &Agent, acts: Vec<Act>, clock: Clock) -> Result<(), Stop> {
+        let Some(part) = self.levels.as_ref().map(|(part, _)| *part) else { return Ok(()) };
+        for act in acts {
+            match act {
+                Act::Steer { value, over_s } => {
+                    let over_ns = (over_s * NANOS_PER_S as f64) as u64;
+                    agent.tell(Command::Steer { part, at_ns: clock.now(), value, over_ns });
+                }
+                Act::Mark(mark) => {
+                    store.manifest.levels.push(mark);
+                    store.write_manifest()?;
+                }
+                Act::Say(text) => self.event(store, self.reached_s, "search", &text)?,
+                Act::Done(outcome) => {
+                    let line =
+                        outcome.typical.map_or_else(|| "none".to_owned(), |typical| format!("{typical}"));
+                    self.event(
+                        store,
+                        self.reached_s,
+                        "search",
+                        &format!("over after {} levels, load line {line}", outcome.probes),
+                    )?;
+                    agent.tell(Command::Drain);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn readings(&mut self, store: &mut Store, rows: Vec<SaturationRow>) -> Result<(), Stop> {
+        store.readings(&rows)?;
+        for row in rows {
+            self.latest.insert(row.resource.clone(), row.clone());
+            self.readings.push(row);
+        }
+        Ok(())
+    }
+
+    fn interrupt(&mut self, store: &mut Store, agent: &Agent) -> Result<(), Stop> {
+        self.interrupted += 1;
+        if self.interrupted == 1 {
+            return self.take_down(store, agent, End::Interrupted, "interrupted by the user");
+        }
+        self.event(store, self.reached_s, "abort", "interrupted again: what is in flight is cut off")?;
+        agent.tell(Command::Abort);
+        Ok(())
+    }
+
+    /// Ends the load before its time: no more arrivals, what is in flight may finish. The first reason stands.
+    fn take_down(&mut self, store: &mut Store, agent: &Agent, how: End, reason: &str) -> Result<(), Stop> {
+        if self.ending.is_none() {
+            self.event(store, self.reached_s, "abort", &format!("{reason}; the load is taken down"))?;
+            self.ending = Some(Ended { how, reason: reason.to_owned() });
+            agent.tell(Command::Drain);
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, store: &mut Store, t_s: u64, kind: &str, text: &str) -> Result<(), StoreError> {
+        let event = Event {
+            t_s: t_s as f64,
+            kind: kind.to_owned(),
+            text: text.to_owned(),
+            fields: serde_json::Map::new(),
+        };
+        self.watcher.event(&event);
+        store.event(&event)
+    }
+}
+
+fn level_run(plan: &Plan) -> Option<(usize, LevelRun)> {
+    let endpoints = plan.endpoints.clone();
+    let (part, executor) = steered_part(plan)?;
+    let run = match executor {
+        Executor::Breakpoint { of, search, timing, .. } => {
+            let chooser = Box::new(Search::new(search.clone(), *of));
+            LevelRun::new(chooser, search.fail_when.clone(), search.exceed, *timing, endpoints)
+        }
+        Executor::Step { of, levels, timing, fail_when, .. } => {
+            let chooser = Box::new(Staircase::new(levels.clone(), *of));
+            LevelRun::new(chooser, fail_when.clone(), 0.0, *timing, endpoints)
+        }
+        Executor::Closed { .. } | Executor::Open { .. } => return None,
+    };
+    Some((part, run))
+}
+
+fn planned_end_s(plan: &Plan) -> Option<u64> {
+    plan.load
+        .iter()
+        .map(|part| match &part.executor {
+            Executor::Closed { curve, .. } | Executor::Open { curve, .. } => {
+                Some((part.start.as_secs_f64() + curve.end_ns() as f64 / 1e9).ceil() as u64)
+            }
+            Executor::Step { .. } | Executor::Breakpoint { .. } => None,
+        })
+        .collect::<Option<Vec<u64>>>()?
+        .into_iter()
+        .max()
+}

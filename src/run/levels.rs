@@ -1,0 +1,268 @@
+//! Levels of a search or a staircase, second by second: bring the load there, let it settle, judge windows, cool down, ask for the next
+//! level. Pure: merged seconds in, words for the agents out.
+//!
+//! | state | a second ends | what follows |
+//! |---|---|---|
+//! | settling | before the judged span begins | nothing |
+//! | settling | at its beginning | judging |
+//! | judging | inside a window | the second is added to it |
+//! | judging | at the end of the last window, too few requests | one more window, up to [`WINDOWS_FACTOR_MAX`] times as many |
+//! | judging | at the end of the last window | the level is marked; cooling after a bad one, else the next level |
+//! | cooling | at its end | the next level |
+//! | over | any | nothing |
+
+use crate::measure::snapshot::Snapshot;
+use crate::measure::span::Span;
+use crate::record::rows::LevelMark;
+use crate::scenario::plan::{Endpoint, LevelTiming};
+use crate::search::goal::TrialStats;
+use crate::search::level::{self, LevelResult};
+use crate::search::line::Outcome;
+use crate::search::{Goal, Levels, Step};
+
+/// A level whose windows hold too few requests is held longer, at most this many times as long.
+const WINDOWS_FACTOR_MAX: u32 = 4;
+
+/// Load left on the system after a bad level, so that its queues can empty while it is still seen to answer.
+const COOLDOWN_SHARE: f64 = 0.2;
+
+/// What a second leads to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Act {
+    /// Take the load to `value` over `over_s`.
+    Steer {
+        value: f64,
+        over_s: f64,
+    },
+    Mark(LevelMark),
+    /// A decision with its reason, for the events.
+    Say(String),
+    /// The levels are over.
+    Done(Outcome),
+}
+
+pub struct LevelRun {
+    chooser: Box<dyn Levels>,
+    goals: Vec<Goal>,
+    exceed: f64,
+    timing: LevelTiming,
+    endpoints: Vec<Endpoint>,
+    state: State,
+}
+
+enum State {
+    Settling { level: f64, judged_from_s: u64 },
+    Judging { level: f64, from_s: u64, windows: Vec<(Snapshot, u64)> },
+    Cooling { until_s: u64 },
+    Over,
+}
+
+impl LevelRun {
+    pub fn new(
+        chooser: Box<dyn Levels>,
+        goals: Vec<Goal>,
+        exceed: f64,
+        timing: LevelTiming,
+        endpoints: Vec<Endpoint>,
+    ) -> Self {
+        Self { chooser, goals, exceed, timing, endpoints, state: State::Over }
+    }
+
+    /// Asks for the first level; the part begins at `now_s`.
+    pub fn start(&mut self, now_s: u64) -> Vec<Act> {
+        self.next_level(now_s)
+    }
+
+    /// The level under way and whether it is being judged.
+    pub fn level(&self) -> Option<(f64, bool)> {
+        match &self.state {
+            State::Settling { level, .. } => Some((*level, false)),
+            State::Judging { level, .. } => Some((*level, true)),
+            State::Cooling { .. } | State::Over => None,
+        }
+    }
+
+    /// Takes in a merged second (or several, where one came late).
+    pub fn second(&mut self, second: &Snapshot) -> Vec<Act> {
+        let now_s = second.end_s;
+        match &mut self.state {
+            State::Settling { level, judged_from_s } if now_s >= *judged_from_s => {
+                self.state = State::Judging { level: *level, from_s: now_s, windows: Vec::new() };
+                Vec::new()
+            }
+            State::Judging { windows, from_s, .. } => {
+                let window_s = whole_seconds(self.timing.window);
+                let full = |(_, end_s): &(Snapshot, u64), index: usize| {
+                    *end_s >= *from_s + window_s * (index as u64 + 1)
+                };
+                let open_new = windows.last().is_none_or(|last| full(last, windows.len() - 1));
+                if open_new {
+                    windows.push((Snapshot::default(), now_s));
+                }
+                let count = windows.len();
+                let Some(last) = windows.last_mut() else { return Vec::new() };
+                last.0.add(second);
+                last.1 = now_s;
+                if full(last, count - 1) && count as u32 >= self.timing.windows {
+                    self.judge(now_s)
+                } else {
+                    Vec::new()
+                }
+            }
+            State::Cooling { until_s } if now_s >= *until_s => self.next_level(now_s),
+            State::Settling { .. } | State::Cooling { .. } | State::Over => Vec::new(),
+        }
+    }
+
+    fn judge(&mut self, now_s: u64) -> Vec<Act> {
+        let State::Judging { level, from_s, windows } = &self.state else { return Vec::new() };
+        let seconds = whole_seconds(self.timing.window) as f64;
+        let spans: Vec<Span<'_>> = windows
+            .iter()
+            .map(|(snapshot, _)| Span { snapshot, endpoints: &self.endpoints, seconds, readings: &[] })
+            .collect();
+        let trials: Vec<&dyn TrialStats> = spans.iter().map(|span| span as &dyn TrialStats).collect();
+        let result = level::judge(*level, &self.goals, &trials, self.exceed);
+        if !result.enough && (windows.len() as u32) < self.timing.windows * WINDOWS_FACTOR_MAX {
+            return Vec::new();
+        }
+        let mark = mark(&result, *from_s, now_s);
+        let (level, good) = (result.level, result.good);
+        let mut acts = vec![Act::Say(sentence(&result)), Act::Mark(mark)];
+        self.chooser.record(result);
+        let cooldown_s = whole_seconds(self.timing.cooldown);
+        if good || cooldown_s == 0 || matches!(self.chooser.next(), Step::Done(_)) {
+            acts.extend(self.next_level(now_s));
+        } else {
+            acts.push(Act::Steer { value: (level * COOLDOWN_SHARE).max(1.0), over_s: 0.0 });
+            self.state = State::Cooling { until_s: now_s + cooldown_s };
+        }
+        acts
+    }
+
+    fn next_level(&mut self, now_s: u64) -> Vec<Act> {
+        match self.chooser.next() {
+            Step::Probe { level, reason } => {
+                let ramp_s = self.timing.ramp.as_secs_f64();
+                let settle_s = self.timing.ramp.max(self.timing.settle);
+                self.state = State::Settling { level, judged_from_s: now_s + whole_seconds(settle_s).max(1) };
+                vec![
+                    Act::Say(format!("level {level}: {reason}")),
+                    Act::Steer { value: level, over_s: ramp_s },
+                ]
+            }
+            Step::Done(outcome) => {
+                self.state = State::Over;
+                vec![Act::Done(outcome)]
+            }
+        }
+    }
+}
+
+fn mark(result: &LevelResult, from_s: u64, to_s: u64) -> LevelMark {
+    LevelMark {
+        level: result.level,
+        from_s: from_s as f64,
+        to_s: to_s as f64,
+        good: result.good,
+        failed_by: result.failed_by.clone(),
+        bad_ratio: result.bad_ratio,
+        bad_ratio_max: result.bad_ratio_max,
+        windows_bad: result.windows_bad,
+        windows: result.windows,
+    }
+}
+
+fn sentence(result: &LevelResult) -> String {
+    let verdict = if result.good { "good" } else { "bad" };
+    let why = result.failed_by.as_ref().map_or_else(String::new, |text| format!(", by {text}"));
+    let doubt = if result.enough { "" } else { "; too few requests to be sure" };
+    format!(
+        "level {} is {verdict}{why}: {:.2} % bad requests of {} ({:.2} % allowed), {} of {} windows bad{doubt}",
+        result.level,
+        result.bad_ratio * 100.0,
+        result.requests,
+        result.bad_ratio_max * 100.0,
+        result.windows_bad,
+        result.windows
+    )
+}
+
+/// Levels are judged in whole seconds, because that is what the merged histograms come in.
+fn whole_seconds(span: std::time::Duration) -> u64 {
+    span.as_secs() + u64::from(span.subsec_nanos() > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::plan::{LoadUnit, Protocol};
+    use crate::search::staircase::Staircase;
+    use std::time::Duration;
+
+    fn level_run(goals: Vec<Goal>, levels: Vec<f64>) -> LevelRun {
+        let timing = LevelTiming {
+            ramp: Duration::from_secs(1),
+            settle: Duration::from_secs(2),
+            window: Duration::from_secs(2),
+            windows: 2,
+            cooldown: Duration::from_secs(1),
+        };
+        let endpoint = Endpoint { name: "product".into(), protocol: Protocol::Http, route: "GET /".into() };
+        LevelRun::new(Box::new(Staircase::new(levels, LoadUnit::Users)), goals, 0.5, timing, vec![endpoint])
+    }
+
+    fn second(end_s: u64, requests: u64, latency_ns: u64) -> Snapshot {
+        let mut snapshot = Snapshot { end_s, ..Snapshot::default() };
+        let window = snapshot.window_mut(0);
+        for _ in 0..requests {
+            window.response.record(latency_ns);
+            window.completed += 1;
+        }
+        snapshot
+    }
+
+    fn p99_goal() -> Goal {
+        let threshold = crate::threshold::parse("p99(http) > 100ms").expect("a threshold");
+        Goal::from_threshold(threshold).expect("a goal")
+    }
+
+    #[test]
+    fn ramp_and_settling_are_not_judged_and_every_judged_second_is() {
+        let mut run = level_run(vec![p99_goal()], vec![10.0, 20.0]);
+        assert!(matches!(run.start(0)[1], Act::Steer { value: 10.0, .. }));
+        let mut marks = Vec::new();
+        let mut done = false;
+        for end_s in 1..40 {
+            // Slow while settling: it must not count.
+            let slow = matches!(run.level(), Some((_, false)));
+            for act in run.second(&second(end_s, 500, if slow { 900_000_000 } else { 20_000_000 })) {
+                match act {
+                    Act::Mark(mark) => marks.push(mark),
+                    Act::Done(_) => done = true,
+                    Act::Steer { .. } | Act::Say(_) => {}
+                }
+            }
+        }
+        assert!(done);
+        assert_eq!(
+            marks.iter().map(|mark| (mark.level, mark.good)).collect::<Vec<_>>(),
+            [(10.0, true), (20.0, true)]
+        );
+        assert_eq!((marks[0].from_s, marks[0].to_s), (2.0, 6.0));
+        assert_eq!((marks[1].from_s, marks[1].to_s), (8.0, 12.0));
+    }
+
+    #[test]
+    fn a_level_with_too_few_requests_is_held_longer() {
+        let mut run = level_run(vec![p99_goal()], vec![10.0]);
+        run.start(0);
+        let mut ended_s = 0;
+        for end_s in 1..40 {
+            if run.second(&second(end_s, 50, 1_000_000)).iter().any(|act| matches!(act, Act::Mark(_))) {
+                ended_s = end_s;
+            }
+        }
+        assert_eq!(ended_s, 10, "367 requests at 50 a second are there after 8 s of judging");
+    }
+}

@@ -1,0 +1,115 @@
+//! The manifest a run begins with.
+
+use super::Options;
+use crate::clock;
+use crate::probe::process;
+use crate::record::rows::{EndpointEntry, Manifest, PhaseMark, Progress, RECORD_SCHEMA};
+use crate::scenario::plan::{Executor, LoadUnit, Plan, Protocol};
+use crate::search::Goal;
+use sha2::{Digest as _, Sha256};
+
+pub(super) fn begin(plan: &Plan, options: &Options) -> Manifest {
+    let expectation = plan.expectation();
+    Manifest {
+        schema: RECORD_SCHEMA,
+        tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+        scenario: plan.name.clone(),
+        scenario_path: plan.source_path.clone(),
+        scenario_text: redacted(&plan.source_text, &plan.redact),
+        scenario_sha256: hex(&Sha256::digest(plan.source_text.as_bytes())),
+        seed: plan.seed,
+        command: options.command.to_owned(),
+        started_utc: clock::utc_now().to_string(),
+        duration_s: 0.0,
+        finished: false,
+        host: process::host(),
+        target: String::new(),
+        endpoints: plan
+            .endpoints
+            .iter()
+            .map(|endpoint| EndpointEntry {
+                name: endpoint.name.clone(),
+                protocol: protocol_name(endpoint.protocol).to_owned(),
+                route: endpoint.route.clone(),
+            })
+            .collect(),
+        phases: phases(plan),
+        levels: Vec::new(),
+        think_s: expectation.think_s_per_request(),
+        requests_per_iteration: expectation.requests,
+        level_unit: level_unit(plan).map(str::to_owned),
+        thresholds: plan.thresholds.iter().map(|threshold| threshold.text.clone()).collect(),
+        goals: goals(plan).iter().map(|goal| goal.threshold.text.clone()).collect(),
+        progress: Progress::default(),
+        ended: None,
+    }
+}
+
+/// The name in reports and JSON.
+pub(super) fn protocol_name(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Http => "http",
+        Protocol::Ws => "ws",
+        Protocol::WsLag => "ws.lag",
+    }
+}
+
+/// Index, unit and goals of the part whose levels are judged, if the plan has one.
+pub(super) fn steered_part(plan: &Plan) -> Option<(usize, &Executor)> {
+    plan.load
+        .iter()
+        .map(|part| &part.executor)
+        .enumerate()
+        .find(|(_, executor)| matches!(executor, Executor::Step { .. } | Executor::Breakpoint { .. }))
+}
+
+fn goals(plan: &Plan) -> &[Goal] {
+    match steered_part(plan) {
+        Some((_, Executor::Step { fail_when, .. })) => fail_when,
+        Some((_, Executor::Breakpoint { search, .. })) => &search.fail_when,
+        _ => &[],
+    }
+}
+
+fn level_unit(plan: &Plan) -> Option<&'static str> {
+    match steered_part(plan)?.1 {
+        Executor::Step { of, .. } | Executor::Breakpoint { of, .. } => Some(match of {
+            LoadUnit::Users => "users",
+            LoadUnit::RatePerS => "rate",
+        }),
+        Executor::Closed { .. } | Executor::Open { .. } => None,
+    }
+}
+
+fn phases(plan: &Plan) -> Vec<PhaseMark> {
+    let mut marks: Vec<PhaseMark> = Vec::new();
+    for part in &plan.load {
+        let (Executor::Closed { phases, .. } | Executor::Open { phases, .. }) = &part.executor else {
+            continue;
+        };
+        let start_s = part.start.as_secs_f64();
+        for phase in phases {
+            let (from_s, to_s) = (start_s + phase.from_ns as f64 / 1e9, start_s + phase.to_ns as f64 / 1e9);
+            // Parts that name the same phase mean the same span; it reaches from the first to the last of them.
+            match marks.iter_mut().find(|mark| mark.name == phase.name) {
+                Some(mark) => {
+                    mark.from_s = mark.from_s.min(from_s);
+                    mark.to_s = mark.to_s.max(to_s);
+                }
+                None => marks.push(PhaseMark { name: phase.name.clone(), from_s, to_s }),
+            }
+        }
+    }
+    marks
+}
+
+fn redacted(text: &str, secrets: &[String]) -> String {
+    secrets
+        .iter()
+        .filter(|secret| !secret.is_empty())
+        .fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,101 @@
+//! A run: the target is made ready, agents carry the load, the coordinator merges their seconds, steers levels, writes the record and
+//! ends it. A local run is a swarm of one: one coordinator, one agent, the same messages.
+
+mod agent;
+mod coordinator;
+mod generator;
+mod levels;
+mod manifest;
+mod observe;
+mod target;
+
+use crate::record::rows::{Ended, Event, SaturationRow};
+use crate::record::store::{Store, StoreError};
+use crate::record::summary::Counts;
+use crate::scenario::plan::Plan;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+pub use levels::LevelRun;
+pub use target::TargetError;
+
+/// What a run needs besides its plan.
+pub struct Options {
+    pub dir: PathBuf,
+    /// `run` or `find`, for the manifest.
+    pub command: &'static str,
+    /// Threads that carry users.
+    pub shards: u32,
+    /// The executable that serves the bundled target (`EXE target serve PROFILE …`).
+    pub executable: PathBuf,
+    /// One message each time the user asks to stop: the first drains, the second cuts off.
+    pub interrupts: mpsc::UnboundedReceiver<()>,
+}
+
+/// Whoever watches a run while it goes on.
+pub trait Watcher {
+    /// The target is ready and the record is open.
+    fn started(&mut self, target: &str, dir: &Path);
+    /// A second has been merged.
+    fn second(&mut self, tick: &Tick<'_>);
+    fn event(&mut self, event: &Event);
+}
+
+/// One second of a run as live views show it.
+#[derive(Clone, Copy, Debug)]
+pub struct Tick<'a> {
+    pub t_s: u64,
+    /// When the plan says the load ends, where that is known.
+    pub end_s: Option<u64>,
+    /// The level of a search or staircase and whether it is being judged.
+    pub level: Option<(f64, bool)>,
+    pub users: u64,
+    pub completed_per_s: f64,
+    pub failed_per_s: f64,
+    /// Response time of the requests that ended in this second.
+    pub p50_ms: f64,
+    pub p99_ms: f64,
+    pub counts: &'a Counts,
+    /// The latest reading of each resource.
+    pub readings: &'a [SaturationRow],
+}
+
+/// Why no record could be made, or none could be finished. Everything else that goes wrong is in the record.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("cannot start: {0}")]
+    Start(String),
+}
+
+/// Runs a plan to its end and leaves a finished record in `options.dir`.
+///
+/// # Errors
+/// [`RunError`] when the record cannot be written; whatever happens to the target or the load is told by the returned [`Ended`] and in
+/// the record.
+pub async fn execute(
+    plan: Arc<Plan>,
+    options: Options,
+    watcher: &mut dyn Watcher,
+) -> Result<Ended, RunError> {
+    let manifest = manifest::begin(&plan, &options);
+    let mut store = Store::create(&options.dir, manifest)?;
+    let coordinator = coordinator::Coordinator::new(plan, options, watcher);
+    let ended = match coordinator.run(&mut store).await {
+        Ok(ended) => ended,
+        Err(coordinator::Stop::Store(error)) => {
+            // The disk is full or gone: say so in the manifest if that much can still be written, and to the caller in any case.
+            store.manifest.ended =
+                Some(Ended { how: crate::record::rows::End::Error, reason: error.to_string() });
+            let _ = store.write_manifest();
+            return Err(error.into());
+        }
+        Err(coordinator::Stop::Ended(ended)) => ended,
+    };
+    store.manifest.ended = Some(ended.clone());
+    store.manifest.finished = true;
+    store.write_manifest()?;
+    Ok(ended)
+}
