@@ -48,7 +48,7 @@ impl Demand {
     /// `None` without a limit, or where use does not grow with load.
     pub fn of(levels: &[&Level], name: &str, unit: &Unit) -> Option<Self> {
         let seen = || levels.iter().filter_map(|level| Some((*level, level.resources.get(name)?)));
-        let (_, last) = seen().last()?;
+        let (_, last) = seen().next_back()?;
         let by_users = last.kind == "memory" && unit.of == LoadUnit::Users;
         let points: Vec<(f64, f64)> = seen()
             .map(|(level, resource)| {
@@ -170,10 +170,10 @@ mod tests {
         assert!((found[0].extrapolated - 2.0 / 0.34).abs() < 1e-9);
         assert_eq!(found[0].evidence, "extrapolated");
         let rate = Unit { of: LoadUnit::RatePerS, think_s: None, requests_per_iteration: 4.0 };
-        assert!(
-            (walls(&levels, None, &[], &rate)[0].at - 500.0 / 4.0).abs() < 0.1,
-            "the pool, in iterations of four requests"
-        );
+        let iterations: Vec<Level> =
+            levels.iter().map(|level| Level { level: level.level / 4.0, ..level.clone() }).collect();
+        let pool = &walls(&iterations, None, &[], &rate)[0];
+        assert!((pool.at - 500.0 / 4.0).abs() < 0.1, "the pool, in iterations of four requests");
     }
 
     #[test]
