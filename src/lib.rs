@@ -1,6 +1,7 @@
 //! Plimsoll finds the load line of a system: the most load it carries within its SLO, what gives way first, and what comes next.
 //! ARCHITECTURE.md has the way of the data and the layers; `tests/tidy.rs` holds the layers to it.
 
+pub mod analyze;
 pub mod clock;
 pub mod engine;
 pub mod limits;

@@ -121,7 +121,9 @@ pub enum BottleneckStatus {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Candidate {
     pub resource: String,
-    pub probability: f64,
+    /// That it gave way first; `null` where none was computed.
+    pub probability: Option<f64>,
+    pub share_of_added_latency: Option<f64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

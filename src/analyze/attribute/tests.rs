@@ -1,0 +1,162 @@
+//! Systems whose first limit is known, simulated and hand-made, and what is said of them.
+
+use super::*;
+use crate::analyze::levels::levels;
+use crate::analyze::testbed::{Simulated, level, pool, unit_users};
+use crate::search::closed_system::Pool;
+
+const LOADS: [u64; 8] = [100, 200, 400, 800, 566, 476, 519, 544];
+
+fn verdict(simulated: &Simulated) -> Bottleneck {
+    attribute(&levels(&simulated.input()), &[], &unit_users()).unwrap()
+}
+
+fn share(found: &Bottleneck) -> f64 {
+    found.share_of_added_latency.unwrap()
+}
+
+#[test]
+fn a_pool_that_binds_is_named() {
+    // The processor in front takes 2 ms of 4 cores: 2,000 requests a second, so N = 2,000·(1 + 0.022) = 2,044 users.
+    let system = Pool { front_servers: 4, front_s: 0.002, ..Pool::default() };
+    let found = verdict(&Simulated::run(&system, &LOADS, 100.0));
+    assert_eq!(
+        (found.status, found.resource.as_deref(), found.kind.as_deref()),
+        (BottleneckStatus::Named, Some("mongodb.pool"), Some("pool"))
+    );
+    assert!((share(&found) - 1.0).abs() < 0.1, "{}", share(&found));
+    assert!((found.onset.unwrap() / 511.0 - 1.0).abs() < 0.05);
+    assert!(found.used.unwrap() > 9.8 && found.limit == Some(10.0) && found.waiting.unwrap() > 1.0);
+    let [cpu] = &found.next[..] else { panic!("{:?}", found.next) };
+    assert_eq!((cpu.resource.as_str(), cpu.evidence.as_str()), ("app.cpu", "extrapolated"));
+    assert!((cpu.at / 2044.0 - 1.0).abs() < 0.05, "{}", cpu.at);
+    assert!(found.explanation.contains("its size is what binds"), "{}", found.explanation);
+}
+
+#[test]
+fn a_pool_of_100_leaves_the_processor_to_bind() {
+    // 4 cores of 8 ms: N* = 500·1.028 = 514; the pool would carry 5,000 requests a second.
+    let system = Pool { size: 100, front_servers: 4, front_s: 0.008, ..Pool::default() };
+    let found = verdict(&Simulated::run(&system, &LOADS, 100.0));
+    assert_eq!(
+        (found.status, found.resource.as_deref()),
+        (BottleneckStatus::Named, Some("app.cpu")),
+        "{}",
+        found.explanation
+    );
+    assert!((found.onset.unwrap() / 514.0 - 1.0).abs() < 0.05);
+    assert!(share(&found) > 0.9 && found.explanation.contains("tells no waiting times"));
+    assert!((found.next[0].at / 5140.0 - 1.0).abs() < 0.05, "{:?}", found.next);
+}
+
+#[test]
+fn what_is_not_observed_is_not_guessed() {
+    let system = Pool { front_servers: 4, front_s: 0.002, ..Pool::default() };
+    let without_pool = verdict(&Simulated::run(&system, &LOADS, 100.0).without("mongodb.pool"));
+    assert_eq!((without_pool.status, without_pool.resource), (BottleneckStatus::Uninstrumented, None));
+    assert!(without_pool.explanation.contains("none of the observed resources was full"));
+    let blind = verdict(&Simulated::run(&Pool::default(), &LOADS, 100.0).without("mongodb.pool"));
+    assert_eq!(blind.status, BottleneckStatus::Uninstrumented);
+    assert!(blind.explanation.contains("add an `observe` section") && blind.next.is_empty());
+}
+
+#[test]
+fn far_below_saturation_nothing_gives_way() {
+    for loads in [&[50_u64][..], &[50, 100, 200]] {
+        let found = verdict(&Simulated::run(&Pool::default(), loads, 100.0));
+        assert_eq!(
+            (found.status, found.resource, found.share_of_added_latency),
+            (BottleneckStatus::None, None, None)
+        );
+        assert!(found.explanation.starts_with("nothing gave way"));
+    }
+    let next = verdict(&Simulated::run(&Pool::default(), &[100, 200, 300], 100.0)).next;
+    assert!((next[0].at / 510.0 - 1.0).abs() < 0.05, "the wall ahead is said all the same: {next:?}");
+}
+
+#[test]
+fn two_that_give_way_together_are_a_set() {
+    // Both carry 500 requests a second.
+    let knee = level(
+        550.0,
+        120.0,
+        [("a.pool", pool(10.0, 10.0, 25.0, 0.02)), ("b.pool", pool(5.0, 5.0, 22.0, 0.01))],
+    );
+    let base =
+        level(100.0, 30.0, [("a.pool", pool(10.0, 2.0, 0.0, 0.02)), ("b.pool", pool(5.0, 1.0, 0.0, 0.01))]);
+    let levels = [base, Level { good: false, ..knee }];
+    let found = attribute(&levels, &[], &unit_users()).unwrap();
+    assert_eq!((found.status, found.resource), (BottleneckStatus::Set, None));
+    let names: Vec<_> = found.candidates.iter().map(|candidate| candidate.resource.as_str()).collect();
+    assert_eq!(names, ["a.pool", "b.pool"]);
+    assert!((found.share_of_added_latency.unwrap() - 1.0).abs() < 0.05, "50 and 44 of 90 ms");
+    assert_eq!(
+        attribute(&levels, &["b.pool".to_owned()], &unit_users()).unwrap().status,
+        BottleneckStatus::Named,
+        "an unbelievable probe is no rival"
+    );
+}
+
+#[test]
+fn a_pool_whose_slots_are_held_longer_is_a_victim() {
+    // One processor of 5 ms behind the pool: 200 requests a second, however many connections wait for it.
+    let system = Pool { inner_servers: 1, inner_s: 0.005, hold_s: 0.004, ..Pool::default() };
+    let loads = [50, 100, 150, 220, 300];
+    let seen = verdict(&Simulated::run(&system, &loads, 100.0));
+    assert_eq!(
+        (seen.status, seen.resource.as_deref()),
+        (BottleneckStatus::Named, Some("db.cpu")),
+        "{}",
+        seen.explanation
+    );
+    assert!(seen.explanation.contains("mongodb.pool is full too"), "{}", seen.explanation);
+    let unseen = verdict(&Simulated::run(&system, &loads, 100.0).without("db.cpu"));
+    assert_eq!((unseen.status, unseen.resource), (BottleneckStatus::Uninstrumented, None));
+    assert!(unseen.explanation.contains("victim of what it guards"), "{}", unseen.explanation);
+}
+
+/// A published report blames a pool of 30 slots that is 70 % used, with 76 % of the best throughput at 10 concurrent requests.
+#[test]
+fn a_pool_that_is_not_full_is_not_blamed() {
+    let mut levels = [
+        level(10.0, 100.0, [("db.pool", pool(30.0, 10.0, 0.0, 0.1))]),
+        level(64.0, 400.0, [("db.pool", pool(30.0, 21.0, 2.0, 0.1))]),
+    ];
+    levels[0].throughput_per_s = 76.0;
+    levels[1].throughput_per_s = 100.0;
+    levels[1].good = false;
+    let found = attribute(&levels, &[], &unit_users()).unwrap();
+    assert_eq!(found.status, BottleneckStatus::Uninstrumented);
+    // Even were it full at the end, it had idle slots when the throughput stopped growing.
+    levels[1].resources.insert("db.pool".to_owned(), pool(30.0, 30.0, 150.0, 0.1));
+    let full = attribute(&levels, &[], &unit_users()).unwrap();
+    assert_eq!(full.status, BottleneckStatus::Uninstrumented);
+    assert!(full.explanation.contains("half of its slots were still free"), "{}", full.explanation);
+}
+
+#[test]
+fn failing_fast_is_not_a_queue() {
+    let base = level(100.0, 20.0, [("db.pool", pool(10.0, 2.0, 0.0, 0.02))]);
+    let refused = Level {
+        good: false,
+        error_ratio: 0.4,
+        failed_by: Some("error_rate > 1%".to_owned()),
+        ..level(200.0, 19.0, [])
+    };
+    let found = attribute(&[base.clone(), refused], &[], &unit_users()).unwrap();
+    assert_eq!(found.status, BottleneckStatus::Uninstrumented);
+    assert!(found.explanation.contains("40 % of the requests fail without taking longer"));
+    let rare =
+        Level { good: false, failed_by: Some("p99(http) > 100ms".to_owned()), ..level(200.0, 20.1, []) };
+    assert_eq!(attribute(&[base, rare], &[], &unit_users()).unwrap().status, BottleneckStatus::None);
+}
+
+#[test]
+fn a_lowest_level_that_fails_is_judged_by_itself() {
+    let found = verdict(&Simulated::run(&Pool::default(), &[800, 1000], 100.0));
+    assert_eq!(
+        (found.status, found.resource.as_deref(), found.onset),
+        (BottleneckStatus::Named, Some("mongodb.pool"), None)
+    );
+    assert!(share(&found) > 0.9 && found.explanation.contains("at every level measured"));
+}

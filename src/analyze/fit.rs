@@ -1,0 +1,101 @@
+//! Least squares for the two shapes the analysis needs: a straight line, and a hinge (flat, then straight).
+
+/// y = intercept + slope·x.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Line {
+    pub intercept: f64,
+    pub slope: f64,
+    /// Standard error of the slope; 0 for two points, which any line fits.
+    pub slope_error: f64,
+}
+
+/// The line through `points` (x, y) with an intercept of at least 0 (nothing uses less than none when idle). `None` for fewer than two
+/// different x.
+pub fn line(points: &[(f64, f64)]) -> Option<Line> {
+    let n = points.len() as f64;
+    let mean_x = points.iter().map(|point| point.0).sum::<f64>() / n;
+    let mean_y = points.iter().map(|point| point.1).sum::<f64>() / n;
+    let spread: f64 = points.iter().map(|(x, _)| (x - mean_x).powi(2)).sum();
+    if points.len() < 2 || spread <= 0.0 {
+        return None;
+    }
+    let mut slope = points.iter().map(|(x, y)| (x - mean_x) * (y - mean_y)).sum::<f64>() / spread;
+    let mut intercept = mean_y - slope * mean_x;
+    let (mut around, mut free) = (spread, n - 2.0);
+    if intercept < 0.0 {
+        (around, free) = (points.iter().map(|(x, _)| x * x).sum(), n - 1.0);
+        slope = points.iter().map(|(x, y)| x * y).sum::<f64>() / around;
+        intercept = 0.0;
+    }
+    let squares: f64 = points.iter().map(|(x, y)| (y - intercept - slope * x).powi(2)).sum();
+    let slope_error = if free > 0.0 { (squares / free / around).sqrt() } else { 0.0 };
+    Some(Line { intercept, slope, slope_error })
+}
+
+/// y = base up to `onset`, then base + slope·(x − onset).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Hinge {
+    pub onset: f64,
+    pub base: f64,
+    pub slope: f64,
+}
+
+/// Places at which the hinge is tried; a two-thousandth of the range is far below what any level can resolve.
+const PLACES: usize = 2000;
+
+/// The hinge with a rising arm that leaves the least squares, `points` in order of x. At least two points must lie on the arm, or its slope
+/// and place could be traded for each other: `None` otherwise.
+pub fn hinge(points: &[(f64, f64)]) -> Option<Hinge> {
+    let (first, last) = (points.first()?.0, points.get(points.len().checked_sub(2)?)?.0);
+    let mut best: Option<(f64, Hinge)> = None;
+    for place in 0..PLACES {
+        let onset = first + (last - first) * place as f64 / PLACES as f64;
+        let arm: Vec<(f64, f64)> = points.iter().map(|&(x, y)| ((x - onset).max(0.0), y)).collect();
+        let Some(fitted) = line(&arm) else { continue };
+        let squares: f64 = arm.iter().map(|(x, y)| (y - fitted.intercept - fitted.slope * x).powi(2)).sum();
+        if fitted.slope > 0.0 && best.is_none_or(|(least, _)| squares < least) {
+            best = Some((squares, Hinge { onset, base: fitted.intercept, slope: fitted.slope }));
+        }
+    }
+    best.map(|(_, hinge)| hinge)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::{prop_assert, proptest};
+
+    #[test]
+    fn a_line_with_its_error() {
+        // Anscombe's first set: y = 3.00 + 0.500 x, standard error of the slope 0.118.
+        let xs = [10.0, 8.0, 13.0, 9.0, 11.0, 14.0, 6.0, 4.0, 12.0, 7.0, 5.0];
+        let ys = [8.04, 6.95, 7.58, 8.81, 8.33, 9.96, 7.24, 4.26, 10.84, 4.82, 5.68];
+        let points: Vec<_> = xs.into_iter().zip(ys).collect();
+        let fitted = line(&points).unwrap();
+        assert!((fitted.intercept - 3.00).abs() < 0.005 && (fitted.slope - 0.500).abs() < 0.0005);
+        assert!((fitted.slope_error - 0.118).abs() < 0.0005);
+        assert_eq!(line(&[(1.0, 2.0), (1.0, 3.0)]), None);
+        let through_zero = line(&[(1.0, 0.0), (2.0, 3.0)]).unwrap();
+        assert_eq!((through_zero.intercept, through_zero.slope), (0.0, 1.2));
+    }
+
+    proptest! {
+        #[test]
+        fn a_hinge_is_found(onset in 120.0..700.0_f64, base in 0.0..5.0_f64, slope in 0.1..10.0_f64) {
+            let points: Vec<_> = (1..=8)
+                .map(|k| f64::from(k) * 110.0)
+                .map(|x| (x, base + slope * (x - onset).max(0.0)))
+                .collect();
+            let found = hinge(&points).unwrap();
+            prop_assert!((found.onset - onset).abs() <= 1.0, "{} for {onset}", found.onset);
+            prop_assert!((found.base - base).abs() < slope);
+        }
+    }
+
+    #[test]
+    fn one_point_on_the_arm_is_no_hinge() {
+        assert_eq!(hinge(&[(1.0, 0.0)]), None);
+        let found = hinge(&[(100.0, 0.0), (200.0, 0.0), (300.0, 0.0), (400.0, 50.0)]).unwrap();
+        assert!(found.onset <= 300.0);
+    }
+}

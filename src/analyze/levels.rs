@@ -1,0 +1,261 @@
+//! The table of levels: what was measured in each judged span, with the laws applied and the readings of the resources averaged.
+
+use super::laws::{interactive_residual_ratio, interactive_response_s};
+use super::{Input, LevelInput};
+use crate::record::rows::SaturationRow;
+use crate::record::summary::{Level, LevelResource};
+use crate::scenario::plan::LoadUnit;
+use std::collections::BTreeMap;
+
+/// used / limit from which a reading counts as full: below one, because a mean over a second with a single free instant is.
+const FULL_RATIO: f64 = 0.98;
+
+/// Levels in order of load.
+pub fn levels(input: &Input<'_>) -> Vec<Level> {
+    let spans = reading_spans(input.readings);
+    let mut levels: Vec<Level> = input.levels.iter().map(|level| build(input, level, &spans)).collect();
+    levels.sort_by(|a, b| a.level.total_cmp(&b.level));
+    levels
+}
+
+fn build(input: &Input<'_>, measured: &LevelInput, readings: &[Reading<'_>]) -> Level {
+    let mark = &measured.mark;
+    let seconds = (mark.to_s - mark.from_s).max(f64::MIN_POSITIVE);
+    let throughput_per_s = measured.requests as f64 / seconds;
+    let response_s = measured.response_ms.mean / 1e3;
+    let closed = input.unit == LoadUnit::Users && throughput_per_s > 0.0;
+    Level {
+        level: mark.level,
+        users: measured.users,
+        offered_per_s: measured.offered_per_s,
+        throughput_per_s,
+        good: mark.good,
+        failed_by: mark.failed_by.clone(),
+        error_ratio: measured.failed as f64 / measured.requests.max(1) as f64,
+        span_s: [mark.from_s, mark.to_s],
+        // interactive_response_s solves N = X(R + Z) for one of the two times given the other.
+        think_s: if closed {
+            interactive_response_s(measured.users, throughput_per_s, response_s).max(0.0)
+        } else {
+            0.0
+        },
+        residual_ratio: input
+            .think_s
+            .filter(|_| closed)
+            .map(|think_s| interactive_residual_ratio(measured.users, throughput_per_s, response_s, think_s)),
+        response_ms: measured.response_ms,
+        service_ms: measured.service_ms,
+        resources: resources(readings, mark.from_s, mark.to_s, throughput_per_s),
+    }
+}
+
+/// A row with the span of time that it speaks for.
+struct Reading<'a> {
+    row: &'a SaturationRow,
+    from_s: f64,
+}
+
+/// A reading covers the time since the one before it of the same resource; the first is taken to cover one second.
+fn reading_spans(rows: &[SaturationRow]) -> Vec<Reading<'_>> {
+    let mut before: BTreeMap<&str, f64> = BTreeMap::new();
+    rows.iter()
+        .map(|row| {
+            let from_s = before.insert(&row.resource, row.t_s).unwrap_or(row.t_s - 1.0);
+            Reading { row, from_s }
+        })
+        .collect()
+}
+
+#[derive(Default)]
+struct Sums {
+    kind: String,
+    seconds: f64,
+    used: f64,
+    limit: Option<f64>,
+    waiting: Mean,
+    utilization: Mean,
+    readings: u32,
+    full: u32,
+    visits: f64,
+    wait_s: Option<f64>,
+    hold_s: Option<f64>,
+}
+
+/// A mean over the part of the time for which there was a value.
+#[derive(Default)]
+struct Mean {
+    sum: f64,
+    seconds: f64,
+}
+
+impl Mean {
+    fn add(&mut self, value: Option<f64>, seconds: f64) {
+        if let Some(value) = value {
+            self.sum += value * seconds;
+            self.seconds += seconds;
+        }
+    }
+
+    fn value(&self) -> Option<f64> {
+        (self.seconds > 0.0).then(|| self.sum / self.seconds)
+    }
+}
+
+fn resources(
+    readings: &[Reading<'_>],
+    from_s: f64,
+    to_s: f64,
+    throughput_per_s: f64,
+) -> BTreeMap<String, LevelResource> {
+    let mut sums: BTreeMap<&str, Sums> = BTreeMap::new();
+    for Reading { row, from_s: since_s } in readings {
+        let covered_s = row.t_s - since_s;
+        let inside_s = row.t_s.min(to_s) - since_s.max(from_s);
+        // A reading mostly of another span would mix settling or cooling down into the level.
+        if covered_s > 0.0 && inside_s >= covered_s / 2.0 {
+            sums.entry(&row.resource).or_default().add(row, inside_s, inside_s / covered_s);
+        }
+    }
+    sums.into_iter().map(|(name, sums)| (name.to_owned(), sums.finish(throughput_per_s))).collect()
+}
+
+impl Sums {
+    fn add(&mut self, row: &SaturationRow, seconds: f64, share: f64) {
+        self.kind.clone_from(&row.kind);
+        self.seconds += seconds;
+        self.used += row.used * seconds;
+        self.limit = row.limit.or(self.limit);
+        self.waiting.add(row.waiting, seconds);
+        let utilization =
+            row.utilization.or_else(|| row.limit.filter(|&limit| limit > 0.0).map(|limit| row.used / limit));
+        self.utilization.add(utilization, seconds);
+        self.readings += 1;
+        self.full += u32::from(utilization.is_some_and(|ratio| ratio >= FULL_RATIO));
+        self.visits += row.visits.unwrap_or(0.0) * share;
+        let add = |sum: &mut Option<f64>, value: Option<f64>| {
+            if let Some(value) = value {
+                *sum = Some(sum.unwrap_or(0.0) + value * share);
+            }
+        };
+        add(&mut self.wait_s, row.wait_s);
+        add(&mut self.hold_s, row.hold_s);
+    }
+
+    fn finish(self, throughput_per_s: f64) -> LevelResource {
+        let visited = self.visits > 0.0;
+        let per_visit_ms = |sum: Option<f64>| sum.filter(|_| visited).map(|sum| sum / self.visits * 1e3);
+        LevelResource {
+            used: self.used / self.seconds,
+            limit: self.limit,
+            waiting: self.waiting.value(),
+            utilization: self.utilization.value(),
+            full_ratio: f64::from(self.full) / f64::from(self.readings),
+            wait_ms: per_visit_ms(self.wait_s),
+            hold_ms: per_visit_ms(self.hold_s),
+            visits: (visited && throughput_per_s > 0.0)
+                .then(|| self.visits / self.seconds / throughput_per_s),
+            kind: self.kind,
+        }
+    }
+}
+
+/// Mean time that one request waits for this resource over all its visits, seconds: W·V from its own clock, or by Little's law the
+/// number waiting over the throughput. `None` where the resource tells neither.
+pub fn wait_per_request_s(level: &Level, resource: &LevelResource) -> Option<f64> {
+    match (resource.wait_ms, resource.visits, resource.waiting) {
+        (Some(wait_ms), Some(visits), _) => Some(wait_ms / 1e3 * visits),
+        (_, _, Some(waiting)) if level.throughput_per_s > 0.0 => Some(waiting / level.throughput_per_s),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::rows::LevelMark;
+    use crate::record::summary::Latency;
+
+    fn row(t_s: f64, used: f64, waiting: Option<f64>, visits: f64) -> SaturationRow {
+        SaturationRow {
+            t_s,
+            resource: "mongodb.pool".to_owned(),
+            kind: "pool".to_owned(),
+            used,
+            limit: Some(10.0),
+            waiting,
+            utilization: None,
+            errors: None,
+            visits: Some(visits),
+            wait_s: Some(visits * 0.005),
+            hold_s: Some(visits * 0.02),
+        }
+    }
+
+    fn level(unit: LoadUnit, readings: &[SaturationRow]) -> Level {
+        let mark = LevelMark {
+            level: 400.0,
+            from_s: 10.0,
+            to_s: 14.0,
+            good: true,
+            failed_by: None,
+            bad_ratio: 0.0,
+            bad_ratio_max: 0.01,
+            windows_bad: 0,
+            windows: 1,
+        };
+        let response_ms = Latency { mean: 25.0, ..Latency::default() };
+        let measured = LevelInput {
+            mark,
+            users: 410.0,
+            offered_per_s: 400.0,
+            requests: 1600,
+            failed: 16,
+            response_ms,
+            service_ms: response_ms,
+        };
+        levels(&Input {
+            unit,
+            think_s: Some(1.0),
+            requests_per_iteration: 1.0,
+            judged: true,
+            levels: &[measured],
+            readings,
+        })
+        .remove(0)
+    }
+
+    #[test]
+    fn readings_are_weighted_by_their_time_inside_the_span() {
+        // The second reading covers 10 to 12, the third 12 to 14.5 of which 2 s are inside; the first and the last are outside.
+        let rows = [
+            row(10.0, 3.0, None, 100.0),
+            row(12.0, 8.0, Some(0.0), 800.0),
+            row(14.5, 9.9, Some(4.0), 1000.0),
+            row(15.5, 1.0, None, 9.0),
+        ];
+        let level = level(LoadUnit::Users, &rows);
+        let pool = &level.resources["mongodb.pool"];
+        assert!((pool.used - 8.95).abs() < 1e-9 && (pool.utilization.unwrap() - 0.895).abs() < 1e-9);
+        assert_eq!((pool.waiting, pool.full_ratio, pool.limit), (Some(2.0), 0.5, Some(10.0)));
+        assert!((pool.wait_ms.unwrap() - 5.0).abs() < 1e-9 && (pool.hold_ms.unwrap() - 20.0).abs() < 1e-9);
+        assert!((pool.visits.unwrap() - 1.0).abs() < 1e-9, "(800 + 800)/4 visits over 400 requests a second");
+        assert!((wait_per_request_s(&level, pool).unwrap() - 0.005).abs() < 1e-9);
+    }
+
+    #[test]
+    fn the_laws_are_applied_to_closed_levels_only() {
+        let closed = level(LoadUnit::Users, &[]);
+        assert_eq!((closed.throughput_per_s, closed.error_ratio), (400.0, 0.01));
+        assert!((closed.think_s - 1.0).abs() < 1e-9 && closed.residual_ratio.unwrap().abs() < 1e-9);
+        assert_eq!(level(LoadUnit::RatePerS, &[]).residual_ratio, None);
+    }
+
+    #[test]
+    fn a_queue_without_a_clock_is_timed_by_little() {
+        let mut rows = [row(11.0, 10.0, Some(8.0), 0.0), row(12.0, 10.0, Some(8.0), 0.0)];
+        rows.iter_mut().for_each(|row| (row.visits, row.wait_s, row.hold_s) = (None, None, None));
+        let level = level(LoadUnit::Users, &rows);
+        let pool = &level.resources["mongodb.pool"];
+        assert_eq!((pool.wait_ms, wait_per_request_s(&level, pool)), (None, Some(0.02)));
+    }
+}

@@ -1,0 +1,118 @@
+//! When a resource counts as saturated: it is full, and work waits for it. Errors alone never suffice, and a resource whose own numbers
+//! contradict Little's law is not believed.
+
+use crate::record::summary::{Level, LevelResource};
+
+/// Share of a level's readings in which the resource must be full.
+const FULL_READINGS: f64 = 0.2;
+/// Mean utilization that counts as full even if single readings do not.
+const BUSY: f64 = 0.95;
+/// Wait over hold above which there is a queue worth the name.
+const WAIT_PER_HOLD: f64 = 0.1;
+/// Growth of the mean response time that stands in for a queue nobody counts (a run queue, a device).
+const LATENCY_GROWTH: f64 = 1.5;
+/// Memory is exhausted before it is full: collectors thrash and allocators fail in the last tenth.
+const MEMORY_FULL: f64 = 0.9;
+/// Residual of Little's law above which a probe is taken to read something else than what was loaded.
+const LITTLE_RESIDUAL_MAX: f64 = 0.1;
+
+/// Whether `resource` is saturated at `level`; `base` is the lowest level, the reference for latency.
+pub fn saturated(resource: &LevelResource, level: &Level, base: Option<&Level>) -> bool {
+    let utilization = resource.utilization.unwrap_or(0.0);
+    if resource.kind == "memory" {
+        return utilization >= MEMORY_FULL;
+    }
+    let full = resource.full_ratio >= FULL_READINGS || utilization >= BUSY;
+    full && queued(resource, level, base)
+}
+
+fn queued(resource: &LevelResource, level: &Level, base: Option<&Level>) -> bool {
+    match (resource.waiting, resource.wait_ms, resource.hold_ms) {
+        (Some(waiting), ..) if waiting > 0.0 => true,
+        (_, Some(wait_ms), Some(hold_ms)) => wait_ms > WAIT_PER_HOLD * hold_ms,
+        (Some(_), ..) => false,
+        _ => base.is_none_or(|base| level.response_ms.mean >= LATENCY_GROWTH * base.response_ms.mean),
+    }
+}
+
+/// (in use)/(visits/s · hold) − 1 over all levels together, where the resource tells all three; 0 where its numbers agree.
+pub fn little_residual_ratio(levels: &[Level], name: &str) -> Option<f64> {
+    let (mut used, mut held) = (0.0, 0.0);
+    for level in levels {
+        let Some(resource) = level.resources.get(name) else { continue };
+        if let (Some(hold_ms), Some(visits)) = (resource.hold_ms, resource.visits) {
+            let seconds = level.span_s[1] - level.span_s[0];
+            used += resource.used * seconds;
+            held += hold_ms / 1e3 * visits * level.throughput_per_s * seconds;
+        }
+    }
+    (held > 0.0).then(|| used / held - 1.0)
+}
+
+/// Resources whose numbers contradict Little's law, with the residual.
+pub fn implausible(levels: &[Level]) -> Vec<(String, f64)> {
+    names(levels)
+        .filter_map(|name| {
+            let residual = little_residual_ratio(levels, name)?;
+            (residual.abs() > LITTLE_RESIDUAL_MAX).then(|| (name.to_owned(), residual))
+        })
+        .collect()
+}
+
+/// The resources of all levels, each once, in order.
+pub(super) fn names(levels: &[Level]) -> impl Iterator<Item = &str> {
+    let all: std::collections::BTreeSet<&str> =
+        levels.iter().flat_map(|level| level.resources.keys().map(String::as_str)).collect();
+    all.into_iter()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analyze::testbed::{level, pool};
+
+    #[test]
+    fn full_and_waiting_is_saturated() {
+        let base = level(100.0, 25.0, []);
+        let at = level(500.0, 60.0, []);
+        let check = |resource: &LevelResource| saturated(resource, &at, Some(&base));
+        let full = pool(10.0, 10.0, 3.0, 0.02);
+        assert!(check(&full));
+        assert!(
+            !check(&LevelResource { waiting: Some(0.0), wait_ms: Some(0.1), ..full.clone() }),
+            "full, but nothing waits"
+        );
+        assert!(
+            !check(&LevelResource { used: 7.0, utilization: Some(0.7), full_ratio: 0.0, ..full.clone() }),
+            "a queue at 70 % is chance"
+        );
+        assert!(check(&LevelResource { utilization: Some(0.8), full_ratio: 0.25, ..full.clone() }), "bursts");
+    }
+
+    #[test]
+    fn a_queue_nobody_counts_shows_in_the_latency() {
+        let cpu = LevelResource {
+            kind: "cpu".to_owned(),
+            waiting: None,
+            wait_ms: None,
+            hold_ms: None,
+            visits: None,
+            ..pool(2.0, 1.95, 0.0, 0.0)
+        };
+        let base = level(100.0, 25.0, []);
+        assert!(saturated(&cpu, &level(500.0, 60.0, []), Some(&base)));
+        assert!(!saturated(&cpu, &level(500.0, 26.0, []), Some(&base)), "busy with other work, nobody waits");
+        let heap = LevelResource { kind: "memory".to_owned(), utilization: Some(0.91), ..cpu };
+        assert!(saturated(&heap, &level(500.0, 26.0, []), Some(&base)));
+    }
+
+    #[test]
+    fn a_probe_of_another_instance_is_found_out() {
+        let honest = level(400.0, 25.0, [("a.pool", pool(10.0, 8.0, 0.0, 0.02))]);
+        assert!(little_residual_ratio(std::slice::from_ref(&honest), "a.pool").unwrap().abs() < 1e-9);
+        let other =
+            level(400.0, 25.0, [("a.pool", LevelResource { used: 2.0, ..pool(10.0, 8.0, 0.0, 0.02) })]);
+        assert_eq!(implausible(&[other])[0].0, "a.pool");
+        assert!(implausible(&[honest]).is_empty());
+    }
+}

@@ -1,0 +1,152 @@
+//! Systems whose truth is known, for tests only: hand-made levels, and levels with readings from the simulated closed system.
+
+use super::next::Unit;
+use super::{Input, LevelInput};
+use crate::record::rows::{LevelMark, SaturationRow};
+use crate::record::summary::{Latency, Level, LevelResource};
+use crate::scenario::plan::LoadUnit;
+use crate::search::closed_system::{Observed, Pool, Second};
+
+pub(super) fn unit_users() -> Unit {
+    Unit { of: LoadUnit::Users, think_s: Some(1.0), requests_per_iteration: 1.0 }
+}
+
+/// A level at which as many requests complete a second as its number says.
+pub(super) fn level<const N: usize>(at: f64, mean_ms: f64, resources: [(&str, LevelResource); N]) -> Level {
+    let response_ms = Latency { mean: mean_ms, ..Latency::default() };
+    Level {
+        level: at,
+        users: at,
+        offered_per_s: at,
+        throughput_per_s: at,
+        good: true,
+        failed_by: None,
+        error_ratio: 0.0,
+        span_s: [0.0, 10.0],
+        think_s: 1.0,
+        residual_ratio: None,
+        response_ms,
+        service_ms: response_ms,
+        resources: resources.into_iter().map(|(name, resource)| (name.to_owned(), resource)).collect(),
+    }
+}
+
+/// A pool as a level sees it: one visit a request, wait by Little's law at 500 visits a second.
+pub(super) fn pool(limit: f64, used: f64, waiting: f64, hold_s: f64) -> LevelResource {
+    LevelResource {
+        kind: "pool".to_owned(),
+        used,
+        limit: Some(limit),
+        waiting: Some(waiting),
+        utilization: Some(used / limit),
+        full_ratio: if used / limit >= 0.98 { 1.0 } else { 0.0 },
+        wait_ms: Some(waiting / 500.0 * 1e3),
+        hold_ms: Some(hold_s * 1e3),
+        visits: Some(1.0),
+    }
+}
+
+/// A run over several levels of the simulated system: `app.cpu` before the pool (no waits told, as of a real processor), `mongodb.pool`,
+/// and `db.cpu` behind it.
+pub(super) struct Simulated {
+    pub(super) levels: Vec<LevelInput>,
+    pub(super) readings: Vec<SaturationRow>,
+}
+
+const HOLD_S: f64 = 20.0;
+
+impl Simulated {
+    /// Levels in the given order, 20 s each, bad when their p99 is above `p99_ms_max`.
+    pub(super) fn run(system: &Pool, loads: &[u64], p99_ms_max: f64) -> Self {
+        let mut simulated = Self { levels: Vec::new(), readings: Vec::new() };
+        for (index, &users) in loads.iter().enumerate() {
+            let from_s = 30.0 * index as f64;
+            let observed = system.run(users, 5.0, HOLD_S, 40 + index as u64);
+            simulated.levels.push(level_input(&observed, users as f64, from_s, p99_ms_max));
+            let limits = [system.front_servers, system.size, system.inner_servers];
+            let used = [system.front_s > 0.0, true, system.inner_s > 0.0];
+            for (second, _) in observed.stations[1].iter().enumerate() {
+                for station in (0..3).filter(|&station| used[station]) {
+                    let seen = observed.stations[station][second];
+                    let t_s = from_s + second as f64 + 1.0;
+                    simulated.readings.push(reading(station, t_s, seen, limits[station] as f64));
+                }
+            }
+        }
+        simulated
+    }
+
+    /// The same run as seen without some of its resources.
+    pub(super) fn without(mut self, resource: &str) -> Self {
+        self.readings.retain(|row| row.resource != resource);
+        self
+    }
+
+    pub(super) fn input(&self) -> Input<'_> {
+        Input {
+            unit: LoadUnit::Users,
+            think_s: Some(1.0),
+            requests_per_iteration: 1.0,
+            judged: true,
+            levels: &self.levels,
+            readings: &self.readings,
+        }
+    }
+}
+
+fn level_input(observed: &Observed, users: f64, from_s: f64, p99_ms_max: f64) -> LevelInput {
+    let mut ms: Vec<f64> = observed.responses.iter().map(|response| response.1 * 1e3).collect();
+    ms.sort_by(f64::total_cmp);
+    let at = |quantile: f64| ms[((ms.len() as f64 * quantile) as usize).min(ms.len() - 1)];
+    let mean = ms.iter().sum::<f64>() / ms.len() as f64;
+    let response_ms = Latency {
+        p50: at(0.5),
+        p90: at(0.9),
+        p95: at(0.95),
+        p99: at(0.99),
+        p99_9: at(0.999),
+        max: at(1.0),
+        mean,
+    };
+    let bad_ratio = ms.iter().filter(|&&ms| ms > p99_ms_max).count() as f64 / ms.len() as f64;
+    let good = bad_ratio <= 0.01;
+    let mark = LevelMark {
+        level: users,
+        from_s,
+        to_s: from_s + HOLD_S,
+        good,
+        failed_by: (!good).then(|| format!("p99(http) > {p99_ms_max}ms")),
+        bad_ratio,
+        bad_ratio_max: 0.01,
+        windows_bad: u32::from(!good) * 3,
+        windows: 3,
+    };
+    let requests = ms.len() as u64;
+    LevelInput {
+        mark,
+        users,
+        offered_per_s: requests as f64 / HOLD_S,
+        requests,
+        failed: 0,
+        response_ms,
+        service_ms: response_ms,
+    }
+}
+
+fn reading(station: usize, t_s: f64, seen: Second, limit: f64) -> SaturationRow {
+    let (resource, kind) = [("app.cpu", "cpu"), ("mongodb.pool", "pool"), ("db.cpu", "cpu")][station];
+    let told = |value: f64| (kind == "pool").then_some(value);
+    SaturationRow {
+        t_s,
+        resource: resource.to_owned(),
+        kind: kind.to_owned(),
+        used: seen.busy_s,
+        limit: Some(limit),
+        waiting: told(seen.waiting_s),
+        utilization: Some(seen.busy_s / limit),
+        errors: None,
+        visits: told(seen.visits),
+        wait_s: told(seen.wait_s),
+        hold_s: told(seen.hold_s),
+    }
+}
