@@ -6,6 +6,7 @@ pub mod limits;
 pub mod load;
 pub mod measure;
 pub mod record;
+pub mod report;
 pub mod scenario;
 pub mod search;
 pub mod seed;
