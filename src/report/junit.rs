@@ -3,7 +3,7 @@
 
 use super::numbers::count;
 use super::{Format, Report, ReportError, plain, wording};
-use crate::record::summary::{Level, LoadLine, Summary, ThresholdResult};
+use crate::record::summary::{Level, LoadLine, ThresholdResult};
 use quick_junit::{NonSuccessKind, Property, TestCase, TestCaseStatus, TestSuite};
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ impl Format for JUnit {
         properties(&mut suite, report);
         suite.add_test_case(trust(report));
         if let Some(line) = &summary.load_line {
-            suite.add_test_case(found(line, summary));
+            suite.add_test_case(found(line, report));
         }
         for threshold in &summary.thresholds {
             suite.add_test_case(judged(threshold));
@@ -79,14 +79,14 @@ fn trust(report: &Report<'_>) -> TestCase {
     case("the run is valid", "run", status)
 }
 
-fn found(line: &LoadLine, summary: &Summary) -> TestCase {
-    let words = wording::load_line(line);
+fn found(line: &LoadLine, report: &Report<'_>) -> TestCase {
+    let words = wording::load_line(line, wording::finished(report));
     let sentence = format!("{} {} {}", words.mark, words.interval, words.limit);
     let status = if line.typical.is_some() {
         TestCaseStatus::success()
     } else {
         let mut status = failure("no_load_line", &sentence);
-        status.set_description(plain::block(&summary.reason));
+        status.set_description(plain::block(&report.summary.reason));
         status
     };
     let mut case = case("load line found", "find", status);

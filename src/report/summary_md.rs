@@ -59,7 +59,7 @@ fn answer(out: &mut String, report: &Report<'_>) -> std::fmt::Result {
     }
     writeln!(out, "| | | |\n|---|---|---|")?;
     if let Some(line) = &summary.load_line {
-        let words = wording::load_line(line);
+        let words = wording::load_line(line, wording::finished(report));
         writeln!(
             out,
             "| load line | **{}** {} | {} |",

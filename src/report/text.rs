@@ -3,7 +3,7 @@
 
 use super::numbers::{count, ms, percent, rate, span};
 use super::{Format, Report, ReportError, plain, wording};
-use crate::record::summary::{Bottleneck, EndpointResult, Latency, LoadLine, ThresholdResult, Verdict};
+use crate::record::summary::{EndpointResult, Latency, LoadLine, ThresholdResult, Verdict};
 use std::fmt::Write as _;
 
 /// Endpoints and failures shown; the rest is counted, and stands in full in the other formats.
@@ -38,7 +38,7 @@ impl Format for Text {
         }
         page.warnings(report);
         if let Some(line) = found {
-            page.load_line(line, summary.bottleneck.as_ref());
+            page.load_line(line, report);
         }
         if let Some(path) = &self.report_path {
             page.line("report", Paint::Dim, &plain::block(path));
@@ -84,14 +84,14 @@ impl Page {
         self.out.push('\n');
     }
 
-    fn load_line(&mut self, line: &LoadLine, bottleneck: Option<&Bottleneck>) {
-        let words = wording::load_line(line);
+    fn load_line(&mut self, line: &LoadLine, report: &Report<'_>) {
+        let words = wording::load_line(line, wording::finished(report));
         let text = format!("{}  {}     {}", self.paint(Paint::Bold, &words.mark), words.interval, words.limit);
         self.line("load line", Paint::Dim, &text);
         if let Some(guaranteed) = line.guaranteed {
             self.line("guaranteed", Paint::Dim, &wording::load(&line.of, guaranteed));
         }
-        let Some(bottleneck) = bottleneck else { return };
+        let Some(bottleneck) = &report.summary.bottleneck else { return };
         let words = wording::gives_way(bottleneck, &line.of);
         let gap = if words.share.is_empty() { "" } else { "    " };
         let who = self.paint(Paint::Bold, &words.who);

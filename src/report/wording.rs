@@ -43,7 +43,8 @@ pub fn level_of<'a>(report: &Report<'a>) -> &'a str {
     }
 }
 
-pub fn load_line(line: &LoadLine) -> LoadLineWords {
+/// `finished` tells a search that found no bad level from one that was stopped before it could.
+pub fn load_line(line: &LoadLine, finished: bool) -> LoadLineWords {
     let of = line.of.as_str();
     let mark = match (line.typical, line.interval) {
         (Some(typical), [_, None]) => format!("at least {}", load(of, typical)),
@@ -64,7 +65,8 @@ pub fn load_line(line: &LoadLine) -> LoadLineWords {
     };
     let limit = match (&line.limited_by, line.interval) {
         (Some(condition), _) => format!("limited by {}", plain::name(condition)),
-        (None, [Some(_), None]) => "never bad up to the end of the search".into(),
+        (None, [Some(_), None]) if finished => "never bad up to the end of the search".into(),
+        (None, [Some(_), None]) => "the search was stopped before a level was bad".into(),
         (None, _) => "nothing was judged".into(),
     };
     LoadLineWords { mark, interval, limit }
@@ -98,12 +100,17 @@ pub fn gives_way(bottleneck: &Bottleneck, of: &str) -> GivesWayWords {
 
 /// `app.cpu at about 4,100 users (extrapolated 8x)`: no prediction is printed without its class.
 pub fn next_wall(wall: &NextWall, of: &str) -> String {
-    let class = if wall.extrapolated > EXTRAPOLATION_MIN {
+    let class = evidence_class(wall);
+    format!("{} at about {} {} ({class})", plain::name(&wall.resource), about(wall.at), unit(of))
+}
+
+/// `extrapolated 8x`, or what the prediction rests on when it stays near the measured range.
+pub fn evidence_class(wall: &NextWall) -> String {
+    if wall.extrapolated > EXTRAPOLATION_MIN {
         format!("extrapolated {}x", about(wall.extrapolated))
     } else {
         plain::name(&wall.evidence)
-    };
-    format!("{} at about {} {} ({class})", plain::name(&wall.resource), about(wall.at), unit(of))
+    }
 }
 
 /// `10/10 in use` with the unit of the kind of resource.
@@ -174,9 +181,13 @@ const GENERATOR: &str = "the load generator was the bottleneck: the numbers belo
 
 /// A record whose run never came to its end says so whatever its verdict is.
 fn unfinished(report: &Report<'_>) -> Option<&'static str> {
-    let ended = report.manifest.ended.as_ref().is_some_and(|ended| ended.how == End::Completed);
     let message = "the record ends before the run did: the numbers cover what was written until then";
-    (!report.manifest.finished && !ended).then_some(message)
+    (!finished(report)).then_some(message)
+}
+
+/// Whether the run came to its own end.
+pub fn finished(report: &Report<'_>) -> bool {
+    report.manifest.ended.as_ref().map_or(report.manifest.finished, |ended| ended.how == End::Completed)
 }
 
 /// `✓`, `✗` or `–` for a threshold's result.
@@ -234,7 +245,7 @@ mod tests {
     use crate::record::summary::{Counts, LoadLine, NextWall};
 
     fn line(typical: Option<f64>, interval: [Option<f64>; 2], limited_by: Option<&str>) -> String {
-        let words = load_line(&LoadLine {
+        let line = LoadLine {
             of: "rate".into(),
             typical,
             guaranteed: None,
@@ -242,7 +253,8 @@ mod tests {
             interval_kind: "bracket".into(),
             confidence: None,
             limited_by: limited_by.map(Into::into),
-        });
+        };
+        let words = load_line(&line, true);
         format!("{} {} {}", words.mark, words.interval, words.limit)
     }
 
