@@ -2,13 +2,16 @@
 //! ARCHITECTURE.md has the way of the data and the layers; `tests/tidy.rs` holds the layers to it.
 
 pub mod analyze;
+pub mod cli;
 pub mod clock;
 pub mod engine;
 pub mod limits;
+pub mod live;
 pub mod load;
 pub mod measure;
 pub mod probe;
 pub mod record;
+pub mod report;
 pub mod run;
 pub mod scenario;
 pub mod search;

@@ -1,0 +1,374 @@
+//! A search for the load line of a pool of 10 that is held 20 ms, under users who think for a second: N* = 510. The other
+//! searches are this one, ended otherwise.
+
+use super::closed_system::{Steady, System};
+use super::{Record, endpoint, event, manifest, summary};
+use plimsoll::record::rows::{End, Ended, LevelMark, PhaseMark, SaturationRow, TimelineRow};
+use plimsoll::record::summary::{
+    Bottleneck, BottleneckStatus, Candidate, Counts, EndpointResult, Latency, Level, LevelResource, LoadLine,
+    NextWall, RequestCounts, ThresholdResult, Verdict, Warning,
+};
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+const SYSTEM: System = System { pool: 10, hold_s: 0.02, think_s: 1.0 };
+const LEVELS: [usize; 8] = [100, 200, 400, 800, 566, 476, 519, 544];
+const GOAL: &str = "p99(http) > 100ms";
+const GOAL_MS: f64 = 100.0;
+/// Settle, hold and cool-down of one level, seconds.
+const SETTLE_S: f64 = 4.0;
+const HOLD_S: f64 = 12.0;
+const COOLDOWN_S: f64 = 2.75;
+const LEVEL_S: f64 = SETTLE_S + HOLD_S + COOLDOWN_S;
+/// Cores the handler burns for one request, and cores there are.
+const CPU_S_PER_REQUEST: f64 = 0.000_5;
+const CORES: f64 = 2.0;
+const HEAP_LIMIT_BYTES: f64 = 256.0 * 1024.0 * 1024.0;
+const QUANTILES: [f64; 15] =
+    [0.0, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975, 0.99, 0.995, 0.9975, 0.999, 0.9995, 0.9999, 0.99999, 1.0];
+
+pub fn found() -> Record {
+    static FOUND: LazyLock<Record> = LazyLock::new(|| search(&LEVELS));
+    FOUND.clone()
+}
+
+fn search(levels: &[usize]) -> Record {
+    let duration_s = levels.len() as f64 * LEVEL_S;
+    let mut manifest = manifest("mongo-ceiling", "find", duration_s);
+    manifest.scenario_text = SCENARIO.into();
+    manifest.endpoints = vec![endpoint("product", "http", "GET /api/products/{id}")];
+    manifest.phases = vec![PhaseMark { name: "search".into(), from_s: 0.0, to_s: duration_s }];
+    manifest.level_unit = Some("users".into());
+    manifest.goals = vec![GOAL.into(), "error_rate > 1%".into()];
+    manifest.thresholds = vec!["error_rate < 1%".into()];
+    let mut record = Record {
+        summary: summary("mongo-ceiling", Verdict::Pass, 0, "load line found at 531 users"),
+        manifest,
+        timeline: vec![],
+        saturation: vec![],
+        events: vec![event(0.0, "run", "the search begins at 100 users and grows 2x")],
+    };
+    for (i, &users) in levels.iter().enumerate() {
+        add_level(&mut record, i as f64 * LEVEL_S, users);
+    }
+    record.events.push(event(duration_s, "search", "bracket within 5 %: 519 users good, 544 bad"));
+    conclude(&mut record, levels);
+    record
+}
+
+fn add_level(record: &mut Record, begin_s: f64, users: usize) {
+    let steady = SYSTEM.steady(users);
+    let (from_s, to_s) = (begin_s + SETTLE_S, begin_s + SETTLE_S + HOLD_S);
+    let good = steady.response_ms(0.99) <= GOAL_MS;
+    let bad_ratio = (1..1000).filter(|i| steady.response_ms(*i as f64 / 1000.0) > GOAL_MS).count() as f64 / 1000.0;
+    record.manifest.levels.push(LevelMark {
+        level: users as f64,
+        from_s,
+        to_s,
+        good,
+        failed_by: (!good).then(|| GOAL.into()),
+        bad_ratio,
+        bad_ratio_max: 0.01,
+        windows_bad: if good { 0 } else { 3 },
+        windows: 3,
+    });
+    let said = if good { "good, so more" } else { "bad, so less" };
+    record.events.push(event(to_s, "level", &format!("{users} users {said}")));
+    let x = steady.throughput_per_s;
+    let mean_ms = (1..1000).map(|i| steady.response_ms(f64::from(i) / 1000.0)).sum::<f64>() / 999.0;
+    record.summary.levels.push(Level {
+        level: users as f64,
+        users: users as f64,
+        offered_per_s: x,
+        throughput_per_s: x,
+        good,
+        failed_by: (!good).then(|| GOAL.into()),
+        error_ratio: 0.0,
+        span_s: [from_s, to_s],
+        think_s: users as f64 / x - mean_ms / 1000.0,
+        residual_ratio: Some(users as f64 / (x * (SYSTEM.think_s + mean_ms / 1000.0)) - 1.0),
+        response_ms: latency(&steady, 0.0),
+        service_ms: latency(&steady, 0.05),
+        resources: resources(&steady),
+    });
+    let mut second = begin_s.ceil() as u32;
+    while f64::from(second) < begin_s + LEVEL_S {
+        let t_s = f64::from(second) + 1.0;
+        let cooling = f64::from(second) >= to_s;
+        let state = if cooling { SYSTEM.steady(users / 5) } else { SYSTEM.steady(users) };
+        add_second(record, t_s, if cooling { users / 5 } else { users }, &state);
+        second += 1;
+    }
+}
+
+fn add_second(record: &mut Record, t_s: f64, users: usize, state: &Steady) {
+    // A wobble of 3 % that repeats, so that the lines look measured and stay the same.
+    let wobble = 1.0 + 0.03 * (t_s * 1.7).sin();
+    let sent = (state.throughput_per_s * wobble).round() as u64;
+    let at = |q: f64| state.response_ms(q) * (1.0 + 0.06 * (t_s * 2.3).sin() * q);
+    record.timeline.push(TimelineRow {
+        t_s,
+        endpoint: "product".into(),
+        users: users as u64,
+        offered: sent,
+        sent,
+        completed: sent,
+        failed: 0,
+        dropped: 0,
+        p50: at(0.5),
+        p90: at(0.9),
+        p99: at(0.99),
+        p99_9: at(0.999),
+        max: at(0.9999),
+        service_p50: at(0.5) - 0.05,
+        service_p99: at(0.99) - 0.1,
+        service_max: at(0.9999) - 0.2,
+        bytes_received: sent * 612,
+        bytes_sent: sent * 118,
+    });
+    let x = state.throughput_per_s * wobble;
+    let used = (state.in_use * wobble).min(10.0);
+    for (name, r) in resources(state) {
+        let used = if name == "mongodb.pool" { used } else { r.used * wobble };
+        record.saturation.push(SaturationRow {
+            t_s,
+            resource: name,
+            kind: r.kind,
+            used,
+            limit: r.limit,
+            waiting: r.waiting.map(|waiting| (waiting * wobble).round()),
+            utilization: r.limit.map(|limit| used / limit),
+            errors: Some(0.0),
+            visits: r.visits.map(|visits| visits * x),
+            wait_s: r.wait_ms.map(|wait| wait * x / 1000.0),
+            hold_s: r.hold_ms.map(|hold| hold * x / 1000.0),
+        });
+    }
+}
+
+fn resources(steady: &Steady) -> BTreeMap<String, LevelResource> {
+    let plain = |kind: &str, used: f64, limit: f64| LevelResource {
+        kind: kind.into(),
+        used,
+        limit: Some(limit),
+        waiting: None,
+        utilization: Some(used / limit),
+        full_ratio: 0.0,
+        wait_ms: None,
+        hold_ms: None,
+        visits: None,
+    };
+    let pool = LevelResource {
+        waiting: Some(steady.waiting),
+        full_ratio: steady.full_ratio,
+        wait_ms: Some(steady.wait_ms()),
+        hold_ms: Some(1000.0 * SYSTEM.hold_s),
+        visits: Some(1.0),
+        ..plain("pool", steady.in_use, SYSTEM.pool as f64)
+    };
+    let cpu = plain("cpu", 0.05 + steady.throughput_per_s * CPU_S_PER_REQUEST, CORES);
+    let heap = plain("memory", 24e6 + 9000.0 * (steady.in_use + steady.waiting), HEAP_LIMIT_BYTES);
+    [("mongodb.pool", pool), ("app.cpu", cpu), ("app.heap", heap)].map(|(name, r)| (name.to_owned(), r)).into()
+}
+
+fn latency(steady: &Steady, less_ms: f64) -> Latency {
+    let at = |q| steady.response_ms(q) - less_ms;
+    Latency {
+        p50: at(0.5),
+        p90: at(0.9),
+        p95: at(0.95),
+        p99: at(0.99),
+        p99_9: at(0.999),
+        max: at(0.99999),
+        mean: (1..1000).map(|i| at(f64::from(i) / 1000.0)).sum::<f64>() / 999.0,
+    }
+}
+
+fn conclude(record: &mut Record, levels: &[usize]) {
+    let summary = &mut record.summary;
+    let sent: u64 = record.timeline.iter().map(|row| row.sent).sum();
+    summary.counts = Counts { planned: sent + 41, completed: sent, interrupted: 41, ..Counts::default() };
+    summary.requests = RequestCounts {
+        sent: sent + 41,
+        ok: sent,
+        failed: 0,
+        interrupted: 41,
+        bytes_sent: 118 * sent,
+        bytes_received: 612 * sent,
+        connections_opened: 804,
+    };
+    let last_good = summary.levels.iter().filter(|l| l.good).map(|l| l.level).reduce(f64::max);
+    let first_bad = summary.levels.iter().filter(|l| !l.good).map(|l| l.level).reduce(f64::min);
+    summary.load_line = Some(LoadLine {
+        of: "users".into(),
+        typical: last_good.map(|good| first_bad.map_or(good, |bad| (good * bad).sqrt().floor())),
+        guaranteed: None,
+        interval: [last_good, first_bad],
+        interval_kind: "bracket".into(),
+        confidence: None,
+        limited_by: first_bad.map(|_| GOAL.into()),
+    });
+    let worst = levels.iter().copied().max().unwrap_or(1);
+    let all = SYSTEM.steady(worst);
+    summary.endpoints = vec![EndpointResult {
+        name: "product".into(),
+        protocol: "http".into(),
+        count: sent,
+        failed: 0,
+        response_ms: latency(&all, 0.0),
+        service_ms: latency(&all, 0.05),
+        curve: QUANTILES.iter().map(|&q| [q, all.response_ms(q), all.response_ms(q) - 0.05]).collect(),
+    }];
+    summary.thresholds = vec![ThresholdResult {
+        text: "error_rate < 1%".into(),
+        value: Some(0.0),
+        samples: sent,
+        result: "pass".into(),
+        note: None,
+    }];
+    summary.bottleneck = Some(pool_gives_way());
+}
+
+/// At 544 users, with the onset where the pool's wait leaves zero and `next` = m/D of each other resource times (Z + R).
+fn pool_gives_way() -> Bottleneck {
+    let knee = SYSTEM.steady(544);
+    let wall = |resource: &str, x_max: f64| NextWall {
+        resource: resource.into(),
+        at: x_max * (SYSTEM.think_s + SYSTEM.hold_s),
+        extrapolated: x_max / 500.0,
+        evidence: "extrapolated".into(),
+    };
+    Bottleneck {
+        status: BottleneckStatus::Named,
+        resource: Some("mongodb.pool".into()),
+        candidates: vec![Candidate { resource: "mongodb.pool".into(), probability: 0.97 }],
+        kind: Some("pool".into()),
+        used: Some(knee.in_use),
+        limit: Some(10.0),
+        waiting: Some(knee.waiting),
+        onset: Some(505.0),
+        onset_interval: Some([481.0, 515.0]),
+        share_of_added_latency: Some(0.93),
+        evidence: "measured".into(),
+        probability: Some(0.97),
+        next: vec![wall("app.cpu", (CORES - 0.05) / CPU_S_PER_REQUEST), wall("app.heap", 25_000.0)],
+        explanation: "All 10 connections are held while requests wait for one; the hold time did not change with load, so the \
+                      size of the pool binds and not what it guards."
+            .into(),
+    }
+}
+
+pub fn uninstrumented() -> Record {
+    let mut record = found();
+    record.saturation.clear();
+    for level in &mut record.summary.levels {
+        level.resources.clear();
+    }
+    record.summary.bottleneck = Some(unnamed(BottleneckStatus::Uninstrumented));
+    record.summary.warnings.push(Warning {
+        code: "uninstrumented".into(),
+        text: "no resource of the target is observed, so what gives way cannot be named".into(),
+        remedy: "add an `observe` section with the target's metrics".into(),
+    });
+    record
+}
+
+fn unnamed(status: BottleneckStatus) -> Bottleneck {
+    Bottleneck {
+        status,
+        resource: None,
+        candidates: vec![],
+        kind: None,
+        used: None,
+        limit: None,
+        waiting: None,
+        onset: None,
+        onset_interval: None,
+        share_of_added_latency: None,
+        evidence: "measured".into(),
+        probability: None,
+        next: vec![],
+        explanation: String::new(),
+    }
+}
+
+/// Two resources whose onsets cannot be told apart.
+pub fn undecided() -> Record {
+    let mut record = found();
+    let mut set = unnamed(BottleneckStatus::Set);
+    set.candidates = vec![
+        Candidate { resource: "mongodb.pool".into(), probability: 0.62 },
+        Candidate { resource: "app.cpu".into(), probability: 0.31 },
+    ];
+    record.summary.bottleneck = Some(set);
+    record
+}
+
+pub fn no_good_level() -> Record {
+    let mut record = search(&[800]);
+    record.summary.verdict = Verdict::Fail;
+    record.summary.exit_code = 1;
+    record.summary.reason = "the first level, 800 users, is bad already: start lower with `from`".into();
+    record
+}
+
+pub fn never_bad() -> Record {
+    let mut record = search(&[50, 100, 200, 400]);
+    record.summary.bottleneck = Some(unnamed(BottleneckStatus::None));
+    record.summary.reason = "every level up to the search's own limit was good".into();
+    record.summary.warnings.push(Warning {
+        code: "search_limit".into(),
+        text: "the search ended at its upper limit of 400 users, so the load line lies above it".into(),
+        remedy: "raise `to` in the breakpoint executor".into(),
+    });
+    record
+}
+
+pub fn invalid() -> Record {
+    let mut record = found();
+    let summary = &mut record.summary;
+    summary.verdict = Verdict::Invalid;
+    summary.exit_code = 3;
+    summary.reason = "dispatch lag p99 was 38 ms at 800 users, more than 5 ms".into();
+    summary.generator.valid = false;
+    summary.generator.cpu_ratio = 0.97;
+    summary.generator.dispatch_lag_ms.p99 = 38.0;
+    summary.generator.dispatch_lag_ms.max = 212.0;
+    summary.warnings.push(Warning {
+        code: "dispatch_lag".into(),
+        text: "requests left 38 ms late at the 99th percentile because the shards were busy".into(),
+        remedy: "use more shards or agents, or a machine of its own for the load".into(),
+    });
+    record
+}
+
+/// Stopped by hand in the third level, which is therefore not judged.
+pub fn interrupted() -> Record {
+    let mut record = search(&[100, 200]);
+    record.manifest.finished = false;
+    record.manifest.ended = Some(Ended { how: End::Interrupted, reason: "stopped by ctrl-C".into() });
+    record.summary.verdict = Verdict::Interrupted;
+    record.summary.exit_code = 8;
+    record.summary.reason = "stopped by ctrl-C at 400 users".into();
+    record.summary.bottleneck = Some(unnamed(BottleneckStatus::None));
+    record
+}
+
+const SCENARIO: &str = "\
+name: mongo-ceiling
+target: {bundled: baseline}
+scenarios:
+  browse:
+    - get: /api/products/${int(1, 1000)}
+      name: product
+    - think: 0.5s..1.5s
+load:
+  - name: limit
+    run: browse
+    executor: breakpoint
+    of: users
+    from: 100
+    to: 20k
+    grow: 2x
+    fail_when: [p99(http) > 100ms, error_rate > 1%]
+";

@@ -1,0 +1,131 @@
+//! Fixed records that every format is rendered from: a search whose numbers follow from a queueing model, a plain run, and the
+//! unhappy ones. No number here was measured; each follows from the dials below, so a snapshot never changes by itself.
+
+pub mod closed_system;
+pub mod find;
+pub mod run;
+
+use plimsoll::record::rows::{
+    End, Ended, EndpointEntry, Event, Host, Manifest, Progress, SaturationRow, TimelineRow,
+};
+use plimsoll::record::summary::{Counts, Generator, Lag, RequestCounts, Summary, Verdict};
+use plimsoll::report::Report;
+
+/// An owned record, from which a [`Report`] borrows.
+#[derive(Clone)]
+pub struct Record {
+    pub manifest: Manifest,
+    pub summary: Summary,
+    pub timeline: Vec<TimelineRow>,
+    pub saturation: Vec<SaturationRow>,
+    pub events: Vec<Event>,
+}
+
+impl Record {
+    pub fn report(&self) -> Report<'_> {
+        Report {
+            manifest: &self.manifest,
+            summary: &self.summary,
+            timeline: &self.timeline,
+            saturation: &self.saturation,
+            events: &self.events,
+        }
+    }
+}
+
+/// Every record by its name.
+pub fn all() -> Vec<(&'static str, Record)> {
+    vec![
+        ("find", find::found()),
+        ("find_uninstrumented", find::uninstrumented()),
+        ("find_no_good_level", find::no_good_level()),
+        ("find_never_bad", find::never_bad()),
+        ("find_undecided", find::undecided()),
+        ("find_invalid", find::invalid()),
+        ("find_interrupted", find::interrupted()),
+        ("run", run::mixed()),
+        ("run_hostile", run::hostile()),
+        ("run_target_lost", run::target_lost()),
+        ("nothing", nothing()),
+    ]
+}
+
+/// A run stopped before its first second: no level, no sample, no reading.
+pub fn nothing() -> Record {
+    let mut manifest = manifest("smoke", "run", 0.0);
+    manifest.finished = false;
+    manifest.ended = Some(Ended { how: End::Interrupted, reason: "stopped by ctrl-C".into() });
+    let mut summary = summary("smoke", Verdict::Interrupted, 8, "stopped by ctrl-C before the first second");
+    summary.generator.valid = true;
+    Record { manifest, summary, timeline: vec![], saturation: vec![], events: vec![] }
+}
+
+pub fn manifest(scenario: &str, command: &str, duration_s: f64) -> Manifest {
+    Manifest {
+        schema: 1,
+        tool_version: "0.1.0".into(),
+        scenario: scenario.into(),
+        scenario_path: format!("scenarios/{scenario}.yaml"),
+        scenario_text: format!("name: {scenario}\ntarget: {{bundled: baseline}}\n"),
+        scenario_sha256: "8f434346648f6b96df89dda901c5176b10a6d83961dd3c1ac88b59b2dc327aa4".into(),
+        seed: 42,
+        command: command.into(),
+        started_utc: "2026-03-14T09:26:53Z".into(),
+        duration_s,
+        finished: true,
+        host: Host {
+            os: "Linux 6.8".into(),
+            cpu: "AMD EPYC 7763".into(),
+            cores: 2,
+            memory_bytes: 8 * 1024 * 1024 * 1024,
+        },
+        target: "http://127.0.0.1:40211".into(),
+        endpoints: vec![],
+        phases: vec![],
+        levels: vec![],
+        think_s: 1.0,
+        requests_per_iteration: 1.0,
+        level_unit: None,
+        thresholds: vec![],
+        goals: vec![],
+        progress: Progress::default(),
+        ended: Some(Ended { how: End::Completed, reason: "the load came to its end".into() }),
+    }
+}
+
+pub fn summary(scenario: &str, verdict: Verdict, exit_code: u8, reason: &str) -> Summary {
+    Summary {
+        schema: 1,
+        scenario: scenario.into(),
+        verdict,
+        exit_code,
+        reason: reason.into(),
+        counts: Counts::default(),
+        requests: RequestCounts::default(),
+        load_line: None,
+        bottleneck: None,
+        levels: vec![],
+        endpoints: vec![],
+        thresholds: vec![],
+        generator: Generator {
+            valid: true,
+            agents: 1,
+            shards: 2,
+            cpu_ratio: 0.18,
+            dispatch_lag_ms: Lag { p50: 0.03, p99: 0.41, max: 2.1 },
+            loop_lag_ms: Lag { p50: 0.05, p99: 0.62, max: 2.4 },
+            rss_bytes_max: 48 * 1024 * 1024,
+            sockets_max: 806,
+        },
+        failures: vec![],
+        warnings: vec![],
+    }
+}
+
+pub fn endpoint(name: &str, protocol: &str, route: &str) -> EndpointEntry {
+    EndpointEntry { name: name.into(), protocol: protocol.into(), route: route.into() }
+}
+
+pub fn event(t_s: f64, kind: &str, text: &str) -> Event {
+    Event { t_s, kind: kind.into(), text: text.into(), fields: serde_json::Map::new() }
+}
