@@ -14,6 +14,7 @@ pub mod levels;
 pub mod next;
 pub mod onset;
 pub mod saturate;
+pub mod summary;
 #[cfg(test)]
 mod testbed;
 

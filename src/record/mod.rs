@@ -3,5 +3,6 @@
 pub mod histogram_log;
 pub mod recorded;
 pub mod rows;
+pub mod span;
 pub mod store;
 pub mod summary;

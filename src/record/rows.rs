@@ -88,8 +88,9 @@ pub struct Manifest {
     pub endpoints: Vec<EndpointEntry>,
     pub phases: Vec<PhaseMark>,
     pub levels: Vec<LevelMark>,
-    /// Mean think time of one request of the scenario, seconds (think time per iteration over requests per iteration).
-    pub think_s: f64,
+    /// Mean think time of one request of the scenario, seconds (think time per iteration over requests per iteration); `null` where the
+    /// journeys do not fix it (pacing, listening).
+    pub think_s: Option<f64>,
     /// Mean requests of one iteration as planned.
     pub requests_per_iteration: f64,
     /// Unit of the levels: `users`, `rate`, or `null` for plain runs.

@@ -4,7 +4,8 @@ use super::Options;
 use crate::clock;
 use crate::probe::process;
 use crate::record::rows::{EndpointEntry, Manifest, PhaseMark, Progress, RECORD_SCHEMA};
-use crate::scenario::plan::{Executor, LoadUnit, Plan, Protocol};
+use crate::record::span::protocol_name;
+use crate::scenario::plan::{Executor, LoadUnit, Plan};
 use crate::search::Goal;
 use sha2::{Digest as _, Sha256};
 
@@ -45,14 +46,6 @@ pub(super) fn begin(plan: &Plan, options: &Options) -> Manifest {
     }
 }
 
-/// The name in reports and JSON.
-pub(super) fn protocol_name(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::Http => "http",
-        Protocol::Ws => "ws",
-        Protocol::WsLag => "ws.lag",
-    }
-}
 
 /// Index, unit and goals of the part whose levels are judged, if the plan has one.
 pub(super) fn steered_part(plan: &Plan) -> Option<(usize, &Executor)> {

@@ -1,0 +1,205 @@
+//! From a record to its summary: the one way, right after a run and a year later.
+
+use super::findings::findings;
+use super::{Input, LevelInput};
+use crate::measure::histogram::Histogram;
+use crate::record::recorded::Recorded;
+use crate::record::rows::{End, EndpointEntry, LevelMark};
+use crate::record::span::{RecordedSpan, latency};
+use crate::record::summary::{
+    Counts, EndpointResult, LoadLine, SUMMARY_SCHEMA, Summary, ThresholdResult, Verdict, Warning,
+};
+use crate::scenario::plan::LoadUnit;
+use crate::threshold::{self, Stat, Stats, Verdict as Judged, Which};
+
+/// Quantiles of the percentile curve: evenly spaced in the number of nines, which is how tails are read.
+const CURVE: &[f64] = &[
+    0.0, 0.1, 0.25, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.925, 0.95, 0.97, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995,
+    0.9999, 0.99999, 1.0,
+];
+
+/// Computes the summary of a recorded run.
+pub fn summarize(recorded: &Recorded) -> Summary {
+    let manifest = &recorded.manifest;
+    let progress = &manifest.progress;
+    let marks = &manifest.levels;
+    let levels: Vec<LevelInput> = marks.iter().map(|mark| level(recorded, mark)).collect();
+    let unit = if manifest.level_unit.as_deref() == Some("rate") { LoadUnit::RatePerS } else { LoadUnit::Users };
+    let found = findings(&Input {
+        unit,
+        think_s: manifest.think_s,
+        requests_per_iteration: manifest.requests_per_iteration,
+        judged: !manifest.goals.is_empty(),
+        levels: &levels,
+        readings: &recorded.saturation,
+    });
+    let thresholds: Vec<ThresholdResult> =
+        manifest.thresholds.iter().map(|text| judge(recorded, text)).collect();
+    let mut warnings = progress.warnings.clone();
+    warnings.extend(found.warnings);
+    warnings.extend(broken_identity(&progress.counts));
+    let load_line = if manifest.level_unit.is_some() { found.load_line } else { None };
+    let (verdict, exit_code, reason) = verdict(recorded, &thresholds, load_line.as_ref());
+    Summary {
+        schema: SUMMARY_SCHEMA,
+        scenario: manifest.scenario.clone(),
+        verdict,
+        exit_code,
+        reason,
+        counts: progress.counts,
+        requests: progress.requests,
+        load_line,
+        bottleneck: found.bottleneck,
+        levels: found.levels,
+        endpoints: manifest.endpoints.iter().map(|entry| endpoint(recorded, entry)).collect(),
+        thresholds,
+        generator: progress.generator.clone(),
+        failures: progress.failures.clone(),
+        warnings,
+    }
+}
+
+fn level(recorded: &Recorded, mark: &LevelMark) -> LevelInput {
+    let span = RecordedSpan::new(recorded, [mark.from_s, mark.to_s]);
+    let seconds = span.seconds().max(f64::EPSILON);
+    let (requests, failed) = span.requests(None, None);
+    LevelInput {
+        mark: mark.clone(),
+        users: span.users(),
+        offered_per_s: span.iterations().0 as f64 / seconds,
+        requests,
+        failed,
+        response_ms: latency(&span.histogram(Which::Response, None, None)),
+        service_ms: latency(&span.histogram(Which::Service, None, None)),
+    }
+}
+
+fn endpoint(recorded: &Recorded, entry: &EndpointEntry) -> EndpointResult {
+    let of = |clock: Which| recorded.histogram(clock, recorded.whole_span(), |name| name == entry.name);
+    let (response, service): (Histogram, Histogram) = (of(Which::Response), of(Which::Service));
+    let rows = || recorded.timeline.iter().filter(|row| row.endpoint == entry.name);
+    let failed = rows().map(|row| row.failed).sum();
+    let curve = if response.is_empty() {
+        Vec::new()
+    } else {
+        let ms = |histogram: &Histogram, q: f64| histogram.quantile_ns(q) as f64 / 1e6;
+        CURVE.iter().map(|&q| [q, ms(&response, q), ms(&service, q)]).collect()
+    };
+    EndpointResult {
+        name: entry.name.clone(),
+        protocol: entry.protocol.clone(),
+        count: rows().map(|row| row.completed + row.failed).sum(),
+        failed,
+        response_ms: latency(&response),
+        service_ms: latency(&service),
+        curve,
+    }
+}
+
+fn judge(recorded: &Recorded, text: &str) -> ThresholdResult {
+    let not = |note: String| ThresholdResult {
+        text: text.to_owned(),
+        value: None,
+        samples: 0,
+        result: "not_evaluated".into(),
+        note: Some(note),
+    };
+    let parsed = match threshold::parse(text) {
+        Ok(parsed) => parsed,
+        // The record was checked when it was made, so this is a record of another version.
+        Err(error) => return not(error.to_string()),
+    };
+    let span_s = match &parsed.phase {
+        None => Some(recorded.whole_span()),
+        Some(phase) => {
+            let mark = recorded.manifest.phases.iter().find(|mark| &mark.name == phase);
+            let reached = mark.filter(|mark| mark.from_s < recorded.manifest.duration_s);
+            reached.map(|mark| [mark.from_s, mark.to_s.min(recorded.manifest.duration_s)])
+        }
+    };
+    let span = span_s.map(|span_s| RecordedSpan::new(recorded, span_s));
+    let windows = match (span, parsed.window()) {
+        (Some(span), Some(window)) => span.windows(window.as_secs_f64()),
+        _ => Vec::new(),
+    };
+    let windows: Vec<&dyn Stats> = windows.iter().map(|window| window as &dyn Stats).collect();
+    let judged = threshold::judge(&parsed, span.as_ref().map(|span| span as &dyn Stats), &windows);
+    let (result, note) = match judged.result {
+        Judged::Pass => ("pass", None),
+        Judged::Fail => ("fail", None),
+        Judged::NotEvaluated { why } => ("not_evaluated", Some(why)),
+    };
+    let in_ms = matches!(parsed.stat, Stat::Percentile(_) | Stat::Max | Stat::Mean);
+    ThresholdResult {
+        text: text.to_owned(),
+        value: judged.value.map(|value| if in_ms { value / 1e6 } else { value }),
+        samples: judged.samples,
+        result: result.to_owned(),
+        note,
+    }
+}
+
+/// One word, the published exit code, and the reason. What cut the run short comes first, then whether its numbers can be trusted,
+/// then what they say.
+fn verdict(
+    recorded: &Recorded,
+    thresholds: &[ThresholdResult],
+    load_line: Option<&LoadLine>,
+) -> (Verdict, u8, String) {
+    let manifest = &recorded.manifest;
+    let progress = &manifest.progress;
+    let Some(ended) = &manifest.ended else {
+        let reason = "the run was cut off; the record holds what was measured until then".to_owned();
+        return (Verdict::Interrupted, 130, reason);
+    };
+    match ended.how {
+        End::Error => return (Verdict::Error, 9, ended.reason.clone()),
+        End::TargetLost => return (Verdict::TargetLost, 8, ended.reason.clone()),
+        End::Aborted => return (Verdict::Aborted, 4, ended.reason.clone()),
+        End::Interrupted => return (Verdict::Interrupted, 130, ended.reason.clone()),
+        End::Completed => {}
+    }
+    if let Some(warning) = broken_identity(&progress.counts) {
+        return (Verdict::Error, 9, warning.text);
+    }
+    if !progress.generator.valid {
+        let why = progress.warnings.iter().find(|warning| warning.code.starts_with("generator_"));
+        let reason = why.map_or_else(|| "the generator was the limit".to_owned(), |warning| warning.text.clone());
+        return (Verdict::Invalid, 3, reason);
+    }
+    if progress.requests.ok == 0 && progress.requests.failed > 0 {
+        let why = progress.failures.first();
+        let most = why.map_or_else(String::new, |failure| format!(": `{}`: {}", failure.endpoint, failure.text));
+        return (Verdict::Fail, 1, format!("not one request succeeded{most}"));
+    }
+    let failed = thresholds.iter().find(|threshold| threshold.result != "pass");
+    if let Some(threshold) = failed {
+        let reason = match &threshold.note {
+            Some(note) => format!("threshold `{}` could not be evaluated: {note}", threshold.text),
+            None => format!("threshold `{}` was not met", threshold.text),
+        };
+        return (Verdict::Fail, 1, reason);
+    }
+    match load_line {
+        Some(LoadLine { typical: None, limited_by, .. }) => {
+            let by = limited_by.as_deref().unwrap_or("the conditions of the search");
+            (Verdict::Fail, 1, format!("no level was good: even the lowest was limited by {by}"))
+        }
+        Some(_) => (Verdict::Pass, 0, "the load line was found".to_owned()),
+        None if thresholds.is_empty() => (Verdict::Pass, 0, "the load was carried; there were no thresholds".to_owned()),
+        None => (Verdict::Pass, 0, "every threshold was met".to_owned()),
+    }
+}
+
+/// planned = completed + failed + dropped + interrupted + lost, or the tool itself is wrong.
+fn broken_identity(counts: &Counts) -> Option<Warning> {
+    let ended = counts.completed + counts.failed + counts.dropped + counts.interrupted + counts.lost;
+    (ended != counts.planned).then(|| Warning {
+        code: "accounting_identity".to_owned(),
+        text: format!(
+            "{} iterations were planned but {ended} are accounted for: a fault of plimsoll, not of the target",
+            counts.planned
+        ),
+        remedy: "do not trust this run; please report it with its record".to_owned(),
+    })
+}

@@ -1,0 +1,126 @@
+//! What can be written on the command line.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Finds the load line of a system: the most load it carries within its SLO, what gives way first, and what comes next.
+#[derive(Debug, Parser)]
+#[command(name = "plimsoll", version, propagate_version = true, disable_help_subcommand = false)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run the `load` of a scenario and judge its thresholds
+    #[command(after_help = "Examples:\n  plimsoll run scenarios/smoke.yaml\n  plimsoll run scenarios/shop.yaml --seed 7 --out reports/shop\n  plimsoll run scenarios/steady-open.yaml --json | jq .verdict")]
+    Run(RunArgs),
+    /// Search the load line: the most load within the SLO, what gives way first, what comes next
+    #[command(after_help = "Examples:\n  plimsoll find scenarios/mongo-ceiling.yaml\n  plimsoll find scenarios/mongo-ceiling.yaml --dial mongodb.max_pool_size=20")]
+    Find(RunArgs),
+    /// Check a scenario and show every problem in it
+    #[command(after_help = "Examples:\n  plimsoll check scenarios/shop.yaml\n  plimsoll check my.yaml --json")]
+    Check(CheckArgs),
+    /// Render the reports of a run again from its record
+    #[command(after_help = "Examples:\n  plimsoll report reports/shop\n  plimsoll report reports/shop --format md")]
+    Report(ReportArgs),
+    /// Print the JSON Schema of the scenario language, for editors
+    Schema,
+    /// Print the reference of the scenario language
+    Language,
+    /// The bundled target-app: a system whose limits are dials
+    #[command(subcommand)]
+    Target(TargetCommand),
+}
+
+/// Which scenario, and what to change in it.
+#[derive(Args, Debug)]
+pub(super) struct ScenarioArgs {
+    /// The scenario file
+    #[arg(value_name = "SCENARIO")]
+    pub(super) scenario: PathBuf,
+    /// Use the load of this profile of the scenario
+    #[arg(long, value_name = "NAME")]
+    pub(super) profile: Option<String>,
+    /// Seed of every random choice
+    #[arg(long, value_name = "N")]
+    pub(super) seed: Option<u64>,
+    /// Override a key of the scenario
+    #[arg(long = "set", value_name = "PATH=VALUE", value_parser = assignment)]
+    pub(super) sets: Vec<(String, String)>,
+    /// Override a dial of the bundled target, for example mongodb.max_pool_size=20
+    #[arg(long = "dial", value_name = "NAME=VALUE", value_parser = assignment)]
+    pub(super) dials: Vec<(String, String)>,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct RunArgs {
+    #[command(flatten)]
+    pub(super) scenario: ScenarioArgs,
+    /// Folder for the record and the reports [default: reports/<scenario>-<utc time>]
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
+    /// Threads that carry users [default: one a core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(super) shards: Option<u32>,
+    /// Print the summary as one JSON document on standard output
+    #[arg(long)]
+    pub(super) json: bool,
+    /// No progress
+    #[arg(long, short)]
+    pub(super) quiet: bool,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct CheckArgs {
+    #[command(flatten)]
+    pub(super) scenario: ScenarioArgs,
+    /// Print one JSON document
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct ReportArgs {
+    /// The folder of a run
+    #[arg(value_name = "RUN")]
+    pub(super) run: PathBuf,
+    /// Formats to write into the folder; `text` is printed
+    #[arg(long, value_name = "FORMAT", value_delimiter = ',', default_values = ["html", "json", "junit", "md", "text"])]
+    pub(super) format: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum TargetCommand {
+    /// Serve a profile until interrupted
+    Serve(target_app::cli::Serve),
+    /// List the profiles and what each stands for
+    List(target_app::cli::List),
+    /// Compute the ceiling of each resource from the dials alone
+    #[command(after_help = "Example:\n  plimsoll target explain baseline --scenario scenarios/mongo-ceiling.yaml --json")]
+    Explain(ExplainArgs),
+}
+
+#[derive(Args, Debug)]
+pub(super) struct ExplainArgs {
+    /// Name of the profile (see `target list`)
+    #[arg(value_name = "PROFILE")]
+    pub(super) name: String,
+    /// The scenario whose visits and think time count
+    #[arg(long, value_name = "FILE")]
+    pub(super) scenario: PathBuf,
+    /// Override a dial of the profile
+    #[arg(long = "dial", value_name = "NAME=VALUE")]
+    pub(super) dials: Vec<String>,
+    /// Print one JSON document
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+fn assignment(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.trim().is_empty() => Ok((name.trim().to_owned(), value.trim().to_owned())),
+        _ => Err("expected NAME=VALUE".to_owned()),
+    }
+}

@@ -1,0 +1,50 @@
+//! The command line: one file a command, the process (arguments, streams, environment, interrupts) as a parameter, so that a test runs it
+//! in process. Only `main.rs` ends the process; only here and in `live` is anything printed.
+
+mod args;
+mod check;
+mod load;
+mod process;
+mod report;
+mod run;
+mod target;
+
+pub use process::Process;
+
+use args::{Cli, Command};
+use clap::Parser as _;
+
+/// Exit codes: a published contract, listed in `docs/exit-codes.md`.
+pub mod exit {
+    pub const OK: u8 = 0;
+    pub const FAILED: u8 = 1;
+    /// A file that does not hold, or wrong usage.
+    pub const USAGE: u8 = 2;
+    /// The tool's own input or output failed.
+    pub const IO: u8 = 9;
+}
+
+/// Runs one command line to its end and yields the exit code.
+pub fn main(process: &mut Process<'_>) -> u8 {
+    let cli = match Cli::try_parse_from(&process.args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let text = if process.color { error.render().ansi().to_string() } else { error.render().to_string() };
+            return if error.use_stderr() {
+                process.complain(&text);
+                exit::USAGE
+            } else {
+                process.print(&text)
+            };
+        }
+    };
+    match cli.command {
+        Command::Run(args) => run::run(process, &args, run::Purpose::Run),
+        Command::Find(args) => run::run(process, &args, run::Purpose::Find),
+        Command::Check(args) => check::check(process, &args),
+        Command::Report(args) => report::report(process, &args),
+        Command::Schema => check::schema(process),
+        Command::Target(command) => target::target(process, command),
+        Command::Language => process.print(crate::scenario::REFERENCE),
+    }
+}

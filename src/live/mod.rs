@@ -1,0 +1,3 @@
+//! What a person sees while a run goes on.
+
+pub mod lines;

@@ -1,0 +1,122 @@
+//! A span of a recorded run as thresholds ask about it: percentiles from the merged histograms of the log, counts from the timeline.
+
+use super::recorded::Recorded;
+use super::rows::TimelineRow;
+use super::summary::Latency;
+use crate::measure::histogram::Histogram;
+use crate::measure::span::mean_reading;
+use crate::scenario::plan::Protocol;
+use crate::threshold::{Stats, Which};
+use std::collections::BTreeMap;
+
+#[derive(Clone, Copy, Debug)]
+pub struct RecordedSpan<'a> {
+    recorded: &'a Recorded,
+    span_s: [f64; 2],
+}
+
+impl<'a> RecordedSpan<'a> {
+    pub fn new(recorded: &'a Recorded, span_s: [f64; 2]) -> Self {
+        Self { recorded, span_s }
+    }
+
+    /// Consecutive windows of whole seconds inside the span; a shorter rest is left out.
+    pub fn windows(&self, seconds: f64) -> Vec<Self> {
+        let mut windows = Vec::new();
+        let mut from_s = self.span_s[0].ceil();
+        while seconds > 0.0 && from_s + seconds <= self.span_s[1] + 1e-9 {
+            windows.push(Self { recorded: self.recorded, span_s: [from_s, from_s + seconds] });
+            from_s += seconds;
+        }
+        windows
+    }
+
+    fn is_of(&self, endpoint: &str, protocol: Option<Protocol>, name: Option<&str>) -> bool {
+        let known = |entry: &super::rows::EndpointEntry| {
+            entry.name == endpoint && protocol.is_none_or(|protocol| entry.protocol == protocol_name(protocol))
+        };
+        name.is_none_or(|name| name == endpoint) && self.recorded.manifest.endpoints.iter().any(known)
+    }
+
+    pub fn histogram(&self, clock: Which, protocol: Option<Protocol>, name: Option<&str>) -> Histogram {
+        self.recorded.histogram(clock, self.span_s, |endpoint| self.is_of(endpoint, protocol, name))
+    }
+
+    fn merged(&self, clock: Which, protocol: Protocol, name: Option<&str>) -> Option<Histogram> {
+        Some(self.histogram(clock, Some(protocol), name)).filter(|merged| !merged.is_empty())
+    }
+
+    fn rows(&self) -> impl Iterator<Item = &'a TimelineRow> {
+        self.recorded.seconds(self.span_s)
+    }
+
+    /// Mean users over the seconds of the span.
+    pub fn users(&self) -> f64 {
+        let by_second: BTreeMap<u64, u64> = self.rows().map(|row| (row.t_s.to_bits(), row.users)).collect();
+        let count = by_second.len().max(1) as f64;
+        by_second.values().sum::<u64>() as f64 / count
+    }
+}
+
+/// The name in reports and JSON.
+pub fn protocol_name(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Http => "http",
+        Protocol::Ws => "ws",
+        Protocol::WsLag => "ws.lag",
+    }
+}
+
+/// The figures of a histogram, in milliseconds.
+pub fn latency(histogram: &Histogram) -> Latency {
+    let ms = |q: f64| histogram.quantile_ns(q) as f64 / 1e6;
+    Latency {
+        p50: ms(0.5),
+        p90: ms(0.9),
+        p95: ms(0.95),
+        p99: ms(0.99),
+        p99_9: ms(0.999),
+        max: histogram.max_ns() as f64 / 1e6,
+        mean: histogram.mean_ns() / 1e6,
+    }
+}
+
+impl Stats for RecordedSpan<'_> {
+    fn quantile_ns(&self, clock: Which, protocol: Protocol, name: Option<&str>, q: f64) -> Option<(f64, u64)> {
+        let merged = self.merged(clock, protocol, name)?;
+        Some((merged.quantile_ns(q) as f64, merged.count()))
+    }
+
+    fn max_ns(&self, clock: Which, protocol: Protocol, name: Option<&str>) -> Option<f64> {
+        Some(self.merged(clock, protocol, name)?.max_ns() as f64)
+    }
+
+    fn mean_ns(&self, clock: Which, protocol: Protocol, name: Option<&str>) -> Option<f64> {
+        Some(self.merged(clock, protocol, name)?.mean_ns())
+    }
+
+    fn requests(&self, protocol: Option<Protocol>, name: Option<&str>) -> (u64, u64) {
+        self.rows()
+            .filter(|row| self.is_of(&row.endpoint, protocol, name))
+            .fold((0, 0), |(all, failed), row| (all + row.completed + row.failed, failed + row.failed))
+    }
+
+    fn iterations(&self) -> (u64, u64) {
+        if self.span_s == self.recorded.whole_span() {
+            // The totals also hold seconds in which no request ended, which have no row.
+            let counts = self.recorded.manifest.progress.counts;
+            return (counts.planned, counts.dropped);
+        }
+        let by_second: BTreeMap<u64, (u64, u64)> =
+            self.rows().map(|row| (row.t_s.to_bits(), (row.offered, row.dropped))).collect();
+        by_second.values().fold((0, 0), |(planned, dropped), (p, d)| (planned + p, dropped + d))
+    }
+
+    fn seconds(&self) -> f64 {
+        self.span_s[1] - self.span_s[0]
+    }
+
+    fn resource(&self, name: &str) -> Option<(f64, Option<f64>, Option<f64>)> {
+        mean_reading(&self.recorded.readings(self.span_s), name)
+    }
+}
