@@ -51,7 +51,7 @@ enum Comparison {
 
 #[derive(Clone, Debug)]
 enum Operand {
-    Path(JsonPath, Box<str>),
+    Path(JsonPath),
     /// Quoted text or a bare `${…}`; the latter may hold a number.
     Template(Template),
     Literal(Json),
@@ -83,7 +83,7 @@ impl Condition {
 
     /// Reads the body of a response, so that it must be kept.
     pub fn reads_body(&self) -> bool {
-        self.operands().any(|operand| matches!(operand, Operand::Path(..) | Operand::Body))
+        self.operands().any(|operand| matches!(operand, Operand::Path(_) | Operand::Body))
     }
 
     /// Reads any part of a response.
@@ -173,7 +173,7 @@ impl Operand {
             Self::Literal(value) => Ok(Some(value.clone())),
             Self::Status => Ok(Some(Json::from(response?.0.status))),
             Self::Body => Ok(Some(Json::from(String::from_utf8_lossy(response?.0.body)))),
-            Self::Path(path, _) => {
+            Self::Path(path) => {
                 let (view, cache) = response?;
                 let json =
                     cache.json(view.body).map_err(|reason| format!("the body is not JSON: {reason}"))?;
@@ -244,7 +244,7 @@ fn text_of(value: &Json) -> String {
 }
 
 /// A complaint about bytes `at` of the condition's text.
-pub type ConditionError = (Range<usize>, String, Option<String>);
+pub(super) type ConditionError = (Range<usize>, String, Option<String>);
 
 const FORMS: &str = "write `$.items is not empty`, `$.status == \"paid\"`, `$.id exists`, `body contains \"ok\"`, \
                      `${x} == \"y\"` or `${rand.chance(30%)}`, joined by `and`";
@@ -253,7 +253,7 @@ const FORMS: &str = "write `$.items is not empty`, `$.status == \"paid\"`, `$.id
 ///
 /// # Errors
 /// The place, what is wrong there, and help.
-pub fn parse(
+pub(super) fn parse(
     text: &str,
     compile: &mut dyn FnMut(&str, usize) -> Template,
 ) -> Result<Condition, ConditionError> {
@@ -329,7 +329,7 @@ fn operand(
     }
     if word.starts_with('$') {
         let path = parse_path(word).map_err(|(message, help)| (token.clone(), message, Some(help)))?;
-        return Ok(Operand::Path(path, word.into()));
+        return Ok(Operand::Path(path));
     }
     match word {
         "status" => return Ok(Operand::Status),

@@ -1,7 +1,8 @@
 //! The Plan: a scenario that has passed every check, with names resolved to indices. Only a Plan reaches the engine; it is valid
 //! by construction, so nothing that runs it has to ask again.
 
-use super::extract::{Check, Condition, Extract};
+use super::extract::{Check, Condition, Extract, Pick};
+use super::problem::Problems;
 use super::template::Template;
 use crate::load::{arrivals::Arrivals, curve::Curve};
 use crate::search::Goal;
@@ -40,6 +41,8 @@ pub struct Plan {
     pub sockets: Vec<String>,
     /// Values of `secrets`: they must be replaced by `***` in everything that is written.
     pub redact: Vec<String>,
+    /// What `check` has to say although the scenario can run.
+    pub warnings: Problems,
 }
 
 #[derive(Clone, Debug)]
@@ -157,6 +160,8 @@ pub struct Request {
     pub timeout: Duration,
     /// A check, an extract or a following `until` reads the body; else it is only counted.
     pub keeps_body: bool,
+    /// A check or an extract reads a header.
+    pub keeps_head: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -214,9 +219,9 @@ pub struct WsListen {
     pub for_time: Think,
     pub matches: Vec<(String, Template)>,
     /// Where push-to-receipt lag is recorded, and the JSONPath to the sending time in Unix milliseconds.
-    pub lag: Option<(EndpointId, Extract)>,
+    pub lag: Option<(EndpointId, Pick)>,
     /// JSONPath of a number that must grow by one with every matching message.
-    pub sequence: Option<Extract>,
+    pub sequence: Option<Pick>,
     /// Keep-alive message while listening.
     pub every: Option<(Duration, Template)>,
 }

@@ -112,6 +112,11 @@ impl Sink {
         self.push(Problem::error(at, message).help(help));
     }
 
+    /// Problems so far: two equal counts mean that nothing was reported between them.
+    pub fn count(&self) -> usize {
+        self.problems.len()
+    }
+
     pub fn has_errors(&self) -> bool {
         self.problems.iter().any(|problem| problem.severity == Severity::Error)
     }

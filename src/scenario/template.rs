@@ -4,6 +4,8 @@
 pub mod parse;
 mod render;
 
+pub(super) use render::percent_encoded;
+
 use super::plan::{Plan, SlotId};
 
 /// A compiled template.

@@ -1,0 +1,189 @@
+//! Thresholds and search goals: reading them, and holding the names in them against the plan.
+
+use super::builder::Builder;
+use super::document::{Kind, Node};
+use super::plan::{Executor, LoadPart, Observe, Protocol};
+use super::problem::Problem;
+use super::reader;
+use super::suggest;
+use crate::search::{Goal, GoalKind};
+use crate::threshold::{self, Op, Selector, Stat, Threshold};
+
+impl Builder<'_> {
+    /// Reads a list of thresholds.
+    pub(super) fn thresholds(&mut self, node: &Node, what: &str) -> Vec<Threshold> {
+        self.with_places(node, what).into_iter().map(|(threshold, _)| threshold).collect()
+    }
+
+    fn with_places<'n>(&mut self, node: &'n Node, what: &str) -> Vec<(Threshold, &'n Node)> {
+        let mut thresholds = Vec::new();
+        for item in reader::list(node, what, &mut self.sink) {
+            if matches!(item.kind, Kind::Map(_)) {
+                self.sink.error(
+                    item.span,
+                    "a threshold is one text",
+                    "write - p99(http) < 300ms; quote it where it holds `: `, `{` at the start, or `#`",
+                );
+                continue;
+            }
+            let Some(text) = reader::text(item, "a threshold", &mut self.sink) else { continue };
+            match threshold::parse(text) {
+                Ok(threshold) => thresholds.push((threshold, item)),
+                Err(error) => {
+                    let at = item.part(error.offset, error.offset + error.len);
+                    self.sink.push(Problem::error(at, error.message).help(error.help));
+                }
+            }
+        }
+        thresholds
+    }
+
+    /// Reads `fail_when`: conditions that the search can turn into a share of bad requests.
+    pub(super) fn goals(&mut self, node: &Node) -> Vec<Goal> {
+        let mut goals = Vec::new();
+        let read = self.with_places(node, "`fail_when`");
+        if read.is_empty() && matches!(&node.kind, Kind::List(items) if items.is_empty()) {
+            self.sink.error(
+                node.span,
+                "`fail_when` names no condition",
+                "write fail_when: [p99(http) > 100ms]",
+            );
+        }
+        for (threshold, at) in read {
+            if !matches!(threshold.op, Op::Greater | Op::GreaterOrEqual) {
+                self.sink.error(
+                    at.span,
+                    "`fail_when` says what is too much",
+                    format!("write `>`: {} > {}", threshold.stat, threshold.show_value(threshold.value)),
+                );
+            } else if threshold.phase.is_some() || threshold.lasting.is_some() {
+                self.sink.error(
+                    at.span,
+                    "`fail_when` is judged in the windows of a level",
+                    "leave out `in` and `for`; `window`, `windows` and `exceed` say how long",
+                );
+            } else if let Some(kind) = goal_kind(&threshold) {
+                goals.push(Goal { threshold, kind });
+            } else {
+                self.sink.error(
+                    at.span,
+                    format!("a search cannot be steered by `{}`", threshold.stat),
+                    "use a percentile, error_rate or dropped: p99(http) > 100ms",
+                );
+            }
+        }
+        goals
+    }
+
+    /// Names in thresholds that nothing in the plan has.
+    pub(super) fn check_names(
+        &mut self,
+        node: &Node,
+        thresholds: &[Threshold],
+        load: &[LoadPart],
+        observe: &Observe,
+    ) {
+        let Kind::List(items) = &node.kind else { return };
+        for threshold in thresholds {
+            let at = items
+                .iter()
+                .find(|item| item.scalar().is_some_and(|scalar| scalar.text.trim() == threshold.text));
+            let Some(at) = at.map(|node| node.span) else { continue };
+            if let Some(phase) = &threshold.phase {
+                let phases: Vec<&str> = load.iter().flat_map(phases_of).collect();
+                if !phases.contains(&phase.as_str()) {
+                    let help = suggest::hint(phase, phases.iter().copied())
+                        .or_else(|| Some("name it in a stage: {phase: peak, hold: 5m}".into()));
+                    self.sink.push(
+                        Problem::error(at, format!("no stage has the phase `{phase}`")).maybe_help(help),
+                    );
+                }
+            }
+            match &threshold.selector {
+                Selector::Requests { protocol, name: Some(name), .. } => {
+                    self.check_endpoint(at, *protocol, name)
+                }
+                Selector::Resource(name) => {
+                    let known: Vec<&str> = observe
+                        .sources
+                        .iter()
+                        .flat_map(|source| source.resources.keys().map(String::as_str))
+                        .collect();
+                    let preset =
+                        observe.defaulted || observe.sources.iter().any(|source| source.preset.is_some());
+                    if !preset && !known.contains(&name.as_str()) {
+                        let help =
+                            suggest::hint(name, known).or_else(|| Some("define it under `observe`".into()));
+                        self.sink.push(
+                            Problem::error(at, format!("nothing observes a resource `{name}`"))
+                                .maybe_help(help),
+                        );
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn check_endpoint(&mut self, at: super::document::Span, protocol: Protocol, name: &str) {
+        let endpoints = &self.registry.endpoints;
+        if endpoints.iter().any(|endpoint| endpoint.protocol == protocol && endpoint.name == name) {
+            return;
+        }
+        let same: Vec<&str> =
+            endpoints.iter().filter(|e| e.protocol == protocol).map(|e| e.name.as_str()).collect();
+        let help = match endpoints.iter().find(|endpoint| endpoint.name == name) {
+            Some(other) => {
+                Some(format!("there is one of another protocol: {}", show_protocol(other.protocol)))
+            }
+            None => suggest::hint(name, same),
+        };
+        self.sink
+            .push(Problem::error(at, format!("no step of this load is named `{name}`")).maybe_help(help));
+    }
+}
+
+fn goal_kind(threshold: &Threshold) -> Option<GoalKind> {
+    match (&threshold.stat, &threshold.selector) {
+        (Stat::Percentile(q), Selector::Requests { clock, protocol, name }) => Some(GoalKind::Latency {
+            clock: *clock,
+            protocol: *protocol,
+            name: name.clone(),
+            // Limits are parsed from whole nanoseconds or decimals of milliseconds; half a nanosecond decides nothing.
+            limit_ns: threshold.value.round() as u64,
+            bad_ratio_max: rounded(1.0 - q),
+        }),
+        (Stat::ErrorRate, Selector::All) => {
+            Some(GoalKind::Errors { protocol: None, name: None, bad_ratio_max: threshold.value })
+        }
+        (Stat::ErrorRate, Selector::Requests { protocol, name, .. }) => Some(GoalKind::Errors {
+            protocol: Some(*protocol),
+            name: name.clone(),
+            bad_ratio_max: threshold.value,
+        }),
+        (Stat::Dropped { ratio }, _) => Some(GoalKind::Dropped { max: threshold.value, ratio: *ratio }),
+        _ => None,
+    }
+}
+
+/// 1 − 0.99 is 0.010000000000000009: a share of exactly 1 % must count as exactly that.
+fn rounded(ratio: f64) -> f64 {
+    (ratio * 1e12).round() / 1e12
+}
+
+fn phases_of(part: &LoadPart) -> Vec<&str> {
+    match &part.executor {
+        Executor::Closed { phases, .. } | Executor::Open { phases, .. } => {
+            phases.iter().map(|phase| phase.name.as_str()).collect()
+        }
+        Executor::Step { .. } | Executor::Breakpoint { .. } => Vec::new(),
+    }
+}
+
+fn show_protocol(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Http => "http",
+        Protocol::Ws => "ws",
+        Protocol::WsLag => "ws.lag",
+    }
+}

@@ -1,0 +1,445 @@
+//! The sections around the journeys: target, safety, vars, secrets, observe.
+
+use super::builder::{Builder, plain_json};
+use super::document::{Node, Span};
+use super::plan::{BaseUrl, Connections, Observe, ObserveSource, Safety, Target, TargetKind};
+use super::problem::Problem;
+use super::reader::{self, Fields};
+use super::template::{Template, Value, parse::Place};
+use super::{keys, suggest};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+const DISPATCH_LAG_P99: Duration = Duration::from_millis(5);
+const GENERATOR_CPU_RATIO: f64 = 0.85;
+const SCRAPE_EVERY: Duration = Duration::from_secs(1);
+
+impl Builder<'_> {
+    pub(super) fn vars(&mut self, node: &Node) {
+        let Some(entries) = node.entries() else {
+            self.sink.error(node.span, "`vars` is a mapping", "write vars: {page_size: 24}");
+            return;
+        };
+        for entry in entries {
+            if !reader::is_name(&entry.key) {
+                self.sink.error(
+                    entry.key_span,
+                    format!("`{}` cannot name a variable", entry.key),
+                    "letters, digits, `_` and `-`, beginning with a letter",
+                );
+            }
+            let json = entry
+                .value
+                .scalar()
+                .filter(|scalar| scalar.plain)
+                .and_then(|scalar| plain_json(&scalar.text));
+            let value = match json {
+                Some(json) => Some(Value::Json(json.into())),
+                None => self.fixed(&entry.value, "a variable").map(|text| Value::Text(text.into())),
+            };
+            // Kept even when it is wrong, so that its uses are not reported as well.
+            self.constants.insert(entry.key.clone(), value.unwrap_or(Value::Text("".into())));
+        }
+    }
+
+    pub(super) fn secrets(&mut self, node: &Node) {
+        let Some(entries) = node.entries() else {
+            self.sink.error(node.span, "`secrets` is a mapping", "write secrets: {key: {env: NAME}}");
+            return;
+        };
+        for entry in entries {
+            let Some(fields) = Fields::open(&entry.value, &keys::SECRET, &mut self.sink) else { continue };
+            let help = "secrets come from the environment: {env: NAME}";
+            let Some(env) = fields.need("env", help, &mut self.sink) else { continue };
+            let Some(name) = reader::text(env, "the name of an environment variable", &mut self.sink) else {
+                continue;
+            };
+            let value = (self.env)(name);
+            if value.as_ref().is_none_or(String::is_empty) {
+                self.sink.error(
+                    env.span,
+                    format!("the environment variable `{name}` is not set"),
+                    format!("set {name} before the run; the secret is not written anywhere"),
+                );
+            }
+            self.secrets.insert(entry.key.clone(), value.unwrap_or_default());
+        }
+    }
+
+    pub(super) fn target(&mut self, node: &Node, safety: &Safety) -> Option<Target> {
+        let fields = Fields::open(node, &keys::TARGET, &mut self.sink)?;
+        let url = |builder: &mut Self, key: &str, schemes: [&str; 2]| {
+            let node = fields.get(key)?;
+            let text = builder.fixed(node, "a base URL")?;
+            let parsed = base_url(&text, schemes);
+            let url = parsed
+                .map_err(|message| {
+                    builder.sink.error(node.span, message, format!("write {}://host:port", schemes[0]))
+                })
+                .ok()?;
+            if !safety.allows(&url.host) {
+                let help = format!("add it when you may load it: safety: {{allow_hosts: [{}]}}", url.host);
+                builder.sink.error(
+                    node.span,
+                    format!("`{}` is not this machine, and `safety.allow_hosts` does not name it", url.host),
+                    help,
+                );
+            }
+            Some(url)
+        };
+        let http = url(self, "http", ["http", "https"]);
+        let ws = url(self, "ws", ["ws", "wss"]);
+        let kind = match (fields.get("bundled"), fields.get("http").or(fields.get("ws"))) {
+            (Some(bundled), None) => self.bundled(bundled, fields.get("dials")),
+            (None, Some(_)) => {
+                if fields.get("dials").is_some() {
+                    self.sink.error(
+                        fields.key_span("dials"),
+                        "only the bundled target has dials",
+                        "write bundled: baseline, or leave `dials` out",
+                    );
+                }
+                // One address serves both when only one is given.
+                let (http, ws) = (http.clone().or_else(|| ws.clone()), ws.or(http));
+                Some(TargetKind::External { http, ws })
+            }
+            (Some(_), Some(_)) => {
+                self.sink.error(
+                    fields.key_span("bundled"),
+                    "the target is either the bundled one or a URL",
+                    "keep one of the two",
+                );
+                None
+            }
+            (None, None) => {
+                self.sink.error(
+                    fields.span,
+                    "`target` names nothing to load",
+                    "write http: http://127.0.0.1:8080, or bundled: baseline",
+                );
+                None
+            }
+        };
+        let duration = |builder: &mut Self, key: &str, otherwise| {
+            fields
+                .get(key)
+                .and_then(|node| reader::lasting(node, key, &mut builder.sink))
+                .unwrap_or(otherwise)
+        };
+        let (timeout, connect_timeout) =
+            (duration(self, "timeout", TIMEOUT), duration(self, "connect_timeout", CONNECT_TIMEOUT));
+        let headers = fields.get("headers").map(|node| self.headers(node)).unwrap_or_default();
+        if let Some(version) = fields.get("http_version")
+            && let Some(text) = reader::text(version, "`http_version`", &mut self.sink)
+            && !matches!(text, "auto" | "1.1")
+        {
+            let problem = match text {
+                "2" | "2.0" => reader::not_yet(version.span, &format!("http_version: {text}")),
+                _ => Problem::error(version.span, format!("there is no HTTP version `{text}`"))
+                    .help("write 1.1 or auto"),
+            };
+            self.sink.push(problem);
+        }
+        let connections =
+            fields.get("connections").and_then(|node| self.connections(node)).unwrap_or(Connections::PerUser);
+        let tls_verify = fields
+            .get("tls")
+            .and_then(|node| Fields::open(node, &keys::TLS, &mut self.sink))
+            .and_then(|tls| tls.get("verify"))
+            .and_then(|node| reader::boolean(node, "`verify`", &mut self.sink))
+            .unwrap_or(true);
+        Some(Target { kind: kind?, timeout, connect_timeout, connections, headers, tls_verify })
+    }
+
+    fn bundled(&mut self, node: &Node, dials: Option<&Node>) -> Option<TargetKind> {
+        let profile = self.fixed(node, "a profile of the bundled target")?;
+        let mut settings = Vec::new();
+        if let Some(dials) = dials.filter(|node| !node.is_null()) {
+            let Some(entries) = dials.entries() else {
+                self.sink.error(
+                    dials.span,
+                    "`dials` is a mapping",
+                    "write dials: {mongodb.max_pool_size: 20}",
+                );
+                return None;
+            };
+            for entry in entries {
+                if let Some(value) = self.fixed(&entry.value, "a dial") {
+                    settings.push((entry.key.clone(), value));
+                }
+            }
+        }
+        Some(TargetKind::Bundled { profile, dials: settings })
+    }
+
+    fn connections(&mut self, node: &Node) -> Option<Connections> {
+        if node.scalar().is_some_and(|scalar| scalar.text == "shared") {
+            self.sink.push(reader::not_yet(node.span, "connections: shared"));
+            return None;
+        }
+        let choices = [("per_user", Connections::PerUser), ("fresh", Connections::Fresh)];
+        reader::word(node, "`connections`", &choices, &mut self.sink)
+    }
+
+    pub(super) fn headers(&mut self, node: &Node) -> Vec<(String, Template)> {
+        let Some(entries) = node.entries() else {
+            self.sink.error(
+                node.span,
+                format!("`headers` is a mapping, not {}", node.what()),
+                "write headers: {accept: application/json}",
+            );
+            return Vec::new();
+        };
+        let mut headers = Vec::new();
+        for entry in entries {
+            let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+            if entry.key.is_empty() || !entry.key.bytes().all(token) {
+                self.sink.error(
+                    entry.key_span,
+                    format!("`{}` cannot name a header", entry.key),
+                    "letters, digits and `-`",
+                );
+            }
+            if ["content-length", "transfer-encoding", "connection"]
+                .contains(&entry.key.to_ascii_lowercase().as_str())
+            {
+                self.sink.error(
+                    entry.key_span,
+                    format!("`{}` is written by the tool itself", entry.key),
+                    "leave it out; `target.connections` says how connections are kept",
+                );
+            }
+            let value = self.template(&entry.value, "a header", Place::Text);
+            if value.literal().is_some_and(|text| text.bytes().any(|b| b < 0x20 && b != b'\t' || b == 0x7f)) {
+                self.sink.error(entry.value.span, "a header is one line of text", "remove the line break");
+            }
+            headers.push((entry.key.clone(), value));
+        }
+        headers
+    }
+
+    pub(super) fn safety(&mut self, node: Option<&Node>) -> Safety {
+        let mut safety = Safety {
+            allow_hosts: Vec::new(),
+            max_users: None,
+            max_rate_per_s: None,
+            abort_when: Vec::new(),
+            dispatch_lag_p99: DISPATCH_LAG_P99,
+            generator_cpu_ratio: GENERATOR_CPU_RATIO,
+        };
+        let Some(fields) = node.and_then(|node| Fields::open(node, &keys::SAFETY, &mut self.sink)) else {
+            return safety;
+        };
+        if let Some(hosts) = fields.get("allow_hosts") {
+            for host in reader::list(hosts, "`allow_hosts`", &mut self.sink) {
+                safety.allow_hosts.extend(self.fixed(host, "a host"));
+            }
+        }
+        safety.max_users =
+            fields.get("max_users").and_then(|node| reader::count_u32(node, "`max_users`", &mut self.sink));
+        safety.max_rate_per_s =
+            fields.get("max_rate").and_then(|node| reader::rate(node, "`max_rate`", &mut self.sink));
+        if let Some(node) = fields.get("abort_when") {
+            safety.abort_when = self.thresholds(node, "`abort_when`");
+        }
+        if let Some(generator) =
+            fields.get("generator").and_then(|node| Fields::open(node, &keys::GENERATOR, &mut self.sink))
+        {
+            if let Some(node) = generator.get("dispatch_lag_p99") {
+                safety.dispatch_lag_p99 =
+                    reader::lasting(node, "`dispatch_lag_p99`", &mut self.sink).unwrap_or(DISPATCH_LAG_P99);
+            }
+            if let Some(node) = generator.get("cpu") {
+                safety.generator_cpu_ratio =
+                    reader::share(node, "`cpu`", &mut self.sink).unwrap_or(GENERATOR_CPU_RATIO);
+            }
+        }
+        safety
+    }
+
+    pub(super) fn observe(&mut self, node: Option<&Node>, bundled: bool) -> Observe {
+        let Some(node) = node else { return Observe { defaulted: true, sources: Vec::new() } };
+        let items = reader::list(node, "`observe`", &mut self.sink);
+        let sources =
+            items.iter().enumerate().filter_map(|(index, item)| self.source(item, index, bundled)).collect();
+        Observe { defaulted: false, sources }
+    }
+
+    fn source(&mut self, node: &Node, index: usize, bundled: bool) -> Option<ObserveSource> {
+        let fields = Fields::open(node, &keys::SOURCE, &mut self.sink)?;
+        if fields.get("prometheus").is_some() {
+            return None;
+        }
+        let text = |builder: &mut Self, key: &str| fields.get(key).and_then(|node| builder.fixed(node, key));
+        let name = text(self, "name").unwrap_or_else(|| format!("source-{}", index + 1));
+        let scrape = text(self, "scrape");
+        match &scrape {
+            Some(url) if !url.starts_with("http://") && !url.starts_with("https://") => {
+                let at = fields.get("scrape").map_or(fields.span, |node| node.span);
+                self.sink.error(
+                    at,
+                    format!("`{url}` is not a URL"),
+                    "write scrape: http://127.0.0.1:8080/metrics",
+                );
+            }
+            None if !bundled && fields.get("scrape").is_none() => {
+                self.sink.error(
+                    fields.span,
+                    "`scrape` is missing",
+                    "write scrape: http://127.0.0.1:8080/metrics",
+                );
+            }
+            _ => {}
+        }
+        let every = fields
+            .get("every")
+            .and_then(|node| reader::lasting(node, "`every`", &mut self.sink))
+            .unwrap_or(SCRAPE_EVERY);
+        let preset = text(self, "preset");
+        let resources = fields.get("resources").map(|node| self.resources(node)).unwrap_or_default();
+        if preset.is_none() && fields.get("resources").is_none() {
+            self.sink.error(
+                fields.span,
+                "this source says neither `preset` nor `resources`",
+                "write resources: {mongodb.pool: {used: METRIC, limit: METRIC}}",
+            );
+        }
+        Some(ObserveSource { name, scrape, every, preset, resources })
+    }
+
+    fn resources(&mut self, node: &Node) -> BTreeMap<String, BTreeMap<String, String>> {
+        let mut resources = BTreeMap::new();
+        let help = "write resources: {mongodb.pool: {used: METRIC, limit: METRIC, waiting: METRIC}}";
+        for resource in node.entries().unwrap_or_default() {
+            let mut roles = BTreeMap::new();
+            for role in resource.value.entries().unwrap_or_default() {
+                if !keys::ROLES.contains(&role.key.as_str()) {
+                    let problem =
+                        Problem::error(role.key_span, format!("a resource has no figure `{}`", role.key));
+                    self.sink.push(problem.maybe_help(suggest::hint(&role.key, keys::ROLES)));
+                }
+                if let Some(metric) = self.fixed(&role.value, "a metric") {
+                    roles.insert(role.key.clone(), metric);
+                }
+            }
+            if resource.value.entries().is_none_or(<[_]>::is_empty) {
+                self.sink.error(resource.value.span, format!("`{}` names no metric", resource.key), help);
+            }
+            resources.insert(resource.key.clone(), roles);
+        }
+        if node.entries().is_none() {
+            self.sink.error(node.span, "`resources` is a mapping", help);
+        }
+        resources
+    }
+
+    /// Everything a scenario that cannot go on still needs, so that reading goes on.
+    pub(super) fn missing(&mut self, at: Span, what: &str, help: &str) {
+        self.sink.error(at, format!("`{what}` is missing"), help);
+    }
+}
+
+/// `scheme://host[:port][/prefix]`.
+fn base_url(text: &str, schemes: [&str; 2]) -> Result<BaseUrl, String> {
+    let refuse = |why: &str| Err(format!("`{text}` is not a base URL: {why}"));
+    let Some((scheme, rest)) = text.split_once("://") else { return refuse("it has no scheme") };
+    let tls = match scheme {
+        s if s == schemes[0] => false,
+        s if s == schemes[1] => true,
+        _ => return refuse(&format!("the scheme is {} or {}", schemes[0], schemes[1])),
+    };
+    let (authority, prefix) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
+    if prefix.contains(['?', '#', ' ']) || authority.contains(['@', '?', '#', ' ']) {
+        return refuse("it holds a user, a query or a blank");
+    }
+    let (host, port) = match authority.strip_prefix('[') {
+        Some(v6) => {
+            let Some((host, after)) = v6.split_once(']') else { return refuse("the `[` is never closed") };
+            (host, after.strip_prefix(':'))
+        }
+        None => authority.rsplit_once(':').map_or((authority, None), |(host, port)| (host, Some(port))),
+    };
+    if host.is_empty() {
+        return refuse("it has no host");
+    }
+    let port = match port {
+        None => {
+            if tls {
+                443
+            } else {
+                80
+            }
+        }
+        Some(port) => match port.parse::<u16>() {
+            Ok(port) if port > 0 => port,
+            _ => return refuse(&format!("`{port}` is not a port")),
+        },
+    };
+    Ok(BaseUrl { tls, host: host.to_owned(), port, prefix: prefix.trim_end_matches('/').to_owned() })
+}
+
+impl Safety {
+    /// May this host be addressed? Loopback always; others only when `allow_hosts` names them, `*.` standing for any subdomain.
+    pub fn allows(&self, host: &str) -> bool {
+        let loopback = host.eq_ignore_ascii_case("localhost")
+            || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+        loopback
+            || self.allow_hosts.iter().any(|pattern| match pattern.strip_prefix("*.") {
+                Some(domain) => {
+                    let (host, domain) = (host.to_ascii_lowercase(), domain.to_ascii_lowercase());
+                    host.strip_suffix(&domain).is_some_and(|sub| sub.ends_with('.'))
+                }
+                None => host.eq_ignore_ascii_case(pattern),
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base_urls_read_with_port_prefix_and_v6() {
+        let url = |text| base_url(text, ["http", "https"]);
+        let plain = BaseUrl { tls: false, host: "127.0.0.1".into(), port: 8080, prefix: String::new() };
+        assert_eq!(url("http://127.0.0.1:8080/"), Ok(plain));
+        assert_eq!(
+            url("https://a.example/v1/").map(|u| (u.tls, u.port, u.prefix)),
+            Ok((true, 443, "/v1".into()))
+        );
+        assert_eq!(url("http://[::1]:81").map(|u| (u.host, u.port)), Ok(("::1".into(), 81)));
+        for bad in [
+            "127.0.0.1:8080",
+            "ftp://x",
+            "http://",
+            "http://a:b",
+            "http://u@h",
+            "http://h/?q",
+            "http://[::1",
+            "http://h:0",
+        ] {
+            assert!(url(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_loopback_and_named_hosts_are_allowed() {
+        let safety = |hosts: &[&str]| Safety {
+            allow_hosts: hosts.iter().map(ToString::to_string).collect(),
+            max_users: None,
+            max_rate_per_s: None,
+            abort_when: Vec::new(),
+            dispatch_lag_p99: DISPATCH_LAG_P99,
+            generator_cpu_ratio: GENERATOR_CPU_RATIO,
+        };
+        assert!(
+            safety(&[]).allows("localhost") && safety(&[]).allows("127.0.0.9") && safety(&[]).allows("::1")
+        );
+        assert!(!safety(&[]).allows("shop.example") && !safety(&[]).allows("127.0.0.1.evil.example"));
+        assert!(safety(&["*.shop.example"]).allows("a.b.Shop.example"));
+        assert!(!safety(&["*.shop.example"]).allows("shop.example"));
+        assert!(!safety(&["*.shop.example"]).allows("evilshop.example"));
+    }
+}
