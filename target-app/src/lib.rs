@@ -6,3 +6,5 @@ pub mod demand;
 pub mod explain;
 pub mod profile;
 pub mod route;
+mod clock;
+mod pool;
