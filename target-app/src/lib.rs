@@ -8,3 +8,5 @@ pub mod profile;
 pub mod route;
 mod clock;
 mod pool;
+mod session;
+mod store;

@@ -44,8 +44,9 @@ impl<C> Lease<C> {
     }
 
     /// Works with the connection.
-    pub fn with<T>(&mut self, work: impl FnOnce(&mut C) -> T) -> Option<T> {
-        self.slot.as_mut().map(|slot| work(&mut slot.connection))
+    pub fn with<T>(&mut self, work: impl FnOnce(&mut C) -> T) -> T {
+        let slot = self.slot.as_mut().expect("the slot is only taken by what ends the lease");
+        work(&mut slot.connection)
     }
 
     /// Keeps the connection until it has been held for `intended`, then gives it back.
