@@ -10,3 +10,8 @@ mod clock;
 mod pool;
 mod session;
 mod store;
+mod cache;
+mod cpu;
+mod heap;
+mod metrics;
+mod queue;
