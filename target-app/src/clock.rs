@@ -6,24 +6,24 @@ use rustix::time::{ClockId, clock_gettime};
 
 /// The monotonic clock.
 #[expect(clippy::disallowed_methods, reason = "this is the one place that reads it")]
-pub fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
 /// Milliseconds since 1970-01-01 UTC.
 #[expect(clippy::disallowed_methods, reason = "this is the one place that reads it")]
-pub fn unix_ms() -> u64 {
+pub(crate) fn unix_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// CPU time this process has used in all its threads, user and system.
-pub fn process_cpu() -> Duration {
+pub(crate) fn process_cpu() -> Duration {
     cpu(ClockId::ProcessCPUTime)
 }
 
 /// CPU time the calling thread has used, user and system.
-pub fn thread_cpu() -> Duration {
+pub(crate) fn thread_cpu() -> Duration {
     cpu(ClockId::ThreadCPUTime)
 }
 

@@ -2,16 +2,25 @@
 //! CPU quota, a real allocation) set by a dial of its profile. It exists so that a load test has something to find and
 //! its answer can be computed beforehand: see [`explain`].
 
+mod app;
+mod cache;
+pub mod cli;
+mod clock;
+mod cpu;
 pub mod demand;
 pub mod explain;
-pub mod profile;
-pub mod route;
-mod clock;
-mod pool;
-mod session;
-mod store;
-mod cache;
-mod cpu;
+mod feed;
 mod heap;
 mod metrics;
+mod openapi;
+mod pool;
+pub mod profile;
 mod queue;
+pub mod route;
+mod routes;
+mod server;
+mod session;
+mod socket;
+mod store;
+
+pub use server::{ServeError, serve};

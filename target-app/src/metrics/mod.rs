@@ -202,7 +202,10 @@ struct Maker<'a> {
 }
 
 impl Maker<'_> {
-    fn registered<M: prometheus::core::Collector + Clone + 'static>(&self, metric: M) -> prometheus::Result<M> {
+    fn registered<M: prometheus::core::Collector + Clone + 'static>(
+        &self,
+        metric: M,
+    ) -> prometheus::Result<M> {
         self.registry.register(Box::new(metric.clone()))?;
         Ok(metric)
     }

@@ -8,7 +8,7 @@ use super::Snapshot;
 
 /// The pool's histograms, made by whoever owns the registry.
 #[derive(Clone, Debug)]
-pub struct Figures {
+pub(crate) struct Figures {
     /// From asking to getting a connection, in seconds; zero when one was free.
     pub wait_time: Histogram,
     /// From getting a connection to giving it back, in seconds.

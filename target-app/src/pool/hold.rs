@@ -27,7 +27,7 @@ impl<C> Slot<C> {
 }
 
 /// A connection taken from the pool; dropping it gives it back.
-pub struct Lease<C> {
+pub(crate) struct Lease<C> {
     slot: Option<Slot<C>>,
     since: Instant,
     shared: Arc<Shared<C>>,
@@ -39,18 +39,18 @@ impl<C> Lease<C> {
     }
 
     /// When the hold started.
-    pub fn since(&self) -> Instant {
+    pub(crate) fn since(&self) -> Instant {
         self.since
     }
 
     /// Works with the connection.
-    pub fn with<T>(&mut self, work: impl FnOnce(&mut C) -> T) -> T {
+    pub(crate) fn with<T>(&mut self, work: impl FnOnce(&mut C) -> T) -> T {
         let slot = self.slot.as_mut().expect("the slot is only taken by what ends the lease");
         work(&mut slot.connection)
     }
 
     /// Keeps the connection until it has been held for `intended`, then gives it back.
-    pub async fn finish(mut self, intended: Duration) {
+    pub(crate) async fn finish(mut self, intended: Duration) {
         let intended_s = intended.as_secs_f64();
         if let Some(slot) = self.slot.as_mut() {
             let hold_s = (intended_s - slot.debt_s).max(0.0);

@@ -10,8 +10,8 @@ mod figures;
 mod hold;
 mod timer;
 
-pub use figures::Figures;
-pub use hold::Lease;
+pub(crate) use figures::Figures;
+pub(crate) use hold::Lease;
 
 use std::collections::VecDeque;
 use std::io;
@@ -25,11 +25,11 @@ use self::hold::Slot;
 use crate::clock;
 
 /// Callers that may wait at a time; beyond it they are refused at once, so memory stays bounded under any overload.
-pub const WAITING_MAX: usize = 100_000;
+pub(crate) const WAITING_MAX: usize = 100_000;
 
 /// The pool's limits, named as the driver names them.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub(crate) struct Limits {
     pub max: usize,
     pub min: usize,
     pub max_idle: Duration,
@@ -38,7 +38,7 @@ pub struct Limits {
 
 /// Why no connection could be had.
 #[derive(Debug, thiserror::Error)]
-pub enum PoolError {
+pub(crate) enum PoolError {
     #[error("no connection became free within {} ms: all {max} are in use", .timeout.as_millis())]
     WaitQueueTimeout { timeout: Duration, max: usize },
     #[error("{WAITING_MAX} callers already wait for one of {max} connections")]
@@ -49,7 +49,7 @@ pub enum PoolError {
 
 /// What the pool holds at one instant, and what it has done so far.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Snapshot {
+pub(crate) struct Snapshot {
     pub max: usize,
     pub used: usize,
     pub idle: usize,
@@ -65,7 +65,7 @@ pub struct Snapshot {
 type Opener<C> = Box<dyn Fn() -> io::Result<C> + Send + Sync>;
 
 /// A pool of connections of type `C`; clones share it.
-pub struct Pool<C> {
+pub(crate) struct Pool<C> {
     shared: Arc<Shared<C>>,
 }
 
@@ -91,15 +91,16 @@ impl<C> Clone for Pool<C> {
 
 impl<C: Send + 'static> Pool<C> {
     /// A pool that opens connections with `open`, with the first `limits.min` of them open at once. Needs a runtime.
-    pub fn new(
+    pub(crate) fn new(
         limits: Limits,
         figures: Figures,
         open: impl Fn() -> io::Result<C> + Send + Sync + 'static,
     ) -> Result<Self, PoolError> {
         let now = clock::now();
         let state = State { idle: Vec::new(), waiting: VecDeque::new(), tally: Tally::starting(now) };
-        let pool =
-            Self { shared: Arc::new(Shared { limits, open: Box::new(open), figures, state: Mutex::new(state) }) };
+        let pool = Self {
+            shared: Arc::new(Shared { limits, open: Box::new(open), figures, state: Mutex::new(state) }),
+        };
         {
             let mut state = pool.shared.state();
             for _ in 0..limits.min {
@@ -111,7 +112,7 @@ impl<C: Send + 'static> Pool<C> {
     }
 
     /// Takes a connection, waiting in line for at most the wait queue timeout.
-    pub async fn checkout(&self) -> Result<Lease<C>, PoolError> {
+    pub(crate) async fn checkout(&self) -> Result<Lease<C>, PoolError> {
         let asked = clock::now();
         let ticket = match self.shared.take_or_queue(asked)? {
             Admission::Now(lease) => {
@@ -137,12 +138,16 @@ impl<C: Send + 'static> Pool<C> {
     }
 
     /// Closes connections that have been idle for too long, down to the minimum.
-    pub fn close_idle(&self, now: Instant) {
+    pub(crate) fn close_idle(&self, now: Instant) {
         let Limits { min, max_idle, .. } = self.shared.limits;
         let mut state = self.shared.state();
         let spare = (state.idle.len() + state.tally.used).saturating_sub(min).min(state.idle.len());
-        let old =
-            state.idle.iter().take(spare).take_while(|(_, since)| now.duration_since(*since) >= max_idle).count();
+        let old = state
+            .idle
+            .iter()
+            .take(spare)
+            .take_while(|(_, since)| now.duration_since(*since) >= max_idle)
+            .count();
         let closed: Vec<_> = state.idle.drain(..old).collect();
         state.tally.closed += closed.len() as u64;
         drop(state);
@@ -151,16 +156,11 @@ impl<C: Send + 'static> Pool<C> {
     }
 
     /// The state of this instant, consistent in itself.
-    pub fn snapshot(&self, now: Instant) -> Snapshot {
+    pub(crate) fn snapshot(&self, now: Instant) -> Snapshot {
         let mut state = self.shared.state();
         state.tally.advance(now);
         let idle = state.idle.len();
         state.tally.snapshot(self.shared.limits.max, idle)
-    }
-
-    /// Reports histograms.
-    pub fn figures(&self) -> &Figures {
-        &self.shared.figures
     }
 }
 

@@ -8,9 +8,8 @@ use super::{Figures, Limits, Pool, PoolError};
 use crate::clock;
 
 fn figures() -> Figures {
-    let histogram = |name: &str| {
-        prometheus::Histogram::with_opts(prometheus::HistogramOpts::new(name, "test")).unwrap()
-    };
+    let histogram =
+        |name: &str| prometheus::Histogram::with_opts(prometheus::HistogramOpts::new(name, "test")).unwrap();
     Figures { wait_time: histogram("wait"), use_time: histogram("use") }
 }
 
@@ -53,8 +52,8 @@ async fn waiters_are_served_in_the_order_they_came() {
     assert_eq!(*order.lock().unwrap(), (0..20).collect::<Vec<_>>());
     let end = pool.snapshot(clock::now());
     assert_eq!((end.used, end.idle, end.pending, end.opened), (0, 1, 0, 1));
-    assert_eq!(pool.figures().wait_time.get_sample_count(), 21);
-    assert_eq!(pool.figures().use_time.get_sample_count(), 21);
+    assert_eq!(pool.shared.figures.wait_time.get_sample_count(), 21);
+    assert_eq!(pool.shared.figures.use_time.get_sample_count(), 21);
 }
 
 #[tokio::test]
@@ -132,22 +131,29 @@ async fn holds_average_what_was_asked_for_at_low_and_at_full_load() {
         for task in tasks {
             task.await.unwrap();
         }
-        let used = &pool.figures().use_time;
+        let used = &pool.shared.figures.use_time;
         assert_eq!(used.get_sample_count(), 400);
         let mean_s = used.get_sample_sum() / 400.0;
         // Carrying the error forward makes this exact but for the last hold of each connection, on a slow machine too.
         assert!((mean_s / 0.005 - 1.0).abs() < 0.01, "{callers} callers: mean hold {mean_s} s");
         let end = pool.snapshot(clock::now());
-        assert!((end.used_s / used.get_sample_sum() - 1.0).abs() < 1e-6, "the integral is the sum of the holds");
-        let waited = pool.figures().wait_time.get_sample_sum();
+        assert!(
+            (end.used_s / used.get_sample_sum() - 1.0).abs() < 1e-6,
+            "the integral is the sum of the holds"
+        );
+        let waited = pool.shared.figures.wait_time.get_sample_sum();
         assert!((end.pending_s - waited).abs() <= waited * 1e-6, "the integral is the sum of the waits");
     }
 }
 
 #[tokio::test]
 async fn idle_connections_close_down_to_the_minimum() {
-    let limits =
-        Limits { max: 5, min: 2, max_idle: Duration::from_secs(1), wait_queue_timeout: Duration::from_secs(1) };
+    let limits = Limits {
+        max: 5,
+        min: 2,
+        max_idle: Duration::from_secs(1),
+        wait_queue_timeout: Duration::from_secs(1),
+    };
     let pool = Pool::new(limits, figures(), || Ok(())).unwrap();
     assert_eq!(pool.snapshot(clock::now()).idle, 2);
     let mut leases = Vec::new();
@@ -166,8 +172,12 @@ async fn idle_connections_close_down_to_the_minimum() {
 
 #[tokio::test]
 async fn a_connection_that_cannot_be_opened_leaves_its_place_free() {
-    let limits =
-        Limits { max: 1, min: 0, max_idle: Duration::from_secs(1), wait_queue_timeout: Duration::from_secs(1) };
+    let limits = Limits {
+        max: 1,
+        min: 0,
+        max_idle: Duration::from_secs(1),
+        wait_queue_timeout: Duration::from_secs(1),
+    };
     let pool: Pool<()> = Pool::new(limits, figures(), || Err(io::Error::other("out of files"))).unwrap();
     for _ in 0..2 {
         let error = pool.checkout().await.err().unwrap();

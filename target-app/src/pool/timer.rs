@@ -21,6 +21,10 @@ pub(crate) struct Timer {
 
 impl Timer {
     /// Needs a runtime with its reactor on. Fails when the process is out of descriptors.
+    #[expect(
+        deprecated,
+        reason = "its successor is unsafe, for descriptors that may change; an owned one does not"
+    )]
     pub(crate) fn new() -> io::Result<Self> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let fd = timerfd_create(TimerfdClockId::Monotonic, flags)?;
@@ -49,6 +53,6 @@ impl Timer {
 fn timespec(duration: Duration) -> Timespec {
     Timespec {
         tv_sec: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
-        tv_nsec: i64::from(duration.subsec_nanos()).try_into().unwrap_or(0),
+        tv_nsec: i64::from(duration.subsec_nanos()),
     }
 }

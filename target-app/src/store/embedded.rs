@@ -18,7 +18,7 @@ use super::service_time::ServiceTime;
 use super::{Answer, PAGE_SIZE, Store, StoreError, schema, seed};
 use crate::clock;
 use crate::demand::Operation;
-use crate::pool::{Figures, Limits, Pool, PoolError, Snapshot};
+use crate::pool::{Figures, Limits, Pool, Snapshot};
 use crate::profile::Dials;
 
 /// Leads, and orders, that are kept; the oldest go first.
@@ -34,8 +34,10 @@ pub(crate) struct Embedded {
 impl Embedded {
     /// Makes, fills and opens the store. Needs a runtime, for the pool's timers.
     pub(crate) fn open(dials: &Dials, figures: Figures) -> Result<Self, StoreError> {
-        let directory =
-            tempfile::Builder::new().prefix("target-app-").tempdir().map_err(|e| StoreError::Backend(e.to_string()))?;
+        let directory = tempfile::Builder::new()
+            .prefix("target-app-")
+            .tempdir()
+            .map_err(|e| StoreError::Backend(e.to_string()))?;
         let file = directory.path().join("shop.sqlite");
         let mut first = connect(&file)?;
         first.execute_batch(schema::TABLES)?;
@@ -77,11 +79,9 @@ impl Store for Embedded {
             let skip = filter.page.saturating_sub(1).saturating_mul(PAGE_SIZE);
             let max_price = filter.max_price.unwrap_or(f64::MAX);
             match filter.category {
-                Some(category) => documents(
-                    db,
-                    schema::PRODUCTS_OF_CATEGORY,
-                    params![category, max_price, PAGE_SIZE, skip],
-                ),
+                Some(category) => {
+                    documents(db, schema::PRODUCTS_OF_CATEGORY, params![category, max_price, PAGE_SIZE, skip])
+                }
                 None => documents(db, schema::PRODUCTS, params![max_price, PAGE_SIZE, skip]),
             }
         })
@@ -116,8 +116,7 @@ impl Store for Embedded {
     fn credentials(&self, email: String) -> Answer<Option<Credentials>> {
         self.operate(Operation::UserByEmail, move |db| {
             let mut statement = db.prepare_cached(schema::CREDENTIALS)?;
-            let credentials =
-                |row: &Row<'_>| Ok(Credentials { id: row.get(0)?, password_hash: row.get(1)? });
+            let credentials = |row: &Row<'_>| Ok(Credentials { id: row.get(0)?, password_hash: row.get(1)? });
             Ok(statement.query_row([email], credentials).optional()?)
         })
     }
@@ -146,8 +145,10 @@ impl Store for Embedded {
 
     fn add_order(&self, order: NewOrder) -> Answer<Document> {
         self.operate(Operation::OrderInsert, move |db| {
-            let price: Option<f64> =
-                db.prepare_cached(schema::PRICE)?.query_row([order.product_id], |row| row.get(0)).optional()?;
+            let price: Option<f64> = db
+                .prepare_cached(schema::PRICE)?
+                .query_row([order.product_id], |row| row.get(0))
+                .optional()?;
             let Some(price) = price else {
                 return Err(StoreError::Missing { what: "product", id: order.product_id });
             };
@@ -223,7 +224,8 @@ mod tests {
     fn plan(db: &Connection, sql: &str) -> String {
         let mut statement = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
         let nothing: Vec<Option<i64>> = vec![None; statement.parameter_count()];
-        let lines = statement.query_map(rusqlite::params_from_iter(nothing), |row| row.get::<_, String>(3)).unwrap();
+        let lines =
+            statement.query_map(rusqlite::params_from_iter(nothing), |row| row.get::<_, String>(3)).unwrap();
         lines.map(Result::unwrap).collect::<Vec<_>>().join("; ")
     }
 
@@ -231,9 +233,15 @@ mod tests {
     fn queries_seek_in_their_indexes() {
         let db = filled();
         let by_category = plan(&db, schema::PRODUCTS_OF_CATEGORY);
-        assert!(by_category.contains("products_category_price") && !by_category.contains("TEMP B-TREE"), "{by_category}");
+        assert!(
+            by_category.contains("products_category_price") && !by_category.contains("TEMP B-TREE"),
+            "{by_category}"
+        );
         let by_status = plan(&db, schema::LEADS_OF_STATUS);
-        assert!(by_status.contains("leads_status_created") && !by_status.contains("TEMP B-TREE"), "{by_status}");
+        assert!(
+            by_status.contains("leads_status_created") && !by_status.contains("TEMP B-TREE"),
+            "{by_status}"
+        );
         assert!(plan(&db, schema::CREDENTIALS).contains("users_email"));
         for sql in [schema::PRODUCT, schema::USER, schema::ORDER, schema::PRICE] {
             assert!(plan(&db, sql).contains("INTEGER PRIMARY KEY"), "{sql}");

@@ -14,7 +14,8 @@ pub(crate) const PASSWORD: &str = "correct-horse";
 
 const CATEGORIES: [&str; 8] =
     ["bottles", "flasks", "tumblers", "lunchboxes", "straws", "lids", "sleeves", "filters"];
-const MATERIALS: [&str; 8] = ["steel", "glass", "bamboo", "copper", "titanium", "cork", "ceramic", "aluminum"];
+const MATERIALS: [&str; 8] =
+    ["steel", "glass", "bamboo", "copper", "titanium", "cork", "ceramic", "aluminum"];
 const MANNERS: [&str; 8] =
     ["insulated", "collapsible", "leakproof", "lightweight", "engraved", "recycled", "wide-mouth", "slim"];
 const PLACES: [&str; 6] = ["the trail", "the office", "the gym", "long flights", "school", "the kitchen"];
@@ -30,7 +31,8 @@ pub(super) fn fill(connection: &mut Connection, dials: &Dials) -> rusqlite::Resu
         for id in 1..=dials.products {
             let (category, material, manner) = (pick(&CATEGORIES), pick(&MATERIALS), pick(&MANNERS));
             let name = format!("{manner} {material} {} no. {id}", category.trim_end_matches('s'));
-            let description = format!("A {manner} {material} companion for {}, made to be used again.", pick(&PLACES));
+            let description =
+                format!("A {manner} {material} companion for {}, made to be used again.", pick(&PLACES));
             let price = 5.0 + f64::from(id * 37 % 9_500) / 100.0;
             let doc = json!({
                 "id": id, "name": name, "category": category, "description": description, "price": price,
