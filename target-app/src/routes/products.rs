@@ -56,7 +56,8 @@ pub(crate) async fn search(
     State(app): State<Arc<App>>,
     Parameters(query): Parameters<SearchQuery>,
 ) -> Result<Document, Problem> {
-    let words: Vec<_> = query.q.split_whitespace().take(WORDS_MAX).map(str::to_owned).collect();
+    let words: Vec<_> =
+        query.q.split(separates).filter(|word| !word.is_empty()).take(WORDS_MAX).map(str::to_owned).collect();
     if words.is_empty() {
         return Err(Problem::new(StatusCode::BAD_REQUEST, "empty_search", "q has no word to search for"));
     }
@@ -76,4 +77,9 @@ pub(crate) async fn one(State(app): State<Arc<App>>, Id(id): Id) -> Result<Docum
     let product = app.store.product(id).await?.ok_or_else(|| Problem::not_found("product", id))?;
     app.cache.put(&key, &product);
     Ok(product)
+}
+
+/// Control characters separate words too: a NUL would end the query's text half-way.
+fn separates(letter: char) -> bool {
+    letter.is_whitespace() || letter.is_control()
 }
