@@ -1,1 +1,26 @@
+//! The bundled system under load: the backend of an eco-bottle shop whose every limit is a mechanism (a bounded pool, a
+//! CPU quota, a real allocation) set by a dial of its profile. It exists so that a load test has something to find and
+//! its answer can be computed beforehand: see [`explain`].
 
+mod app;
+mod cache;
+pub mod cli;
+mod clock;
+mod cpu;
+pub mod demand;
+pub mod explain;
+mod feed;
+mod heap;
+mod metrics;
+mod openapi;
+mod pool;
+pub mod profile;
+mod queue;
+pub mod route;
+mod routes;
+mod server;
+mod session;
+mod socket;
+mod store;
+
+pub use server::{ServeError, serve};

@@ -1,0 +1,193 @@
+//! The app as one value, the router over it, and what happens around every request: it is counted, timed, and made to
+//! pay for its CPU.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::http::{Method, StatusCode};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use axum::routing::{get, post};
+use tokio::sync::{Notify, watch};
+
+use crate::cache::{self, Cache};
+use crate::clock;
+use crate::cpu::Cpu;
+use crate::demand::CpuClass;
+use crate::feed::Hub;
+use crate::heap::Heap;
+use crate::metrics::{Metrics, Readings};
+use crate::profile::Dials;
+use crate::queue::{Inline, Queue};
+use crate::route::{Route, UNMATCHED};
+use crate::routes::{health, leads, orders, products, statics, users};
+use crate::session::Tokens;
+use crate::store::{Embedded, Store};
+use crate::{ServeError, openapi, socket};
+
+/// Largest request body taken, in bytes.
+const BODY_MAX_BYTES: usize = 64 * 1024;
+/// What a request is counted as whose client went away before the answer, as NGINX does.
+const CLIENT_CLOSED_REQUEST: u16 = 499;
+
+/// Everything the routes share.
+pub(crate) struct App {
+    pub(crate) dials: Dials,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) cache: Box<dyn Cache>,
+    pub(crate) queue: Box<dyn Queue>,
+    pub(crate) tokens: Tokens,
+    pub(crate) heap: Heap,
+    pub(crate) hub: Hub,
+    pub(crate) metrics: Metrics,
+    pub(crate) connections: Connections,
+    /// Turns true when the app is to stop.
+    pub(crate) stopping: watch::Receiver<bool>,
+    cpu: Cpu,
+}
+
+impl App {
+    /// Sets up all resources of a profile. Needs a runtime.
+    pub(crate) fn new(dials: &Dials, stopping: watch::Receiver<bool>) -> Result<Self, ServeError> {
+        let metrics = Metrics::new().map_err(|e| ServeError::Setup(e.to_string()))?;
+        let store: Arc<dyn Store> = Arc::new(
+            Embedded::open(dials, metrics.pool.clone()).map_err(|e| ServeError::Setup(e.to_string()))?,
+        );
+        Ok(Self {
+            dials: dials.clone(),
+            queue: Box::new(Inline { store: Arc::clone(&store) }),
+            store,
+            cache: Box::new(cache::Off),
+            tokens: Tokens::seeded(dials.store.seed),
+            heap: Heap::new(&dials.heap),
+            hub: Hub::default(),
+            cpu: Cpu::new(dials.app.cores, metrics.cpu_wait_time.clone()),
+            metrics,
+            connections: Connections::default(),
+            stopping,
+        })
+    }
+
+    /// The state of every resource at this instant.
+    pub(crate) fn readings(&self) -> Readings {
+        Readings {
+            pool: self.store.pool(),
+            cpu: self.cpu.snapshot(),
+            heap: Heap::snapshot(),
+            heap_limit_bytes: self.heap.limit_bytes,
+            http_connections: self.connections.open(),
+        }
+    }
+}
+
+/// All routes of the table in `route.rs`.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/api/products", get(products::list))
+        .route("/api/products/search", get(products::search))
+        .route("/api/products/{id}", get(products::one))
+        .route("/api/users", post(users::register))
+        .route("/api/login", post(users::login))
+        .route("/api/me", get(users::me))
+        .route("/api/leads", get(leads::list).post(leads::add))
+        .route("/api/orders", post(orders::place))
+        .route("/api/orders/{id}", get(orders::one))
+        .route("/static/{asset}", get(statics::asset))
+        .route("/ws", get(socket::open))
+        .route("/metrics", get(health::metrics))
+        .route("/healthz", get(health::live))
+        .route("/readyz", get(health::ready))
+        .route("/openapi.json", get(openapi::document))
+        .fallback(health::no_such_route)
+        .method_not_allowed_fallback(health::no_such_method)
+        .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), account))
+        .with_state(app)
+}
+
+async fn account(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let route = route_of(&request);
+    let mut exchange = Exchange { app: &app, route, began: clock::now(), answered: false };
+    if route.cpu != CpuClass::Operational {
+        app.cpu.work(app.dials.cpu_s(route.cpu)).await;
+    }
+    let response = next.run(request).await;
+    exchange.end(response.status());
+    response
+}
+
+fn route_of(request: &Request) -> &'static Route {
+    // HEAD is served by GET and costs the same.
+    let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
+    let template = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    template.and_then(|template| Route::find(method.as_str(), template)).unwrap_or(&UNMATCHED)
+}
+
+/// A request in the app. However it ends, it is counted once.
+struct Exchange<'a> {
+    app: &'a App,
+    route: &'static Route,
+    began: Instant,
+    answered: bool,
+}
+
+impl Exchange<'_> {
+    fn end(&mut self, status: StatusCode) {
+        self.answered = true;
+        let took = clock::now().duration_since(self.began);
+        self.app.metrics.answered(self.route, status, took);
+    }
+}
+
+impl Drop for Exchange<'_> {
+    fn drop(&mut self) {
+        if !self.answered {
+            let status = StatusCode::from_u16(CLIENT_CLOSED_REQUEST);
+            self.end(status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR));
+        }
+    }
+}
+
+/// How many client connections are open, WebSockets among them, so that stopping can wait for the last.
+#[derive(Debug, Default)]
+pub(crate) struct Connections {
+    open: AtomicUsize,
+    closed: Notify,
+}
+
+/// One open connection, counted until this is dropped.
+pub(crate) struct Connection {
+    app: Arc<App>,
+}
+
+impl Connection {
+    pub(crate) fn counted(app: &Arc<App>) -> Self {
+        app.connections.open.fetch_add(1, Ordering::AcqRel);
+        Self { app: Arc::clone(app) }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let connections = &self.app.connections;
+        if connections.open.fetch_sub(1, Ordering::AcqRel) == 1 {
+            connections.closed.notify_one();
+        }
+    }
+}
+
+impl Connections {
+    pub(crate) fn open(&self) -> usize {
+        self.open.load(Ordering::Acquire)
+    }
+
+    /// Waits until none is open.
+    pub(crate) async fn drained(&self) {
+        while self.open() > 0 {
+            self.closed.notified().await;
+        }
+    }
+}

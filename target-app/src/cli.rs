@@ -1,0 +1,229 @@
+//! The commands over the library: `serve` and `list`, which `plimsoll target` offers too, and `explain` for the stand-alone
+//! binary. Only here is anything printed.
+
+use std::future::Future;
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+use std::thread;
+
+use clap::{Args, Subcommand};
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+
+use crate::explain::{UnknownRoute, Visits, explain};
+use crate::profile::{DialError, Profile, ProfileError};
+use crate::server::{ServeError, serve};
+
+/// What the stand-alone binary does.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve a profile until interrupted
+    Serve(Serve),
+    /// List the profiles and what each stands for
+    List(List),
+    /// Compute the ceiling of each resource from the dials alone
+    Explain(Explain),
+}
+
+/// Serve a profile until interrupted.
+///
+/// Prints `listening http://ADDR:PORT` once it does, and nothing else.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  serve baseline\n  serve baseline --listen 127.0.0.1:0 --dial mongodb.max_pool_size=20"
+)]
+pub struct Serve {
+    /// Name of the profile (see `list`)
+    #[arg(value_name = "PROFILE")]
+    pub profile: String,
+    /// Address to listen on; port 0 finds a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    /// Override a dial of the profile, for example mongodb.max_pool_size=20
+    #[arg(long = "dial", value_name = "NAME=VALUE")]
+    pub dials: Vec<String>,
+    /// Stop when standard input ends, so that the app does not outlive the process that started it
+    #[arg(long)]
+    pub exit_with_stdin: bool,
+}
+
+/// List the profiles and what each stands for.
+#[derive(Args, Debug)]
+pub struct List {
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Compute the ceiling of each resource from the dials alone.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  explain baseline --think-s 1 --visit 'GET /api/products/{id}=1'")]
+pub struct Explain {
+    /// Name of the profile (see `list`)
+    #[arg(value_name = "PROFILE")]
+    pub profile: String,
+    /// Override a dial of the profile
+    #[arg(long = "dial", value_name = "NAME=VALUE")]
+    pub dials: Vec<String>,
+    /// Mean think time of one iteration, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 1.0)]
+    pub think_s: f64,
+    /// Expected visits of one iteration to a route
+    #[arg(long = "visit", value_name = "ROUTE=TIMES", required = true)]
+    pub visits: Vec<String>,
+    /// WebSockets one user holds open
+    #[arg(long, value_name = "NUMBER", default_value_t = 0.0)]
+    pub sockets_per_user: f64,
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    #[error(transparent)]
+    Route(#[from] UnknownRoute),
+    #[error("visit {0:?} is not of the form ROUTE=TIMES, for example 'GET /api/products/{{id}}=1'")]
+    Visit(String),
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    #[error("cannot write to standard output: {0}")]
+    Output(#[from] io::Error),
+    #[error("cannot start a runtime: {0}")]
+    Runtime(#[source] io::Error),
+}
+
+impl CliError {
+    /// The process exit code: 2 for wrong usage, 9 when the machine refused something, 134 for an exhausted heap, as a
+    /// Node process dies.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Profile(_) | Self::Dial(_) | Self::Route(_) | Self::Visit(_) => 2,
+            Self::Serve(ServeError::HeapExhausted { .. }) => 134,
+            Self::Serve(_) | Self::Output(_) | Self::Runtime(_) => 9,
+        }
+    }
+}
+
+impl Command {
+    /// Runs the command to its end. `out` is standard output.
+    pub fn run(self, out: &mut dyn Write) -> Result<(), CliError> {
+        match self {
+            Self::Serve(serve) => serve.run(out),
+            Self::List(list) => list.run(out),
+            Self::Explain(explain) => explain.run(out),
+        }
+    }
+}
+
+impl Serve {
+    /// Serves until SIGINT, SIGTERM or, if asked for, the end of standard input. Makes its own runtime, with a thread a
+    /// core of the profile.
+    pub fn run(self, out: &mut dyn Write) -> Result<(), CliError> {
+        let profile = Profile::named(&self.profile)?.with_dials(&self.dials)?;
+        let runtime = runtime(profile.dials().app.cores).map_err(CliError::Runtime)?;
+        let mut printed = Ok(());
+        let announce = |address| {
+            printed = writeln!(out, "listening http://{address}").and_then(|()| out.flush());
+        };
+        runtime.block_on(async {
+            let interrupted = interrupted(self.exit_with_stdin).map_err(CliError::Runtime)?;
+            serve(&profile, self.listen, announce, interrupted).await?;
+            Ok::<_, CliError>(())
+        })?;
+        Ok(printed?)
+    }
+}
+
+impl List {
+    pub fn run(self, out: &mut dyn Write) -> Result<(), CliError> {
+        let profiles = Profile::names().into_iter().map(Profile::named).collect::<Result<Vec<_>, _>>()?;
+        if self.json {
+            let document: Vec<_> = profiles
+                .iter()
+                .map(|p| {
+                    serde_json::json!({"name": p.name, "description": p.description, "on": p.on, "off": p.off,
+                        "dials": p.dials()})
+                })
+                .collect();
+            writeln!(out, "{}", serde_json::Value::from(document))?;
+            return Ok(());
+        }
+        for profile in profiles {
+            writeln!(out, "{}\n  {}", profile.name, profile.description.replace('\n', "\n  "))?;
+            writeln!(out, "  on:  {}\n  off: {}", profile.on.join(", "), profile.off.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+impl Explain {
+    pub fn run(self, out: &mut dyn Write) -> Result<(), CliError> {
+        let profile = Profile::named(&self.profile)?.with_dials(&self.dials)?;
+        let mut visits = Visits::thinking(self.think_s);
+        visits.sockets_per_user = self.sockets_per_user;
+        for text in &self.visits {
+            let (route, times) = text.rsplit_once('=').ok_or_else(|| CliError::Visit(text.clone()))?;
+            let times = times.parse().map_err(|_| CliError::Visit(text.clone()))?;
+            visits.add(route, times)?;
+        }
+        let ceilings = explain(&profile, &visits);
+        if self.json {
+            writeln!(out, "{}", serde_json::to_string(&ceilings).map_err(io::Error::from)?)?;
+            return Ok(());
+        }
+        writeln!(out, "{:<16} {:>12} {:>10}", "resource", "requests/s", "users")?;
+        for ceiling in ceilings {
+            writeln!(out, "{:<16} {:>12.1} {:>10.0}", ceiling.resource, ceiling.rate_per_s, ceiling.users)?;
+        }
+        Ok(())
+    }
+}
+
+/// One thread for up to one core: nothing is gained by moving tasks between threads that share a quota of one.
+fn runtime(cores: f64) -> io::Result<Runtime> {
+    if cores <= 1.0 {
+        return Builder::new_current_thread().enable_all().build();
+    }
+    Builder::new_multi_thread().worker_threads(cores.ceil() as usize).enable_all().build()
+}
+
+/// Ends when the process is told to stop. The signals are caught from this call on.
+fn interrupted(with_stdin: bool) -> io::Result<impl Future<Output = ()>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let stdin_end = with_stdin.then(end_of_stdin).transpose()?;
+    Ok(async move {
+        let stdin_end = async {
+            match stdin_end {
+                // The sender is dropped when the end is reached, so an error is the end as well.
+                Some(end) => drop(end.await),
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            () = stdin_end => {}
+        }
+    })
+}
+
+/// Resolves when standard input ends. A thread of its own reads it, since a runtime waits for its blocked reads when it
+/// shuts down; this one just ends with the process.
+fn end_of_stdin() -> io::Result<oneshot::Receiver<()>> {
+    let (ended, end) = oneshot::channel();
+    thread::Builder::new().name("stdin".to_owned()).spawn(move || {
+        let mut bytes = [0; 256];
+        while io::stdin().read(&mut bytes).is_ok_and(|count| count > 0) {}
+        // Fails when the app has stopped already.
+        let _ = ended.send(());
+    })?;
+    Ok(end)
+}

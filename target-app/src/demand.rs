@@ -1,0 +1,84 @@
+//! What a request can ask of the app: the kinds of store operation and the classes of CPU cost. Routes name them, profiles
+//! price them, `explain` adds them up, so all three read the same two lists.
+
+use std::fmt;
+
+/// One kind of store operation. Each checks a pooled connection out exactly once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Operation {
+    ProductsList,
+    ProductById,
+    ProductsSearch,
+    UserInsert,
+    UserByEmail,
+    UserById,
+    LeadInsert,
+    LeadsList,
+    OrderInsert,
+    OrderById,
+}
+
+impl Operation {
+    pub const ALL: [Self; 10] = [
+        Self::ProductsList,
+        Self::ProductById,
+        Self::ProductsSearch,
+        Self::UserInsert,
+        Self::UserByEmail,
+        Self::UserById,
+        Self::LeadInsert,
+        Self::LeadsList,
+        Self::OrderInsert,
+        Self::OrderById,
+    ];
+
+    /// The name used in dials.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ProductsList => "products_list",
+            Self::ProductById => "product_by_id",
+            Self::ProductsSearch => "products_search",
+            Self::UserInsert => "user_insert",
+            Self::UserByEmail => "user_by_email",
+            Self::UserById => "user_by_id",
+            Self::LeadInsert => "lead_insert",
+            Self::LeadsList => "leads_list",
+            Self::OrderInsert => "order_insert",
+            Self::OrderById => "order_by_id",
+        }
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// How much CPU time a request costs, by the sort of work it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CpuClass {
+    /// One document out.
+    Read,
+    /// A page of documents out.
+    List,
+    /// A text query.
+    Search,
+    /// A document in.
+    Write,
+    /// A password check.
+    Login,
+    /// A file out.
+    Static,
+    /// The start of a WebSocket.
+    Upgrade,
+    /// Metrics, health and documents about the app itself: never charged and never queued, so that they answer when
+    /// the app is out of everything else.
+    Operational,
+}
+
+impl CpuClass {
+    /// The classes that have a dial.
+    pub const DIALLED: [Self; 7] =
+        [Self::Read, Self::List, Self::Search, Self::Write, Self::Login, Self::Static, Self::Upgrade];
+}

@@ -1,0 +1,193 @@
+//! The ceiling of every resource, computed from the dials alone by the operational laws: the ground truth that a
+//! measured load line is held against. Nothing here knows how the app is built, only what one visit demands.
+
+use serde::Serialize;
+
+use crate::profile::Profile;
+use crate::route::{ROUTES, Route};
+
+/// What one iteration of a scenario asks of the app, in expectation.
+#[derive(Clone, Debug, Default)]
+pub struct Visits {
+    /// Mean think time of one iteration, all its pauses added, in seconds.
+    pub think_s: f64,
+    /// WebSockets one user holds open.
+    pub sockets_per_user: f64,
+    requests: Vec<(&'static Route, f64)>,
+}
+
+/// A request that reaches no route of the app.
+#[derive(Debug, thiserror::Error)]
+#[error("no route {name:?}; there is: {}", ROUTES.iter().map(Route::name).collect::<Vec<_>>().join(", "))]
+pub struct UnknownRoute {
+    pub name: String,
+}
+
+impl Visits {
+    /// Visits of users who pause this long an iteration, in seconds.
+    pub fn thinking(think_s: f64) -> Self {
+        Self { think_s, ..Self::default() }
+    }
+
+    /// Adds the expected number of visits an iteration makes to a route. `name` is a method and a template or a
+    /// concrete path: `GET /api/products/{id}` and `GET /api/products/17?x=1` are the same route.
+    pub fn add(&mut self, name: &str, times: f64) -> Result<(), UnknownRoute> {
+        let route = name.split_once(' ').and_then(|(method, path)| Route::matching(method, path.trim()));
+        let Some(route) = route else {
+            return Err(UnknownRoute { name: name.to_owned() });
+        };
+        self.requests.push((route, times));
+        Ok(())
+    }
+
+    /// Requests of one iteration.
+    pub fn requests_per_iteration(&self) -> f64 {
+        self.requests.iter().map(|(_, times)| times).sum()
+    }
+}
+
+/// The most one resource carries before it gives way.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Ceiling {
+    /// `system.part`, for example `mongodb.pool`.
+    pub resource: String,
+    /// Requests per second of this mix of routes.
+    pub rate_per_s: f64,
+    /// Iterations per second of the scenario.
+    pub iterations_per_s: f64,
+    /// Users at which the resource is fully busy, N*.
+    pub users: f64,
+}
+
+/// The ceiling of each resource the iteration visits, first to give way first.
+///
+/// With m_k servers and the demand D_k = sum over routes of visits x demand, X_k = m_k / D_k iterations per second, and
+/// N*_k = X_k (Z + R0), where Z is the think time and R0 the response time of an iteration that never waits, the sum of
+/// all D (saturation point of the asymptotic bounds: Denning and Buzen, "The Operational Analysis of Queueing Network
+/// Models", ACM Computing Surveys 10:3, 1978). A resource the iteration does not visit has no ceiling and is left out.
+pub fn explain(profile: &Profile, visits: &Visits) -> Vec<Ceiling> {
+    let dials = profile.dials();
+    let demand = |of: &dyn Fn(&Route) -> f64| -> f64 {
+        visits.requests.iter().map(|(route, times)| times * of(route)).sum()
+    };
+    let pool_s = demand(&|route| route.operations.iter().map(|op| dials.hold_s(*op)).sum());
+    let cpu_s = demand(&|route| dials.cpu_s(route.cpu));
+    let iteration_s = visits.think_s + pool_s + cpu_s;
+    let requests = visits.requests_per_iteration();
+
+    let served = |resource: &str, servers: f64, demand_s: f64| {
+        let iterations_per_s = servers / demand_s;
+        Ceiling {
+            resource: resource.to_owned(),
+            rate_per_s: iterations_per_s * requests,
+            iterations_per_s,
+            users: iterations_per_s * iteration_s,
+        }
+    };
+    let held = |resource: &str, limit_bytes: f64, bytes_per_user: f64| {
+        let users = limit_bytes / bytes_per_user;
+        let iterations_per_s = users / iteration_s;
+        Ceiling {
+            resource: resource.to_owned(),
+            rate_per_s: iterations_per_s * requests,
+            iterations_per_s,
+            users,
+        }
+    };
+    let socket_bytes = visits.sockets_per_user * dials.heap.bytes_per_socket as f64;
+    let mut ceilings = vec![
+        served("mongodb.pool", dials.mongodb.max_pool_size as f64, pool_s),
+        served("app.cpu", dials.app.cores, cpu_s),
+        held("app.heap", dials.heap.limit_bytes as f64, socket_bytes),
+    ];
+    ceilings.retain(|ceiling| ceiling.users.is_finite() && ceiling.rate_per_s.is_finite());
+    ceilings.sort_by(|a, b| a.users.total_cmp(&b.users));
+    ceilings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Ceiling, Visits, explain};
+    use crate::profile::Profile;
+
+    fn with(dials: &[&str], visits: &[(&str, f64)], think_s: f64) -> Vec<Ceiling> {
+        let profile = Profile::named("baseline").unwrap().with_dials(dials).unwrap();
+        let mut all = Visits::thinking(think_s);
+        for (name, times) in visits {
+            all.add(name, *times).unwrap();
+        }
+        explain(&profile, &all)
+    }
+
+    const ONE: [(&str, f64); 1] = [("GET /api/products/{id}", 1.0)];
+
+    #[test]
+    fn one_pooled_get_a_second_meets_the_pool_first_and_the_cpu_next() {
+        let ceilings = with(&[], &ONE, 1.0);
+        let names: Vec<_> = ceilings.iter().map(|c| c.resource.as_str()).collect();
+        assert_eq!(names, ["mongodb.pool", "app.cpu"]);
+        assert_eq!(ceilings[0].rate_per_s.round(), 500.0);
+        assert_eq!(ceilings[0].users.round(), 510.0);
+        assert_eq!(ceilings[1].users.round(), 4081.0);
+    }
+
+    #[test]
+    fn the_wall_moves_with_the_pool() {
+        for (size, rate_per_s, users) in [(7, 350.0, 357.0), (10, 500.0, 510.0), (20, 1000.0, 1020.0)] {
+            let dial = format!("mongodb.max_pool_size={size}");
+            let first = with(&[dial.as_str()], &ONE, 1.0).swap_remove(0);
+            assert_eq!(
+                (first.rate_per_s.round(), first.users.round()),
+                (rate_per_s, users),
+                "pool of {size}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_wide_pool_leaves_the_cpu_as_the_first_wall() {
+        let first = with(&["mongodb.max_pool_size=100", "app.cores=0.5"], &ONE, 1.0).swap_remove(0);
+        assert_eq!(first.resource, "app.cpu");
+        assert_eq!(first.rate_per_s.round(), 2000.0);
+    }
+
+    #[test]
+    fn demands_add_over_the_visits_of_an_iteration() {
+        // 0.02 (1 + 2 x 1.5) = 0.08 s of pool an iteration: 125 iterations and 3 + 1 requests each.
+        let visits = [
+            ("GET /api/products/{id}", 1.0),
+            ("GET /api/products?page=1", 2.0),
+            ("GET /static/app.css", 1.0),
+        ];
+        let first = with(&["mongodb.service_time_factor.products_list=1.5"], &visits, 2.0).swap_remove(0);
+        assert_eq!(first.iterations_per_s.round(), 125.0);
+        assert_eq!(first.rate_per_s.round(), 500.0);
+        let r0_s = 0.08 + (250.0 + 700.0 + 80.0) / 1e6;
+        assert!((first.users - 125.0 * (2.0 + r0_s)).abs() < 1e-9);
+    }
+
+    #[test]
+    fn sockets_meet_the_heap() {
+        let profile = Profile::named("baseline").unwrap();
+        let mut visits = Visits::thinking(60.0);
+        visits.add("GET /ws", 1.0).unwrap();
+        visits.sockets_per_user = 2.0;
+        let first = explain(&profile, &visits).swap_remove(0);
+        assert_eq!((first.resource.as_str(), first.users), ("app.heap", 16384.0));
+    }
+
+    #[test]
+    fn what_is_not_visited_has_no_ceiling() {
+        assert_eq!(with(&[], &[("GET /healthz", 1.0)], 1.0), []);
+        assert_eq!(with(&[], &[], 1.0), []);
+    }
+
+    #[test]
+    fn an_unknown_route_is_refused_by_name() {
+        let mut visits = Visits::default();
+        assert!(
+            visits.add("GET /nowhere", 1.0).unwrap_err().to_string().starts_with("no route \"GET /nowhere\"")
+        );
+        assert!(visits.add("/api/products", 1.0).is_err());
+    }
+}

@@ -1,0 +1,244 @@
+//! What the app says about itself, in Prometheus text under OpenTelemetry's names. Counters and histograms are bumped as
+//! things happen; everything that is a state is read when it is asked for.
+
+mod process;
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use prometheus::{
+    Counter, CounterVec, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
+    IntGauge, Opts, Registry, TextEncoder,
+};
+
+use crate::route::Route;
+use crate::{cpu, heap, pool};
+
+/// Upper bounds of the histograms, in seconds: dense where the pool's hold and the usual objectives lie.
+const BUCKETS_S: [f64; 18] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.015, 0.02, 0.025, 0.03, 0.05, 0.075, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
+    10.0,
+];
+/// The value of the `pool_name` label.
+const POOL: &str = "mongodb";
+
+/// All metrics of one app.
+pub(crate) struct Metrics {
+    registry: Registry,
+    requests: IntCounterVec,
+    durations: HistogramVec,
+    pub(crate) websockets: IntGauge,
+    pub(crate) websockets_opened: IntCounter,
+    pub(crate) ticks: IntCounter,
+    pub(crate) ticks_dropped: IntCounter,
+    pub(crate) pool: pool::Figures,
+    pub(crate) cpu_wait_time: Histogram,
+    states: Mutex<States>,
+}
+
+/// What is read when asked for; behind a lock, so that two scrapes at once do not count anything twice.
+struct States {
+    connections: GaugeVec,
+    connections_max: GaugeVec,
+    pending: GaugeVec,
+    timeouts: CounterVec,
+    created: CounterVec,
+    closed: CounterVec,
+    used_seconds: CounterVec,
+    pending_seconds: CounterVec,
+    cpu_seconds: Counter,
+    cores: Gauge,
+    cpu_pending: Gauge,
+    heap_used: Gauge,
+    heap_total: Gauge,
+    heap_limit: Gauge,
+    resident: Gauge,
+    descriptors: Gauge,
+    http_connections: Gauge,
+}
+
+/// The states of one scrape.
+pub(crate) struct Readings {
+    pub(crate) pool: pool::Snapshot,
+    pub(crate) cpu: cpu::Snapshot,
+    pub(crate) heap: heap::Snapshot,
+    pub(crate) heap_limit_bytes: u64,
+    pub(crate) http_connections: usize,
+}
+
+impl Metrics {
+    /// Fails only when two metrics have one name.
+    pub(crate) fn new() -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let make = Maker { registry: &registry };
+        let request_labels = ["method", "route", "status"];
+        let pool = pool::Figures {
+            wait_time: make.pool_histogram(
+                "db_client_connection_wait_time_seconds",
+                "Time from asking for a connection to getting one.",
+            )?,
+            use_time: make.pool_histogram(
+                "db_client_connection_use_time_seconds",
+                "Time from getting a connection to giving it back.",
+            )?,
+        };
+        let requests =
+            IntCounterVec::new(Opts::new("http_requests_total", "Requests answered."), &request_labels)?;
+        let durations = HistogramVec::new(
+            histogram("http_request_duration_seconds", "Time from a request's head to its response's."),
+            &["method", "route"],
+        )?;
+        registry.register(Box::new(requests.clone()))?;
+        registry.register(Box::new(durations.clone()))?;
+        let websockets = IntGauge::new("websocket_connections", "WebSockets open.")?;
+        registry.register(Box::new(websockets.clone()))?;
+        Ok(Self {
+            requests,
+            durations,
+            websockets,
+            websockets_opened: make.count("websocket_connections_opened_total", "WebSockets opened.")?,
+            ticks: make.count("websocket_ticks_sent_total", "Ticks handed to a socket.")?,
+            ticks_dropped: make
+                .count("websocket_ticks_dropped_total", "Ticks a slow socket had no room for.")?,
+            pool,
+            cpu_wait_time: make.histogram(
+                "app_cpu_wait_time_seconds",
+                "Time a request waited for its turn on the CPU and for quota.",
+            )?,
+            states: Mutex::new(States::new(&make)?),
+            registry,
+        })
+    }
+
+    /// Counts one answered request.
+    pub(crate) fn answered(&self, route: &Route, status: StatusCode, took: Duration) {
+        self.requests.with_label_values(&[route.method, route.template, status.as_str()]).inc();
+        self.durations.with_label_values(&[route.method, route.template]).observe(took.as_secs_f64());
+    }
+
+    /// Everything as Prometheus text.
+    pub(crate) fn render(&self, readings: &Readings) -> prometheus::Result<String> {
+        let states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        states.set(readings);
+        TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+}
+
+impl States {
+    fn new(make: &Maker<'_>) -> prometheus::Result<Self> {
+        Ok(Self {
+            connections: make.gauges(
+                "db_client_connection_count",
+                "Connections open, by what they do.",
+                &["pool_name", "state"],
+            )?,
+            connections_max: make.pool_gauge("db_client_connection_max", "Connections that may be open.")?,
+            pending: make.pool_gauge(
+                "db_client_connection_pending_requests",
+                "Callers that wait for a connection at this instant.",
+            )?,
+            timeouts: make.pool_counter(
+                "db_client_connection_timeouts_total",
+                "Callers that waited too long and got none.",
+            )?,
+            created: make.pool_counter("db_client_connection_created_total", "Connections opened.")?,
+            closed: make.pool_counter("db_client_connection_closed_total", "Connections closed.")?,
+            used_seconds: make.pool_counter(
+                "db_client_connection_used_seconds_total",
+                "Connections in use, integrated over time: its rate is the exact mean number in use.",
+            )?,
+            pending_seconds: make.pool_counter(
+                "db_client_connection_pending_seconds_total",
+                "Callers waiting, integrated over time: its rate is the exact mean number waiting.",
+            )?,
+            cpu_seconds: make.sum("process_cpu_seconds_total", "CPU time used, user and system.")?,
+            cores: make.gauge("process_cpu_cores_limit", "CPU quota in cores.")?,
+            cpu_pending: make.gauge("app_cpu_pending_requests", "Requests that wait for the CPU now.")?,
+            heap_used: make.gauge("nodejs_heap_size_used_bytes", "Heap in live allocations.")?,
+            heap_total: make.gauge("nodejs_heap_size_total_bytes", "Heap mapped in memory.")?,
+            heap_limit: make.gauge("nodejs_heap_size_limit_bytes", "Heap above which the app dies.")?,
+            resident: make.gauge("process_resident_memory_bytes", "Resident memory.")?,
+            descriptors: make.gauge("process_open_fds", "Open file descriptors.")?,
+            http_connections: make.gauge("http_server_connections", "Client connections open.")?,
+        })
+    }
+
+    fn set(&self, readings: &Readings) {
+        let pool = &readings.pool;
+        self.connections.with_label_values(&[POOL, "used"]).set(pool.used as f64);
+        self.connections.with_label_values(&[POOL, "idle"]).set(pool.idle as f64);
+        self.connections_max.with_label_values(&[POOL]).set(pool.max as f64);
+        self.pending.with_label_values(&[POOL]).set(pool.pending as f64);
+        raise(&self.timeouts.with_label_values(&[POOL]), pool.timeouts as f64);
+        raise(&self.created.with_label_values(&[POOL]), pool.opened as f64);
+        raise(&self.closed.with_label_values(&[POOL]), pool.closed as f64);
+        raise(&self.used_seconds.with_label_values(&[POOL]), pool.used_s);
+        raise(&self.pending_seconds.with_label_values(&[POOL]), pool.pending_s);
+        raise(&self.cpu_seconds, readings.cpu.used_s);
+        self.cores.set(readings.cpu.cores);
+        self.cpu_pending.set(readings.cpu.pending as f64);
+        self.heap_used.set(readings.heap.used_bytes as f64);
+        self.heap_total.set(readings.heap.total_bytes as f64);
+        self.heap_limit.set(readings.heap_limit_bytes as f64);
+        self.resident.set(process::resident_bytes() as f64);
+        self.descriptors.set(process::open_descriptors() as f64);
+        self.http_connections.set(readings.http_connections as f64);
+    }
+}
+
+/// Brings a counter up to a total that is kept elsewhere.
+fn raise(counter: &Counter, total: f64) {
+    counter.inc_by((total - counter.get()).max(0.0));
+}
+
+fn histogram(name: &str, help: &str) -> HistogramOpts {
+    HistogramOpts::new(name, help).buckets(BUCKETS_S.to_vec())
+}
+
+/// Makes metrics and registers them.
+struct Maker<'a> {
+    registry: &'a Registry,
+}
+
+impl Maker<'_> {
+    fn registered<M: prometheus::core::Collector + Clone + 'static>(
+        &self,
+        metric: M,
+    ) -> prometheus::Result<M> {
+        self.registry.register(Box::new(metric.clone()))?;
+        Ok(metric)
+    }
+
+    fn count(&self, name: &str, help: &str) -> prometheus::Result<IntCounter> {
+        self.registered(IntCounter::new(name, help)?)
+    }
+
+    fn sum(&self, name: &str, help: &str) -> prometheus::Result<Counter> {
+        self.registered(Counter::new(name, help)?)
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> prometheus::Result<Gauge> {
+        self.registered(Gauge::new(name, help)?)
+    }
+
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<GaugeVec> {
+        self.registered(GaugeVec::new(Opts::new(name, help), labels)?)
+    }
+
+    fn pool_gauge(&self, name: &str, help: &str) -> prometheus::Result<GaugeVec> {
+        self.gauges(name, help, &["pool_name"])
+    }
+
+    fn pool_counter(&self, name: &str, help: &str) -> prometheus::Result<CounterVec> {
+        self.registered(CounterVec::new(Opts::new(name, help), &["pool_name"])?)
+    }
+
+    fn histogram(&self, name: &str, help: &str) -> prometheus::Result<Histogram> {
+        self.registered(Histogram::with_opts(histogram(name, help))?)
+    }
+
+    fn pool_histogram(&self, name: &str, help: &str) -> prometheus::Result<Histogram> {
+        self.registered(Histogram::with_opts(histogram(name, help).const_label("pool_name", POOL))?)
+    }
+}

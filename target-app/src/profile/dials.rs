@@ -1,0 +1,162 @@
+//! The dials, typed: what the rest of the app reads. Their names, ranges and units stand in `dial.rs`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::demand::{CpuClass, Operation};
+
+/// Every dial of a profile.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dials {
+    pub app: App,
+    pub heap: Heap,
+    pub mongodb: Mongodb,
+    pub store: Store,
+    pub websocket: Websocket,
+}
+
+/// The app process: its CPU and its end.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct App {
+    /// CPU quota, in cores; may be below one.
+    pub cores: f64,
+    /// How long requests in flight may take to finish once the app is told to stop.
+    pub drain_ms: u64,
+    pub cpu_us_per_request: CpuUsPerRequest,
+}
+
+/// Whole CPU time of one request by class, in microseconds.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct CpuUsPerRequest {
+    pub read: f64,
+    pub list: f64,
+    pub search: f64,
+    pub write: f64,
+    pub login: f64,
+    #[serde(rename = "static")]
+    pub static_file: f64,
+    pub upgrade: f64,
+}
+
+/// The process heap.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Heap {
+    pub limit_bytes: u64,
+    /// Memory each open WebSocket holds, as a Node service's session objects do.
+    pub bytes_per_socket: u64,
+}
+
+/// The MongoDB client: its pool, and how long an operation holds a connection.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mongodb {
+    pub max_pool_size: usize,
+    pub min_pool_size: usize,
+    pub max_idle_time_ms: u64,
+    pub wait_queue_timeout_ms: u64,
+    /// Mean time a connection is held by one operation, store work and timer error included.
+    pub service_time_ms: f64,
+    pub service_time_distribution: Distribution,
+    /// Standard deviation over mean, for the lognormal distribution.
+    pub service_time_cv_ratio: f64,
+    pub service_time_factor: ServiceTimeFactor,
+}
+
+/// The shape of the service time around its mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Distribution {
+    Constant,
+    Exponential,
+    Lognormal,
+}
+
+/// Multiplies the mean service time for one kind of operation.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServiceTimeFactor {
+    pub products_list: f64,
+    pub product_by_id: f64,
+    pub products_search: f64,
+    pub user_insert: f64,
+    pub user_by_email: f64,
+    pub user_by_id: f64,
+    pub lead_insert: f64,
+    pub leads_list: f64,
+    pub order_insert: f64,
+    pub order_by_id: f64,
+}
+
+/// What the store is filled with.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Store {
+    pub products: u32,
+    pub users: u32,
+    /// Seeds the documents and the drawn service times.
+    pub seed: u64,
+}
+
+/// The live feed.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Websocket {
+    pub tick_interval_ms: u64,
+    /// Channels one socket may be subscribed to at a time.
+    pub max_subscriptions: usize,
+}
+
+/// Two dials that contradict each other, or one that is missing.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Unfit(pub(crate) String);
+
+impl Dials {
+    /// CPU time of one request of this class, in seconds.
+    pub fn cpu_s(&self, class: CpuClass) -> f64 {
+        let by_class = &self.app.cpu_us_per_request;
+        let us = match class {
+            CpuClass::Read => by_class.read,
+            CpuClass::List => by_class.list,
+            CpuClass::Search => by_class.search,
+            CpuClass::Write => by_class.write,
+            CpuClass::Login => by_class.login,
+            CpuClass::Static => by_class.static_file,
+            CpuClass::Upgrade => by_class.upgrade,
+            CpuClass::Operational => 0.0,
+        };
+        us / 1e6
+    }
+
+    /// Mean time one operation holds a pooled connection, in seconds.
+    pub fn hold_s(&self, operation: Operation) -> f64 {
+        let factor = &self.mongodb.service_time_factor;
+        let factor = match operation {
+            Operation::ProductsList => factor.products_list,
+            Operation::ProductById => factor.product_by_id,
+            Operation::ProductsSearch => factor.products_search,
+            Operation::UserInsert => factor.user_insert,
+            Operation::UserByEmail => factor.user_by_email,
+            Operation::UserById => factor.user_by_id,
+            Operation::LeadInsert => factor.lead_insert,
+            Operation::LeadsList => factor.leads_list,
+            Operation::OrderInsert => factor.order_insert,
+            Operation::OrderById => factor.order_by_id,
+        };
+        self.mongodb.service_time_ms * factor / 1e3
+    }
+
+    /// Judges what no single dial's range can.
+    pub(crate) fn fit(&self) -> Result<(), Unfit> {
+        let Mongodb { min_pool_size, max_pool_size, .. } = self.mongodb;
+        if min_pool_size > max_pool_size {
+            return Err(Unfit(format!(
+                "mongodb.min_pool_size {min_pool_size} is above mongodb.max_pool_size {max_pool_size}"
+            )));
+        }
+        Ok(())
+    }
+}

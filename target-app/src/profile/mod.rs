@@ -1,0 +1,179 @@
+//! Profiles: named settings of every dial, compiled in from `profiles/*.toml`, and their overrides from the command line.
+
+mod dial;
+mod dials;
+
+pub use dial::{DialError, Kind, dial_names};
+pub use dials::{
+    App, CpuUsPerRequest, Dials, Distribution, Heap, Mongodb, ServiceTimeFactor, Store, Websocket,
+};
+
+use serde::Deserialize;
+
+/// Every profile that ships, as (name, file text).
+const SHIPPED: [(&str, &str); 1] = [("baseline", include_str!("../../profiles/baseline.toml"))];
+
+/// A named setting of every dial, with what it stands for.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    pub name: String,
+    /// One paragraph: what system this is and what gives way first.
+    pub description: String,
+    /// The mechanisms at work in this profile, and those that are not.
+    pub on: Vec<String>,
+    pub off: Vec<String>,
+    /// The dials as the file and the overrides gave them; `dials` is the same, typed.
+    table: toml::Table,
+    dials: Dials,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    description: String,
+    on: Vec<String>,
+    off: Vec<String>,
+    dials: toml::Table,
+}
+
+/// Why a profile could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum ProfileError {
+    #[error("unknown profile {name:?}{}; there is: {}", dial::did_you_mean(.suggestion.as_deref()), .known.join(", "))]
+    Unknown { name: String, suggestion: Option<String>, known: Vec<&'static str> },
+    #[error("profile {name:?} does not parse: {reason}")]
+    Syntax { name: String, reason: String },
+}
+
+impl Profile {
+    /// The names of the profiles that ship.
+    pub fn names() -> Vec<&'static str> {
+        SHIPPED.iter().map(|(name, _)| *name).collect()
+    }
+
+    /// The shipped profile of that name.
+    pub fn named(name: &str) -> Result<Self, ProfileError> {
+        let Some((_, text)) = SHIPPED.iter().find(|(known, _)| *known == name) else {
+            let known = Self::names();
+            let suggestion = dial::nearest(name, known.iter().copied()).map(str::to_owned);
+            return Err(ProfileError::Unknown { name: name.to_owned(), suggestion, known });
+        };
+        Self::parse(name, text)
+    }
+
+    /// A profile from the text of its file.
+    pub fn parse(name: &str, text: &str) -> Result<Self, ProfileError> {
+        let syntax = |reason: String| ProfileError::Syntax { name: name.to_owned(), reason };
+        let file: File = toml::from_str(text).map_err(|e| syntax(e.to_string()))?;
+        let dials = dials_of(&file.dials).map_err(|e| syntax(e.to_string()))?;
+        dial::check_all(&file.dials).map_err(|e| syntax(e.to_string()))?;
+        Ok(Self {
+            name: name.to_owned(),
+            description: file.description.trim().to_owned(),
+            on: file.on,
+            off: file.off,
+            table: file.dials,
+            dials,
+        })
+    }
+
+    /// The typed value of every dial.
+    pub fn dials(&self) -> &Dials {
+        &self.dials
+    }
+
+    /// The same profile with one dial set from `NAME=VALUE`, for example `mongodb.max_pool_size=20`.
+    pub fn with_dial(mut self, assignment: &str) -> Result<Self, DialError> {
+        dial::assign(&mut self.table, assignment)?;
+        self.dials = dials_of(&self.table)
+            .map_err(|e| DialError::Conflict { assignment: assignment.to_owned(), reason: e.to_string() })?;
+        Ok(self)
+    }
+
+    /// The same profile with several dials set, in order; later ones win. Limits between dials are judged on the
+    /// result, so the order of two dials that belong together does not matter.
+    pub fn with_dials<I: AsRef<str>>(mut self, assignments: &[I]) -> Result<Self, DialError> {
+        for assignment in assignments {
+            dial::assign(&mut self.table, assignment.as_ref())?;
+        }
+        let text = || assignments.iter().map(|a| a.as_ref()).collect::<Vec<_>>().join(" ");
+        self.dials = dials_of(&self.table)
+            .map_err(|e| DialError::Conflict { assignment: text(), reason: e.to_string() })?;
+        Ok(self)
+    }
+}
+
+fn dials_of(table: &toml::Table) -> Result<Dials, dials::Unfit> {
+    let dials: Dials = table.clone().try_into().map_err(|e: toml::de::Error| dials::Unfit(e.to_string()))?;
+    dials.fit()?;
+    Ok(dials)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Profile;
+
+    fn baseline() -> Profile {
+        Profile::named("baseline").unwrap()
+    }
+
+    #[test]
+    fn every_shipped_profile_parses_and_says_what_it_is() {
+        for name in Profile::names() {
+            let profile = Profile::named(name).unwrap();
+            assert!(profile.description.len() > 80, "{name} should say what it is");
+            assert!(
+                !profile.on.is_empty() && !profile.off.is_empty(),
+                "{name} should say what is on and off"
+            );
+        }
+    }
+
+    #[test]
+    fn a_dial_is_set_by_its_dotted_name() {
+        let profile = baseline().with_dial("mongodb.max_pool_size=20").unwrap();
+        assert_eq!(profile.dials().mongodb.max_pool_size, 20);
+        let profile = profile.with_dial("app.cpu_us_per_request.read=12.5").unwrap();
+        assert_eq!(profile.dials().app.cpu_us_per_request.read, 12.5);
+        let profile = profile.with_dial("mongodb.service_time_ms=7").unwrap();
+        assert_eq!(profile.dials().mongodb.service_time_ms, 7.0);
+    }
+
+    #[test]
+    fn limits_between_dials_do_not_depend_on_their_order() {
+        let one = baseline().with_dials(&["mongodb.min_pool_size=20", "mongodb.max_pool_size=20"]);
+        assert_eq!(one.unwrap().dials().mongodb.min_pool_size, 20);
+        insta::assert_snapshot!(
+            baseline().with_dial("mongodb.min_pool_size=20").unwrap_err(),
+            @"mongodb.min_pool_size=20 does not fit the other dials: mongodb.min_pool_size 20 is above mongodb.max_pool_size 10"
+        );
+    }
+
+    #[test]
+    fn dial_errors_say_what_to_write() {
+        let error = |text: &str| baseline().with_dial(text).unwrap_err().to_string();
+        let wrong = [
+            "mongodb.pool_size=20",
+            "mongodb.max_pool_size=0",
+            "mongodb.max_pool_size=ten",
+            "mongodb.service_time_ms=20s",
+            "mongodb.service_time_distribution=gamma",
+            "app.cores=nan",
+            "mongodb.max_pool_size",
+        ];
+        assert!(
+            error("websockets.tick=1")
+                .contains("(did you mean websocket.tick_interval_ms?); there is: app.cores")
+        );
+        insta::assert_snapshot!(wrong.map(error).join("\n"), @r#"
+        unknown dial "mongodb.pool_size" (did you mean mongodb.max_pool_size?); there is: mongodb.max_pool_size, mongodb.min_pool_size, mongodb.max_idle_time_ms, mongodb.wait_queue_timeout_ms, mongodb.service_time_ms, mongodb.service_time_distribution, mongodb.service_time_cv_ratio, mongodb.service_time_factor.products_list, mongodb.service_time_factor.product_by_id, mongodb.service_time_factor.products_search, mongodb.service_time_factor.user_insert, mongodb.service_time_factor.user_by_email, mongodb.service_time_factor.user_by_id, mongodb.service_time_factor.lead_insert, mongodb.service_time_factor.leads_list, mongodb.service_time_factor.order_insert, mongodb.service_time_factor.order_by_id
+        dial mongodb.max_pool_size cannot be "0": expected a whole number from 1 to 10000 connections
+        dial mongodb.max_pool_size cannot be "ten": expected a whole number from 1 to 10000 connections
+        dial mongodb.service_time_ms cannot be "20s": expected a number from 0 to 60000 ms
+        dial mongodb.service_time_distribution cannot be "gamma": expected one of constant, exponential, lognormal
+        dial app.cores cannot be "nan": expected a number from 0.05 to 64 cores
+        dial "mongodb.max_pool_size" is not of the form NAME=VALUE, for example mongodb.max_pool_size=20
+        "#);
+        insta::assert_snapshot!(Profile::named("basline").unwrap_err(), @r#"unknown profile "basline" (did you mean baseline?); there is: baseline"#);
+    }
+}

@@ -1,0 +1,12 @@
+//! The handlers, one file a resource, and the forms of what they take and give.
+
+pub(crate) mod health;
+mod input;
+pub(crate) mod leads;
+pub(crate) mod orders;
+pub(crate) mod products;
+mod reply;
+pub(crate) mod statics;
+pub(crate) mod users;
+
+pub(crate) use reply::Problem;

@@ -1,0 +1,53 @@
+//! Orders: placing one and looking at it.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::Problem;
+use super::input::{Body, Id};
+use crate::app::App;
+use crate::clock;
+use crate::store::{Document, NewOrder};
+
+/// Pieces of one order.
+const QUANTITY_MAX: u32 = 1_000;
+
+#[derive(Deserialize, ToSchema)]
+pub(crate) struct Order {
+    product_id: u32,
+    #[serde(default = "one_piece")]
+    quantity: u32,
+}
+
+fn one_piece() -> u32 {
+    1
+}
+
+/// Places an order.
+#[utoipa::path(post, path = "/api/orders", request_body = Order, responses(
+    (status = 201, description = "the order"), (status = 422, body = Problem), (status = 503, body = Problem),
+))]
+pub(crate) async fn place(
+    State(app): State<Arc<App>>,
+    Body(order): Body<Order>,
+) -> Result<(StatusCode, Document), Problem> {
+    if !(1..=QUANTITY_MAX).contains(&order.quantity) {
+        return Err(Problem::invalid("invalid_quantity", format!("quantity is from 1 to {QUANTITY_MAX}")));
+    }
+    let order =
+        NewOrder { product_id: order.product_id, quantity: order.quantity, created_at_ms: clock::unix_ms() };
+    Ok((StatusCode::CREATED, app.queue.submit(order).await?))
+}
+
+/// One order.
+#[utoipa::path(get, path = "/api/orders/{id}", params(("id" = u32, Path)), responses(
+    (status = 200, description = "the order"), (status = 400, body = Problem), (status = 404, body = Problem),
+    (status = 503, body = Problem),
+))]
+pub(crate) async fn one(State(app): State<Arc<App>>, Id(id): Id) -> Result<Document, Problem> {
+    app.store.order(id).await?.ok_or_else(|| Problem::not_found("order", id))
+}

@@ -1,0 +1,85 @@
+//! The catalog: a page of a category, one product, a text search.
+
+#![allow(unused_qualifications, reason = "the code that utoipa writes for query parameters is so qualified")]
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::Problem;
+use super::input::{Id, Parameters};
+use super::reply::items;
+use crate::app::App;
+use crate::store::{Document, ProductFilter};
+
+/// Words of one search; more make a query no index answers quickly.
+const WORDS_MAX: usize = 8;
+
+#[derive(Deserialize, IntoParams)]
+pub(crate) struct ListQuery {
+    category: Option<String>,
+    max_price: Option<f64>,
+    /// Counted from one.
+    page: Option<u32>,
+}
+
+#[derive(Deserialize, IntoParams)]
+pub(crate) struct SearchQuery {
+    /// Words that all have to occur in the name or description.
+    q: String,
+}
+
+/// A page of products, cheapest first within a category.
+#[utoipa::path(get, path = "/api/products", params(ListQuery), responses(
+    (status = 200, description = "`{items: [product]}`"), (status = 400, body = Problem), (status = 503, body = Problem),
+))]
+pub(crate) async fn list(
+    State(app): State<Arc<App>>,
+    Parameters(query): Parameters<ListQuery>,
+) -> Result<Document, Problem> {
+    let page = query.page.unwrap_or(1);
+    if page == 0 {
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "invalid_query", "page is counted from 1"));
+    }
+    let filter = ProductFilter { category: query.category, max_price: query.max_price, page };
+    Ok(items(&app.store.products(filter).await?))
+}
+
+/// Products that match a text, best first.
+#[utoipa::path(get, path = "/api/products/search", params(SearchQuery), responses(
+    (status = 200, description = "`{items: [product]}`"), (status = 400, body = Problem), (status = 503, body = Problem),
+))]
+pub(crate) async fn search(
+    State(app): State<Arc<App>>,
+    Parameters(query): Parameters<SearchQuery>,
+) -> Result<Document, Problem> {
+    let words: Vec<_> =
+        query.q.split(separates).filter(|word| !word.is_empty()).take(WORDS_MAX).map(str::to_owned).collect();
+    if words.is_empty() {
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "empty_search", "q has no word to search for"));
+    }
+    Ok(items(&app.store.search(words).await?))
+}
+
+/// One product.
+#[utoipa::path(get, path = "/api/products/{id}", params(("id" = u32, Path)), responses(
+    (status = 200, description = "the product"), (status = 400, body = Problem), (status = 404, body = Problem),
+    (status = 503, body = Problem),
+))]
+pub(crate) async fn one(State(app): State<Arc<App>>, Id(id): Id) -> Result<Document, Problem> {
+    let key = format!("product:{id}");
+    if let Some(product) = app.cache.get(&key) {
+        return Ok(product);
+    }
+    let product = app.store.product(id).await?.ok_or_else(|| Problem::not_found("product", id))?;
+    app.cache.put(&key, &product);
+    Ok(product)
+}
+
+/// Control characters separate words too: a NUL would end the query's text half-way.
+fn separates(letter: char) -> bool {
+    letter.is_whitespace() || letter.is_control()
+}

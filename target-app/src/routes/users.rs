@@ -1,0 +1,95 @@
+//! Accounts: registration, login for a bearer token, and who that token belongs to.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::Problem;
+use super::input::Body;
+use crate::app::App;
+use crate::session;
+use crate::store::{Document, NewUser};
+
+/// Longest email address there is (RFC 5321, 4.5.3.1.3, less the brackets).
+const EMAIL_MAX_BYTES: usize = 254;
+
+#[derive(Deserialize, ToSchema)]
+pub(crate) struct Registration {
+    email: String,
+    password: String,
+    #[serde(default)]
+    name: String,
+}
+
+#[derive(Deserialize, ToSchema)]
+pub(crate) struct Login {
+    email: String,
+    password: String,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Session {
+    /// For `Authorization: Bearer`.
+    token: String,
+    user_id: u32,
+}
+
+/// Registers a user; emails are unique.
+#[utoipa::path(post, path = "/api/users", request_body = Registration, responses(
+    (status = 201, description = "the user"), (status = 409, body = Problem), (status = 422, body = Problem),
+    (status = 503, body = Problem),
+))]
+pub(crate) async fn register(
+    State(app): State<Arc<App>>,
+    Body(user): Body<Registration>,
+) -> Result<(StatusCode, Document), Problem> {
+    let email = checked_email(user.email)?;
+    let password_hash = session::password_hash(&email, &user.password);
+    let added = app.store.add_user(NewUser { email, name: user.name, password_hash }).await?;
+    Ok((StatusCode::CREATED, added))
+}
+
+/// Exchanges email and password for a token.
+#[utoipa::path(post, path = "/api/login", request_body = Login, responses(
+    (status = 200, body = Session), (status = 401, body = Problem), (status = 503, body = Problem),
+))]
+pub(crate) async fn login(
+    State(app): State<Arc<App>>,
+    Body(login): Body<Login>,
+) -> Result<Json<Session>, Problem> {
+    let hash = session::password_hash(&login.email, &login.password);
+    let known = app.store.credentials(login.email).await?;
+    match known.filter(|known| known.password_hash == hash) {
+        Some(user) => Ok(Json(Session { token: app.tokens.issue(user.id), user_id: user.id })),
+        None => {
+            Err(Problem::new(StatusCode::UNAUTHORIZED, "wrong_login", "no user has this email and password"))
+        }
+    }
+}
+
+/// The user of the bearer token.
+#[utoipa::path(get, path = "/api/me", params(("authorization" = String, Header)), responses(
+    (status = 200, description = "the user"), (status = 401, body = Problem), (status = 503, body = Problem),
+))]
+pub(crate) async fn me(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Document, Problem> {
+    let unauthorized = |detail| Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail);
+    let header = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let token = header
+        .and_then(|value| value.strip_prefix("Bearer "))
+        .ok_or_else(|| unauthorized("an Authorization header of the form `Bearer TOKEN` is needed"))?;
+    let id = app.tokens.user_id(token).ok_or_else(|| unauthorized("this token is not one of ours"))?;
+    app.store.user(id).await?.ok_or_else(|| unauthorized("the user of this token is gone"))
+}
+
+/// The email, if it can be one.
+pub(super) fn checked_email(email: String) -> Result<String, Problem> {
+    let parts = email.split_once('@').filter(|(user, host)| !user.is_empty() && host.contains('.'));
+    if parts.is_none() || email.len() > EMAIL_MAX_BYTES {
+        return Err(Problem::invalid("invalid_email", format!("{email:?} is not an email address")));
+    }
+    Ok(email)
+}

@@ -1,0 +1,145 @@
+//! The server: accepts connections, serves HTTP/1.1 on them, and stops in bounded time.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::watch;
+
+use crate::app::{self, App, Connection};
+use crate::heap::Heap;
+use crate::profile::Profile;
+
+/// Connections that may wait to be accepted; the kernel caps it at its own limit.
+const BACKLOG: u32 = 16_384;
+/// Largest request head, and the most one connection buffers. The least the library takes.
+const BUFFER_MAX_BYTES: usize = 8 * 1024;
+/// Between two looks at idle connections and the heap.
+const UPKEEP: Duration = Duration::from_millis(250);
+/// How long to leave the listener alone when the process is out of descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+
+/// Why the app did not start, or stopped by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    #[error("cannot listen on {listen}: {source}{}", remedy(.source))]
+    Listen { listen: SocketAddr, source: io::Error },
+    #[error("cannot set up the app: {0}")]
+    Setup(String),
+    #[error(
+        "heap out of memory: {used_bytes} bytes in use, the limit is {limit_bytes} (dial heap.limit_bytes)"
+    )]
+    HeapExhausted { used_bytes: u64, limit_bytes: u64 },
+}
+
+fn remedy(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::AddrInUse => {
+            "; stop what listens there, or choose another port (port 0 finds a free one)"
+        }
+        _ => "",
+    }
+}
+
+/// Serves the profile on `listen` until `stop` comes or the heap's limit is passed, and tells `announce` the address it is
+/// bound to once it accepts connections. Prints nothing. After `stop` it accepts no more, lets requests in flight finish
+/// for at most `app.drain_ms`, and closes WebSockets.
+pub async fn serve(
+    profile: &Profile,
+    listen: SocketAddr,
+    announce: impl FnOnce(SocketAddr),
+    stop: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    let dials = profile.dials();
+    let failed = |source| ServeError::Listen { listen, source };
+    let listener = bind(listen).map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    let (stopping, stopped) = watch::channel(false);
+    let app = Arc::new(App::new(dials, stopped)?);
+    let router = app::router(Arc::clone(&app));
+    announce(bound);
+
+    let interval = Duration::from_millis(dials.websocket.tick_interval_ms);
+    let end = tokio::select! {
+        () = accept(&listener, &router, &app) => Ok(()),
+        () = app.hub.tick(interval, &app.metrics) => Ok(()),
+        exhausted = upkeep(&app) => Err(exhausted),
+        () = stop => Ok(()),
+    };
+    drop(listener);
+    // Fails only when no one listens, that is, when there is nothing to stop.
+    let _ = stopping.send(true);
+    if end.is_ok() {
+        let drain = Duration::from_millis(dials.app.drain_ms);
+        // What has not finished by then is cut off with the runtime.
+        let _ = tokio::time::timeout(drain, app.connections.drained()).await;
+    }
+    end
+}
+
+fn bind(listen: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if listen.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(listen)?;
+    socket.listen(BACKLOG)
+}
+
+async fn accept(listener: &TcpListener, router: &Router, app: &Arc<App>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                tokio::spawn(converse(
+                    stream,
+                    router.clone(),
+                    Connection::counted(app),
+                    app.stopping.clone(),
+                ));
+            }
+            Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+        }
+    }
+}
+
+/// Serves one connection to its end.
+async fn converse(
+    stream: TcpStream,
+    router: Router,
+    _connection: Connection,
+    mut stopping: watch::Receiver<bool>,
+) {
+    // Without it a short answer may wait for the acknowledgement of the last one.
+    let _ = stream.set_nodelay(true);
+    let service = TowerToHyperService::new(router);
+    let connection = http1::Builder::new()
+        .max_buf_size(BUFFER_MAX_BYTES)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let mut connection = std::pin::pin!(connection);
+    // Errors here are the client's: it hung up, or did not speak HTTP.
+    let _ = tokio::select! {
+        end = connection.as_mut() => end,
+        _ = stopping.changed() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+}
+
+/// Closes idle pooled connections; ends when the heap is above its limit.
+async fn upkeep(app: &App) -> ServeError {
+    loop {
+        tokio::time::sleep(UPKEEP).await;
+        app.store.keep();
+        let (used_bytes, limit_bytes) = (Heap::snapshot().used_bytes, app.heap.limit_bytes);
+        if used_bytes > limit_bytes {
+            return ServeError::HeapExhausted { used_bytes, limit_bytes };
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! The documents of the shop, behind one trait: what the routes may ask, whatever database answers.
+
+mod documents;
+mod embedded;
+mod schema;
+mod seed;
+mod service_time;
+
+pub(crate) use documents::{Credentials, Document, NewLead, NewOrder, NewUser, ProductFilter};
+pub(crate) use embedded::Embedded;
+
+use std::future::Future;
+use std::pin::Pin;
+
+use crate::pool::{PoolError, Snapshot};
+
+/// Documents on one page of a list.
+pub(crate) const PAGE_SIZE: u32 = 20;
+
+/// What a store answers with. It owns all it needs: a caller who goes away does not stop an operation that has begun,
+/// just as it does not in a Node service.
+pub(crate) type Answer<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;
+
+/// Why a store did not answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StoreError {
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+    #[error("{what} {value:?} is taken")]
+    Duplicate { what: &'static str, value: String },
+    #[error("there is no {what} {id}")]
+    Missing { what: &'static str, id: u32 },
+    #[error("the store failed: {0}")]
+    Backend(String),
+}
+
+/// Each method is one operation: one checkout of a pooled connection, held for that operation's service time.
+pub(crate) trait Store: Send + Sync {
+    fn products(&self, filter: ProductFilter) -> Answer<Vec<Document>>;
+    fn product(&self, id: u32) -> Answer<Option<Document>>;
+    /// Products whose name or description has all these words, best match first.
+    fn search(&self, words: Vec<String>) -> Answer<Vec<Document>>;
+    /// Fails with `Duplicate` when the email is taken.
+    fn add_user(&self, user: NewUser) -> Answer<Document>;
+    fn credentials(&self, email: String) -> Answer<Option<Credentials>>;
+    fn user(&self, id: u32) -> Answer<Option<Document>>;
+    fn add_lead(&self, lead: NewLead) -> Answer<Document>;
+    /// Leads of that status, newest first.
+    fn leads(&self, status: String) -> Answer<Vec<Document>>;
+    /// Fails with `Missing` when there is no such product.
+    fn add_order(&self, order: NewOrder) -> Answer<Document>;
+    fn order(&self, id: u32) -> Answer<Option<Document>>;
+
+    /// The state of the pool at this instant.
+    fn pool(&self) -> Snapshot;
+    /// Upkeep, called now and then: closes idle connections.
+    fn keep(&self);
+}

@@ -1,0 +1,56 @@
+//! Tables and indexes of the embedded store: JSON documents with the indexes a document database would have on them.
+
+/// How a connection is set up. The file is a fixture that is thrown away at the end, so nothing is synced to disk; pages
+/// are shared through the map, so a hundred connections do not keep a hundred caches.
+pub(super) const PRAGMAS: &str = "
+    PRAGMA journal_mode = WAL;
+    PRAGMA synchronous = OFF;
+    PRAGMA temp_store = MEMORY;
+    PRAGMA cache_size = -256;
+    PRAGMA mmap_size = 67108864;
+    PRAGMA busy_timeout = 1000;";
+
+/// The indexes are the ones production has: products by category and price and by text, leads by email and by status with
+/// the newest first, users by unique email.
+pub(super) const TABLES: &str = "
+    CREATE TABLE products (id INTEGER PRIMARY KEY, doc TEXT NOT NULL);
+    CREATE INDEX products_category_price ON products (doc ->> '$.category', doc ->> '$.price');
+    CREATE VIRTUAL TABLE products_text USING fts5 (name, description);
+    CREATE TABLE users (id INTEGER PRIMARY KEY, password_hash TEXT NOT NULL, doc TEXT NOT NULL);
+    CREATE UNIQUE INDEX users_email ON users (doc ->> '$.email');
+    CREATE TABLE leads (id INTEGER PRIMARY KEY, doc TEXT NOT NULL);
+    CREATE INDEX leads_email_created ON leads (doc ->> '$.email', doc ->> '$.created_at_ms' DESC);
+    CREATE INDEX leads_status_created ON leads (doc ->> '$.status', doc ->> '$.created_at_ms' DESC);
+    CREATE TABLE orders (id INTEGER PRIMARY KEY, doc TEXT NOT NULL);";
+
+pub(super) const PRODUCTS_OF_CATEGORY: &str = "
+    SELECT doc FROM products WHERE doc ->> '$.category' = ?1 AND doc ->> '$.price' <= ?2
+    ORDER BY doc ->> '$.price' LIMIT ?3 OFFSET ?4";
+pub(super) const PRODUCTS: &str =
+    "SELECT doc FROM products WHERE doc ->> '$.price' <= ?1 ORDER BY id LIMIT ?2 OFFSET ?3";
+pub(super) const PRODUCT: &str = "SELECT doc FROM products WHERE id = ?1";
+pub(super) const SEARCH: &str = "
+    SELECT p.doc FROM products_text t JOIN products p ON p.id = t.rowid
+    WHERE products_text MATCH ?1 ORDER BY rank LIMIT ?2";
+pub(super) const ADD_PRODUCT: &str = "INSERT INTO products (id, doc) VALUES (?1, ?2)";
+pub(super) const ADD_PRODUCT_TEXT: &str =
+    "INSERT INTO products_text (rowid, name, description) VALUES (?1, ?2, ?3)";
+pub(super) const ADD_USER: &str = "
+    INSERT INTO users (id, password_hash, doc) SELECT n, ?1, json_insert(?2, '$.id', n)
+    FROM (SELECT coalesce(max(id), 0) + 1 AS n FROM users) RETURNING doc";
+pub(super) const CREDENTIALS: &str = "SELECT id, password_hash FROM users WHERE doc ->> '$.email' = ?1";
+pub(super) const USER: &str = "SELECT doc FROM users WHERE id = ?1";
+pub(super) const ADD_LEAD: &str = "
+    INSERT INTO leads (id, doc) SELECT n, json_insert(?1, '$.id', n)
+    FROM (SELECT coalesce(max(id), 0) + 1 AS n FROM leads) RETURNING doc";
+pub(super) const LEADS_OF_STATUS: &str = "
+    SELECT doc FROM leads WHERE doc ->> '$.status' = ?1 ORDER BY doc ->> '$.created_at_ms' DESC LIMIT ?2";
+pub(super) const PRICE: &str = "SELECT doc ->> '$.price' FROM products WHERE id = ?1";
+pub(super) const ADD_ORDER: &str = "
+    INSERT INTO orders (id, doc) SELECT n, json_insert(?1, '$.id', n)
+    FROM (SELECT coalesce(max(id), 0) + 1 AS n FROM orders) RETURNING doc";
+pub(super) const ORDER: &str = "SELECT doc FROM orders WHERE id = ?1";
+
+/// Keep the newest so many: a soak test must not fill the disk.
+pub(super) const TRIM_LEADS: &str = "DELETE FROM leads WHERE id <= (SELECT max(id) FROM leads) - ?1";
+pub(super) const TRIM_ORDERS: &str = "DELETE FROM orders WHERE id <= (SELECT max(id) FROM orders) - ?1";

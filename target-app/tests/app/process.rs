@@ -1,0 +1,199 @@
+//! The binary: its one line, its ways to end and their exit codes, and what only a process of its own can show.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpStream;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio_tungstenite::connect_async;
+
+use crate::support::Remote;
+
+/// Idle connections to measure; the soft limit on descriptors is often 1,024.
+const IDLE: usize = 400;
+/// What an idle connection may cost the app.
+const IDLE_MAX_BYTES: f64 = 24.0 * 1024.0;
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_target-app"));
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// A served profile; killed if the test ends early.
+struct Process {
+    child: Child,
+    remote: Remote,
+}
+
+impl Process {
+    fn serving(dials: &[&str]) -> Self {
+        let mut arguments = vec!["serve", "baseline", "--listen", "127.0.0.1:0", "--exit-with-stdin"];
+        for dial in dials {
+            arguments.extend(["--dial", dial]);
+        }
+        let mut child = command(&arguments).spawn().unwrap();
+        let mut line = String::new();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        out.read_line(&mut line).unwrap();
+        child.stdout = Some(out.into_inner());
+        let address = line.trim_end().strip_prefix("listening http://").expect(&line).parse().unwrap();
+        Self { child, remote: Remote::at(address) }
+    }
+
+    /// What it wrote after its first line, and its exit code.
+    fn end(mut self) -> (String, Option<i32>) {
+        let mut rest = String::new();
+        self.child.stdout.take().unwrap().read_to_string(&mut rest).unwrap();
+        let code = self.child.wait().unwrap().code();
+        (rest, code)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Fails when it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn failed(output: &Output) -> (Option<i32>, String) {
+    (output.status.code(), String::from_utf8(output.stderr.clone()).unwrap())
+}
+
+#[tokio::test]
+async fn it_ends_with_its_standard_input() {
+    let mut app = Process::serving(&[]);
+    assert_eq!(app.remote.get("/api/products/1").await.status.as_u16(), 200);
+    drop(app.child.stdin.take());
+    assert_eq!(app.end(), (String::new(), Some(0)));
+}
+
+#[test]
+fn it_ends_well_when_told_to() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let app = Process::serving(&[]);
+        kill_process(Pid::from_child(&app.child), signal).unwrap();
+        assert_eq!(app.end(), (String::new(), Some(0)));
+    }
+}
+
+#[test]
+fn what_it_cannot_do_it_says() {
+    let app = Process::serving(&[]);
+    let taken = app.remote.address.to_string();
+    let output = command(&["serve", "baseline", "--listen", &taken]).output().unwrap();
+    let (code, text) = failed(&output);
+    assert_eq!(code, Some(9));
+    assert!(text.starts_with(&format!("error: cannot listen on {taken}: Address already in use")), "{text}");
+
+    let output = command(&["serve", "nothing"]).output().unwrap();
+    insta::assert_snapshot!(failed(&output).1, @r#"error: unknown profile "nothing"; there is: baseline"#);
+    assert_eq!(failed(&output).0, Some(2));
+    let output = command(&["serve", "baseline", "--dial", "app.cores=0"]).output().unwrap();
+    insta::assert_snapshot!(failed(&output).1, @r#"error: dial app.cores cannot be "0": expected a number from 0.05 to 64 cores"#);
+    assert_eq!(failed(&output).0, Some(2));
+}
+
+#[test]
+fn explain_prints_the_ceilings() {
+    let output = command(&["explain", "baseline", "--visit", "GET /api/products/{id}=1"]).output().unwrap();
+    insta::assert_snapshot!(String::from_utf8(output.stdout).unwrap(), @r"
+    resource           requests/s      users
+    mongodb.pool            500.0        510
+    app.cpu                4000.0       4081
+    ");
+    let output = command(&["explain", "baseline", "--visit", "GET /nowhere=1"]).output().unwrap();
+    assert_eq!(failed(&output).0, Some(2));
+}
+
+#[tokio::test]
+async fn above_its_heap_limit_it_dies_as_node_does() {
+    let mut app = Process::serving(&["heap.limit_bytes=33554432", "heap.bytes_per_socket=4194304"]);
+    let mut sockets = Vec::new();
+    for _ in 0..10 {
+        sockets.push(connect_async(format!("ws://{}/ws", app.remote.address)).await.unwrap());
+    }
+    let mut error = String::new();
+    app.child.stderr.take().unwrap().read_to_string(&mut error).unwrap();
+    assert!(error.starts_with("error: heap out of memory: "), "{error}");
+    assert_eq!(app.end().1, Some(134));
+}
+
+#[tokio::test]
+async fn idle_connections_are_cheap() {
+    let app = Process::serving(&["heap.bytes_per_socket=0"]);
+    let heap = "nodejs_heap_size_used_bytes";
+    let before = app.remote.scrape().await.sum(heap, &[]);
+    let mut connections = Vec::new();
+    for _ in 0..IDLE {
+        let mut connection = TcpStream::connect(app.remote.address).unwrap();
+        std::io::Write::write_all(&mut connection, b"GET /api/products/1 HTTP/1.1\r\nhost: x\r\n\r\n")
+            .unwrap();
+        connections.push(connection);
+    }
+    for connection in &mut connections {
+        assert!(connection.read(&mut [0; 1024]).unwrap() > 0);
+    }
+    let each = (app.remote.scrape().await.sum(heap, &[]) - before) / IDLE as f64;
+    assert!((1.0..IDLE_MAX_BYTES).contains(&each), "{each} bytes a connection");
+    drop(connections);
+    app.remote.scrape_until(|scrape| scrape.sum("http_server_connections", &[]) < 3.0).await;
+
+    let before = app.remote.scrape().await.sum(heap, &[]);
+    let mut sockets = Vec::new();
+    for _ in 0..IDLE {
+        sockets.push(connect_async(format!("ws://{}/ws", app.remote.address)).await.unwrap());
+    }
+    let full =
+        app.remote.scrape_until(|scrape| scrape.sum("websocket_connections", &[]) == IDLE as f64).await;
+    let each = (full.sum(heap, &[]) - before) / IDLE as f64;
+    assert!((1.0..IDLE_MAX_BYTES).contains(&each), "{each} bytes a socket");
+}
+
+#[tokio::test]
+async fn a_socket_holds_the_heap_it_is_dialled() {
+    let app = Process::serving(&["heap.bytes_per_socket=1000000"]);
+    let before = app.remote.scrape().await.sum("nodejs_heap_size_used_bytes", &[]);
+    let mut sockets = Vec::new();
+    for _ in 0..20 {
+        sockets.push(connect_async(format!("ws://{}/ws", app.remote.address)).await.unwrap());
+    }
+    let full = app.remote.scrape_until(|scrape| scrape.sum("websocket_connections", &[]) == 20.0).await;
+    let held = full.sum("nodejs_heap_size_used_bytes", &[]) - before;
+    assert!((20e6..28e6).contains(&held), "{held}");
+}
+
+#[tokio::test]
+async fn a_cpu_quota_is_used_up_and_kept() {
+    let app =
+        Process::serving(&["app.cores=0.1", "app.cpu_us_per_request.read=2000", "mongodb.service_time_ms=1"]);
+    let clients: Vec<_> = (0..8)
+        .map(|_| {
+            let remote = app.remote.clone();
+            tokio::spawn(async move {
+                loop {
+                    remote.get("/api/products/1").await;
+                }
+            })
+        })
+        .collect();
+    let read = |scrape: &crate::support::Scrape| {
+        let requests = scrape.sum("app_cpu_wait_time_seconds_count", &[]);
+        (scrape.sum("process_cpu_seconds_total", &[]), requests)
+    };
+    let pending = |scrape: &crate::support::Scrape| scrape.sum("app_cpu_pending_requests", &[]) >= 6.0;
+    let (cpu_before, requests_before) = read(&app.remote.scrape_until(pending).await);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let (cpu_after, requests_after) = read(&app.remote.scrape_until(pending).await);
+    for client in clients {
+        client.abort();
+    }
+    // Whatever the time it took: each request costs its dial, HTTP and all.
+    let each_s = (cpu_after - cpu_before) / (requests_after - requests_before);
+    assert!((each_s / 0.002 - 1.0).abs() < 0.1, "{each_s} s a request");
+    // Two seconds at a tenth of a core, and a little for the scrapes.
+    assert!(cpu_after - cpu_before > 0.19, "{}", cpu_after - cpu_before);
+}

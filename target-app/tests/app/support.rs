@@ -1,0 +1,147 @@
+//! A running app and a client for it.
+
+use std::net::SocketAddr;
+
+use axum::body::Bytes;
+use axum::http::{Method, Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::Value;
+use target_app::ServeError;
+use target_app::profile::Profile;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// Speaks HTTP to one app.
+#[derive(Clone)]
+pub(crate) struct Remote {
+    pub(crate) address: SocketAddr,
+    client: Client<HttpConnector, Full<Bytes>>,
+}
+
+/// An answer, whole.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|e| panic!("{e} in {:?}", self.text))
+    }
+
+    /// The word of a problem.
+    pub(crate) fn error(&self) -> String {
+        let problem = self.json();
+        assert!(
+            problem["detail"].as_str().is_some_and(|detail| !detail.is_empty()),
+            "{problem} has no detail"
+        );
+        problem["error"].as_str().unwrap().to_owned()
+    }
+}
+
+impl Remote {
+    pub(crate) fn at(address: SocketAddr) -> Self {
+        Self { address, client: Client::builder(TokioExecutor::new()).build_http() }
+    }
+
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Answer {
+        let mut request = Request::builder().method(method).uri(format!("http://{}{path}", self.address));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::from(body.to_owned())).unwrap();
+        let response = self.client.request(request).await.unwrap();
+        let status = response.status();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        Answer { status, text: String::from_utf8(body.to_vec()).unwrap() }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send(Method::GET, path, &[], "").await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.send(Method::POST, path, &[("content-type", "application/json")], &body.to_string()).await
+    }
+
+    pub(crate) async fn scrape(&self) -> Scrape {
+        let answer = self.get("/metrics").await;
+        assert_eq!(answer.status, StatusCode::OK);
+        Scrape(answer.text)
+    }
+
+    /// Scrapes until the condition holds; the test's own time limit is the bound.
+    pub(crate) async fn scrape_until(&self, condition: impl Fn(&Scrape) -> bool) -> Scrape {
+        for _ in 0..2_000 {
+            let scrape = self.scrape().await;
+            if condition(&scrape) {
+                return scrape;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        panic!("it never came about");
+    }
+}
+
+/// Metrics of one instant.
+#[derive(Debug)]
+pub(crate) struct Scrape(pub(crate) String);
+
+impl Scrape {
+    /// The sum of all series of that name whose labels contain each of these texts.
+    pub(crate) fn sum(&self, name: &str, labels: &[&str]) -> f64 {
+        let mut found = self.0.lines().filter_map(|line| {
+            let (series, value) = line.rsplit_once(' ')?;
+            let (this, rest) = series.split_once('{').unwrap_or((series, ""));
+            (this == name && labels.iter().all(|label| rest.contains(label)))
+                .then(|| value.parse::<f64>().unwrap())
+        });
+        // A series that has not been touched yet is not there, which is a zero.
+        let first = found.next().unwrap_or(0.0);
+        first + found.sum::<f64>()
+    }
+}
+
+/// An app in this process.
+pub(crate) struct Running {
+    pub(crate) remote: Remote,
+    stop: oneshot::Sender<()>,
+    end: JoinHandle<Result<(), ServeError>>,
+}
+
+impl Running {
+    /// `baseline` with these dials, on a free port.
+    pub(crate) async fn with(dials: &[&str]) -> Self {
+        let profile = Profile::named("baseline").unwrap().with_dials(dials).unwrap();
+        let (bound, address) = oneshot::channel();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let end = tokio::spawn(async move {
+            let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+            target_app::serve(&profile, listen, |at| bound.send(at).unwrap(), async { drop(stopped.await) })
+                .await
+        });
+        Self { remote: Remote::at(address.await.unwrap()), stop, end }
+    }
+
+    /// Quick operations and free CPU, where neither is what the test is about.
+    pub(crate) async fn quick() -> Self {
+        Self::with(&["mongodb.service_time_ms=1"]).await
+    }
+
+    /// Asks it to stop; resolves when it has.
+    pub(crate) async fn stop(self) -> Result<(), ServeError> {
+        self.stop.send(()).unwrap();
+        self.end.await.unwrap()
+    }
+}
