@@ -4,6 +4,7 @@
 pub mod analyze;
 pub mod cli;
 pub mod clock;
+pub mod endpoint;
 pub mod engine;
 pub mod limits;
 pub mod live;

@@ -1,1 +1,26 @@
-fn main() {}
+//! The executable: hands the real process to the command line and ends with its exit code. Nothing else ends the process.
+
+use plimsoll::cli::{self, Process};
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+
+// jemalloc: the bundled target-app reads its heap figures from it, and it returns the memory of users that have left.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+fn main() -> ExitCode {
+    // One TLS provider for all of it: ring builds fast and is what the transport uses. It fails only if one is there already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let env = |name: &str| std::env::var(name).ok();
+    let no_color = std::env::var_os("NO_COLOR").is_some();
+    let mut process = Process {
+        args: std::env::args_os().collect(),
+        env: &env,
+        color: std::io::stdout().is_terminal() && !no_color,
+        terminal: std::io::stderr().is_terminal(),
+        out: &mut std::io::stdout(),
+        err: &mut std::io::stderr(),
+        executable: std::env::current_exe().unwrap_or_else(|_| "plimsoll".into()),
+    };
+    ExitCode::from(cli::main(&mut process))
+}

@@ -14,8 +14,8 @@ use crate::threshold::{self, Stat, Stats, Verdict as Judged, Which};
 
 /// Quantiles of the percentile curve: evenly spaced in the number of nines, which is how tails are read.
 const CURVE: &[f64] = &[
-    0.0, 0.1, 0.25, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.925, 0.95, 0.97, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995,
-    0.9999, 0.99999, 1.0,
+    0.0, 0.1, 0.25, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.925, 0.95, 0.97, 0.98, 0.99, 0.995, 0.998, 0.999,
+    0.9995, 0.9999, 0.99999, 1.0,
 ];
 
 /// Computes the summary of a recorded run.
@@ -24,7 +24,8 @@ pub fn summarize(recorded: &Recorded) -> Summary {
     let progress = &manifest.progress;
     let marks = &manifest.levels;
     let levels: Vec<LevelInput> = marks.iter().map(|mark| level(recorded, mark)).collect();
-    let unit = if manifest.level_unit.as_deref() == Some("rate") { LoadUnit::RatePerS } else { LoadUnit::Users };
+    let unit =
+        if manifest.level_unit.as_deref() == Some("rate") { LoadUnit::RatePerS } else { LoadUnit::Users };
     let found = findings(&Input {
         unit,
         think_s: manifest.think_s,
@@ -164,12 +165,14 @@ fn verdict(
     }
     if !progress.generator.valid {
         let why = progress.warnings.iter().find(|warning| warning.code.starts_with("generator_"));
-        let reason = why.map_or_else(|| "the generator was the limit".to_owned(), |warning| warning.text.clone());
+        let reason =
+            why.map_or_else(|| "the generator was the limit".to_owned(), |warning| warning.text.clone());
         return (Verdict::Invalid, 3, reason);
     }
     if progress.requests.ok == 0 && progress.requests.failed > 0 {
         let why = progress.failures.first();
-        let most = why.map_or_else(String::new, |failure| format!(": `{}`: {}", failure.endpoint, failure.text));
+        let most =
+            why.map_or_else(String::new, |failure| format!(": `{}`: {}", failure.endpoint, failure.text));
         return (Verdict::Fail, 1, format!("not one request succeeded{most}"));
     }
     let failed = thresholds.iter().find(|threshold| threshold.result != "pass");
@@ -186,7 +189,9 @@ fn verdict(
             (Verdict::Fail, 1, format!("no level was good: even the lowest was limited by {by}"))
         }
         Some(_) => (Verdict::Pass, 0, "the load line was found".to_owned()),
-        None if thresholds.is_empty() => (Verdict::Pass, 0, "the load was carried; there were no thresholds".to_owned()),
+        None if thresholds.is_empty() => {
+            (Verdict::Pass, 0, "the load was carried; there were no thresholds".to_owned())
+        }
         None => (Verdict::Pass, 0, "every threshold was met".to_owned()),
     }
 }

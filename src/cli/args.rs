@@ -14,19 +14,25 @@ pub(super) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Run the `load` of a scenario and judge its thresholds
-    #[command(after_help = "Examples:\n  plimsoll run scenarios/smoke.yaml\n  plimsoll run scenarios/shop.yaml --seed 7 --out reports/shop\n  plimsoll run scenarios/steady-open.yaml --json | jq .verdict")]
+    #[command(
+        after_help = "Examples:\n  plimsoll run scenarios/smoke.yaml\n  plimsoll run scenarios/shop.yaml --seed 7 --out reports/shop\n  plimsoll run scenarios/steady-open.yaml --json | jq .verdict"
+    )]
     Run(RunArgs),
     /// Search the load line: the most load within the SLO, what gives way first, what comes next
-    #[command(after_help = "Examples:\n  plimsoll find scenarios/mongo-ceiling.yaml\n  plimsoll find scenarios/mongo-ceiling.yaml --dial mongodb.max_pool_size=20")]
+    #[command(
+        after_help = "Examples:\n  plimsoll find scenarios/mongo-ceiling.yaml\n  plimsoll find scenarios/mongo-ceiling.yaml --dial mongodb.max_pool_size=20"
+    )]
     Find(RunArgs),
     /// Check a scenario and show every problem in it
-    #[command(after_help = "Examples:\n  plimsoll check scenarios/shop.yaml\n  plimsoll check my.yaml --json")]
+    #[command(
+        after_help = "Examples:\n  plimsoll check scenarios/shop.yaml\n  plimsoll check my.yaml --json"
+    )]
     Check(CheckArgs),
     /// Render the reports of a run again from its record
-    #[command(after_help = "Examples:\n  plimsoll report reports/shop\n  plimsoll report reports/shop --format md")]
+    #[command(
+        after_help = "Examples:\n  plimsoll report reports/shop\n  plimsoll report reports/shop --format md"
+    )]
     Report(ReportArgs),
-    /// Print the JSON Schema of the scenario language, for editors
-    Schema,
     /// Print the reference of the scenario language
     Language,
     /// The bundled target-app: a system whose limits are dials
@@ -98,7 +104,9 @@ pub(super) enum TargetCommand {
     /// List the profiles and what each stands for
     List(target_app::cli::List),
     /// Compute the ceiling of each resource from the dials alone
-    #[command(after_help = "Example:\n  plimsoll target explain baseline --scenario scenarios/mongo-ceiling.yaml --json")]
+    #[command(
+        after_help = "Example:\n  plimsoll target explain baseline --scenario scenarios/mongo-ceiling.yaml --json"
+    )]
     Explain(ExplainArgs),
 }
 
@@ -120,7 +128,9 @@ pub(super) struct ExplainArgs {
 
 fn assignment(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
-        Some((name, value)) if !name.trim().is_empty() => Ok((name.trim().to_owned(), value.trim().to_owned())),
+        Some((name, value)) if !name.trim().is_empty() => {
+            Ok((name.trim().to_owned(), value.trim().to_owned()))
+        }
         _ => Err("expected NAME=VALUE".to_owned()),
     }
 }

@@ -29,7 +29,8 @@ pub fn main(process: &mut Process<'_>) -> u8 {
     let cli = match Cli::try_parse_from(&process.args) {
         Ok(cli) => cli,
         Err(error) => {
-            let text = if process.color { error.render().ansi().to_string() } else { error.render().to_string() };
+            let text =
+                if process.color { error.render().ansi().to_string() } else { error.render().to_string() };
             return if error.use_stderr() {
                 process.complain(&text);
                 exit::USAGE
@@ -43,7 +44,6 @@ pub fn main(process: &mut Process<'_>) -> u8 {
         Command::Find(args) => run::run(process, &args, run::Purpose::Find),
         Command::Check(args) => check::check(process, &args),
         Command::Report(args) => report::report(process, &args),
-        Command::Schema => check::schema(process),
         Command::Target(command) => target::target(process, command),
         Command::Language => process.print(crate::scenario::REFERENCE),
     }

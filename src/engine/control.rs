@@ -2,7 +2,7 @@
 //! that being cut off at the end of a drain is counted with the age it had reached.
 
 use crate::clock::Nanos;
-use crate::scenario::plan::EndpointId;
+use crate::endpoint::EndpointId;
 use std::cell::Cell;
 
 #[derive(Debug, Default)]

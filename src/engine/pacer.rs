@@ -14,6 +14,10 @@ pub(super) struct Pacer {
 impl Pacer {
     /// # Errors
     /// When the process has no descriptor left for the timer.
+    #[expect(
+        deprecated,
+        reason = "its successor is unsafe, for descriptors that may change; an owned one does not"
+    )]
     pub(super) fn new(clock: Clock) -> std::io::Result<Self> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let timer = rustix::time::timerfd_create(TimerfdClockId::Monotonic, flags)?;

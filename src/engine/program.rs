@@ -2,9 +2,10 @@
 //! small however deep the scenario nests, and a step costs an index instead of a boxed call.
 
 use super::render::Prepared;
+use crate::endpoint::EndpointId;
 use crate::scenario::extract::Condition;
 use crate::scenario::plan::{
-    EndpointId, Journey, Lifetime, Plan, SlotId, SocketId, Step, Think, WsExpect, WsListen, WsOpen,
+    Journey, Lifetime, Plan, SlotId, SocketId, Step, Think, WsExpect, WsListen, WsOpen,
 };
 use crate::scenario::template::Template;
 use std::time::Duration;

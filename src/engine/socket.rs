@@ -5,11 +5,12 @@ use super::shard::{OpenSocket, Shard};
 use super::step::{StepEnd, nanos};
 use super::user::User;
 use crate::clock::{self, Nanos};
+use crate::endpoint::EndpointId;
 use crate::limits::WEBSOCKET_CLOSE_WAIT;
 use crate::measure::sample::{Outcome, Sample};
 use crate::scenario::extract::{BodyCache, ResponseView};
-use crate::scenario::message;
-use crate::scenario::plan::{EndpointId, SocketId, WsExpect, WsListen, WsOpen};
+use crate::scenario::matches;
+use crate::scenario::plan::{SocketId, WsExpect, WsListen, WsOpen};
 use crate::scenario::template::{RenderError, Template};
 use crate::transport::websocket::{self, Message, WebSocket, WsError};
 
@@ -251,18 +252,22 @@ async fn next_match(
         let message = stream.next().await?;
         let mut cache = BodyCache::default();
         let fits =
-            wanted.is_empty() || cache.json(message.bytes()).is_ok_and(|json| message::matches(json, wanted));
+            wanted.is_empty() || cache.json(message.bytes()).is_ok_and(|json| matches(json, members(wanted)));
         if fits {
             return Ok((message, cache));
         }
     }
 }
 
+fn members(wanted: &[(String, String)]) -> impl Iterator<Item = (&str, &[u8])> {
+    wanted.iter().map(|(member, value)| (member.as_str(), value.as_bytes()))
+}
+
 /// Records the lag of a pushed message and the gaps in its sequence.
 fn heard(shard: &Shard, listen: &WsListen, open: &mut Socket, message: &Message, cache: &mut BodyCache) {
     let view = ResponseView::message(message.bytes());
     if let Some((endpoint, sent_at)) = &listen.lag {
-        match sent_at.pick.number(&view, cache) {
+        match sent_at.number(&view, cache) {
             Ok(sent_ms) => {
                 // Two clocks meet here: the server's and ours. On one machine they are one; a lag below zero is recorded as zero.
                 let lag_ms = (clock::unix_ms_fine() - sent_ms).max(0.0);
@@ -284,7 +289,7 @@ fn heard(shard: &Shard, listen: &WsListen, open: &mut Socket, message: &Message,
         }
     }
     if let Some(sequence) = &listen.sequence
-        && let Ok(number) = sequence.pick.number(&view, cache)
+        && let Ok(number) = sequence.number(&view, cache)
     {
         if open.sequence.is_some_and(|last| number != last + 1.0) {
             let text = if open.sequence.is_some_and(|last| number <= last) {

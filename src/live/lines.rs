@@ -22,14 +22,19 @@ impl<W: Write> Lines<W> {
         Self { out, terminal, quiet, shown: 0 }
     }
 
+    /// Leaves the line that was being rewritten.
+    pub fn end(&mut self) {
+        if self.shown > 0 {
+            let _ = writeln!(self.out);
+            self.shown = 0;
+        }
+    }
+
     /// Progress is a courtesy: a terminal that has gone away must not end a run.
     fn say(&mut self, text: &str) {
         let blank = " ".repeat(self.shown.saturating_sub(text.chars().count()));
-        let _ = if self.terminal {
-            write!(self.out, "\r{text}{blank}\n")
-        } else {
-            writeln!(self.out, "{text}")
-        };
+        let _ =
+            if self.terminal { write!(self.out, "\r{text}{blank}\n") } else { writeln!(self.out, "{text}") };
         self.shown = 0;
         let _ = self.out.flush();
     }

@@ -217,7 +217,7 @@ fn whole(value: f64) -> u64 {
 mod tests {
     #[test]
     fn steering_cuts_the_hold_and_goes_on_from_there() {
-        let second = crate::clock::NANOS_PER_S;
+        let second = S;
         let mut curve = Curve::new(0.0);
         curve.steer(second, 100.0, second, 1000 * second);
         curve.steer(10 * second, 40.0, 0, 1000 * second);

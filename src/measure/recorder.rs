@@ -5,8 +5,8 @@ use super::histogram::Histogram;
 use super::sample::{Outcome, Sample};
 use super::snapshot::{Failures, Snapshot, Window};
 use crate::clock::Nanos;
+use crate::endpoint::EndpointId;
 use crate::record::summary::{Counts, RequestCounts};
-use crate::scenario::plan::EndpointId;
 
 #[derive(Debug)]
 pub struct Recorder {

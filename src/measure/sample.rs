@@ -1,7 +1,7 @@
 //! One exchange as it was seen: three instants, what became of it, and its bytes.
 
 use crate::clock::Nanos;
-use crate::scenario::plan::EndpointId;
+use crate::endpoint::EndpointId;
 
 /// What became of an exchange. The first is success; every other is a failure with a name of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

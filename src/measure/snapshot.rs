@@ -2,9 +2,9 @@
 //! and commutative, so it does not matter in which order shards and agents are merged.
 
 use super::histogram::Histogram;
+use crate::endpoint::EndpointId;
 use crate::limits::FAILURE_EXAMPLES_MAX;
 use crate::record::summary::{Counts, Failure, RequestCounts};
-use crate::scenario::plan::EndpointId;
 use std::collections::HashMap;
 
 /// One endpoint over a span. `response` and `service` hold the requests that ended as expected; the answered failures stand

@@ -2,8 +2,9 @@
 
 use super::histogram::Histogram;
 use super::snapshot::{Snapshot, Window};
+use crate::endpoint::Protocol;
 use crate::record::rows::SaturationRow;
-use crate::scenario::plan::{Endpoint, Protocol};
+use crate::scenario::plan::Endpoint;
 use crate::search::goal::TrialStats;
 use crate::threshold::{Stats, Which};
 

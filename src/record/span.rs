@@ -3,9 +3,9 @@
 use super::recorded::Recorded;
 use super::rows::TimelineRow;
 use super::summary::Latency;
+use crate::endpoint::Protocol;
 use crate::measure::histogram::Histogram;
 use crate::measure::span::mean_reading;
-use crate::scenario::plan::Protocol;
 use crate::threshold::{Stats, Which};
 use std::collections::BTreeMap;
 
@@ -33,7 +33,7 @@ impl<'a> RecordedSpan<'a> {
 
     fn is_of(&self, endpoint: &str, protocol: Option<Protocol>, name: Option<&str>) -> bool {
         let known = |entry: &super::rows::EndpointEntry| {
-            entry.name == endpoint && protocol.is_none_or(|protocol| entry.protocol == protocol_name(protocol))
+            entry.name == endpoint && protocol.is_none_or(|protocol| entry.protocol == protocol.name())
         };
         name.is_none_or(|name| name == endpoint) && self.recorded.manifest.endpoints.iter().any(known)
     }
@@ -58,15 +58,6 @@ impl<'a> RecordedSpan<'a> {
     }
 }
 
-/// The name in reports and JSON.
-pub fn protocol_name(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::Http => "http",
-        Protocol::Ws => "ws",
-        Protocol::WsLag => "ws.lag",
-    }
-}
-
 /// The figures of a histogram, in milliseconds.
 pub fn latency(histogram: &Histogram) -> Latency {
     let ms = |q: f64| histogram.quantile_ns(q) as f64 / 1e6;
@@ -82,7 +73,13 @@ pub fn latency(histogram: &Histogram) -> Latency {
 }
 
 impl Stats for RecordedSpan<'_> {
-    fn quantile_ns(&self, clock: Which, protocol: Protocol, name: Option<&str>, q: f64) -> Option<(f64, u64)> {
+    fn quantile_ns(
+        &self,
+        clock: Which,
+        protocol: Protocol,
+        name: Option<&str>,
+        q: f64,
+    ) -> Option<(f64, u64)> {
         let merged = self.merged(clock, protocol, name)?;
         Some((merged.quantile_ns(q) as f64, merged.count()))
     }

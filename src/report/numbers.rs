@@ -162,10 +162,7 @@ mod tests {
     #[test]
     fn a_percentage_is_never_rounded_to_all_or_nothing() {
         let shown = [0.0, 0.000_001, 0.0042, 0.126, 0.93, 0.9999, 0.999_999, 1.0, f64::NAN].map(percent);
-        assert_eq!(
-            shown,
-            ["0 %", "< 0.01 %", "0.42 %", "13 %", "93 %", "99.99 %", "99.99 %", "100 %", "–"]
-        );
+        assert_eq!(shown, ["0 %", "< 0.01 %", "0.42 %", "13 %", "93 %", "99.99 %", "99.99 %", "100 %", "–"]);
     }
 
     proptest! {

@@ -86,7 +86,8 @@ impl Page {
 
     fn load_line(&mut self, line: &LoadLine, report: &Report<'_>) {
         let words = wording::load_line(line, wording::finished(report));
-        let text = format!("{}  {}     {}", self.paint(Paint::Bold, &words.mark), words.interval, words.limit);
+        let text =
+            format!("{}  {}     {}", self.paint(Paint::Bold, &words.mark), words.interval, words.limit);
         self.line("load line", Paint::Dim, &text);
         if let Some(guaranteed) = line.guaranteed {
             self.line("guaranteed", Paint::Dim, &wording::load(&line.of, guaranteed));
@@ -196,7 +197,8 @@ impl Page {
         self.row(&self.paint(Paint::Dim, "failures"));
         for failure in failures.iter().take(FAILURE_ROWS_MAX) {
             let mut row = format!("  {:>7}  ", count(failure.count));
-            let (endpoint, kind) = (plain::line(&failure.endpoint, NAME_CHARS_MAX), plain::name(&failure.kind));
+            let (endpoint, kind) =
+                (plain::line(&failure.endpoint, NAME_CHARS_MAX), plain::name(&failure.kind));
             write!(row, "{endpoint}  {kind}: {}", plain::name(&failure.text)).ok();
             self.row(&row);
         }

@@ -116,7 +116,9 @@ pub fn evidence_class(wall: &NextWall) -> String {
 /// `10/10 in use` with the unit of the kind of resource.
 pub fn in_use(kind: Option<&str>, used: f64, limit: Option<f64>) -> String {
     // A mean of 9.98 connections of 10 is a full pool to a reader: counts of things stand to one decimal.
-    let show = |value: f64| if kind == Some("memory") { bytes(value) } else { quantity((value * 10.0).round() / 10.0) };
+    let show = |value: f64| {
+        if kind == Some("memory") { bytes(value) } else { quantity((value * 10.0).round() / 10.0) }
+    };
     let of_limit = limit.map_or_else(String::new, |limit| format!("/{}", show(limit)));
     let what = match kind {
         Some("cpu") => "cores busy",
@@ -129,7 +131,8 @@ pub fn in_use(kind: Option<&str>, used: f64, limit: Option<f64>) -> String {
 /// Completed with what went otherwise: `planned 100 = completed 97 + failed 1 + …`, and whether that is true.
 pub fn identity(counts: &Counts) -> (String, bool) {
     let Counts { planned, completed, failed, dropped, interrupted, lost } = *counts;
-    let ended = [completed, failed, dropped, interrupted, lost].iter().fold(0u64, |sum, n| sum.saturating_add(*n));
+    let ended =
+        [completed, failed, dropped, interrupted, lost].iter().fold(0u64, |sum, n| sum.saturating_add(*n));
     let text = format!(
         "planned {} {} completed {} + failed {} + dropped {} + interrupted {} + lost {}",
         count(planned),
@@ -177,7 +180,8 @@ pub fn caution(report: &Report<'_>) -> Option<&'static str> {
     })
 }
 
-const GENERATOR: &str = "the load generator was the bottleneck: the numbers below describe it, not the target";
+const GENERATOR: &str =
+    "the load generator was the bottleneck: the numbers below describe it, not the target";
 
 /// A record whose run never came to its end says so whatever its verdict is.
 fn unfinished(report: &Report<'_>) -> Option<&'static str> {
@@ -203,8 +207,9 @@ pub fn threshold_mark(result: &str) -> &'static str {
 pub fn threshold_value(text: &str, value: Option<f64>) -> String {
     let Some(value) = value else { return numbers::NO_NUMBER.into() };
     let stat = text.trim_start();
-    let is_latency = stat.strip_prefix('p').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
-        || ["max", "mean"].iter().any(|name| stat.starts_with(name));
+    let is_latency =
+        stat.strip_prefix('p').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+            || ["max", "mean"].iter().any(|name| stat.starts_with(name));
     if is_latency {
         numbers::ms(value)
     } else if stat.starts_with("error_rate") || text.contains('%') {
@@ -220,7 +225,10 @@ fn candidates(bottleneck: &Bottleneck) -> String {
     let all: Vec<String> = bottleneck
         .candidates
         .iter()
-        .map(|candidate| format!("{} ({})", plain::name(&candidate.resource), percent(candidate.probability)))
+        .map(|candidate| match candidate.probability {
+            Some(probability) => format!("{} ({})", plain::name(&candidate.resource), percent(probability)),
+            None => plain::name(&candidate.resource).to_string(),
+        })
         .collect();
     if all.is_empty() { "several resources".into() } else { all.join(", ") }
 }

@@ -19,8 +19,8 @@ use crate::record::store::{Store, StoreError};
 use crate::scenario::plan::{Executor, Plan};
 use crate::search::controller::Search;
 use crate::search::staircase::Staircase;
-use crate::threshold::Which;
 use crate::threshold::Watch;
+use crate::threshold::Which;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -196,7 +196,8 @@ fn whole_seconds(span: std::time::Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::plan::{LoadUnit, Protocol};
+    use crate::endpoint::Protocol;
+    use crate::scenario::plan::LoadUnit;
     use crate::search::staircase::Staircase;
     use std::time::Duration;
 

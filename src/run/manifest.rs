@@ -4,13 +4,16 @@ use super::Options;
 use crate::clock;
 use crate::probe::process;
 use crate::record::rows::{EndpointEntry, Manifest, PhaseMark, Progress, RECORD_SCHEMA};
-use crate::record::span::protocol_name;
 use crate::scenario::plan::{Executor, LoadUnit, Plan};
 use crate::search::Goal;
 use sha2::{Digest as _, Sha256};
 
 pub(super) fn begin(plan: &Plan, options: &Options) -> Manifest {
-    let expectation = plan.expectation();
+    let part = steered_part(plan).map_or(0, |(index, _)| index);
+    let expectation = plan.load.get(part).map(|part| plan.expect_part(part)).unwrap_or_default();
+    // Pacing and listening make the time between two requests depend on more than thinking.
+    let thinks_only = expectation.pacing.is_none() && expectation.sockets == 0.0;
+    let think = expectation.think_per_request().filter(|_| thinks_only);
     Manifest {
         schema: RECORD_SCHEMA,
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -30,14 +33,14 @@ pub(super) fn begin(plan: &Plan, options: &Options) -> Manifest {
             .iter()
             .map(|endpoint| EndpointEntry {
                 name: endpoint.name.clone(),
-                protocol: protocol_name(endpoint.protocol).to_owned(),
+                protocol: endpoint.protocol.name().to_owned(),
                 route: endpoint.route.clone(),
             })
             .collect(),
         phases: phases(plan),
         levels: Vec::new(),
-        think_s: expectation.think_s_per_request(),
-        requests_per_iteration: expectation.requests,
+        think_s: think.map(|think| think.as_secs_f64()),
+        requests_per_iteration: expectation.requests(),
         level_unit: level_unit(plan).map(str::to_owned),
         thresholds: plan.thresholds.iter().map(|threshold| threshold.text.clone()).collect(),
         goals: goals(plan).iter().map(|goal| goal.threshold.text.clone()).collect(),
@@ -45,7 +48,6 @@ pub(super) fn begin(plan: &Plan, options: &Options) -> Manifest {
         ended: None,
     }
 }
-
 
 /// Index, unit and goals of the part whose levels are judged, if the plan has one.
 pub(super) fn steered_part(plan: &Plan) -> Option<(usize, &Executor)> {

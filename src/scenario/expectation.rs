@@ -1,7 +1,8 @@
 //! What a scenario asks for before it runs: requests by endpoint, think time and sockets of one iteration. `explain` prints it, and
 //! the think time Z of the operational laws comes from here.
 
-use super::plan::{EndpointId, JourneyId, LoadPart, Plan, Step};
+use super::plan::{JourneyId, LoadPart, Plan, Step};
+use crate::endpoint::EndpointId;
 use std::collections::BTreeMap;
 use std::time::Duration;
 

@@ -2,10 +2,11 @@
 
 use super::builder::Builder;
 use super::document::{Kind, Node};
-use super::plan::{Executor, LoadPart, Observe, Protocol};
+use super::plan::{Executor, LoadPart, Observe};
 use super::problem::Problem;
 use super::reader;
 use super::suggest;
+use crate::endpoint::Protocol;
 use crate::search::{Goal, GoalKind};
 use crate::threshold::{self, Op, Selector, Stat, Threshold};
 

@@ -4,6 +4,7 @@
 use super::extract::{Check, Condition, Extract, Pick};
 use super::problem::Problems;
 use super::template::Template;
+use crate::endpoint::{EndpointId, Protocol};
 use crate::load::{arrivals::Arrivals, curve::Curve};
 use crate::search::Goal;
 use crate::threshold::Threshold;
@@ -11,8 +12,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Index into [`Plan::endpoints`].
-pub type EndpointId = u16;
 /// Index into [`Plan::journeys`].
 pub type JourneyId = u16;
 /// Index of a captured variable among a user's variables; see [`Plan::slots`].
@@ -102,14 +101,6 @@ pub struct Endpoint {
     pub protocol: Protocol,
     /// The route as written, for people and for `target explain`: `GET /api/products/{product_id}` with templates in braces.
     pub route: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Protocol {
-    Http,
-    Ws,
-    /// Server push to receipt, for messages that carry their sending time.
-    WsLag,
 }
 
 #[derive(Clone, Debug)]

@@ -5,11 +5,12 @@ use super::check::{Check, Statuses};
 use super::document::Node;
 use super::extract::{Extract, parse_pick};
 use super::keys;
-use super::plan::{Method, Protocol, Request, Step};
+use super::plan::{Method, Request, Step};
 use super::problem::Problem;
 use super::reader::{self, Fields};
 use super::template::parse::{Place, TemplateBuilder};
 use super::template::{Segment, Template};
+use crate::endpoint::Protocol;
 use std::time::Duration;
 
 impl Builder<'_> {

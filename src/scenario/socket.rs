@@ -4,11 +4,12 @@ use super::builder::Builder;
 use super::document::{Node, Span};
 use super::extract::{Pick, parse_pick};
 use super::keys;
-use super::plan::{Protocol, SocketId, Step, WsExpect, WsListen, WsOpen};
+use super::plan::{SocketId, Step, WsExpect, WsListen, WsOpen};
 use super::problem::Problem;
 use super::reader::{self, Fields};
 use super::template::Template;
 use super::template::parse::Place;
+use crate::endpoint::Protocol;
 
 /// The name of a socket that has none.
 const DEFAULT_SOCKET: &str = "default";

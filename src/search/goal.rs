@@ -2,7 +2,7 @@
 //! can be added up over windows and compared with a bound; a percentile can be neither.
 
 use super::{Goal, GoalKind};
-use crate::scenario::plan::Protocol;
+use crate::endpoint::Protocol;
 use crate::threshold::{Op, Selector, Stat, Threshold, Which};
 
 /// Requests below which a trial says nothing about a p99: n = ln 0.025 / ln 0.99 = 367 is the least sample in which any order statistic

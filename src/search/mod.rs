@@ -1,7 +1,7 @@
 //! The search for the load line as a pure state machine: results of trials in, the next level out. It knows nothing of time,
 //! sockets or users, so every path through it is a unit test.
 
-use crate::scenario::plan::Protocol;
+use crate::endpoint::Protocol;
 use crate::threshold::{Threshold, Which};
 
 pub mod classify;

@@ -41,7 +41,7 @@ pub fn measure(threshold: &Threshold, stats: &dyn Stats) -> Option<(f64, u64)> {
         Selector::Resource(_) => (0, 0),
     };
     let latency =
-        |ask: &dyn Fn(super::Which, crate::scenario::plan::Protocol, Option<&str>) -> Option<(f64, u64)>| {
+        |ask: &dyn Fn(super::Which, crate::endpoint::Protocol, Option<&str>) -> Option<(f64, u64)>| {
             let Selector::Requests { clock, protocol, name } = &threshold.selector else { return None };
             ask(*clock, *protocol, name.as_deref())
         };
@@ -188,7 +188,7 @@ fn nothing(threshold: &Threshold) -> String {
 mod tests {
     use super::super::{Which, parse};
     use super::*;
-    use crate::scenario::plan::Protocol;
+    use crate::endpoint::Protocol;
 
     #[derive(Clone, Copy)]
     struct Second {

@@ -8,7 +8,7 @@ mod print;
 pub use judge::{Judgment, Verdict, Watch, judge, measure};
 pub use parse::{ThresholdError, parse};
 
-use crate::scenario::plan::Protocol;
+use crate::endpoint::Protocol;
 use std::time::Duration;
 
 #[derive(Clone, Debug, PartialEq)]

@@ -1,7 +1,7 @@
 //! The threshold grammar, read by hand so that every refusal points at its word and says what belongs there.
 
 use super::{Lasting, Op, Selector, Stat, Threshold, Which};
-use crate::scenario::plan::Protocol;
+use crate::endpoint::Protocol;
 use crate::units;
 
 /// What is wrong with bytes `offset..offset+len` of the text.

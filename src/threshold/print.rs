@@ -1,7 +1,7 @@
 //! Thresholds as text, in a form that reads back to the same threshold.
 
 use super::{Lasting, Op, Selector, Stat, Threshold, Which};
-use crate::scenario::plan::Protocol;
+use crate::endpoint::Protocol;
 use crate::units;
 use std::fmt;
 

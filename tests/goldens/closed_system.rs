@@ -28,7 +28,8 @@ pub struct Steady {
 impl System {
     pub fn steady(self, users: usize) -> Steady {
         let p = self.chain(users);
-        let mean = |f: &dyn Fn(usize) -> f64| p.iter().enumerate().map(|(n, share)| share * f(n)).sum::<f64>();
+        let mean =
+            |f: &dyn Fn(usize) -> f64| p.iter().enumerate().map(|(n, share)| share * f(n)).sum::<f64>();
         let in_use = mean(&|n| n.min(self.pool) as f64);
         let met = self.chain(users.saturating_sub(1));
         let met_mean = met.iter().enumerate().map(|(n, p)| n as f64 * p).sum();
@@ -73,7 +74,8 @@ impl Steady {
         let state = at as f64 + 1.0 - ((below - q) / self.met[at].max(1e-12)).clamp(0.0, 1.0);
         let queued = (self.met_mean + (state - self.met_mean) * SPREAD - self.system.pool as f64).max(0.0);
         let jitter = 0.4 * (1.0 / (1.0 - q.min(0.99999))).ln();
-        1000.0 * (self.system.hold_s + OVERHEAD_S + queued * self.system.hold_s / self.system.pool as f64) + jitter
+        1000.0 * (self.system.hold_s + OVERHEAD_S + queued * self.system.hold_s / self.system.pool as f64)
+            + jitter
     }
 
     pub fn wait_ms(&self) -> f64 {

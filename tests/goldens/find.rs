@@ -60,7 +60,8 @@ fn add_level(record: &mut Record, begin_s: f64, users: usize) {
     let steady = SYSTEM.steady(users);
     let (from_s, to_s) = (begin_s + SETTLE_S, begin_s + SETTLE_S + HOLD_S);
     let good = steady.response_ms(0.99) <= GOAL_MS;
-    let bad_ratio = (1..1000).filter(|i| steady.response_ms(*i as f64 / 1000.0) > GOAL_MS).count() as f64 / 1000.0;
+    let bad_ratio =
+        (1..1000).filter(|i| steady.response_ms(*i as f64 / 1000.0) > GOAL_MS).count() as f64 / 1000.0;
     record.manifest.levels.push(LevelMark {
         level: users as f64,
         from_s,
@@ -168,7 +169,9 @@ fn resources(steady: &Steady) -> BTreeMap<String, LevelResource> {
     };
     let cpu = plain("cpu", 0.05 + steady.throughput_per_s * CPU_S_PER_REQUEST, CORES);
     let heap = plain("memory", 24e6 + 9000.0 * (steady.in_use + steady.waiting), HEAP_LIMIT_BYTES);
-    [("mongodb.pool", pool), ("app.cpu", cpu), ("app.heap", heap)].map(|(name, r)| (name.to_owned(), r)).into()
+    [("mongodb.pool", pool), ("app.cpu", cpu), ("app.heap", heap)]
+        .map(|(name, r)| (name.to_owned(), r))
+        .into()
 }
 
 fn latency(steady: &Steady, less_ms: f64) -> Latency {
@@ -241,7 +244,7 @@ fn pool_gives_way() -> Bottleneck {
     Bottleneck {
         status: BottleneckStatus::Named,
         resource: Some("mongodb.pool".into()),
-        candidates: vec![Candidate { resource: "mongodb.pool".into(), probability: 0.97 }],
+        candidates: vec![Candidate { resource: "mongodb.pool".into(), probability: Some(0.97), share_of_added_latency: None }],
         kind: Some("pool".into()),
         used: Some(knee.in_use),
         limit: Some(10.0),
@@ -297,8 +300,8 @@ pub fn undecided() -> Record {
     let mut record = found();
     let mut set = unnamed(BottleneckStatus::Set);
     set.candidates = vec![
-        Candidate { resource: "mongodb.pool".into(), probability: 0.62 },
-        Candidate { resource: "app.cpu".into(), probability: 0.31 },
+        Candidate { resource: "mongodb.pool".into(), probability: Some(0.62), share_of_added_latency: None },
+        Candidate { resource: "app.cpu".into(), probability: Some(0.31), share_of_added_latency: None },
     ];
     record.summary.bottleneck = Some(set);
     record

@@ -83,7 +83,7 @@ pub fn manifest(scenario: &str, command: &str, duration_s: f64) -> Manifest {
         endpoints: vec![],
         phases: vec![],
         levels: vec![],
-        think_s: 1.0,
+        think_s: Some(1.0),
         requests_per_iteration: 1.0,
         level_unit: None,
         thresholds: vec![],

@@ -33,7 +33,11 @@ pub fn mixed() -> Record {
         manifest,
         timeline: vec![],
         saturation: vec![],
-        events: vec![event(0.0, "phase", "ramp"), event(RAMP_S, "phase", "peak"), event(100.0, "phase", "cooldown")],
+        events: vec![
+            event(0.0, "phase", "ramp"),
+            event(RAMP_S, "phase", "peak"),
+            event(100.0, "phase", "cooldown"),
+        ],
     };
     for second in 0..DURATION_S {
         add_second(&mut record, f64::from(second) + 1.0);
@@ -54,7 +58,8 @@ fn add_second(record: &mut Record, t_s: f64) {
     let load = share_of_peak(t_s) * (1.0 + 0.02 * (t_s * 1.3).sin());
     for (name, _, _, per_s, median, failed) in ENDPOINTS {
         let sent = (per_s * load).round() as u64;
-        let at = |factor: f64| median * factor * (0.8 + 0.3 * load) * (1.0 + 0.05 * (t_s * 2.1 + median).sin());
+        let at =
+            |factor: f64| median * factor * (0.8 + 0.3 * load) * (1.0 + 0.05 * (t_s * 2.1 + median).sin());
         record.timeline.push(TimelineRow {
             t_s,
             endpoint: name.into(),
@@ -98,7 +103,8 @@ fn conclude(record: &mut Record) {
     for (name, protocol, _, _, median, failed) in ENDPOINTS {
         let count: u64 = record.timeline.iter().filter(|row| row.endpoint == name).map(|row| row.sent).sum();
         // A tail that grows with every nine, as tails do.
-        let at = |q: f64, wait: f64| median * (0.6 + 0.25 * (1.0 / (1.0 - q.min(0.99999))).ln()).powf(1.6) * wait;
+        let at =
+            |q: f64, wait: f64| median * (0.6 + 0.25 * (1.0 / (1.0 - q.min(0.99999))).ln()).powf(1.6) * wait;
         let latency = |wait: f64| Latency {
             p50: at(0.5, wait),
             p90: at(0.9, wait),
@@ -171,17 +177,27 @@ pub fn hostile() -> Record {
         ("order", "| a `b` @everyone \u{1b}[31mred\r\n\u{0}"),
     ];
     for (old, new) in renames {
-        record.timeline.iter_mut().filter(|row| row.endpoint == old).for_each(|row| row.endpoint = new.into());
+        record
+            .timeline
+            .iter_mut()
+            .filter(|row| row.endpoint == old)
+            .for_each(|row| row.endpoint = new.into());
         record.summary.endpoints.iter_mut().filter(|e| e.name == old).for_each(|e| e.name = new.into());
         record.manifest.endpoints.iter_mut().filter(|e| e.name == old).for_each(|e| e.name = new.into());
-        record.summary.failures.iter_mut().filter(|f| f.endpoint == old).for_each(|f| f.endpoint = new.into());
+        record
+            .summary
+            .failures
+            .iter_mut()
+            .filter(|f| f.endpoint == old)
+            .for_each(|f| f.endpoint = new.into());
     }
     record.saturation.iter_mut().filter(|r| r.resource == "app.cpu").for_each(|r| r.resource = script.into());
     record.saturation[0].utilization = Some(f64::NAN);
     record.timeline[0].p99 = f64::INFINITY;
     record.summary.scenario = script.into();
     record.summary.reason = format!("{script} </style></svg> {long}");
-    record.summary.failures[0].text = "\u{1b}]0;owned\u{7} ]]> </testcase> <img src=x onerror=alert(1)>".into();
+    record.summary.failures[0].text =
+        "\u{1b}]0;owned\u{7} ]]> </testcase> <img src=x onerror=alert(1)>".into();
     record.summary.warnings[0].text = "[click](javascript:alert(1)) <b>".into();
     record.summary.thresholds[2].note = Some("<!-- --> |".into());
     record.manifest.scenario_text = format!("name: {script}\n# </pre></details> \u{1b}[2J\n");
@@ -198,7 +214,8 @@ pub fn target_lost() -> Record {
     record.manifest.duration_s = 47.0;
     record.manifest.phases.truncate(2);
     record.manifest.phases[1].to_s = 47.0;
-    record.manifest.ended = Some(Ended { how: End::TargetLost, reason: "connection refused for 10 s".into() });
+    record.manifest.ended =
+        Some(Ended { how: End::TargetLost, reason: "connection refused for 10 s".into() });
     record.events.push(event(44.0, "target", "connection refused by 127.0.0.1:40211"));
     record.summary.verdict = Verdict::TargetLost;
     record.summary.exit_code = 6;

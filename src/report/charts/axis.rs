@@ -38,7 +38,13 @@ impl Axis {
     /// Zero to one, as percentages.
     pub fn share() -> Self {
         let ticks = vec![0.0, 0.25, 0.5, 0.75, 1.0];
-        Self { logarithmic: false, low: 0.0, high: 1.0, ticks, format: |value| format!("{:.0} %", value * 100.0) }
+        Self {
+            logarithmic: false,
+            low: 0.0,
+            high: 1.0,
+            ticks,
+            format: |value| format!("{:.0} %", value * 100.0),
+        }
     }
 
     /// Whole decades and their halves around `low..high`; both must be above zero.
@@ -46,8 +52,7 @@ impl Axis {
         let low = if low.is_finite() && low > 0.0 { low } else { 1.0 };
         let high = if high.is_finite() && high > low { high } else { low * 10.0 };
         let decades = (low.log10().floor() as i32)..=(high.log10().ceil() as i32);
-        let marks: Vec<f64> =
-            decades.flat_map(|d| [1.0, 2.0, 5.0].map(|m| m * 10f64.powi(d))).collect();
+        let marks: Vec<f64> = decades.flat_map(|d| [1.0, 2.0, 5.0].map(|m| m * 10f64.powi(d))).collect();
         let from = marks.iter().rposition(|mark| *mark <= low * 1.0001).unwrap_or(0);
         let to = marks.iter().position(|mark| *mark >= high * 0.9999).unwrap_or(marks.len() - 1);
         let within = &marks[from..=to.max(from + 1).min(marks.len() - 1)];
@@ -98,7 +103,11 @@ impl Axis {
 /// The smallest of 1, 2, 5 times a power of ten that is at least `least`.
 fn round_step(least: f64) -> f64 {
     let power = 10f64.powf(least.log10().floor());
-    [1.0, 2.0, 5.0].map(|m| m * power).into_iter().find(|step| *step >= least * 0.9999).unwrap_or(10.0 * power)
+    [1.0, 2.0, 5.0]
+        .map(|m| m * power)
+        .into_iter()
+        .find(|step| *step >= least * 0.9999)
+        .unwrap_or(10.0 * power)
 }
 
 fn is_decade(value: f64) -> bool {

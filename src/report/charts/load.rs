@@ -22,7 +22,8 @@ pub fn throughput(report: &Report<'_>) -> Result<Option<Picture>, ReportError> {
     let of = wording::level_of(report);
     let x = levels_axis(report);
     let points: Vec<(f64, f64)> = levels.iter().map(|l| (l.level, l.throughput_per_s)).collect();
-    let y = Axis::linear(points.iter().map(|p| p.1).filter(|v| v.is_finite()).fold(0.0, f64::max) * 1.05, tick);
+    let y =
+        Axis::linear(points.iter().map(|p| p.1).filter(|v| v.is_finite()).fold(0.0, f64::max) * 1.05, tick);
     let slope = lowest.throughput_per_s / lowest.level;
     let drawn = picture("throughput", WIDTH_PX, &[HEIGHT_PX], |areas| {
         let frame = Frame {
@@ -36,8 +37,10 @@ pub fn throughput(report: &Report<'_>) -> Result<Option<Picture>, ReportError> {
         mark_load_line(&mut plot, report, true)?;
         // Proportional growth, until it leaves the panel.
         let end = levels.last().map_or(0.0, |l| l.level).min(y.ticks.last().copied().unwrap_or(0.0) / slope);
-        let ideal: Vec<(f64, f64)> =
-            (1..=64).map(|i| lowest.level + (end - lowest.level) * f64::from(i) / 64.0).map(|n| (n, n * slope)).collect();
+        let ideal: Vec<(f64, f64)> = (1..=64)
+            .map(|i| lowest.level + (end - lowest.level) * f64::from(i) / 64.0)
+            .map(|n| (n, n * slope))
+            .collect();
         plot.line(&ideal, Role::Ideal, 1.5)?;
         plot.line(&points, Role::Response, 2.0)?;
         mark_levels(&mut plot, &levels, |level| level.throughput_per_s)
@@ -125,16 +128,28 @@ pub fn sorted<'a>(report: &Report<'a>) -> Vec<&'a Level> {
 ///
 /// # Errors
 /// As [`throughput`].
-pub fn mark_load_line(plot: &mut Plot<'_, '_>, report: &Report<'_>, labeled: bool) -> Result<(), ReportError> {
+pub fn mark_load_line(
+    plot: &mut Plot<'_, '_>,
+    report: &Report<'_>,
+    labeled: bool,
+) -> Result<(), ReportError> {
     let Some(line) = &report.summary.load_line else { return Ok(()) };
     if let [Some(good), Some(bad)] = line.interval {
         plot.band(good, bad, Role::Bracket)?;
     }
-    let label = if labeled { format!("load line {}", wording::load_line(line, wording::finished(report)).mark) } else { String::new() };
+    let label = if labeled {
+        format!("load line {}", wording::load_line(line, wording::finished(report)).mark)
+    } else {
+        String::new()
+    };
     line.typical.map_or(Ok(()), |typical| plot.vertical(typical, Role::LoadLine, 2.0, &label))
 }
 
-fn mark_levels(plot: &mut Plot<'_, '_>, levels: &[&Level], y: impl Fn(&Level) -> f64) -> Result<(), ReportError> {
+fn mark_levels(
+    plot: &mut Plot<'_, '_>,
+    levels: &[&Level],
+    y: impl Fn(&Level) -> f64,
+) -> Result<(), ReportError> {
     for (good, role, shape) in [(true, Role::Good, Shape::Circle), (false, Role::Bad, Shape::Cross)] {
         let points: Vec<(f64, f64)> =
             levels.iter().filter(|l| l.good == good).map(|l| (l.level, y(l))).collect();
@@ -189,7 +204,8 @@ fn latency_goal(report: &Report<'_>) -> Option<LatencyGoal> {
 /// Reads `p99(http) > 100ms` as `fail_when` writes it; anything that is not a limit on latency is `None`.
 fn parse_goal(text: &str) -> Option<LatencyGoal> {
     let (stat, rest) = text.trim().split_at_checked(text.trim().find(['(', ' ', '>'])?)?;
-    let stat = ["p50", "p90", "p95", "p99", "p99.9", "max", "mean"].into_iter().find(|known| *known == stat)?;
+    let stat =
+        ["p50", "p90", "p95", "p99", "p99.9", "max", "mean"].into_iter().find(|known| *known == stat)?;
     let written = rest.split_once('>')?.1.trim_start_matches('=').split_whitespace().next()?;
     let digits = written.find(|c: char| c.is_alphabetic() || c == 'µ')?;
     let (number, unit) = written.split_at_checked(digits)?;

@@ -122,11 +122,8 @@ impl<'a, 't> Plot<'a, 't> {
             .y_label_formatter(&y_label)
             .draw()
             .map_err(|error| refused(name, &error))?;
-        let caption = Text::new(
-            frame.caption.to_owned(),
-            (px(4), px(2)),
-            text(Role::Muted, HPos::Left, VPos::Top),
-        );
+        let caption =
+            Text::new(frame.caption.to_owned(), (px(4), px(2)), text(Role::Muted, HPos::Left, VPos::Top));
         area.draw(&caption).map_err(|error| refused(name, &error))?;
         Ok(Self { chart, x: frame.x, y: frame.y, name })
     }
@@ -220,7 +217,9 @@ impl<'a, 't> Plot<'a, 't> {
             return Ok(());
         }
         let style = text(role, HPos::Center, VPos::Bottom);
-        self.draw(EmptyElement::at(((from + to) / 2.0, 1.0)) + Text::new(label.to_owned(), (0, -px(3)), style))
+        self.draw(
+            EmptyElement::at(((from + to) / 2.0, 1.0)) + Text::new(label.to_owned(), (0, -px(3)), style),
+        )
     }
 
     fn place(&self, (x, y): (f64, f64)) -> Option<(f64, f64)> {
@@ -232,7 +231,10 @@ impl<'a, 't> Plot<'a, 't> {
         for<'b> &'b E: plotters::element::PointCollection<'b, (f64, f64)>,
         E: plotters::element::Drawable<SVGBackend<'a>>,
     {
-        self.chart.draw_series(std::iter::once(element)).map(|_| ()).map_err(|error| refused(self.name, &error))
+        self.chart
+            .draw_series(std::iter::once(element))
+            .map(|_| ())
+            .map_err(|error| refused(self.name, &error))
     }
 }
 

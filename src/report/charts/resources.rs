@@ -32,7 +32,11 @@ pub fn against_load(report: &Report<'_>) -> Result<Vec<Picture>, ReportError> {
             names
                 .iter()
                 .filter_map(|name| levels.last()?.resources.get(*name).map(|r| (name, r)))
-                .map(|(name, r)| format!("{} {}", plain::name(name), wording::in_use(Some(&r.kind), r.used, r.limit)))
+                .map(|(name, r)| format!(
+                    "{} {}",
+                    plain::name(name),
+                    wording::in_use(Some(&r.kind), r.used, r.limit)
+                ))
                 .collect::<Vec<_>>()
                 .join(", ")
         );
@@ -42,7 +46,8 @@ pub fn against_load(report: &Report<'_>) -> Result<Vec<Picture>, ReportError> {
     if waiting.iter().any(|(_, points)| !points.is_empty()) {
         let most = waiting.iter().flat_map(|(_, points)| points.iter().map(|p| p.1)).fold(0.0, f64::max);
         let drawn = draw(report, &waiting, &Axis::linear(most, tick), "requests waiting")?;
-        let description = format!("Requests waiting for a resource, against load; the most was {}.", quantity(most));
+        let description =
+            format!("Requests waiting for a resource, against load; the most was {}.", quantity(most));
         pictures.push(drawn.told("Waiting for each resource", description, legend(report, &waiting)));
     }
     Ok(pictures)
@@ -56,12 +61,18 @@ fn draw(report: &Report<'_>, all: &[Series<'_>], y: &Axis, caption: &str) -> Res
     picture("resources", WIDTH_PX, &[HEIGHT_PX], |areas| {
         let frame = Frame { x: &x, y, caption, x_caption: Some(wording::unit(of)), top_px: TOP_PX };
         let mut plot = Plot::new("resources", &areas[0], &frame)?;
-        match report.summary.bottleneck.as_ref().and_then(|b| b.onset.map(|onset| (onset, b.onset_interval))) {
+        match report.summary.bottleneck.as_ref().and_then(|b| b.onset.map(|onset| (onset, b.onset_interval)))
+        {
             Some((onset, interval)) => {
                 if let Some([low, high]) = interval {
                     plot.band(low, high, Role::Bracket)?;
                 }
-                plot.vertical(onset, Role::Onset, 2.0, &format!("queues from {}", wording::load(of, onset.round())))?;
+                plot.vertical(
+                    onset,
+                    Role::Onset,
+                    2.0,
+                    &format!("queues from {}", wording::load(of, onset.round())),
+                )?;
             }
             None => mark_load_line(&mut plot, report, true)?,
         }

@@ -131,7 +131,8 @@ fn panel<'a, 't>(
 fn seconds(report: &Report<'_>) -> Vec<(f64, Second)> {
     let mut all: BTreeMap<u64, (f64, Second)> = BTreeMap::new();
     for row in report.timeline.iter().filter(|row| row.t_s.is_finite() && row.t_s >= 0.0) {
-        let (_, second) = all.entry((row.t_s * 1000.0).round() as u64).or_insert((row.t_s, Second::default()));
+        let (_, second) =
+            all.entry((row.t_s * 1000.0).round() as u64).or_insert((row.t_s, Second::default()));
         second.users = second.users.max(row.users as f64);
         second.completed += row.completed as f64;
         second.failed += row.failed as f64;

@@ -55,7 +55,9 @@ fn run_sentence(report: &Report<'_>) -> Markup {
         (Verdict::Pass | Verdict::Fail, all) if all > 0 && failed > 0 => {
             html! { em { (failed) " of " (all) } " thresholds failed" }
         }
-        (Verdict::Pass, 0) => html! { "The run came to its end: " em { (count(summary.requests.sent)) } " requests sent" },
+        (Verdict::Pass, 0) => {
+            html! { "The run came to its end: " em { (count(summary.requests.sent)) } " requests sent" }
+        }
         (Verdict::Pass, all) => html! { "No threshold of " em { (all) } " failed" },
         (verdict, _) => html! { "The run ended early or undecided: " em { (wording::verdict(verdict)) } },
     }
@@ -144,7 +146,7 @@ fn evidence(bottleneck: &Bottleneck, of: &str) -> Markup {
             }
             @if bottleneck.candidates.len() > 1 {
                 dt { "candidates" }
-                dd { @for c in &bottleneck.candidates { div { (plain::name(&c.resource)) " " (percent(c.probability)) } } }
+                dd { @for c in &bottleneck.candidates { div { (plain::name(&c.resource)) @if let Some(p) = c.probability { " " (percent(p)) } } } }
             }
         }
     }

@@ -2,12 +2,15 @@
 //! as text, so that it wraps on a small screen.
 
 use crate::report::charts::percentiles::CURVES_MAX;
-use crate::report::charts::{Key, Picture, Role, Shape, UNITS_PER_PX, load, percentiles, resources, timeline};
+use crate::report::charts::{
+    Key, Picture, Role, Shape, UNITS_PER_PX, load, percentiles, resources, timeline,
+};
 use crate::report::{Report, ReportError};
 use maud::{Markup, PreEscaped, html};
 
 pub(super) fn all(report: &Report<'_>) -> Result<Markup, ReportError> {
-    let against_load: Vec<Picture> = load::throughput(report)?.into_iter().chain(load::response(report)?).collect();
+    let against_load: Vec<Picture> =
+        load::throughput(report)?.into_iter().chain(load::response(report)?).collect();
     let use_of_resources =
         if against_load.is_empty() { Vec::new() } else { resources::against_load(report)? };
     let timeline = timeline::whole_run(report)?;

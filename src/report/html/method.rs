@@ -66,7 +66,7 @@ pub(super) fn all(report: &Report<'_>) -> Markup {
                         (plain::name(&host.os)) ", " (plain::name(&host.cpu)) ", " (count(host.cores.into())) " cores, "
                         (bytes(host.memory_bytes as f64))
                     }
-                    dt { "think time" } dd { (quantity(manifest.think_s)) " s a request" }
+                    @if let Some(think_s) = manifest.think_s { dt { "think time" } dd { (quantity(think_s)) " s a request" } }
                     dt { "requests an iteration" } dd { (quantity(manifest.requests_per_iteration)) }
                     @if !manifest.goals.is_empty() {
                         dt { "a level is bad when" }

@@ -102,7 +102,8 @@ fn level_resources(report: &Report<'_>) -> Markup {
         th.n scope="col" { "wait a visit" } th.n scope="col" { "hold a visit" } th.n scope="col" { "visits a request" }
     } };
     let or_dash = |value: Option<f64>, show: fn(f64) -> String| value.map_or_else(|| NO_NUMBER.into(), show);
-    let rows = levels.iter().flat_map(|level| level.resources.iter().map(move |(name, r)| (level.level, name, r)));
+    let rows =
+        levels.iter().flat_map(|level| level.resources.iter().map(move |(name, r)| (level.level, name, r)));
     let body = html! {
         @for (level, name, r) in rows.take(ROWS_MAX) {
             tr {
@@ -134,7 +135,8 @@ fn endpoints(report: &Report<'_>) -> Markup {
         }
     };
     let figures = |l: &Latency, samples: u64| {
-        [l.p50, l.p90, l.p95, l.p99, l.p99_9, l.max, l.mean].map(|v| if samples == 0 { NO_NUMBER.into() } else { ms(v) })
+        [l.p50, l.p90, l.p95, l.p99, l.p99_9, l.max, l.mean]
+            .map(|v| if samples == 0 { NO_NUMBER.into() } else { ms(v) })
     };
     let body = html! {
         @for endpoint in all.iter().take(ROWS_MAX) {

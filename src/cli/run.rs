@@ -1,0 +1,118 @@
+//! `plimsoll run` and `plimsoll find`: carry the load, then read the record back and render it.
+
+use super::args::RunArgs;
+use super::report::{self, AFTER_A_RUN};
+use super::{Process, exit, load};
+use crate::analyze::summary::summarize;
+use crate::clock;
+use crate::live::lines::Lines;
+use crate::record::recorded::Recorded;
+use crate::run::{self, Options, RunError};
+use crate::scenario::plan::{Executor, Plan};
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Run,
+    Find,
+}
+
+pub(super) fn run(process: &mut Process<'_>, args: &RunArgs, purpose: Purpose) -> u8 {
+    let plan = match load::plan(process, &args.scenario) {
+        Ok(plan) => plan,
+        Err(code) => return code,
+    };
+    let searches =
+        |part: &crate::scenario::plan::LoadPart| matches!(part.executor, Executor::Breakpoint { .. });
+    if purpose == Purpose::Find && !plan.load.iter().any(searches) {
+        process.complain(&format!(
+            "plimsoll: {} has no load part with `executor: breakpoint` to search with\n  name a profile that has one with --profile, or see `plimsoll language` for the form",
+            args.scenario.scenario.display()
+        ));
+        return exit::USAGE;
+    }
+    let dir = args.out.clone().unwrap_or_else(|| default_dir(&plan));
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            process.complain(&format!("plimsoll: cannot start: {error}"));
+            return exit::IO;
+        }
+    };
+    let cores =
+        std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1));
+    let executable = process.executable.clone();
+    let (terminal, quiet) = (process.terminal, args.quiet);
+    let carried = runtime.block_on(async {
+        let options = Options {
+            dir: dir.clone(),
+            command: if purpose == Purpose::Find { "find" } else { "run" },
+            shards: args.shards.unwrap_or(cores),
+            executable,
+            interrupts: interrupts(),
+        };
+        let mut lines = Lines::new(&mut *process.err, terminal, quiet);
+        let ended = run::execute(Arc::new(plan), options, &mut lines).await;
+        lines.end();
+        ended
+    });
+    // Probes and pipes of the run are of no more use; waiting for them would only delay the answer.
+    runtime.shutdown_background();
+    if let Err(error) = carried {
+        let remedy = match &error {
+            RunError::Store(error) => error.remedy(),
+            RunError::Start(_) => "see the message",
+        };
+        process.complain(&format!("plimsoll: {error}\n  {remedy}"));
+        return exit::IO;
+    }
+    conclude(process, args, &dir)
+}
+
+/// Reads the record back: what is reported is what is recorded.
+fn conclude(process: &mut Process<'_>, args: &RunArgs, dir: &std::path::Path) -> u8 {
+    let done = (|| {
+        let recorded = Recorded::open(dir)?;
+        let summary = summarize(&recorded);
+        report::write(&recorded, &summary, AFTER_A_RUN)?;
+        let text = if args.json {
+            serde_json::to_string_pretty(&summary).map_err(crate::report::ReportError::from)? + "\n"
+        } else {
+            report::closing_text(&recorded, &summary, process.color)?
+        };
+        Ok::<_, report::RenderError>((summary.exit_code, text))
+    })();
+    match done {
+        Ok((code, text)) => {
+            let printed = process.print(&text);
+            if printed == exit::OK { code } else { printed }
+        }
+        Err(error) => {
+            report::complain(process, &error);
+            exit::IO
+        }
+    }
+}
+
+/// `reports/<scenario>-<utc time>`, the scenario's name made fit for a file system.
+fn default_dir(plan: &Plan) -> PathBuf {
+    let legal = |c: char| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '-' };
+    let name: String = plan.name.chars().map(legal).collect();
+    let time = clock::utc_now().strftime("%Y%m%dT%H%M%SZ").to_string();
+    PathBuf::from("reports").join(format!("{name}-{time}"))
+}
+
+/// One message each time the user presses ctrl-C or the process is told to end.
+fn interrupts() -> mpsc::UnboundedReceiver<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (sender, receiver) = mpsc::unbounded_channel();
+    for kind in [SignalKind::interrupt(), SignalKind::terminate()] {
+        // Without a handler the signal ends the process, as it would have anyway.
+        let Ok(mut signals) = signal(kind) else { continue };
+        let sender = sender.clone();
+        tokio::spawn(async move { while signals.recv().await.is_some() && sender.send(()).is_ok() {} });
+    }
+    receiver
+}
