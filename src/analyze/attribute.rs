@@ -20,15 +20,19 @@ pub const FLAT_HOLD: f64 = 1.15;
 const EXHAUSTED_MIN: f64 = 0.9;
 /// A pool whose throughput had reached this share of its best with at most half of its slots in use is not what limits it.
 const EARLY_THROUGHPUT: f64 = 0.7;
+/// Walls closer than this factor are not told apart.
+const NEAR_WALL: f64 = 1.05;
 /// Growth of the mean response time (as a share, and in seconds) below which there is nothing to attribute.
 const GROWTH_MIN: f64 = 0.02;
 const GROWTH_MIN_S: f64 = 50e-6;
 
-/// One resource that was full at the knee.
+/// One resource that was full at the knee, or that requests demonstrably waited for.
 #[derive(Clone, Debug)]
 pub struct Suspect<'a> {
     pub name: &'a str,
     pub resource: &'a LevelResource,
+    /// Saturated by the rule; otherwise the measured wait alone accuses it (a small pool queues long before it is full on average).
+    pub full: bool,
     /// Of the added latency, 0..1.
     pub share: f64,
     /// The share is what measured waits leave over, ascribed to the only full resource that tells no waits.
@@ -107,17 +111,21 @@ fn judge(levels: &[Level], excluded: &[String], unit: &Unit, step: &Step<'_>) ->
         (Some(first), Some(second)) => second.at > first.interval[1],
         _ => false,
     };
-    let rivals: Vec<&Suspect<'_>> =
-        causes[1..].iter().filter(|rival| rival.share >= RIVAL_SHARE_MIN && !later(rival)).collect();
-    if leader.share >= CAUSE_SHARE_MIN && rivals.is_empty() {
+    // A full resource without a clock is a rival whatever the measured waits leave over for it: it may be what holds the slots.
+    let rivals: Vec<&Suspect<'_>> = causes[1..]
+        .iter()
+        .filter(|rival| (rival.share >= RIVAL_SHARE_MIN || rival.inferred) && !later(rival))
+        .collect();
+    let hidden = if leader.full { Vec::new() } else { sooner(levels, unit, step, leader) };
+    if leader.share >= CAUSE_SHARE_MIN && rivals.is_empty() && hidden.is_empty() {
         let text = explain::named(leader, &victims, step, unit);
         return Finding::named(levels, leader, step, unit, text);
     }
-    let set: Vec<&Suspect<'_>> = std::iter::once(leader).chain(rivals).collect();
+    let set: Vec<&Suspect<'_>> = std::iter::once(leader).chain(rivals).chain(&hidden).collect();
     Finding::set(levels, &set, step, unit)
 }
 
-/// Resources that were full at the knee, with their share of the added latency.
+/// Resources that were full or waited for at the knee, with their share of the added latency.
 fn suspects<'a>(levels: &'a [Level], excluded: &[String], unit: &Unit, step: &Step<'a>) -> Vec<Suspect<'a>> {
     let mut measured = 0.0;
     let mut suspects = Vec::new();
@@ -132,22 +140,21 @@ fn suspects<'a>(levels: &'a [Level], excluded: &[String], unit: &Unit, step: &St
         });
         let share = waited_s.map(|waited_s| (waited_s / step.added_s).min(1.0));
         measured += share.unwrap_or(0.0);
-        let busy = resource.utilization.is_some_and(|ratio| ratio >= EXHAUSTED_MIN);
-        let full = saturated(resource, step.knee, step.base)
-            || (busy && share.is_some_and(|share| share >= CAUSE_SHARE_MIN));
-        // Memory makes nobody wait by itself; its pauses show up in what the measured waits leave over.
-        if !full || !busy {
+        let exhausted = resource.utilization.is_some_and(|ratio| ratio >= EXHAUSTED_MIN);
+        let full = exhausted && saturated(resource, step.knee, step.base);
+        if !full && share.is_none_or(|share| share < CAUSE_SHARE_MIN) {
             continue;
         }
         let growth = |held: f64| Some(held / before?.1.hold_ms.filter(|&held| held > 0.0)?);
         suspects.push(Suspect {
             name,
             resource,
+            full,
             share: share.unwrap_or(f64::NAN),
             inferred: share.is_none(),
             hold_growth: resource.hold_ms.and_then(growth),
             idle_early: idle_early(levels, name, resource),
-            onset: onset(levels, name, unit),
+            onset: full.then(|| onset(levels, name, unit)).flatten(),
         });
     }
     // What no clock measured can be ascribed to a full resource without one, as far as there is just one; several share it.
@@ -156,6 +163,31 @@ fn suspects<'a>(levels: &'a [Level], excluded: &[String], unit: &Unit, step: &St
         suspect.share = (1.0 - measured).max(0.0) / silent;
     }
     suspects
+}
+
+/// Resources without a clock whose demand fills them no later than `suspect` would be: before anything is full, a queue at one of them
+/// may be what makes requests wait for the other.
+fn sooner<'a>(levels: &'a [Level], unit: &Unit, step: &Step<'a>, suspect: &Suspect<'a>) -> Vec<Suspect<'a>> {
+    let walls = walls(levels, Some(step.knee), &[], unit);
+    let own = walls.iter().find(|wall| wall.resource == suspect.name).map_or(f64::INFINITY, |wall| wall.at);
+    let is_sooner = |name: &str| walls.iter().any(|wall| wall.resource == name && wall.at <= own * NEAR_WALL);
+    let seen = step.knee.resources.iter().filter(|(name, resource)| {
+        *name != suspect.name
+            && resource.kind != "memory"
+            && is_sooner(name)
+            && wait_per_request_s(step.knee, resource).is_none()
+    });
+    seen.map(|(name, resource)| Suspect {
+        name,
+        resource,
+        full: false,
+        share: (1.0 - suspect.share).max(0.0),
+        inferred: true,
+        hold_growth: None,
+        idle_early: false,
+        onset: None,
+    })
+    .collect()
 }
 
 /// The contradiction test: most of the throughput was already there while no more than half of the slots were ever in use.

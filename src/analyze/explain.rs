@@ -2,7 +2,7 @@
 
 use super::attribute::{FLAT_HOLD, Step, Suspect};
 use super::next::Unit;
-use crate::record::summary::Level;
+use crate::record::summary::{Level, LevelResource};
 use crate::scenario::plan::LoadUnit;
 
 /// `520 users`, `37.5 iterations/s`.
@@ -39,8 +39,12 @@ fn state(suspect: &Suspect<'_>) -> String {
 
 fn from(suspect: &Suspect<'_>, unit: &Unit) -> String {
     match suspect.onset {
-        Some(onset) => format!("from {} on", load(onset.at, unit)),
-        None => "at every level measured".to_owned(),
+        Some(onset) => format!("full from {} on", load(onset.at, unit)),
+        None if suspect.full => "full at every level measured".to_owned(),
+        None => format!(
+            "not full on average ({}), but often enough for a queue",
+            percent(suspect.resource.utilization.unwrap_or(0.0))
+        ),
     }
 }
 
@@ -60,7 +64,7 @@ fn compared(step: &Step<'_>, unit: &Unit) -> String {
 
 pub(super) fn named(suspect: &Suspect<'_>, victims: &[Suspect<'_>], step: &Step<'_>, unit: &Unit) -> String {
     let mut text = format!(
-        "{} is what gives way first: {} at {}, full {}; ",
+        "{} is what gives way first: {} at {}, {}; ",
         suspect.name,
         state(suspect),
         load(step.knee.level, unit),
@@ -100,9 +104,8 @@ pub(super) fn set(suspects: &[&Suspect<'_>], step: &Step<'_>, unit: &Unit) -> St
         })
         .collect();
     format!(
-        "{} give way together at {} and cannot be told apart by the {}; widen one of them and search again.",
+        "{} cannot be told apart as the cause of the {}; widen one of them and search again.",
         each.join(" and "),
-        load(step.knee.level, unit),
         compared(step, unit)
     )
 }
@@ -149,6 +152,21 @@ pub(super) fn victim_alone(victim: &Suspect<'_>, step: &Step<'_>, unit: &Unit) -
     )
 }
 
+/// The fullest resource, where its queue, if it has one, is not counted.
+fn nearest(step: &Step<'_>) -> String {
+    let told = |(name, resource): (&String, &LevelResource)| {
+        Some((name.clone(), resource.utilization?, resource.waiting.is_none() && resource.wait_ms.is_none()))
+    };
+    let fullest = step.knee.resources.iter().filter_map(told).max_by(|a, b| a.1.total_cmp(&b.1));
+    match fullest {
+        Some((name, utilization, silent)) => {
+            let queue = if silent { "; what waits for it is not told" } else { "" };
+            format!(" (the nearest to full is {name} at {}{queue})", percent(utilization))
+        }
+        None => String::new(),
+    }
+}
+
 pub(super) fn unexplained(levels: &[Level], causes: &[Suspect<'_>], step: &Step<'_>, unit: &Unit) -> String {
     let compared = compared(step, unit);
     if levels.iter().all(|level| level.resources.is_empty()) {
@@ -158,8 +176,9 @@ pub(super) fn unexplained(levels: &[Level], causes: &[Suspect<'_>], step: &Step<
     }
     match causes.first() {
         None => format!(
-            "none of the observed resources was full at {}, so something that is not observed takes the {compared}.",
-            load(step.knee.level, unit)
+            "none of the observed resources was full at {}, so something that is not observed takes the {compared}{}.",
+            load(step.knee.level, unit),
+            nearest(step)
         ),
         Some(cause) => format!(
             "{} was full ({}), but waiting for it explains only {} of the {compared}; the rest is spent in something that is not observed.",

@@ -58,7 +58,8 @@ fn load_line(input: &Input<'_>) -> LoadLine {
     }
 }
 
-fn result(measured: &LevelInput) -> LevelResult {
+/// A level as the search recorded it.
+pub(super) fn result(measured: &LevelInput) -> LevelResult {
     let mark = &measured.mark;
     LevelResult {
         level: mark.level,

@@ -55,7 +55,7 @@ pub fn onset(levels: &[Level], name: &str, unit: &Unit) -> Option<Onset> {
     // A fit may lie outside the levels that it has to lie between when they are noisy or few: the middle is then all there is to say.
     let found = found.filter(|&load| load > base.level && load <= at.level * 1.05);
     let load = found.map_or((below.level * at.level).sqrt(), |load| load.min(at.level));
-    let before = levels.iter().rfind(|level| level.level <= load).map_or(base.level, |level| level.level);
+    let before = levels.iter().rfind(|level| level.level < load).map_or(base.level, |level| level.level);
     let after = levels.iter().find(|level| level.level >= load).map_or(at.level, |level| level.level);
     Some(Onset { at: load, interval: [before, after] })
 }

@@ -1,11 +1,14 @@
 //! Systems whose truth is known, for tests only: hand-made levels, and levels with readings from the simulated closed system.
 
+use super::findings::result;
 use super::next::Unit;
 use super::{Input, LevelInput};
 use crate::record::rows::{LevelMark, SaturationRow};
 use crate::record::summary::{Latency, Level, LevelResource};
-use crate::scenario::plan::LoadUnit;
+use crate::scenario::plan::{LoadUnit, SearchRules};
 use crate::search::closed_system::{Observed, Pool, Second};
+use crate::search::controller::Search;
+use crate::search::{Levels, Step};
 
 pub(super) fn unit_users() -> Unit {
     Unit { of: LoadUnit::Users, think_s: Some(1.0), requests_per_iteration: 1.0 }
@@ -59,21 +62,39 @@ impl Simulated {
     /// Levels in the given order, 20 s each, bad when their p99 is above `p99_ms_max`.
     pub(super) fn run(system: &Pool, loads: &[u64], p99_ms_max: f64) -> Self {
         let mut simulated = Self { levels: Vec::new(), readings: Vec::new() };
-        for (index, &users) in loads.iter().enumerate() {
-            let from_s = 30.0 * index as f64;
-            let observed = system.run(users, 5.0, HOLD_S, 40 + index as u64);
-            simulated.levels.push(level_input(&observed, users as f64, from_s, p99_ms_max));
-            let limits = [system.front_servers, system.size, system.inner_servers];
-            let used = [system.front_s > 0.0, true, system.inner_s > 0.0];
-            for (second, _) in observed.stations[1].iter().enumerate() {
-                for station in (0..3).filter(|&station| used[station]) {
-                    let seen = observed.stations[station][second];
-                    let t_s = from_s + second as f64 + 1.0;
-                    simulated.readings.push(reading(station, t_s, seen, limits[station] as f64));
-                }
-            }
+        for &users in loads {
+            simulated.judge(system, users, p99_ms_max);
         }
         simulated
+    }
+
+    /// The levels that a search for the load line visits.
+    pub(super) fn search(system: &Pool, from: f64, p99_ms_max: f64) -> Self {
+        let rules =
+            SearchRules { from, to: 1e5, grow: 2.0, precision: 0.05, exceed: 0.5, fail_when: Vec::new() };
+        let mut simulated = Self { levels: Vec::new(), readings: Vec::new() };
+        let mut search = Search::new(rules, LoadUnit::Users);
+        while let Step::Probe { level, .. } = search.next() {
+            simulated.judge(system, level as u64, p99_ms_max);
+            search.record(result(&simulated.levels[simulated.levels.len() - 1]));
+        }
+        simulated
+    }
+
+    fn judge(&mut self, system: &Pool, users: u64, p99_ms_max: f64) {
+        let index = self.levels.len();
+        let from_s = 30.0 * index as f64;
+        let observed = system.run(users, 5.0, HOLD_S, 40 + index as u64);
+        self.levels.push(level_input(&observed, users as f64, from_s, p99_ms_max));
+        let limits = [system.front_servers, system.size, system.inner_servers];
+        let used = [system.front_s > 0.0, true, system.inner_s > 0.0];
+        for second in 0..observed.stations[1].len() {
+            for station in (0..3).filter(|&station| used[station]) {
+                let seen = observed.stations[station][second];
+                let t_s = from_s + second as f64 + 1.0;
+                self.readings.push(reading(station, t_s, seen, limits[station] as f64));
+            }
+        }
     }
 
     /// The same run as seen without some of its resources.

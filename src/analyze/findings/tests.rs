@@ -62,3 +62,52 @@ fn a_run_without_levels_or_conditions_has_no_line() {
     let empty = findings(&Input { levels: &[], ..simulated.input() });
     assert!(empty.load_line.is_none() && empty.bottleneck.is_none() && empty.levels.is_empty());
 }
+
+/// Searches on systems whose first limit is known: a pool of c connections held H, and a processor in front of it or behind it (then part
+/// of H) that carries `ratio` times as much. A wrong resource may never be named. Small systems fail their p99 while the processor, whose
+/// queue nobody counts, still has room: there it is right to abstain, or to name both.
+#[test]
+fn the_first_limit_is_named_over_a_grid_of_systems() {
+    let (mut right, mut sets, mut abstained) = (0, 0, 0);
+    for (size, hold_s) in [(10, 0.02), (4, 0.03)] {
+        for (cores, ratio) in [(1, 0.5), (2, 0.8), (4, 0.9), (2, 1.0), (2, 1.25), (4, 3.0)] {
+            for behind in [false, true] {
+                let work_s = f64::from(cores) * hold_s / (size as f64 * ratio);
+                let servers = cores as usize;
+                let system = if behind {
+                    let own_s = (hold_s - work_s).max(0.001);
+                    Pool { size, hold_s: own_s, inner_servers: servers, inner_s: work_s, ..Pool::default() }
+                } else {
+                    Pool { size, hold_s, front_servers: servers, front_s: work_s, ..Pool::default() }
+                };
+                let found = findings(&Simulated::search(&system, 50.0, 100.0).input()).bottleneck.unwrap();
+                let processor = if behind { "db.cpu" } else { "app.cpu" };
+                let truth = if ratio < 1.0 { processor } else { "mongodb.pool" };
+                let case = format!(
+                    "c={size} H={hold_s} {processor} {ratio}: {} {:?}",
+                    found.explanation, found.candidates
+                );
+                match found.status {
+                    BottleneckStatus::Named => {
+                        assert!(found.resource.as_deref() == Some(truth) || ratio == 1.0, "{case}");
+                        right += 1;
+                    }
+                    BottleneckStatus::Set => {
+                        assert!(ratio <= 1.1, "{case}");
+                        assert!(
+                            found.candidates.iter().any(|candidate| candidate.resource == truth),
+                            "{case}"
+                        );
+                        sets += 1;
+                    }
+                    BottleneckStatus::Uninstrumented => {
+                        assert!(ratio <= 1.1, "{case}");
+                        abstained += 1;
+                    }
+                    BottleneckStatus::None => panic!("{case}"),
+                }
+            }
+        }
+    }
+    assert!(right > 12 && right > 2 * abstained, "{right} named, {sets} sets, {abstained} abstentions");
+}
