@@ -27,7 +27,11 @@ pub fn saturated(resource: &LevelResource, level: &Level, base: Option<&Level>) 
 }
 
 fn queued(resource: &LevelResource, level: &Level, base: Option<&Level>) -> bool {
-    match (resource.waiting, resource.wait_ms, resource.hold_ms) {
+    let visits_per_s = resource.visits.unwrap_or(0.0) * level.throughput_per_s;
+    // Where no hold is told, the utilization law gives it: in use over visits a second.
+    let hold_ms =
+        resource.hold_ms.or_else(|| (visits_per_s > 0.0).then(|| resource.used / visits_per_s * 1e3));
+    match (resource.waiting, resource.wait_ms, hold_ms) {
         (Some(waiting), ..) if waiting > 0.0 => true,
         (_, Some(wait_ms), Some(hold_ms)) => wait_ms > WAIT_PER_HOLD * hold_ms,
         (Some(_), ..) => false,
@@ -104,6 +108,9 @@ mod tests {
         let base = level(100.0, 25.0, []);
         assert!(saturated(&cpu, &level(500.0, 60.0, []), Some(&base)));
         assert!(!saturated(&cpu, &level(500.0, 26.0, []), Some(&base)), "busy with other work, nobody waits");
+        let clocked = |wait_ms| LevelResource { visits: Some(1.0), wait_ms: Some(wait_ms), ..cpu.clone() };
+        let check = |wait_ms| saturated(&clocked(wait_ms), &level(500.0, 26.0, []), Some(&base));
+        assert!(check(0.5) && !check(0.3), "500 visits a second keep 1.95 cores busy for 3.9 ms each");
         let heap = LevelResource { kind: "memory".to_owned(), utilization: Some(0.91), ..cpu };
         assert!(saturated(&heap, &level(500.0, 26.0, []), Some(&base)));
     }
