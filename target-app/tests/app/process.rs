@@ -21,7 +21,7 @@ fn command(arguments: &[&str]) -> Command {
     command
 }
 
-/// A served profile; killed if the test ends early.
+/// A served profile; stopped when the test ends.
 struct Process {
     child: Child,
     remote: Remote,
@@ -30,6 +30,7 @@ struct Process {
 impl Process {
     fn serving(dials: &[&str]) -> Self {
         let mut arguments = vec!["serve", "baseline", "--listen", "127.0.0.1:0", "--exit-with-stdin"];
+        arguments.extend(["--dial", "app.drain_ms=500"]);
         for dial in dials {
             arguments.extend(["--dial", dial]);
         }
@@ -53,8 +54,8 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Fails when it has ended already.
-        let _ = self.child.kill();
+        // Killed, it would leave its store behind; at the end of its standard input it tidies up.
+        drop(self.child.stdin.take());
         let _ = self.child.wait();
     }
 }
