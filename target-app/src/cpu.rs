@@ -17,8 +17,9 @@ use tokio::sync::Semaphore;
 
 use crate::clock;
 
-/// Unused budget is kept for this long at most: a burst, and the lateness of the timer that waits for a refill.
-const BURST_S: f64 = 0.010;
+/// Unused budget is kept for this long at most, the period of the kernel's quota. It must be longer than the timer that
+/// waits for a refill is ever late, or a busy machine would lose part of the quota.
+const BURST_S: f64 = 0.100;
 /// Cost that is not yet worked off is kept to this many requests' worth in either direction.
 const OWED_MAX_REQUESTS: f64 = 2.0;
 /// Arithmetic between two looks at the thread's clock: about two microseconds.
@@ -189,9 +190,29 @@ mod tests {
         let start = clock::now();
         let mut budget = Budget::starting(start, Duration::ZERO);
         assert!(budget.overdraft(start + 1000 * MS, Duration::ZERO, 0.5).is_zero());
-        // The burst of 10 ms holds 5 ms of CPU; 10 ms used in 10 ms leaves nothing of it, neither more nor less.
-        assert!(budget.overdraft(start + 1010 * MS, 10 * MS, 0.5).is_zero());
-        assert_eq!(budget.overdraft(start + 1014 * MS, 14 * MS, 0.5).as_micros(), 4_000);
+        // The burst of 100 ms holds 50 ms of CPU; 100 ms used in 100 ms leaves nothing of it, neither more nor less.
+        assert!(budget.overdraft(start + 1100 * MS, 100 * MS, 0.5).is_zero());
+        assert_eq!(budget.overdraft(start + 1104 * MS, 104 * MS, 0.5).as_micros(), 4_000);
+    }
+
+    #[test]
+    fn with_work_always_waiting_the_whole_quota_is_used_and_no_more() {
+        for (cores, late) in [(0.1, MS), (0.4, 5 * MS), (0.9, 40 * MS)] {
+            let start = clock::now();
+            let mut budget = Budget::starting(start, Duration::ZERO);
+            let (mut elapsed, mut used) = (Duration::ZERO, Duration::ZERO);
+            while elapsed < Duration::from_secs(60) {
+                let overdraft = budget.overdraft(start + elapsed, used, cores);
+                if overdraft.is_zero() {
+                    used += Duration::from_micros(250);
+                    elapsed += Duration::from_micros(250);
+                } else {
+                    elapsed += overdraft + late;
+                }
+            }
+            let utilization = used.as_secs_f64() / (cores * elapsed.as_secs_f64());
+            assert!((0.99..1.01).contains(&utilization), "{cores} cores, timer {late:?} late: {utilization}");
+        }
     }
 
     #[test]

@@ -33,7 +33,7 @@ const ID_MAX_BYTES: usize = 64;
 
 /// Opens a socket.
 #[utoipa::path(get, path = "/ws", responses(
-    (status = 101, description = "a WebSocket; see the messages in the README"),
+    (status = 101, description = "a WebSocket; its messages stand in README.md"),
     (status = 400, body = Problem), (status = 426, body = Problem),
 ))]
 pub(crate) async fn open(

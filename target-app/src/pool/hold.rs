@@ -17,7 +17,7 @@ pub(super) struct Slot<C> {
     connection: C,
     timer: Timer,
     /// By how much its holds have been longer than intended so far.
-    debt_s: f64,
+    pub(super) debt_s: f64,
 }
 
 impl<C> Slot<C> {
