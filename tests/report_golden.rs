@@ -3,8 +3,11 @@
 
 mod goldens;
 
+use plimsoll::record::summary::Summary;
 use plimsoll::report::text::Text;
 use plimsoll::report::{FORMATS, Format, by_name};
+use std::collections::HashSet;
+use std::path::Path;
 
 fn render(format: &dyn Format, record: &goldens::Record) -> String {
     String::from_utf8(format.render(&record.report()).expect("any record can be rendered")).expect("UTF-8")
@@ -70,6 +73,20 @@ fn no_format_prints_nan_or_control_characters() {
     }
 }
 
+/// A broken reading, a division by no time, a clock that jumped: whatever the numbers are, there is a report.
+#[test]
+fn any_number_can_be_rendered() {
+    for odd in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -1.0, 0.0, 1e-300, 1e300] {
+        for mut record in [goldens::find::found(), goldens::run::mixed()] {
+            goldens::make_odd(&mut record, odd);
+            for (format, _) in FORMATS {
+                let out = render(&*by_name(format).expect("known"), &record);
+                assert!(!out.contains("NaN"), "{odd} in {format}");
+            }
+        }
+    }
+}
+
 #[test]
 fn color_changes_nothing_but_color() {
     for (name, record) in goldens::all() {
@@ -84,5 +101,146 @@ fn color_changes_nothing_but_color() {
         }
         bare.push_str(rest);
         assert_eq!(bare, plain, "{name}");
+    }
+}
+
+/// The page without its style and the drawings in its charts, a tag a line.
+fn outline(html: &str) -> String {
+    let bare = without(&without(html, "<style>", "</style>"), "</desc>", "</svg>");
+    bare.replace("><", ">\n<")
+}
+
+/// What stands between each `open` and the next `close` is cut out.
+fn without(text: &str, open: &str, close: &str) -> String {
+    let mut pieces = text.split(open);
+    let mut kept = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        kept.push_str(open);
+        kept.push_str(&piece[piece.find(close).expect("closed")..]);
+    }
+    kept
+}
+
+#[test]
+fn page_of_a_search_and_of_a_run() {
+    for (name, record) in [("find", goldens::find::found()), ("run", goldens::run::mixed())] {
+        snapshot(&format!("{name}.html"), &outline(&render(&*by_name("html").expect("known"), &record)));
+    }
+}
+
+/// Well-formed, offline, labeled: what must hold of the page whatever the record.
+#[test]
+fn page_is_sound_for_every_record() {
+    const VOID: [&str; 2] = ["meta", "!DOCTYPE"];
+    for (name, record) in goldens::all() {
+        let html = render(&*by_name("html").expect("known"), &record);
+        let (mut open, mut ids) = (Vec::new(), HashSet::new());
+        let style_end = html.find("</style>").expect("a style");
+        let body = format!("{}{}", &html[..html.find("<style>").expect("a style") + 7], &html[style_end..]);
+        for tag in body.split('<').skip(1) {
+            let (tag, _) = tag.split_once('>').unwrap_or_else(|| panic!("{name}: '<' in text: {tag}"));
+            let element = tag.trim_start_matches('/').split([' ', '/']).next().expect("a name");
+            assert!(!matches!(element, "script" | "link" | "img" | "iframe" | "object"), "{name}: <{tag}>");
+            for banned in [" href=", " src=", " onclick=", " style="] {
+                assert!(!tag.contains(banned), "{name}: <{tag}>");
+            }
+            if let Some(id) = tag.split(" id=\"").nth(1) {
+                assert!(ids.insert(id.split('"').next().expect("quoted")), "{name}: id twice: {tag}");
+            }
+            if element == "th" && !tag.starts_with('/') {
+                assert!(tag.contains("scope="), "{name}: <{tag}>");
+            }
+            assert_eq!(tag.matches(" class=").count().max(1), 1, "{name}: <{tag}>");
+            if tag.starts_with('/') {
+                assert_eq!(open.pop(), Some(element), "{name}: </{element}>");
+            } else if !tag.ends_with('/') && !VOID.contains(&element) {
+                open.push(element);
+            }
+        }
+        assert!(open.is_empty(), "{name}: left open: {open:?}");
+        assert_eq!(html.matches("<table>").count(), html.matches("<caption>").count(), "{name}");
+        assert_eq!(html.matches("role=\"img\"").count(), html.matches("<desc ").count(), "{name}");
+        for drawn in ["#FE01", "<svg width="] {
+            assert!(!html.contains(drawn), "{name}: {drawn} is left of the raw drawing");
+        }
+    }
+}
+
+#[test]
+fn page_of_a_search_draws_its_charts_and_a_plain_run_only_what_applies() {
+    let charts = |record: &goldens::Record| {
+        render(&*by_name("html").expect("known"), record).matches("role=\"img\"").count()
+    };
+    // Throughput, response, one curve, use, waiting, timeline.
+    assert_eq!(charts(&goldens::find::found()), 6);
+    assert_eq!(charts(&goldens::find::uninstrumented()), 4);
+    // A curve for each of six endpoints, and the timeline.
+    assert_eq!(charts(&goldens::run::mixed()), 7);
+    assert_eq!(charts(&goldens::nothing()), 0);
+}
+
+/// WCAG AA: text 4.5, marks and lines 3, against both grounds in both schemes.
+#[test]
+fn colors_have_contrast() {
+    let style = include_str!("../src/report/html/style.css");
+    for scheme in style.split(":root {").skip(1) {
+        let scheme = scheme.split('}').next().expect("closed");
+        let luminance = |name: &str| {
+            let at =
+                scheme.find(&format!("--{name}: #")).unwrap_or_else(|| panic!("--{name}")) + name.len() + 5;
+            let channel = |i: usize| {
+                let byte = u8::from_str_radix(&scheme[at + 2 * i..at + 2 * i + 2], 16).expect("hexadecimal");
+                let c = f64::from(byte) / 255.0;
+                if c <= 0.040_45 { c / 12.92 } else { ((c + 0.055) / 1.055).powf(2.4) }
+            };
+            0.2126 * channel(0) + 0.7152 * channel(1) + 0.0722 * channel(2)
+        };
+        let text = ["ink", "muted", "good", "bad", "unsure", "accent"].map(|name| (name, 4.5));
+        let lines = ["service", "ideal", "c0", "c1", "c2", "c3", "c4", "c5"].map(|name| (name, 3.0));
+        for (name, least) in text.into_iter().chain(lines) {
+            for ground in ["page", "card"] {
+                let (a, b) = (luminance(name), luminance(ground));
+                let contrast = (a.max(b) + 0.05) / (a.min(b) + 0.05);
+                assert!(
+                    contrast >= least || (name, ground) == ("ideal", "page"),
+                    "--{name} on --{ground}: {contrast:.2}"
+                );
+            }
+        }
+    }
+}
+
+/// The checked-in schema is what the code says. After a wanted change (the changelog must say so):
+/// `UPDATE_SCHEMA=1 cargo test --test report_golden schema`.
+#[test]
+fn schema_is_up_to_date() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/schemas/summary.schema.json");
+    let mut now = serde_json::to_string_pretty(&schemars::schema_for!(Summary)).expect("a schema is JSON");
+    now.push('\n');
+    if std::env::var_os("UPDATE_SCHEMA").is_some() {
+        std::fs::write(&path, &now).expect("docs/schemas can be written");
+    }
+    let kept = std::fs::read_to_string(&path).expect("the schema is checked in");
+    assert!(
+        kept == now,
+        "docs/schemas/summary.schema.json is stale: UPDATE_SCHEMA=1 cargo test --test report_golden schema"
+    );
+}
+
+#[test]
+fn schema_accepts_every_summary_and_refuses_a_broken_one() {
+    let schema = serde_json::to_value(schemars::schema_for!(Summary)).expect("a schema is JSON");
+    let validator = jsonschema::validator_for(&schema).expect("a valid schema");
+    for (name, record) in goldens::all() {
+        let json = render(&*by_name("json").expect("known"), &record);
+        let document: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+        let complaints: Vec<String> =
+            validator.iter_errors(&document).map(|error| error.to_string()).collect();
+        assert_eq!(complaints, Vec::<String>::new(), "{name}");
+        let back: Summary = serde_json::from_value(document.clone()).expect("reads back");
+        assert_eq!(back, record.summary, "{name}");
+        let mut broken = document;
+        broken["verdict"] = "splendid".into();
+        assert!(!validator.is_valid(&broken), "{name}");
     }
 }

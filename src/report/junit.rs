@@ -3,7 +3,7 @@
 
 use super::numbers::count;
 use super::{Format, Report, ReportError, plain, wording};
-use crate::record::summary::{Level, LoadLine, ThresholdResult};
+use crate::record::summary::{Level, LoadLine, Summary, ThresholdResult, Verdict};
 use quick_junit::{NonSuccessKind, Property, TestCase, TestCaseStatus, TestSuite};
 use std::time::Duration;
 
@@ -11,6 +11,8 @@ pub struct JUnit;
 
 /// A run of 300 years has a broken clock, not a duration.
 const DURATION_S_MAX: f64 = 1e10;
+/// Kinds of failed requests told in the suite's output.
+const FAILURES_MAX: usize = 50;
 
 impl Format for JUnit {
     fn render(&self, report: &Report<'_>) -> Result<Vec<u8>, ReportError> {
@@ -26,6 +28,9 @@ impl Format for JUnit {
         }
         for threshold in &summary.thresholds {
             suite.add_test_case(judged(threshold));
+        }
+        if !summary.failures.is_empty() {
+            suite.set_system_out(failures(summary));
         }
         let mut document = quick_junit::Report::new("plimsoll");
         document.add_test_suite(suite);
@@ -57,7 +62,7 @@ fn properties(suite: &mut TestSuite, report: &Report<'_>) {
         add("gives_way", sentence.trim_end().to_owned());
     }
     for level in &summary.levels {
-        add(&format!("level.{}", level.level), level_text(level));
+        add(&format!("level.{}", number(Some(level.level))), level_text(level));
     }
     for warning in &summary.warnings {
         add(&format!("warning.{}", plain::name(&warning.code)), plain::block(&warning.text));
@@ -74,9 +79,28 @@ fn trust(report: &Report<'_>) -> TestCase {
             status.set_description(plain::block(&summary.reason));
             status
         }
+        // A verdict that no other case tells must not pass for the lack of one.
+        None if summary.verdict != Verdict::Pass && !told_elsewhere(summary) => failure(
+            "verdict",
+            &format!("{}: {}", wording::verdict(summary.verdict), plain::name(&summary.reason)),
+        ),
         None => TestCaseStatus::success(),
     };
     case("the run is valid", "run", status)
+}
+
+fn told_elsewhere(summary: &Summary) -> bool {
+    let no_line = summary.load_line.as_ref().is_some_and(|line| line.typical.is_none());
+    no_line || summary.thresholds.iter().any(|t| t.result == "fail")
+}
+
+/// The requests that failed, a line each, as the suite's output.
+fn failures(summary: &Summary) -> String {
+    let lines = summary.failures.iter().take(FAILURES_MAX).map(|f| {
+        let (endpoint, kind) = (plain::name(&f.endpoint), plain::name(&f.kind));
+        format!("{} × {endpoint}: {kind}: {}\n", count(f.count), plain::name(&f.text))
+    });
+    lines.collect()
 }
 
 fn found(line: &LoadLine, report: &Report<'_>) -> TestCase {
@@ -129,7 +153,7 @@ fn failure(kind: &str, message: &str) -> TestCaseStatus {
 
 fn level_text(level: &Level) -> String {
     format!(
-        "{}, {} in, p99 {}{}",
+        "{}, {}, p99 {}{}",
         if level.good { "good" } else { "bad" },
         super::numbers::rate(level.throughput_per_s),
         super::numbers::ms(level.response_ms.p99),
@@ -138,5 +162,5 @@ fn level_text(level: &Level) -> String {
 }
 
 fn number(value: Option<f64>) -> String {
-    value.map_or_else(|| "none".into(), |value| value.to_string())
+    value.filter(|value| value.is_finite()).map_or_else(|| "none".into(), |value| value.to_string())
 }

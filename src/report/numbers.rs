@@ -17,6 +17,11 @@ pub fn count(n: u64) -> String {
     out
 }
 
+/// `1 agent`, `2 agents`: a count of a thing whose plural takes an s.
+pub fn counted(n: u64, thing: &str) -> String {
+    format!("{} {thing}{}", count(n), if n == 1 { "" } else { "s" })
+}
+
 /// Three significant digits and no exponent: `0.0123`, `1.23`, `12.3`, `123`, `12,345`; trailing zeros of a fraction are dropped.
 pub fn quantity(value: f64) -> String {
     if !value.is_finite() {
@@ -72,6 +77,13 @@ pub fn span(value_s: f64) -> String {
     }
 }
 
+/// A moment of the run as a clock shows it: `1:30`, `1:05:00`.
+pub fn clock(value_s: f64) -> String {
+    let whole_s = if value_s.is_finite() { value_s.round().max(0.0) as u64 } else { 0 };
+    let (hours, minutes, seconds) = (whole_s / 3600, whole_s % 3600 / 60, whole_s % 60);
+    if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
+}
+
 /// Per second: `512/s`.
 pub fn rate(per_s: f64) -> String {
     if per_s.is_finite() { format!("{}/s", quantity(per_s)) } else { NO_NUMBER.into() }
@@ -91,6 +103,13 @@ pub fn percent(ratio: f64) -> String {
         v if v.abs() >= 10.0 => format!("{v:.0} %"),
         v => format!("{} %", quantity((v * 100.0).round() / 100.0)),
     }
+}
+
+/// How far a ratio lies from what it should be, with its sign: `+0.3 %`, `−12 %`.
+pub fn deviation(ratio: f64) -> String {
+    let plus = if ratio >= 0.0 { "+" } else { "" };
+    let tenths = (ratio * 1000.0).round() / 1000.0;
+    if ratio.is_finite() { format!("{plus}{} %", quantity(tenths * 100.0)) } else { NO_NUMBER.into() }
 }
 
 /// Bytes in binary units: `312 B`, `1.5 KiB`, `64 MiB`.
@@ -120,7 +139,7 @@ pub fn tick(value: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{about, bytes, count, ms, percent, quantity, rate, span, tick};
+    use super::{about, bytes, clock, count, counted, deviation, ms, percent, quantity, rate, span, tick};
     use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 
     #[test]
@@ -154,8 +173,13 @@ mod tests {
             [span(4.25), span(59.0), span(120.0), span(150.0), span(3900.0)],
             ["4.25 s", "59 s", "2 min", "2 min 30 s", "1 h 05 min"]
         );
+        assert_eq!([deviation(0.0031), deviation(-0.1204), deviation(f64::NAN)], ["+0.3 %", "−12 %", "–"]);
         assert_eq!([bytes(312.0), bytes(1536.0), bytes(67_108_864.0)], ["312 B", "1.5 KiB", "64 MiB"]);
         assert_eq!([tick(250.0), tick(1500.0), tick(2e6), rate(f64::NAN)], ["250", "1.5k", "2M", "–"]);
+        assert_eq!(
+            [clock(90.0), clock(3900.0), counted(1, "core"), counted(2, "core")],
+            ["1:30", "1:05:00", "1 core", "2 cores"]
+        );
         assert_eq!([about(4087.3), about(87.4), about(8.12), about(0.0)], ["4,100", "87", "8.1", "0"]);
     }
 

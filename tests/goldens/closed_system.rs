@@ -7,18 +7,18 @@ const SPREAD: f64 = 0.25;
 const OVERHEAD_S: f64 = 0.0008;
 
 #[derive(Clone, Copy)]
-pub struct System {
-    pub pool: usize,
-    pub hold_s: f64,
-    pub think_s: f64,
+pub(crate) struct System {
+    pub(crate) pool: usize,
+    pub(crate) hold_s: f64,
+    pub(crate) think_s: f64,
 }
 
 /// The state of the system at one number of users.
-pub struct Steady {
-    pub throughput_per_s: f64,
-    pub in_use: f64,
-    pub waiting: f64,
-    pub full_ratio: f64,
+pub(crate) struct Steady {
+    pub(crate) throughput_per_s: f64,
+    pub(crate) in_use: f64,
+    pub(crate) waiting: f64,
+    pub(crate) full_ratio: f64,
     /// Distribution of the number in the system that an arriving user meets.
     met: Vec<f64>,
     met_mean: f64,
@@ -26,7 +26,7 @@ pub struct Steady {
 }
 
 impl System {
-    pub fn steady(self, users: usize) -> Steady {
+    pub(crate) fn steady(self, users: usize) -> Steady {
         let p = self.chain(users);
         let mean =
             |f: &dyn Fn(usize) -> f64| p.iter().enumerate().map(|(n, share)| share * f(n)).sum::<f64>();
@@ -60,7 +60,7 @@ impl System {
 
 impl Steady {
     /// Response time in ms at quantile `q`.
-    pub fn response_ms(&self, q: f64) -> f64 {
+    pub(crate) fn response_ms(&self, q: f64) -> f64 {
         let mut below = 0.0;
         let mut at = self.met.len() - 1;
         for (n, p) in self.met.iter().enumerate() {
@@ -78,7 +78,7 @@ impl Steady {
             + jitter
     }
 
-    pub fn wait_ms(&self) -> f64 {
+    pub(crate) fn wait_ms(&self) -> f64 {
         1000.0 * self.waiting / self.throughput_per_s
     }
 }

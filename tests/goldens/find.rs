@@ -27,7 +27,7 @@ const HEAP_LIMIT_BYTES: f64 = 256.0 * 1024.0 * 1024.0;
 const QUANTILES: [f64; 15] =
     [0.0, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975, 0.99, 0.995, 0.9975, 0.999, 0.9995, 0.9999, 0.99999, 1.0];
 
-pub fn found() -> Record {
+pub(crate) fn found() -> Record {
     static FOUND: LazyLock<Record> = LazyLock::new(|| search(&LEVELS));
     FOUND.clone()
 }
@@ -211,16 +211,25 @@ fn conclude(record: &mut Record, levels: &[usize]) {
         confidence: None,
         limited_by: first_bad.map(|_| GOAL.into()),
     });
-    let worst = levels.iter().copied().max().unwrap_or(1);
-    let all = SYSTEM.steady(worst);
+    let all = together(levels);
+    let at = |q: f64| all[((all.len() - 1) as f64 * q).round() as usize];
+    let latency = |less_ms: f64| Latency {
+        p50: at(0.5) - less_ms,
+        p90: at(0.9) - less_ms,
+        p95: at(0.95) - less_ms,
+        p99: at(0.99) - less_ms,
+        p99_9: at(0.999) - less_ms,
+        max: at(1.0) - less_ms,
+        mean: all.iter().sum::<f64>() / all.len() as f64 - less_ms,
+    };
     summary.endpoints = vec![EndpointResult {
         name: "product".into(),
         protocol: "http".into(),
         count: sent,
         failed: 0,
-        response_ms: latency(&all, 0.0),
-        service_ms: latency(&all, 0.05),
-        curve: QUANTILES.iter().map(|&q| [q, all.response_ms(q), all.response_ms(q) - 0.05]).collect(),
+        response_ms: latency(0.0),
+        service_ms: latency(0.05),
+        curve: QUANTILES.iter().map(|&q| [q, at(q), at(q) - 0.05]).collect(),
     }];
     summary.thresholds = vec![ThresholdResult {
         text: "error_rate < 1%".into(),
@@ -230,6 +239,18 @@ fn conclude(record: &mut Record, levels: &[usize]) {
         note: None,
     }];
     summary.bottleneck = Some(pool_gives_way());
+}
+
+/// The response times of all levels, in order: each level gives as many as its throughput.
+fn together(levels: &[usize]) -> Vec<f64> {
+    let mut all = Vec::new();
+    for &users in levels {
+        let steady = SYSTEM.steady(users);
+        let samples = (steady.throughput_per_s * 4.0) as u32;
+        all.extend((0..samples).map(|i| steady.response_ms((f64::from(i) + 0.5) / f64::from(samples))));
+    }
+    all.sort_by(f64::total_cmp);
+    all
 }
 
 /// At 544 users, with the onset where the pool's wait leaves zero and `next` = m/D of each other resource times (Z + R).
@@ -261,7 +282,7 @@ fn pool_gives_way() -> Bottleneck {
     }
 }
 
-pub fn uninstrumented() -> Record {
+pub(crate) fn uninstrumented() -> Record {
     let mut record = found();
     record.saturation.clear();
     for level in &mut record.summary.levels {
@@ -296,7 +317,7 @@ fn unnamed(status: BottleneckStatus) -> Bottleneck {
 }
 
 /// Two resources whose onsets cannot be told apart.
-pub fn undecided() -> Record {
+pub(crate) fn undecided() -> Record {
     let mut record = found();
     let mut set = unnamed(BottleneckStatus::Set);
     set.candidates = vec![
@@ -307,7 +328,7 @@ pub fn undecided() -> Record {
     record
 }
 
-pub fn no_good_level() -> Record {
+pub(crate) fn no_good_level() -> Record {
     let mut record = search(&[800]);
     record.summary.verdict = Verdict::Fail;
     record.summary.exit_code = 1;
@@ -315,7 +336,7 @@ pub fn no_good_level() -> Record {
     record
 }
 
-pub fn never_bad() -> Record {
+pub(crate) fn never_bad() -> Record {
     let mut record = search(&[50, 100, 200, 400]);
     record.summary.bottleneck = Some(unnamed(BottleneckStatus::None));
     record.summary.reason = "every level up to the search's own limit was good".into();
@@ -327,7 +348,7 @@ pub fn never_bad() -> Record {
     record
 }
 
-pub fn invalid() -> Record {
+pub(crate) fn invalid() -> Record {
     let mut record = found();
     let summary = &mut record.summary;
     summary.verdict = Verdict::Invalid;
@@ -346,7 +367,7 @@ pub fn invalid() -> Record {
 }
 
 /// Stopped by hand in the third level, which is therefore not judged.
-pub fn interrupted() -> Record {
+pub(crate) fn interrupted() -> Record {
     let mut record = search(&[100, 200]);
     record.manifest.finished = false;
     record.manifest.ended = Some(Ended { how: End::Interrupted, reason: "stopped by ctrl-C".into() });

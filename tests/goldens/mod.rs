@@ -1,28 +1,28 @@
 //! Fixed records that every format is rendered from: a search whose numbers follow from a queueing model, a plain run, and the
 //! unhappy ones. No number here was measured; each follows from the dials below, so a snapshot never changes by itself.
 
-pub mod closed_system;
-pub mod find;
-pub mod run;
+pub(crate) mod closed_system;
+pub(crate) mod find;
+pub(crate) mod run;
 
 use plimsoll::record::rows::{
     End, Ended, EndpointEntry, Event, Host, Manifest, Progress, SaturationRow, TimelineRow,
 };
-use plimsoll::record::summary::{Counts, Generator, Lag, RequestCounts, Summary, Verdict};
+use plimsoll::record::summary::{Counts, Generator, Lag, Latency, RequestCounts, Summary, Verdict};
 use plimsoll::report::Report;
 
 /// An owned record, from which a [`Report`] borrows.
 #[derive(Clone)]
-pub struct Record {
-    pub manifest: Manifest,
-    pub summary: Summary,
-    pub timeline: Vec<TimelineRow>,
-    pub saturation: Vec<SaturationRow>,
-    pub events: Vec<Event>,
+pub(crate) struct Record {
+    pub(crate) manifest: Manifest,
+    pub(crate) summary: Summary,
+    pub(crate) timeline: Vec<TimelineRow>,
+    pub(crate) saturation: Vec<SaturationRow>,
+    pub(crate) events: Vec<Event>,
 }
 
 impl Record {
-    pub fn report(&self) -> Report<'_> {
+    pub(crate) fn report(&self) -> Report<'_> {
         Report {
             manifest: &self.manifest,
             summary: &self.summary,
@@ -34,7 +34,7 @@ impl Record {
 }
 
 /// Every record by its name.
-pub fn all() -> Vec<(&'static str, Record)> {
+pub(crate) fn all() -> Vec<(&'static str, Record)> {
     vec![
         ("find", find::found()),
         ("find_uninstrumented", find::uninstrumented()),
@@ -51,7 +51,7 @@ pub fn all() -> Vec<(&'static str, Record)> {
 }
 
 /// A run stopped before its first second: no level, no sample, no reading.
-pub fn nothing() -> Record {
+pub(crate) fn nothing() -> Record {
     let mut manifest = manifest("smoke", "run", 0.0);
     manifest.finished = false;
     manifest.ended = Some(Ended { how: End::Interrupted, reason: "stopped by ctrl-C".into() });
@@ -60,7 +60,7 @@ pub fn nothing() -> Record {
     Record { manifest, summary, timeline: vec![], saturation: vec![], events: vec![] }
 }
 
-pub fn manifest(scenario: &str, command: &str, duration_s: f64) -> Manifest {
+pub(crate) fn manifest(scenario: &str, command: &str, duration_s: f64) -> Manifest {
     Manifest {
         schema: 1,
         tool_version: "0.1.0".into(),
@@ -93,7 +93,7 @@ pub fn manifest(scenario: &str, command: &str, duration_s: f64) -> Manifest {
     }
 }
 
-pub fn summary(scenario: &str, verdict: Verdict, exit_code: u8, reason: &str) -> Summary {
+pub(crate) fn summary(scenario: &str, verdict: Verdict, exit_code: u8, reason: &str) -> Summary {
     Summary {
         schema: 1,
         scenario: scenario.into(),
@@ -122,10 +122,47 @@ pub fn summary(scenario: &str, verdict: Verdict, exit_code: u8, reason: &str) ->
     }
 }
 
-pub fn endpoint(name: &str, protocol: &str, route: &str) -> EndpointEntry {
+pub(crate) fn endpoint(name: &str, protocol: &str, route: &str) -> EndpointEntry {
     EndpointEntry { name: name.into(), protocol: protocol.into(), route: route.into() }
 }
 
-pub fn event(t_s: f64, kind: &str, text: &str) -> Event {
+pub(crate) fn event(t_s: f64, kind: &str, text: &str) -> Event {
     Event { t_s, kind: kind.into(), text: text.into(), fields: serde_json::Map::new() }
+}
+
+/// Puts one odd number wherever the record holds a measured one.
+pub(crate) fn make_odd(record: &mut Record, odd: f64) {
+    let latency = Latency { p50: odd, p90: odd, p95: odd, p99: odd, p99_9: odd, max: odd, mean: odd };
+    let summary = &mut record.summary;
+    for level in &mut summary.levels {
+        (level.level, level.users, level.throughput_per_s, level.error_ratio) = (odd, odd, odd, odd);
+        (level.response_ms, level.service_ms, level.residual_ratio) = (latency, latency, Some(odd));
+        for r in level.resources.values_mut() {
+            (r.used, r.limit, r.waiting, r.utilization, r.full_ratio) =
+                (odd, Some(odd), Some(odd), Some(odd), odd);
+        }
+    }
+    for endpoint in &mut summary.endpoints {
+        (endpoint.response_ms, endpoint.service_ms) = (latency, latency);
+        endpoint.curve.iter_mut().for_each(|point| *point = [odd; 3]);
+    }
+    summary.thresholds.iter_mut().for_each(|threshold| threshold.value = Some(odd));
+    if let Some(line) = &mut summary.load_line {
+        (line.typical, line.interval) = (Some(odd), [Some(odd); 2]);
+    }
+    if let Some(b) = &mut summary.bottleneck {
+        (b.used, b.limit, b.waiting, b.onset, b.onset_interval) =
+            (Some(odd), Some(odd), Some(odd), Some(odd), Some([odd; 2]));
+        (b.share_of_added_latency, b.probability) = (Some(odd), Some(odd));
+        b.next.iter_mut().for_each(|wall| (wall.at, wall.extrapolated) = (odd, odd));
+    }
+    let manifest = &mut record.manifest;
+    manifest.duration_s = odd;
+    manifest.phases.iter_mut().for_each(|phase| (phase.from_s, phase.to_s) = (odd, odd));
+    manifest.levels.iter_mut().for_each(|level| (level.level, level.from_s, level.to_s) = (odd, odd, odd));
+    record.timeline.iter_mut().for_each(|row| (row.t_s, row.p50, row.p99) = (odd, odd, odd));
+    for row in &mut record.saturation {
+        (row.t_s, row.used, row.utilization) = (odd, odd, Some(odd));
+    }
+    record.events.iter_mut().for_each(|event| event.t_s = odd);
 }

@@ -21,7 +21,7 @@ const ENDPOINTS: [Kind; 6] = [
     ("stock.lag", "ws.lag", "GET /ws", 600.0, 0.8, 0),
 ];
 
-pub fn mixed() -> Record {
+pub(crate) fn mixed() -> Record {
     let mut manifest = manifest("shop", "run", f64::from(DURATION_S));
     manifest.endpoints = ENDPOINTS.iter().map(|e| endpoint(e.0, e.1, e.2)).collect();
     let phase = |name: &str, from_s, to_s| PhaseMark { name: name.into(), from_s, to_s };
@@ -166,7 +166,7 @@ fn conclude(record: &mut Record) {
 }
 
 /// The same run against a target, and from a scenario, that wish the reader ill.
-pub fn hostile() -> Record {
+pub(crate) fn hostile() -> Record {
     let mut record = mixed();
     let script = "<script>alert('x')</script>\"&";
     let long = "very-long-name-".repeat(40);
@@ -207,7 +207,7 @@ pub fn hostile() -> Record {
     record
 }
 
-pub fn target_lost() -> Record {
+pub(crate) fn target_lost() -> Record {
     let mut record = mixed();
     record.timeline.retain(|row| row.t_s <= 47.0);
     record.saturation.retain(|row| row.t_s <= 45.0);

@@ -1,10 +1,16 @@
 //! An axis: from values to 0..1, linear from zero or logarithmic, with ticks at round numbers. Both kinds of scale go through
 //! here, so a chart is drawn the same way whichever fits its values.
 
+use crate::report::numbers::clock;
+
 /// Spread (largest over smallest) from which a logarithmic scale says more than a linear one.
 const LOG_SPREAD_MIN: f64 = 12.0;
 /// Tick labels that fit beside each other.
 const TICKS_MAX: usize = 7;
+
+/// Ticks of the time axis, which is twice as wide.
+const TIME_TICKS_MAX: f64 = 12.0;
+const CLOCK_STEPS_S: [f64; 11] = [1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0];
 
 #[derive(Clone, Debug)]
 pub struct Axis {
@@ -25,14 +31,13 @@ impl Axis {
         Self { logarithmic: false, low: 0.0, high: steps * step, ticks, format }
     }
 
-    /// From zero to exactly `high`, for time: ticks stop before the end.
-    pub fn exact(high: f64, format: fn(f64) -> String) -> Self {
-        let mut axis = Self::linear(high, format);
-        if high.is_finite() && high > 0.0 {
-            axis.high = high;
-            axis.ticks.retain(|tick| *tick <= high * 1.001);
-        }
-        axis
+    /// From zero to the end of a run, with ticks where a clock has round numbers.
+    pub fn time(end_s: f64) -> Self {
+        let high = if end_s.is_finite() && end_s > 0.0 { end_s } else { 1.0 };
+        let step = CLOCK_STEPS_S.into_iter().find(|step| high / step <= TIME_TICKS_MAX);
+        let step = step.unwrap_or_else(|| round_step(high / TIME_TICKS_MAX / 3600.0) * 3600.0);
+        let ticks = (0..=(high / step) as u32).map(|i| f64::from(i) * step).collect();
+        Self { logarithmic: false, low: 0.0, high, ticks, format: clock }
     }
 
     /// Zero to one, as percentages.
@@ -132,7 +137,11 @@ mod tests {
         assert_eq!(Axis::linear(783.0, quantity).ticks, [0.0, 200.0, 400.0, 600.0, 800.0]);
         assert_eq!(Axis::logarithmic(22.0, 640.0, quantity).ticks, [20.0, 50.0, 100.0, 200.0, 500.0, 1000.0]);
         assert_eq!(Axis::logarithmic(1.0, 1e6, quantity).ticks.len(), 7);
-        assert_eq!(Axis::exact(150.0, quantity).ticks, [0.0, 50.0, 100.0, 150.0]);
+        assert_eq!(Axis::time(150.0).ticks.last(), Some(&150.0));
+        assert_eq!(
+            Axis::time(90_000.0).ticks,
+            [0.0, 5.0, 10.0, 15.0, 20.0, 25.0].map(|hours| hours * 3600.0)
+        );
     }
 
     #[test]
@@ -147,10 +156,10 @@ mod tests {
         for axis in [
             Axis::fitting(std::iter::empty(), quantity),
             Axis::linear(f64::NAN, quantity),
-            Axis::exact(0.0, quantity),
+            Axis::time(0.0),
             Axis::logarithmic(0.0, 0.0, quantity),
         ] {
-            assert!(axis.ticks.len() >= 2, "{axis:?}");
+            assert!(!axis.ticks.is_empty(), "{axis:?}");
             assert_eq!(axis.at(f64::NAN), None);
             assert!((0.0..=1.0).contains(&axis.at(5.0).expect("a number")));
         }

@@ -29,7 +29,7 @@ pub fn throughput(report: &Report<'_>) -> Result<Option<Picture>, ReportError> {
         let frame = Frame {
             x: &x,
             y: &y,
-            caption: "throughput, requests per second",
+            caption: "requests per second",
             x_caption: Some(wording::unit(of)),
             top_px: TOP_PX,
         };
@@ -80,7 +80,7 @@ pub fn response(report: &Report<'_>) -> Result<Option<Picture>, ReportError> {
         ms,
     );
     let drawn = picture("response time", WIDTH_PX, &[HEIGHT_PX], |areas| {
-        let caption = format!("response time, {stat} and p50");
+        let caption = format!("{stat} and p50");
         let frame =
             Frame { x: &x, y: &y, caption: &caption, x_caption: Some(wording::unit(of)), top_px: TOP_PX };
         let mut plot = Plot::new("response time", &areas[0], &frame)?;

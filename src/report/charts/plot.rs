@@ -18,8 +18,9 @@ use std::ops::Range;
 const LABEL_PX: f64 = 11.5;
 const Y_LABELS_PX: u32 = 58;
 const X_LABELS_PX: u32 = 24;
-const RIGHT_PX: u32 = 14;
+const RIGHT_PX: u32 = 24;
 const MARK_PX: i32 = 4;
+const TICK_PX: u32 = 4;
 /// plotters writes a font size 1.24 times smaller than it was asked for.
 const FONT_SCALE: f64 = 1.24;
 
@@ -114,7 +115,7 @@ impl<'a, 't> Plot<'a, 't> {
             .axis_style(stroke(Role::Axis, 1.0))
             .bold_line_style(stroke(Role::Grid, 1.0))
             .light_line_style(plotters::style::TRANSPARENT)
-            .set_all_tick_mark_size(0)
+            .set_all_tick_mark_size(TICK_PX * UNITS_PER_PX)
             .label_style(text(Role::Muted, HPos::Left, VPos::Top))
             .axis_desc_style(text(Role::Muted, HPos::Center, VPos::Bottom))
             .x_desc(x_desc)

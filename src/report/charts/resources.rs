@@ -8,6 +8,7 @@ use super::{Key, Picture, Role, SERIES_MAX, Shape};
 use crate::record::summary::{Level, LevelResource};
 use crate::report::numbers::{quantity, tick};
 use crate::report::{Report, ReportError, plain, wording};
+use std::collections::BTreeMap;
 
 const WIDTH_PX: u32 = 540;
 const HEIGHT_PX: u32 = 300;
@@ -19,7 +20,7 @@ const TOP_PX: u32 = 40;
 /// [`ReportError::Chart`].
 pub fn against_load(report: &Report<'_>) -> Result<Vec<Picture>, ReportError> {
     let levels = sorted(report);
-    let names = most_used(&levels);
+    let names = most_used(report);
     let of = wording::level_of(report);
     let mut pictures = Vec::new();
     let used = series(&levels, &names, |r| r.utilization);
@@ -84,21 +85,22 @@ fn draw(report: &Report<'_>, all: &[Series<'_>], y: &Axis, caption: &str) -> Res
     })
 }
 
-/// The resources that came closest to their limits, as many as can be told apart.
-fn most_used<'a>(levels: &[&'a Level]) -> Vec<&'a str> {
-    let mut all: Vec<(&str, f64)> = Vec::new();
-    for (name, r) in levels.iter().flat_map(|level| &level.resources) {
-        let used = r.utilization.filter(|u| u.is_finite()).unwrap_or(0.0);
-        match all.iter_mut().find(|(known, _)| known == name) {
-            Some((_, most)) => *most = most.max(used),
-            None => all.push((name, used)),
-        }
+/// The resources that came closest to their limits in any reading, as many as can be told apart: one order for all charts, so
+/// that a resource has one color and shape wherever it is drawn.
+pub fn most_used<'a>(report: &Report<'a>) -> Vec<&'a str> {
+    let at_levels = report.summary.levels.iter().flat_map(|level| &level.resources);
+    let read = report.saturation.iter().map(|row| (row.resource.as_str(), row.utilization));
+    let mut most: BTreeMap<&str, f64> = BTreeMap::new();
+    for (name, used) in at_levels.map(|(name, r)| (name.as_str(), r.utilization)).chain(read) {
+        let highest = most.entry(name).or_insert(0.0);
+        *highest = highest.max(used.filter(|used| used.is_finite()).unwrap_or(0.0));
     }
-    all.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(b.0)));
+    let mut all: Vec<(&str, f64)> = most.into_iter().collect();
+    all.sort_by(|a, b| b.1.total_cmp(&a.1));
     all.into_iter().take(SERIES_MAX).map(|(name, _)| name).collect()
 }
 
-/// Every name keeps its place, so that a resource has one color and shape in both charts.
+/// Every name keeps its place, with or without points.
 fn series<'a>(
     levels: &[&Level],
     names: &[&'a str],

@@ -3,7 +3,8 @@
 
 use super::axis::Axis;
 use super::plot::{Area, Frame, Plot, picture};
-use super::{Key, Picture, Role, SERIES_MAX, Shape};
+use super::resources::most_used;
+use super::{Key, Picture, Role, Shape};
 use crate::report::numbers::{ms, quantity, span, tick};
 use crate::report::{Report, ReportError, plain};
 use std::collections::BTreeMap;
@@ -12,12 +13,14 @@ use std::collections::BTreeMap;
 const POINTS_MAX: usize = 600;
 const WIDTH_PX: u32 = 1120;
 const PANEL_PX: u32 = 132;
-const FIRST_TOP_PX: u32 = 40;
-const TOP_PX: u32 = 22;
+const FIRST_TOP_PX: u32 = 44;
+const TOP_PX: u32 = 28;
 const X_LABELS_PX: u32 = 40;
 /// Events with a mark of their own; the table of events has the others.
 const MARKED_KINDS: [&str; 4] = ["abort", "target", "fault", "agent"];
 const MARKS_MAX: usize = 20;
+
+type Line = (Role, Vec<(f64, f64)>);
 
 /// One second of the whole run.
 #[derive(Clone, Copy, Default)]
@@ -41,7 +44,7 @@ pub fn whole_run(report: &Report<'_>) -> Result<Option<Picture>, ReportError> {
     }
     let utilization = utilization(report);
     let end_s = seconds.last().map_or(0.0, |last| last.0).max(report.manifest.duration_s);
-    let x = Axis::exact(end_s, span);
+    let x = Axis::time(end_s);
     let mut panels = vec![PANEL_PX + FIRST_TOP_PX - TOP_PX, PANEL_PX, PANEL_PX];
     if !utilization.is_empty() {
         panels.push(PANEL_PX);
@@ -52,11 +55,11 @@ pub fn whole_run(report: &Report<'_>) -> Result<Option<Picture>, ReportError> {
     let last = panels.len() - 1;
     let drawn = picture("timeline", WIDTH_PX, &panels, |areas| {
         let of = |value: fn(&Second) -> f64| thinned(seconds.iter().map(|(t, s)| (*t, value(s))).collect());
-        let lines: [&[(Role, Vec<(f64, f64)>)]; 3] = [
+        let lines: [&[Line]; 3] = [
             &[(Role::Axis, of(|s| s.users))],
             &[
-                (Role::Response, of(|s| s.completed)),
-                (Role::Bad, if any_failed(&seconds) { of(|s| s.failed + s.dropped) } else { vec![] }),
+                (Role::Series(4), of(|s| s.completed)),
+                (Role::Bad, of(|s| s.failed + s.dropped).into_iter().filter(|p| p.1 > 0.0).collect()),
             ],
             &[(Role::Service, of(|s| s.p50)), (Role::Response, of(|s| s.p99))],
         ];
@@ -69,7 +72,11 @@ pub fn whole_run(report: &Report<'_>) -> Result<Option<Picture>, ReportError> {
             let caption = ["users", "requests per second", "response time, p50 and p99"][i];
             let mut plot = panel(report, &areas[i], &x, &y, caption, i == 0, i == last)?;
             for (role, points) in lines {
-                plot.line(points, *role, 1.5)?;
+                if *role == Role::Bad {
+                    plot.marks(points, *role, Shape::Cross)?;
+                } else {
+                    plot.line(points, *role, 1.5)?;
+                }
             }
         }
         if let Some(area) = areas.get(3) {
@@ -149,21 +156,16 @@ fn any_failed(seconds: &[(f64, Second)]) -> bool {
     seconds.iter().any(|(_, s)| s.failed + s.dropped > 0.0)
 }
 
-/// Utilization of the resources that came closest to their limits, with those of the levels' charts in the same order.
+/// Utilization of the resources that came closest to their limits; a place stays empty where a resource has no limit.
 fn utilization<'a>(report: &Report<'a>) -> Vec<(&'a str, Vec<(f64, f64)>)> {
-    let mut all: Vec<(&str, f64, Vec<(f64, f64)>)> = Vec::new();
-    for row in report.saturation {
-        let Some(used) = row.utilization.filter(|u| u.is_finite() && row.t_s.is_finite()) else { continue };
-        match all.iter_mut().find(|(name, ..)| *name == row.resource) {
-            Some((_, most, points)) => {
-                *most = most.max(used);
-                points.push((row.t_s, used));
-            }
-            None => all.push((&row.resource, used, vec![(row.t_s, used)])),
-        }
-    }
-    all.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(b.0)));
-    all.into_iter().take(SERIES_MAX).map(|(name, _, points)| (name, thinned(points))).collect()
+    let readings = |name: &str| {
+        let rows = report.saturation.iter().filter(|row| row.resource == name);
+        rows.filter_map(|row| Some((row.t_s, row.utilization?)))
+            .filter(|(t_s, used)| t_s.is_finite() && used.is_finite())
+            .collect()
+    };
+    let all: Vec<_> = most_used(report).into_iter().map(|name| (name, thinned(readings(name)))).collect();
+    if all.iter().all(|(_, points)| points.is_empty()) { Vec::new() } else { all }
 }
 
 fn thinned(points: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
@@ -176,11 +178,12 @@ fn legend(report: &Report<'_>, seconds: &[(f64, Second)], resources: &[(&str, Ve
     let several = report.summary.endpoints.len() > 1;
     let of = if several { " of the slowest endpoint" } else { "" };
     let mut keys = vec![
-        Key::new(Role::Response, Shape::Line, format!("completed; response p99{of}")),
+        Key::new(Role::Series(4), Shape::Line, "requests completed"),
+        Key::new(Role::Response, Shape::Line, format!("response p99{of}")),
         Key::new(Role::Service, Shape::Line, format!("response p50{of}")),
     ];
     if any_failed(seconds) {
-        keys.push(Key::new(Role::Bad, Shape::Line, "failed or dropped"));
+        keys.push(Key::new(Role::Bad, Shape::Cross, "failed or dropped"));
     }
     if report.manifest.levels.is_empty() {
         keys.push(Key::new(Role::PhaseBand, Shape::Square, "every other phase"));
@@ -191,8 +194,10 @@ fn legend(report: &Report<'_>, seconds: &[(f64, Second)], resources: &[(&str, Ve
     if report.events.iter().any(|event| MARKED_KINDS.contains(&event.kind.as_str())) {
         keys.push(Key::new(Role::Event, Shape::Line, "▼ event, in the table"));
     }
-    let named = resources.iter().enumerate();
-    keys.extend(named.map(|(i, (name, _))| Key::new(Role::Series(i), Shape::Line, plain::name(name))));
+    let named = resources.iter().enumerate().filter(|(_, (_, points))| !points.is_empty());
+    keys.extend(named.map(|(i, (name, _))| {
+        Key::new(Role::Series(i), Shape::Line, format!("use of {}", plain::name(name)))
+    }));
     keys
 }
 

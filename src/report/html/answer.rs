@@ -18,7 +18,7 @@ pub(super) fn all(report: &Report<'_>) -> Markup {
         section.answer {
             h1 { (headline(report)) }
             @if let Some(line) = &summary.load_line { (bracket(line, report)) }
-            @if !summary.reason.is_empty() { p.reason { (plain::line(&summary.reason, 400)) } }
+            @if says_more(report) { p.reason { (plain::line(&summary.reason, 400)) } }
             (key_figures(report))
         }
         @if let Some(bottleneck) = &summary.bottleneck { (gives_way(bottleneck, report)) }
@@ -46,6 +46,12 @@ fn line_sentence(line: &LoadLine, report: &Report<'_>) -> Markup {
         }
         (None, _) => html! { "No load line was found: no level came to its end" },
     }
+}
+
+/// A found load line is its own reason; any other end says why.
+fn says_more(report: &Report<'_>) -> bool {
+    let summary = report.summary;
+    !summary.reason.is_empty() && (summary.load_line.is_none() || summary.verdict != Verdict::Pass)
 }
 
 fn run_sentence(report: &Report<'_>) -> Markup {
@@ -83,7 +89,7 @@ fn key_figures(report: &Report<'_>) -> Markup {
         dl.figures {
             @if let Some(level) = last_good {
                 div { dt { "throughput at " (wording::load(of, level.level)) } dd { (rate(level.throughput_per_s)) } }
-                div { dt { "response p99 at " (wording::load(of, level.level)) } dd { (ms(level.response_ms.p99)) } }
+                div { dt { "p99 at " (wording::load(of, level.level)) } dd { (ms(level.response_ms.p99)) } }
             }
             div { dt { "requests sent" } dd { (count(requests.sent)) } }
             div { dt { "requests failed" } dd { (count(requests.failed)) } }
@@ -121,8 +127,8 @@ fn fill(used: f64, limit: f64) -> Markup {
     let share = if limit > 0.0 && used.is_finite() { (used / limit).clamp(0.0, 1.0) } else { 0.0 };
     html! {
         svg.fill viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true" {
-            rect.f-grid width="100" height="6" rx="1.5" {}
-            rect.f-bad width=(format!("{:.1}", 100.0 * share)) height="6" rx="1.5" {}
+            rect.f-grid width="100" height="6" {}
+            rect.f-bad width=(format!("{:.1}", 100.0 * share)) height="6" {}
         }
     }
 }

@@ -33,7 +33,7 @@ pub(super) fn all(report: &Report<'_>) -> Result<Markup, ReportError> {
                     @if left_out > 0 && curves.len() == CURVES_MAX { " The " (CURVES_MAX) " endpoints with most requests; " (left_out) " more are in the table." }
                 }
                 (legend(&shared_legend))
-                div.multiples { @for (i, picture) in curves.iter().enumerate() { (figure(picture, &format!("curve{i}"), false)) } }
+                div.multiples[curves.len() > 1] { @for (i, picture) in curves.iter().enumerate() { (figure(picture, &format!("curve{i}"), false)) } }
             }
         }
         @if !use_of_resources.is_empty() {

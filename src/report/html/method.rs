@@ -1,6 +1,6 @@
 //! The foot of the page: what was run, where, and how each number came about, so that a reader years later need not guess.
 
-use crate::report::numbers::{bytes, count, quantity};
+use crate::report::numbers::{bytes, counted, quantity};
 use crate::report::{Report, plain};
 use maud::{Markup, html};
 
@@ -63,7 +63,7 @@ pub(super) fn all(report: &Report<'_>) -> Markup {
                     dt { "target" } dd.mono { (plain::name(&manifest.target)) }
                     dt { "load sent from" }
                     dd {
-                        (plain::name(&host.os)) ", " (plain::name(&host.cpu)) ", " (count(host.cores.into())) " cores, "
+                        (plain::name(&host.os)) ", " (plain::name(&host.cpu)) ", " (counted(host.cores.into(), "core")) ", "
                         (bytes(host.memory_bytes as f64))
                     }
                     @if let Some(think_s) = manifest.think_s { dt { "think time" } dd { (quantity(think_s)) " s a request" } }
@@ -75,7 +75,7 @@ pub(super) fn all(report: &Report<'_>) -> Markup {
                 }
             }
             details { summary { "The scenario" } pre.card tabindex="0" { (plain::block(&manifest.scenario_text)) } }
-            details open {
+            details {
                 summary { "How each number was computed" }
                 dl.notes.card { @for (name, text) in NOTES { dt { (name) } dd { (text) } } }
             }

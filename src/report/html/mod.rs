@@ -74,7 +74,7 @@ fn masthead(report: &Report<'_>, scenario: &str) -> Markup {
                     time { (plain::name(&manifest.started_utc)) } ", " (span(manifest.duration_s))
                 }
             }
-            p.verdict class=(tone) { (wording::verdict(verdict)) }
+            p class={ "verdict " (tone) } { (wording::verdict(verdict)) }
         }
     }
 }

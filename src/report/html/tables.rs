@@ -2,13 +2,15 @@
 //! own health, the accounting, events.
 
 use crate::record::summary::{Lag, Latency};
-use crate::report::numbers::{NO_NUMBER, bytes, count, ms, percent, quantity, rate, span};
+use crate::report::numbers::{
+    NO_NUMBER, bytes, count, counted, deviation, ms, percent, quantity, rate, span,
+};
 use crate::report::{Report, plain, wording};
 use maud::{Markup, html};
 
 /// Rows of one table; a page stays openable whatever the run was.
 const ROWS_MAX: usize = 500;
-const LATENCY_HEADS: [&str; 7] = ["p50", "p90", "p95", "p99", "p99.9", "max", "mean"];
+const LATENCY_HEADS: [&str; 5] = ["p50", "p90", "p99", "p99.9", "max"];
 
 pub(super) fn all(report: &Report<'_>) -> Markup {
     html! {
@@ -67,9 +69,11 @@ fn tone(result: &str) -> &'static str {
 
 fn levels(report: &Report<'_>) -> Markup {
     let all = &report.summary.levels;
-    let unit = wording::unit(wording::level_of(report));
+    let of = wording::level_of(report);
+    // Closed users offer what they get answered: there the column would repeat the throughput.
+    let (unit, open) = (wording::unit(of), of == "rate");
     let head = html! { tr {
-        th.n scope="col" { (unit) } th scope="col" { "judged" } th.n scope="col" { "offered" } th.n scope="col" { "throughput" } th.n scope="col" { "errors" }
+        th.n scope="col" { (unit) } th scope="col" { "judged" } @if open { th.n scope="col" { "offered" } } th.n scope="col" { "throughput" } th.n scope="col" { "errors" }
         @for name in ["p50", "p90", "p99", "max"] { th.n scope="col" { "response " (name) } }
         th.n scope="col" { "service p99" } th.n scope="col" { "law residual" } th.n scope="col" { "span" } th scope="col" { "failed by" }
     } };
@@ -78,13 +82,13 @@ fn levels(report: &Report<'_>) -> Markup {
             tr {
                 th.n scope="row" { (quantity(level.level)) }
                 td class=(if level.good { "good" } else { "bad" }) { (if level.good { "✓ good" } else { "✗ bad" }) }
-                td.n { (rate(level.offered_per_s)) }
+                @if open { td.n { (rate(level.offered_per_s)) } }
                 td.n { (rate(level.throughput_per_s)) }
                 td.n { (percent(level.error_ratio)) }
                 @let l = &level.response_ms;
                 @for value in [l.p50, l.p90, l.p99, l.max] { td.n { (ms(value)) } }
                 td.n { (ms(level.service_ms.p99)) }
-                td.n { (level.residual_ratio.map_or_else(|| NO_NUMBER.into(), |r| format!("{:+.1} %", 100.0 * r))) }
+                td.n { (or_dash(level.residual_ratio, deviation)) }
                 td.n { (quantity(level.span_s[0])) "–" (quantity(level.span_s[1])) " s" }
                 td { (plain::name(level.failed_by.as_deref().unwrap_or_default())) }
             }
@@ -101,7 +105,6 @@ fn level_resources(report: &Report<'_>) -> Markup {
         th.n scope="col" { "utilization" } th.n scope="col" { "full" } th.n scope="col" { "waiting" }
         th.n scope="col" { "wait a visit" } th.n scope="col" { "hold a visit" } th.n scope="col" { "visits a request" }
     } };
-    let or_dash = |value: Option<f64>, show: fn(f64) -> String| value.map_or_else(|| NO_NUMBER.into(), show);
     let rows =
         levels.iter().flat_map(|level| level.resources.iter().map(move |(name, r)| (level.level, name, r)));
     let body = html! {
@@ -125,18 +128,21 @@ fn level_resources(report: &Report<'_>) -> Markup {
     html! { details { summary { "Resources at each level" } (table("Resources at each level", &head, &body)) } }
 }
 
+fn or_dash(value: Option<f64>, show: fn(f64) -> String) -> String {
+    value.map_or_else(|| NO_NUMBER.into(), show)
+}
+
 fn endpoints(report: &Report<'_>) -> Markup {
     let all = &report.summary.endpoints;
     let head = html! {
-        tr { td colspan="4" {} th.group scope="colgroup" colspan="7" { "response time" } th.group scope="colgroup" colspan="7" { "service time" } }
+        tr { td colspan="4" {} th.group scope="colgroup" colspan="5" { "response time" } th.group scope="colgroup" colspan="5" { "service time" } }
         tr {
             th scope="col" { "endpoint" } th scope="col" { "protocol" } th.n scope="col" { "count" } th.n scope="col" { "failed" }
             @for _ in 0..2 { @for name in LATENCY_HEADS { th.n scope="col" { (name) } } }
         }
     };
     let figures = |l: &Latency, samples: u64| {
-        [l.p50, l.p90, l.p95, l.p99, l.p99_9, l.max, l.mean]
-            .map(|v| if samples == 0 { NO_NUMBER.into() } else { ms(v) })
+        [l.p50, l.p90, l.p99, l.p99_9, l.max].map(|v| if samples == 0 { NO_NUMBER.into() } else { ms(v) })
     };
     let body = html! {
         @for endpoint in all.iter().take(ROWS_MAX) {
@@ -144,7 +150,7 @@ fn endpoints(report: &Report<'_>) -> Markup {
                 th scope="row" { (plain::line(&endpoint.name, 60)) }
                 td { (plain::name(&endpoint.protocol)) }
                 td.n { (count(endpoint.count)) }
-                td.n class=[(endpoint.failed > 0).then_some("bad")] { (count(endpoint.failed)) }
+                td.n.bad[endpoint.failed > 0] { (count(endpoint.failed)) }
                 @for latency in [&endpoint.response_ms, &endpoint.service_ms] {
                     @for value in figures(latency, endpoint.count) { td.n { (value) } }
                 }
@@ -186,7 +192,7 @@ fn generator(report: &Report<'_>) -> Markup {
         tr {
             th scope="row" { "capacity" }
             td colspan="3" {
-                (count(generator.agents.into())) " agents, " (count(generator.shards.into())) " shards, busiest "
+                (counted(generator.agents.into(), "agent")) ", " (counted(generator.shards.into(), "shard")) ", busiest "
                 (percent(generator.cpu_ratio)) " busy, at most " (count(generator.sockets_max)) " sockets and "
                 (bytes(generator.rss_bytes_max as f64)) " of memory"
             }
