@@ -1,6 +1,8 @@
 //! The hot path allocates nothing: the allocator's own count for this thread does not move over a thousand exchanges. A test program
 //! of its own, because the allocator is the whole program's.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
 mod transport_subjects;
 
 use plimsoll::transport::Keep;

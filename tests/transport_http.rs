@@ -1,5 +1,7 @@
 //! HTTP/1.1 over real sockets: what a server may do to a client, well or badly, and what the client makes of it.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
 mod transport_subjects;
 
 use plimsoll::limits;

@@ -1,5 +1,8 @@
 //! The client against servers that others wrote: nginx and Python's http.server. Either is skipped by name where it is not installed.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+#![allow(clippy::print_stderr, reason = "what was skipped is said")]
+
 mod transport_subjects;
 
 use plimsoll::transport::{Connection, Exchange, ExchangeError, Keep};

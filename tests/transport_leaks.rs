@@ -1,5 +1,7 @@
 //! No socket outlives its connection, however the exchange ended. A test program of its own: it counts the process's descriptors.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
 mod transport_subjects;
 
 use plimsoll::transport::{connect, websocket};

@@ -1,5 +1,7 @@
 //! TLS against a real rustls server with certificates made here: what is accepted, what is refused and under which name.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
 mod transport_subjects;
 
 use plimsoll::transport::tls::{Tls, Trust};

@@ -1,5 +1,7 @@
 //! WebSockets against tokio-tungstenite's server and against servers that break off.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
 mod transport_subjects;
 
 use futures_util::{SinkExt, StreamExt};

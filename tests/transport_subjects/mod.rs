@@ -2,6 +2,7 @@
 //! with the test.
 
 #![allow(dead_code, reason = "each test program uses its part")]
+#![allow(clippy::unwrap_used, reason = "a subject that cannot go on fails its test")]
 
 use plimsoll::clock::Clock;
 use plimsoll::transport::{Address, Buffers, Connection, Exchange, ExchangeError, Keep, connect};
