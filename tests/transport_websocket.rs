@@ -25,7 +25,6 @@ use transport_subjects::{answering, free_addr, read_request, scripted};
 struct Insist;
 
 impl Callback for Insist {
-    #[expect(clippy::result_large_err, reason = "tungstenite's signature")]
     fn on_request(self, request: &Request, mut response: Response) -> Result<Response, ErrorResponse> {
         assert_eq!(request.uri().path_and_query().unwrap().as_str(), "/ws?token=1");
         assert_eq!(request.headers()["x-test"], "yes");
