@@ -121,7 +121,7 @@ async fn resets_say_how_far_the_exchange_was() {
         read_request(&mut socket);
         socket.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf").unwrap();
         // The half must have been read before the reset overtakes it.
-        std::thread::sleep(Duration::from_millis(50));
+        std::thread::sleep(Duration::from_millis(500));
         reset(socket);
     }));
     assert_eq!(receiving.fresh().await.unwrap_err(), ExchangeError::Reset(ResetWhile::Receiving));
@@ -129,14 +129,19 @@ async fn resets_say_how_far_the_exchange_was() {
 
 #[tokio::test]
 async fn a_connection_closed_while_idle_is_noticed_before_anything_is_sent() {
-    let addr = scripted(2, |mut socket| {
+    let (tell, closed) = std::sync::mpsc::channel();
+    let addr = scripted(2, move |mut socket| {
         read_request(&mut socket);
         socket.write_all(OK).unwrap();
+        drop(socket);
+        let _ = tell.send(());
     });
     let client = Client::new(addr);
     let mut connection = client.connect().await;
     client.get(&mut connection).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    closed.recv().unwrap();
+    // A turn of the reactor, as between any two requests of a user who thinks.
+    tokio::time::sleep(Duration::from_millis(5)).await;
     let error = client.get(&mut connection).await.unwrap_err();
     assert_eq!(error, ExchangeError::ClosedWhileIdle);
     assert!(error.sent_nothing());
@@ -145,17 +150,22 @@ async fn a_connection_closed_while_idle_is_noticed_before_anything_is_sent() {
 
 #[tokio::test]
 async fn bytes_nobody_asked_for_are_not_taken_for_the_next_response() {
-    let addr = scripted(1, |mut socket| {
+    let (ask, asked) = std::sync::mpsc::channel();
+    let (tell, spoken) = std::sync::mpsc::channel();
+    let addr = scripted(1, move |mut socket| {
         read_request(&mut socket);
         socket.write_all(OK).unwrap();
-        std::thread::sleep(Duration::from_millis(20));
+        asked.recv().unwrap();
         socket.write_all(b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\n\r\n").unwrap();
+        tell.send(()).unwrap();
         read_request(&mut socket);
     });
     let client = Client::new(addr);
     let mut connection = client.connect().await;
     client.get(&mut connection).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(80)).await;
+    ask.send(()).unwrap();
+    spoken.recv().unwrap();
+    tokio::time::sleep(Duration::from_millis(5)).await;
     assert_eq!(client.get(&mut connection).await.unwrap_err(), ExchangeError::Unsolicited);
 }
 

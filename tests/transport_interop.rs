@@ -136,7 +136,7 @@ async fn nginx_and_its_ways_of_closing() {
 
     let mut connection = client.connect().await;
     client.request(&mut connection, "GET", "/short", "", KEEP).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
     let idle = client.request(&mut connection, "GET", "/two", "", KEEP).await.unwrap_err();
     assert_eq!(idle, ExchangeError::ClosedWhileIdle);
 

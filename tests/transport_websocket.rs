@@ -91,14 +91,16 @@ async fn messages_go_both_ways_and_pings_are_answered_unseen() {
 
 #[tokio::test]
 async fn giving_up_on_a_message_loses_nothing() {
+    let (tell, told) = tokio::sync::oneshot::channel();
     let addr = serving(|mut server| async move {
-        tokio::time::sleep(Duration::from_millis(40)).await;
+        told.await.unwrap();
         server.send(Message::text("late")).await.unwrap();
         let _ = server.next().await;
     })
     .await;
     let mut socket = client(addr).await.unwrap();
     assert!(tokio::time::timeout(Duration::from_millis(5), socket.next()).await.is_err());
+    tell.send(()).unwrap();
     assert_eq!(socket.next().await.unwrap().text(), Some("late"));
 }
 
