@@ -69,6 +69,27 @@ pub(crate) fn wrk(addr: &str, connections: usize, duration: Duration) -> Outcome
     Ok(requests.0.parse()?)
 }
 
+/// What the kernel was asked for while this program was the generator, per request, as strace counts it.
+pub(crate) fn system_calls(addr: &str) -> Outcome<String> {
+    let counts = tempfile::NamedTempFile::new()?;
+    let output = Command::new("strace")
+        .args(["-f", "-c", "-o"])
+        .arg(counts.path())
+        .arg(std::env::current_exe()?)
+        .args(["ours", addr])
+        .output()
+        .map_err(|_| "strace is not there (apt-get install strace)")?;
+    let requests: f64 = String::from_utf8(output.stdout)?.trim().parse()?;
+    let table = std::fs::read_to_string(counts.path())?;
+    // Columns: % time, seconds, usecs/call, calls, errors if any, name.
+    let calls = |name: &str| -> f64 {
+        let row = table.lines().find(|line| line.trim_end().ends_with(&format!(" {name}")));
+        row.and_then(|row| row.split_whitespace().nth(3)?.parse().ok()).unwrap_or(0.0)
+    };
+    let each = |name: &str| format!("{:.3} {name}", calls(name) / requests);
+    Ok(format!("{} a request", ["sendto", "recvfrom", "epoll_wait", "epoll_ctl"].map(each).join(", ")))
+}
+
 /// User and system time of all children that have ended, in ticks of 1/100 s: fields 16 and 17 of /proc/self/stat (proc(5)).
 pub(crate) fn cpu_of_children_ticks() -> Outcome<u64> {
     let stat = std::fs::read_to_string("/proc/self/stat")?;

@@ -1,6 +1,7 @@
 //! What a user costs who only waits: connections opened and answered once, then the proportional share of memory per connection.
 
 use plimsoll::clock::Clock;
+use plimsoll::transport::tls::{Tls, Trust};
 use plimsoll::transport::{Address, Buffers, Keep, connect, websocket};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -10,10 +11,11 @@ use tokio::task::LocalSet;
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
-pub(crate) fn http(addr: SocketAddr, users: usize) -> Outcome {
+pub(crate) fn http(addr: SocketAddr, users: usize, tls: bool) -> Outcome {
+    let tls = tls.then(|| Tls::new("localhost", &Trust::Any)).transpose()?;
     let buffers = Buffers::new();
     let clock = Clock::start();
-    let address = Rc::new(Address::new("127.0.0.1", addr.port(), addr, None));
+    let address = Rc::new(Address::new("127.0.0.1", addr.port(), addr, tls));
     measure(users, |ready| {
         let (address, buffers) = (Rc::clone(&address), buffers.clone());
         async move {
@@ -66,7 +68,7 @@ fn measure<F: Future<Output = ()> + 'static>(
         }
         settle(&ready, users + 1).await?;
         let each = (pss_bytes()? - before) / users as f64;
-        println!("{each:.0} bytes of memory each (PSS of the process)");
+        println!("{each:.0}");
         Ok(())
     })
 }

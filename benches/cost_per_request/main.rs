@@ -34,9 +34,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     match args[..] {
         ["serve"] => server::http(),
         ["serve-ws"] => server::websocket(),
+        ["serve-tls"] => server::tls(),
         ["floor", addr] => floor::run(addr.parse()?, CONNECTIONS, ROUND),
         ["ours", addr] => ours::run(addr.parse()?, CONNECTIONS, ROUND),
-        ["idle", addr, users] => idle::http(addr.parse()?, users.parse()?),
+        ["idle", addr, users] => idle::http(addr.parse()?, users.parse()?, false),
+        ["idle-tls", addr, users] => idle::http(addr.parse()?, users.parse()?, true),
         ["idle-ws", addr, users] => idle::websocket(addr.parse()?, users.parse()?),
         [] => all(),
         _ => Err("arguments are for the children of this bench".into()),
@@ -50,18 +52,21 @@ fn all() -> Result<(), Box<dyn std::error::Error>> {
         Ok(nginx) => compare("nginx", &nginx.addr)?,
         Err(error) => println!("nginx: SKIPPED: {error}"),
     }
-    let users = IDLE_USERS.to_string();
-    println!(
-        "\nidle HTTP/1.1 users, {users} connections: {}",
-        run_pinned(&["idle", &own.addr, &users])?.trim()
-    );
+    match children::system_calls(&own.addr) {
+        Ok(calls) => println!("\nsystem calls of ours: {calls}"),
+        Err(error) => println!("\nsystem calls of ours: SKIPPED: {error}"),
+    }
     drop(own);
-    let websocket = Server::own("serve-ws")?;
-    let users = (IDLE_USERS / 2).to_string();
-    println!(
-        "idle WebSockets, {users} connections: {}",
-        run_pinned(&["idle-ws", &websocket.addr, &users])?.trim()
-    );
+    println!("\nmemory of an idle user (PSS of the process)");
+    for (what, serve, hold, users) in [
+        ("HTTP/1.1", "serve", "idle", IDLE_USERS),
+        ("HTTP/1.1 over TLS", "serve-tls", "idle-tls", IDLE_USERS / 5),
+        ("WebSocket", "serve-ws", "idle-ws", IDLE_USERS / 2),
+    ] {
+        let server = Server::own(serve)?;
+        let bytes = run_pinned(&[hold, &server.addr, &users.to_string()])?;
+        println!("{what:<20}{:>8} bytes, of {users} users", bytes.trim());
+    }
     Ok(())
 }
 

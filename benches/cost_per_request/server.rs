@@ -1,11 +1,14 @@
 //! The subjects: a server on bare epoll that answers every read with the same response, so that the generator is what is measured,
-//! and a WebSocket server that echoes.
+//! the same under TLS, and a WebSocket server that echoes.
 
 use futures_util::{SinkExt, StreamExt};
 use rustix::event::epoll;
+use rustls::pki_types::PrivateKeyDer;
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -48,6 +51,36 @@ pub(crate) fn http() -> Outcome {
             }
         }
     }
+}
+
+/// The same response under TLS, with a certificate made for the occasion.
+pub(crate) fn tls() -> Outcome {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
+    let secret = PrivateKeyDer::try_from(made.signing_key.serialize_der())?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], secret)?;
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+        println!("{}", listener.local_addr()?);
+        loop {
+            let (socket, _) = listener.accept().await?;
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                let Ok(mut stream) = acceptor.accept(socket).await else { return };
+                let mut buffer = [0; 1024];
+                while stream.read(&mut buffer).await.is_ok_and(|read| read > 0) {
+                    if stream.write_all(RESPONSE).await.is_err() || stream.flush().await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    })
 }
 
 pub(crate) fn websocket() -> Outcome {

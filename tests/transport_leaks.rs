@@ -1,0 +1,59 @@
+//! No socket outlives its connection, however the exchange ended. A test program of its own: it counts the process's descriptors.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
+mod transport_subjects;
+
+use plimsoll::transport::{connect, websocket};
+use std::io::Write;
+use std::time::Duration;
+use transport_subjects::{Client, read_request, reset, scripted};
+
+fn open_descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+#[tokio::test]
+async fn every_ending_closes_the_socket() {
+    let mut turn = 0;
+    let addr = scripted(300, move |mut socket| {
+        turn += 1;
+        match turn % 6 {
+            0 => drop(socket),
+            1 => reset(socket),
+            2 => {
+                read_request(&mut socket);
+                let _ = socket.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+            }
+            3 => {
+                read_request(&mut socket);
+                let _ = socket.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\nok");
+            }
+            4 => {
+                let _ = socket.write_all(b"garbage");
+            }
+            // Never answers: the client gives up.
+            _ => while read_request(&mut socket) {},
+        }
+    });
+    let client = Client::new(addr);
+    // The runtime's own descriptors exist from its first use.
+    let _ = connect(&client.address, None).await;
+    let before = open_descriptors();
+    for turn in 1..300 {
+        if turn % 7 == 0 {
+            let opening = websocket::open(&client.address, None, "/", &[], None, client.clock);
+            let _ = tokio::time::timeout(Duration::from_millis(5), opening).await;
+        } else if let Ok(mut connection) = connect(&client.address, None).await {
+            let _ = tokio::time::timeout(Duration::from_millis(5), client.get(&mut connection)).await;
+        }
+    }
+    // The server's side is in this process too; it closes within a moment of the client.
+    for _ in 0..100 {
+        if open_descriptors() <= before {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(open_descriptors() <= before, "{} descriptors, {before} before", open_descriptors());
+}

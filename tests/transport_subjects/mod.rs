@@ -1,0 +1,121 @@
+//! Servers for the transport's tests: one whose every move a test scripts, on real sockets, and real programs on a free port that end
+//! with the test.
+
+#![allow(dead_code, reason = "each test program uses its part")]
+#![allow(clippy::unwrap_used, reason = "a subject that cannot go on fails its test")]
+
+use plimsoll::clock::Clock;
+use plimsoll::transport::{Address, Buffers, Connection, Exchange, ExchangeError, Keep, connect};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+pub(crate) const KEEP: Keep = Keep { head: true, body: true, cookies: true };
+pub(crate) const GET: &[u8] = b"GET / HTTP/1.1\r\nhost: test\r\n\r\n";
+
+/// A server that does `script` with each of `connections` connections, one after the other, and then stops listening.
+pub(crate) fn scripted(connections: usize, mut script: impl FnMut(TcpStream) + Send + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for _ in 0..connections {
+            let (socket, _) = listener.accept().unwrap();
+            socket.set_nodelay(true).unwrap();
+            script(socket);
+        }
+    });
+    addr
+}
+
+/// Reads one request without a body; false at the end of the connection.
+pub(crate) fn read_request(socket: &mut TcpStream) -> bool {
+    let mut seen = Vec::new();
+    let mut byte = [0];
+    while !seen.ends_with(b"\r\n\r\n") {
+        match socket.read(&mut byte) {
+            Ok(1) => seen.push(byte[0]),
+            _ => return false,
+        }
+    }
+    true
+}
+
+/// A server that answers every connection's first request with these bytes and closes.
+pub(crate) fn answering(response: impl Into<Vec<u8>>) -> SocketAddr {
+    let response = response.into();
+    scripted(1, move |mut socket| {
+        read_request(&mut socket);
+        let _ = socket.write_all(&response);
+    })
+}
+
+/// Makes the closing of this socket a reset.
+pub(crate) fn reset(socket: TcpStream) {
+    rustix::net::sockopt::set_socket_linger(&socket, Some(Duration::ZERO)).unwrap();
+}
+
+/// The client's side, as a shard has it.
+pub(crate) struct Client {
+    pub(crate) buffers: Buffers,
+    pub(crate) clock: Clock,
+    pub(crate) address: Address,
+}
+
+impl Client {
+    pub(crate) fn new(addr: SocketAddr) -> Self {
+        Self {
+            buffers: Buffers::new(),
+            clock: Clock::start(),
+            address: Address::new("127.0.0.1", addr.port(), addr, None),
+        }
+    }
+
+    pub(crate) async fn connect(&self) -> Connection {
+        connect(&self.address, None).await.unwrap()
+    }
+
+    pub(crate) async fn get(&self, connection: &mut Connection) -> Result<Exchange, ExchangeError> {
+        connection.exchange(GET, false, KEEP, &self.buffers, &self.clock).await
+    }
+
+    /// One request on a connection of its own.
+    pub(crate) async fn fresh(&self) -> Result<Exchange, ExchangeError> {
+        self.get(&mut self.connect().await).await
+    }
+}
+
+/// A program that ends with this value.
+pub(crate) struct Program {
+    child: Child,
+    pub(crate) addr: SocketAddr,
+}
+
+impl Program {
+    /// Starts `command` and waits until something listens at `addr`; `None` if the program is not there or does not come up.
+    pub(crate) fn start(command: &mut Command, addr: SocketAddr) -> Option<Self> {
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().ok()?;
+        let mut program = Self { child, addr };
+        for _ in 0..250 {
+            if TcpStream::connect(addr).is_ok() {
+                return Some(program);
+            }
+            if program.child.try_wait().ok()?.is_some() {
+                return None;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        None
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub(crate) fn free_addr() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}

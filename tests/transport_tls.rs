@@ -1,0 +1,187 @@
+//! TLS against a real rustls server with certificates made here: what is accepted, what is refused and under which name.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
+mod transport_subjects;
+
+use plimsoll::transport::tls::{Tls, Trust};
+use plimsoll::transport::{Address, ExchangeError, TlsFailure, TransportError, connect};
+use rcgen::{CertificateParams, DnType, KeyPair, date_time_ymd};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{HandshakeKind, ServerConfig};
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use transport_subjects::{Client, KEEP, scripted};
+
+struct Issued {
+    certificate: CertificateDer<'static>,
+    config: Arc<ServerConfig>,
+}
+
+fn issue(names: &[&str], expired: bool) -> Issued {
+    // The subject is told apart too: a root of the same subject would be tried, and fail by its signature.
+    let subject = format!("{names:?} expired={expired}");
+    let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+    let mut params = CertificateParams::new(names).unwrap();
+    params.distinguished_name.push(DnType::CommonName, subject);
+    if expired {
+        params.not_before = date_time_ymd(2001, 1, 1);
+        params.not_after = date_time_ymd(2002, 1, 1);
+    }
+    let key = KeyPair::generate().unwrap();
+    let certificate = params.self_signed(&key).unwrap().der().clone();
+    let secret = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.clone()], secret)
+        .unwrap();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Issued { certificate, config: Arc::new(config) }
+}
+
+/// A server that answers every request of every connection with `response`, then closes if `closing` (without a TLS goodbye).
+/// The kind of each handshake goes to the channel.
+async fn serve(
+    config: Arc<ServerConfig>,
+    response: &'static [u8],
+    closing: bool,
+) -> (SocketAddr, tokio::sync::mpsc::UnboundedReceiver<HandshakeKind>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let (tell, told) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        let acceptor = TlsAcceptor::from(config);
+        loop {
+            let (socket, _) = listener.accept().await.unwrap();
+            let Ok(mut stream) = acceptor.accept(socket).await else { continue };
+            let _ = tell.send(stream.get_ref().1.handshake_kind().unwrap());
+            tokio::spawn(async move {
+                let mut buffer = [0; 4096];
+                while stream.read(&mut buffer).await.is_ok_and(|read| read > 0) {
+                    stream.write_all(response).await.unwrap();
+                    stream.flush().await.unwrap();
+                    if closing {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    (addr, told)
+}
+
+const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+
+fn client(addr: SocketAddr, host: &str, trust: &Trust) -> Client {
+    let mut client = Client::new(addr);
+    client.address = Address::new(host, addr.port(), addr, Some(Tls::new(host, trust).unwrap()));
+    client
+}
+
+#[tokio::test]
+async fn requests_over_one_connection_and_sessions_resumed_on_the_next() {
+    let issued = issue(&["localhost"], false);
+    let (addr, mut handshakes) = serve(issued.config, OK, false).await;
+    let client = client(addr, "localhost", &Trust::Roots(vec![issued.certificate]));
+    for expected in [HandshakeKind::Full, HandshakeKind::Resumed] {
+        let mut connection = client.connect().await;
+        assert!(size_of_val(&connection) <= 48);
+        for _ in 0..3 {
+            let exchange = client.get(&mut connection).await.unwrap();
+            assert_eq!((exchange.status, exchange.reusable), (200, true));
+            assert_eq!(exchange.bytes_received, OK.len() as u64);
+        }
+        assert_eq!(handshakes.recv().await, Some(expected));
+    }
+    let other_shard = client.address.for_shard();
+    let _connection = connect(&other_shard, None).await.unwrap();
+    assert_eq!(handshakes.recv().await, Some(HandshakeKind::Full), "shards share no sessions");
+}
+
+#[tokio::test]
+async fn certificates_are_refused_by_name_unless_any_will_do() {
+    let good = issue(&["localhost", "127.0.0.1"], false);
+    let roots = Trust::Roots(vec![good.certificate.clone()]);
+    let stranger = Trust::Roots(vec![issue(&["stranger.example"], false).certificate]);
+    let (addr, _handshakes) = serve(good.config, OK, false).await;
+    for (host, trust, failure) in [
+        ("localhost", &stranger, TlsFailure::UnknownIssuer),
+        ("other.example", &roots, TlsFailure::WrongName),
+    ] {
+        let error = connect(&client(addr, host, trust).address, None).await.unwrap_err();
+        assert_eq!(error, TransportError::Tls(failure));
+    }
+    for (host, trust) in [("127.0.0.1", &roots), ("other.example", &Trust::Any)] {
+        assert_eq!(client(addr, host, trust).fresh().await.unwrap().status, 200, "{host}");
+    }
+    let old = issue(&["localhost"], true);
+    let (addr, _handshakes) = serve(old.config, OK, false).await;
+    let trust = Trust::Roots(vec![old.certificate]);
+    let error = connect(&client(addr, "localhost", &trust).address, None).await.unwrap_err();
+    assert_eq!(error, TransportError::Tls(TlsFailure::NotValidNow));
+}
+
+#[tokio::test]
+async fn peers_that_do_not_speak_tls() {
+    let plain = scripted(1, |mut socket| {
+        let _ = socket.read(&mut [0; 4096]);
+        let _ = socket.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+    });
+    let plain = client(plain, "localhost", &Trust::Any);
+    let error = connect(&plain.address, None).await.unwrap_err();
+    assert!(matches!(error, TransportError::Tls(_) | TransportError::Reset), "{error}");
+    let speaks_first = scripted(1, |mut socket| {
+        let _ = socket.write_all(b"220 mail.example ESMTP\r\n");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    });
+    let error = connect(&client(speaks_first, "localhost", &Trust::Any).address, None).await.unwrap_err();
+    assert_eq!(error, TransportError::Tls(TlsFailure::Protocol));
+    let closes = client(scripted(1, drop), "localhost", &Trust::Any);
+    let error = connect(&closes.address, None).await.unwrap_err();
+    assert!(matches!(error, TransportError::Tls(TlsFailure::Closed) | TransportError::Reset), "{error}");
+}
+
+#[tokio::test]
+async fn an_end_without_the_tls_goodbye_is_a_cut() {
+    let issued = issue(&["localhost"], false);
+    let trust = Trust::Roots(vec![issued.certificate]);
+    let (addr, _handshakes) = serve(Arc::clone(&issued.config), b"HTTP/1.0 200 OK\r\n\r\nhalf", true).await;
+    let error = client(addr, "localhost", &trust).fresh().await.unwrap_err();
+    assert_eq!(error, ExchangeError::ClosedInBody);
+
+    // A framed response is whole whatever comes after; the next request finds the connection gone.
+    let (addr, _handshakes) = serve(issued.config, OK, true).await;
+    let client = client(addr, "localhost", &trust);
+    let mut connection = client.connect().await;
+    assert_eq!(client.get(&mut connection).await.unwrap().status, 200);
+    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    let error = client.get(&mut connection).await.unwrap_err();
+    assert!(error.answered_nothing(), "{error}");
+}
+
+#[tokio::test]
+async fn bodies_larger_than_a_record() {
+    static LARGE: std::sync::LazyLock<Vec<u8>> = std::sync::LazyLock::new(|| {
+        let mut bytes = b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n".to_vec();
+        bytes.resize(bytes.len() + 1_000_000, b'x');
+        bytes
+    });
+    let issued = issue(&["localhost"], false);
+    let (addr, _handshakes) = serve(issued.config, &LARGE, false).await;
+    let client = client(addr, "localhost", &Trust::Any);
+    let mut connection = client.connect().await;
+    for _ in 0..2 {
+        let exchange = client.get(&mut connection).await.unwrap();
+        assert_eq!((exchange.body_bytes, exchange.reusable), (1_000_000, true));
+        assert_eq!(exchange.body.map(|body| body.len()), Some(1_000_000));
+    }
+    let exchanging = connection.exchange(b"", false, KEEP, &client.buffers, &client.clock);
+    assert!(size_of_val(&exchanging) <= 300);
+}
