@@ -109,3 +109,6 @@ fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, String> {
     }
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests;
