@@ -15,6 +15,7 @@ pub mod problem;
 mod reader;
 mod request;
 mod resolve;
+pub mod schema;
 mod sections;
 mod socket;
 mod steps;

@@ -1,5 +1,6 @@
 //! The language from end to end: files in, plans or problems out.
 
+mod evaluate;
 mod language;
 mod robust;
 
