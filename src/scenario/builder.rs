@@ -53,6 +53,8 @@ pub(super) struct Builder<'a> {
     pub(super) flow: Flow,
     /// Whether names are held against `flow`. A piece that is only called is read for itself without it.
     pub(super) follow: bool,
+    /// The target is the bundled one, which brings its own readings.
+    pub(super) bundled: bool,
     /// `target.timeout`, which steps without their own take.
     pub(super) timeout: std::time::Duration,
     /// The scalar being compiled, for places in messages: its span, and where its text stands.
@@ -71,6 +73,7 @@ impl<'a> Builder<'a> {
             registry: Registry::default(),
             flow: Flow::default(),
             follow: true,
+            bundled: false,
             timeout: std::time::Duration::from_secs(10),
             here: (Span::default(), None),
         }

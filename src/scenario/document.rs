@@ -184,7 +184,7 @@ impl<'t> Builder<'t, '_> {
             _ => None,
         };
         if plain && let Some(problem) = yaml11_trap(&text, span) {
-            self.sink.push(problem);
+            self.sink.settle(problem);
         }
         Node { span, kind: Kind::Scalar(Scalar { text, plain, verbatim }) }
     }

@@ -113,7 +113,12 @@ impl Builder<'_> {
     fn executor(&mut self, node: &Node) -> Option<(&'static str, &'static Section)> {
         let help = "write executor: closed, open, step or breakpoint";
         let Some(value) = node.get("executor") else {
-            self.sink.error(node.span, "`executor` is missing", help);
+            let mut entries = node.entries().unwrap_or_default().iter();
+            let misspelled = entries.find(|entry| suggest::nearest(&entry.key, ["executor"]).is_some());
+            match misspelled {
+                Some(entry) => self.sink.push(reader::unknown_key(entry, &keys::CLOSED)),
+                None => self.sink.error(node.span, "`executor` is missing", help),
+            }
             return None;
         };
         let text = reader::text(value, "`executor`", &mut self.sink)?;
@@ -233,6 +238,7 @@ impl Builder<'_> {
                     let hold = reader::duration(hold, "`hold`", &mut self.sink);
                     curve.hold(nanos(hold.unwrap_or_default()))
                 }
+                _ if stage.misspelled => curve,
                 _ => {
                     self.sink.error(
                         stage.span,

@@ -110,8 +110,8 @@ impl Builder<'_> {
                         .iter()
                         .flat_map(|source| source.resources.keys().map(String::as_str))
                         .collect();
-                    let preset =
-                        observe.defaulted || observe.sources.iter().any(|source| source.preset.is_some());
+                    let preset = (observe.defaulted && self.bundled)
+                        || observe.sources.iter().any(|source| source.preset.is_some());
                     if !preset && !known.contains(&name.as_str()) {
                         let help =
                             suggest::hint(name, known).or_else(|| Some("define it under `observe`".into()));

@@ -15,6 +15,7 @@ pub mod problem;
 mod reader;
 mod request;
 mod resolve;
+pub mod schema;
 mod sections;
 mod socket;
 mod steps;
@@ -109,3 +110,6 @@ fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, String> {
     }
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests;

@@ -52,6 +52,8 @@ pub struct Diagnosis {
 pub struct Sink {
     problems: Vec<Problem>,
     seen: HashSet<(Span, String)>,
+    /// Places about which nothing more needs to be said.
+    settled: HashSet<Span>,
 }
 
 /// Problems kept; a generated file can hold one a line.
@@ -101,11 +103,22 @@ impl Problem {
 impl Sink {
     /// Takes a problem once: a step reached through two `call`s is not wrong twice.
     pub fn push(&mut self, problem: Problem) {
+        let at = problem.labels[0].0;
+        if self.settled.contains(&at) {
+            return;
+        }
         if self.problems.len() < PROBLEMS_MAX
             && self.seen.insert((problem.labels[0].0, problem.message.clone()))
         {
             self.problems.push(problem);
         }
+    }
+
+    /// Takes a problem that explains whatever else its place would be blamed for.
+    pub fn settle(&mut self, problem: Problem) {
+        let at = problem.labels[0].0;
+        self.push(problem);
+        self.settled.insert(at);
     }
 
     pub fn error(&mut self, at: Span, message: impl Into<String>, help: impl Into<String>) {
@@ -278,10 +291,7 @@ impl Diagnostic for Diagnosis {
                     let length = (span.end as usize).clamp(start, size) - start;
                     let text = Some(text.clone()).filter(|text| !text.is_empty());
                     if index == 0 {
-                        LabeledSpan::new_primary_with_span(
-                            text.or_else(|| Some("here".into())),
-                            (start, length),
-                        )
+                        LabeledSpan::new_primary_with_span(text, (start, length))
                     } else {
                         LabeledSpan::new_with_span(text, (start, length))
                     }

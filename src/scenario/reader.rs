@@ -12,6 +12,8 @@ use std::time::Duration;
 pub(super) struct Fields<'n> {
     entries: &'n [Entry],
     pub(super) span: Span,
+    /// Some key did not belong, so what is missing may only be misspelled.
+    pub(super) misspelled: bool,
 }
 
 impl<'n> Fields<'n> {
@@ -26,10 +28,12 @@ impl<'n> Fields<'n> {
             );
             return None;
         };
+        let mut misspelled = false;
         for entry in entries.iter().filter(|entry| !section.keys.contains(&entry.key.as_str())) {
             sink.push(unknown_key(entry, section));
+            misspelled = true;
         }
-        Some(Self { entries, span: node.span })
+        Some(Self { entries, span: node.span, misspelled })
     }
 
     pub(super) fn get(&self, key: &str) -> Option<&'n Node> {
@@ -51,7 +55,7 @@ impl<'n> Fields<'n> {
     }
 }
 
-fn unknown_key(entry: &Entry, section: &Section) -> Problem {
+pub(super) fn unknown_key(entry: &Entry, section: &Section) -> Problem {
     let key = entry.key.as_str();
     if section.later.contains(&key) {
         return not_yet(entry.key_span, key);
@@ -161,8 +165,6 @@ pub(super) fn boolean(node: &Node, what: &str, sink: &mut Sink) -> Option<bool> 
     match text(node, what, sink)? {
         "true" => Some(true),
         "false" => Some(false),
-        // The document has already complained about these, by name.
-        "yes" | "no" | "on" | "off" => None,
         other => {
             sink.error(
                 node.span,

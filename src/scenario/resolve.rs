@@ -67,6 +67,7 @@ pub(super) fn resolve(
         builder.timeout = target.timeout;
     }
     let bundled = matches!(&target, Some(target) if matches!(target.kind, TargetKind::Bundled { .. }));
+    builder.bundled = bundled;
     let observe = builder.observe(top.get("observe"), bundled);
 
     let pieces = pieces(&top, &mut builder);
@@ -74,7 +75,10 @@ pub(super) fn resolve(
     let load = match top.get("load") {
         Some(node) => builder.load(node, pieces, &mut order, &safety),
         None => {
-            builder.missing(top.span, "load", &load_help(&top));
+            // With a profile that does not exist, that is what is wrong.
+            if overrides.profile.is_none() {
+                builder.missing(top.span, "load", &load_help(&top));
+            }
             Vec::new()
         }
     };

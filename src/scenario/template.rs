@@ -1,6 +1,7 @@
 //! Templates: text with `${…}`, compiled once. At run time a literal segment costs a copy and a variable an index; nothing is
 //! looked up by name.
 
+mod expression;
 pub mod parse;
 mod render;
 

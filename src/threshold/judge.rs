@@ -40,20 +40,25 @@ pub fn measure(threshold: &Threshold, stats: &dyn Stats) -> Option<(f64, u64)> {
         Selector::Requests { protocol, name, .. } => stats.requests(Some(*protocol), name.as_deref()),
         Selector::Resource(_) => (0, 0),
     };
-    let latency =
-        |ask: &dyn Fn(super::Which, crate::endpoint::Protocol, Option<&str>) -> Option<(f64, u64)>| {
-            let Selector::Requests { clock, protocol, name } = &threshold.selector else { return None };
-            ask(*clock, *protocol, name.as_deref())
-        };
+    let selected = || match &threshold.selector {
+        Selector::Requests { clock, protocol, name } => Some((*clock, *protocol, name.as_deref())),
+        Selector::All | Selector::Resource(_) => None,
+    };
     let resource = || {
         let Selector::Resource(name) = &threshold.selector else { return None };
         stats.resource(name)
     };
     let (planned, dropped) = stats.iterations();
     match threshold.stat {
-        Stat::Percentile(q) => latency(&|clock, protocol, name| stats.quantile_ns(clock, protocol, name, q)),
-        Stat::Max => latency(&|clock, protocol, name| Some((stats.max_ns(clock, protocol, name)?, all))),
-        Stat::Mean => latency(&|clock, protocol, name| Some((stats.mean_ns(clock, protocol, name)?, all))),
+        Stat::Percentile(q) => {
+            selected().and_then(|(clock, protocol, name)| stats.quantile_ns(clock, protocol, name, q))
+        }
+        Stat::Max => {
+            selected().and_then(|(clock, protocol, name)| Some((stats.max_ns(clock, protocol, name)?, all)))
+        }
+        Stat::Mean => {
+            selected().and_then(|(clock, protocol, name)| Some((stats.mean_ns(clock, protocol, name)?, all)))
+        }
         Stat::ErrorRate => (all > 0).then(|| (failed as f64 / all as f64, all)),
         Stat::Rate => (stats.seconds() > 0.0).then(|| (all as f64 / stats.seconds(), all)),
         Stat::Count => Some((all as f64, all)),

@@ -1,0 +1,192 @@
+//! What the language means: plans read from text, and every bad file with all its problems.
+
+use super::super::plan::{Executor, Step, TargetKind, Think};
+use super::super::template::{Expression, Segment};
+use super::super::{Overrides, load_with};
+use super::{env, files, journey, overrides, plan_of, steps};
+use crate::search::GoalKind;
+use std::time::Duration;
+
+fn problems(name: &str, text: &str) -> String {
+    let error = load_with(name, text, &overrides(), &files).expect_err(name);
+    assert!(error.has_errors());
+    let all = error.render(false, 110);
+    all.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+}
+
+macro_rules! bad {
+    ($($name:ident),*) => {$(
+        #[test]
+        fn $name() {
+            let file = concat!(stringify!($name), ".yaml");
+            insta::assert_snapshot!(problems(file, include_str!(concat!("bad/", stringify!($name), ".yaml"))));
+        }
+    )*};
+}
+
+bad!(keys, units, flow_template, tabs, colon, variables, target, profiles, empty, list);
+
+#[test]
+fn the_shipped_scenarios_load_without_a_word() {
+    let mut count = 0;
+    for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios")).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.extension().is_some_and(|extension| extension == "yaml") {
+            let plan = super::super::load_file(&path, &overrides()).expect("a valid scenario");
+            assert!(plan.warnings.is_empty(), "{:?}", plan.warnings);
+            count += 1;
+        }
+    }
+    assert!(count >= 4);
+}
+
+#[test]
+fn the_ceiling_scenario_means_what_its_comments_say() {
+    let text = include_str!("../../../scenarios/mongo-ceiling.yaml");
+    let mut overrides = overrides();
+    overrides.dials.push(("mongodb.max_pool_size".into(), "20".into()));
+    overrides.seed = Some(9);
+    let plan = load_with("m.yaml", text, &overrides, &files).expect("valid");
+    assert_eq!(plan.seed, 9);
+    let dials = vec![("mongodb.max_pool_size".to_owned(), "20".to_owned())];
+    assert!(
+        matches!(&plan.target.kind, TargetKind::Bundled { profile, dials: d } if profile == "baseline" && *d == dials)
+    );
+    assert_eq!(plan.endpoints[0].route, "GET /api/products/{number}");
+    let Executor::Breakpoint { search, timing, .. } = &plan.load[0].executor else { panic!("a search") };
+    assert_eq!((search.from, search.to, search.grow, search.precision), (100.0, 20_000.0, 2.0, 0.05));
+    assert_eq!(
+        (timing.settle, timing.ramp, timing.windows),
+        (Duration::from_secs(4), Duration::from_secs(2), 3)
+    );
+    let GoalKind::Latency { limit_ns, bad_ratio_max, .. } = &search.fail_when[0].kind else {
+        panic!("a latency goal")
+    };
+    assert_eq!((*limit_ns, *bad_ratio_max), (100_000_000, 0.01));
+    let expectation = plan.expect_part(&plan.load[0]);
+    assert_eq!(expectation.requests(), 1.0);
+    assert_eq!(expectation.think_per_request(), Some(Duration::from_secs(1)));
+}
+
+#[test]
+fn expectations_follow_weights_chances_and_calls() {
+    let plan = load_with("shop.yaml", include_str!("../../../scenarios/shop.yaml"), &overrides(), &files)
+        .expect("valid");
+    let id = |name: &str| plan.endpoints.iter().position(|e| e.name == name).expect(name) as u16;
+    let part = plan.expect_part(&plan.load[0]);
+    let close = |a: f64, b: f64| (a - b).abs() < 1e-12;
+    assert!(close(part.per_iteration[&id("product")], 0.7));
+    assert!(close(part.per_iteration[&id("search")], 0.7 * 0.3));
+    assert!(close(part.per_iteration[&id("place-order")], 0.3 * 0.6));
+    assert!(close(part.per_iteration[&id("order")], 0.3 * 0.6 * 3.0));
+    assert!(close(part.once_per_user[&id("login")], 0.3));
+    assert!(part.notes.iter().any(|note| note.contains("until")));
+    let watchers = plan.expect_part(&plan.load[1]);
+    assert_eq!(watchers.sockets, 1.0);
+    assert_eq!(watchers.think, Duration::from_millis(6500));
+}
+
+#[test]
+fn calls_are_put_in_and_includes_and_tables_are_read() {
+    let plan = plan_of(
+        "plimsoll: 1\ninclude: login.yaml\ntarget: {http: \"${env.SHOP}\"}\ndata: {users: {file: users.csv, take: unique, at_end: stop_user}}\n\
+         scenarios:\n  a:\n    once_per_user: [{call: login}]\n    steps:\n      - get: /me\n        headers: {authorization: \"Bearer ${token}\", x: \"${data.users.password}\"}\n\
+         load: [{run: {a: 3}, executor: open, stages: [{to: 30/m, over: 0s}, {hold: 4s}]}]\n",
+    )
+    .expect("valid");
+    assert_eq!(plan.journeys[0].once_per_user.len(), 1);
+    assert_eq!(&*plan.data[0].rows[1][1], "two, 2");
+    assert_eq!(plan.slots, ["token"]);
+    let Executor::Open { curve, .. } = &plan.load[0].executor else { panic!("open") };
+    assert_eq!((curve.peak(), curve.end_ns()), (0.5, 4_000_000_000));
+    assert!(
+        plan_of("plimsoll: 1\ninclude: loop.yaml\n")
+            .expect_err("a loop")
+            .lines()
+            .iter()
+            .any(|l| l.contains("includes itself"))
+    );
+}
+
+#[test]
+fn sets_and_profiles_change_the_scenario() {
+    let text = "plimsoll: 1\ntarget: {bundled: baseline}\nvars: {n: 1}\nscenarios:\n  a: {steps: [{get: \"/${n}\"}, {think: 1s}]}\n\
+                profiles: {p: {vars: {n: 5}, load: [{name: x, run: a, executor: closed, stages: [{to: 1, over: 1s}]}]}}\n";
+    let with = |profile: Option<&str>, sets: &[(&str, &str)]| {
+        let sets = sets.iter().map(|(path, value)| (path.to_string(), value.to_string())).collect();
+        let overrides = Overrides { sets, profile: profile.map(str::to_owned), ..overrides() };
+        load_with("s.yaml", text, &overrides, &files)
+    };
+    assert!(with(None, &[]).expect_err("no load").lines()[0].contains("--profile: p"));
+    assert_eq!(with(Some("p"), &[]).expect("valid").endpoints[0].name, "GET /5");
+    let plan =
+        with(Some("p"), &[("scenarios.a.steps.1.think", "7s"), ("target.timeout", "3s")]).expect("valid");
+    assert!(matches!(&plan.journeys[0].steps[1], Step::Think(Think::Constant(t)) if t.as_secs() == 7));
+    assert_eq!(plan.target.timeout, Duration::from_secs(3));
+    let wrong = with(Some("q"), &[("scenarios.a.steps.9.think", "7s"), ("target.timeout", "3")])
+        .expect_err("three mistakes");
+    insta::assert_snapshot!(wrong.lines().join("\n"));
+}
+
+#[test]
+fn json_bodies_keep_types_and_paths_are_encoded() {
+    let read = steps(
+        "      - post: /a/${rand.uuid()}/b?q=${iter}\n        name: x\n        json: {n: \"${rand.int(1, 3)}\", s: \"no ${iter}\", k: [1, 1.50, true, null, \"2\"], t: \"a\\\"b\"}",
+    );
+    let Step::Request(request) = &read[0] else { panic!("a request") };
+    assert!(matches!(request.path.segments[1], Segment::Url(Expression::RandUuid)));
+    let segments = &request.body.as_ref().expect("a body").segments;
+    assert!(matches!(&segments[0], Segment::Text(text) if &**text == "{\"n\":"));
+    assert!(matches!(segments[1], Segment::JsonValue(Expression::RandInt { low: 1, high: 3 })));
+    assert!(matches!(segments[3], Segment::JsonText(Expression::Iteration)));
+    assert!(
+        matches!(&segments[4], Segment::Text(text) if &**text == "\",\"k\":[1,1.50,true,null,\"2\"],\"t\":\"a\\\"b\"}")
+    );
+    assert_eq!(request.headers[0].0, "content-type");
+    assert!(!request.keeps_body && !request.keeps_head);
+}
+
+#[test]
+fn only_what_is_looked_at_is_kept() {
+    let keeps = |text: &str| match &steps(&format!("      - get: /x\n        {text}"))[0] {
+        Step::Request(request) => (request.keeps_body, request.keeps_head),
+        _ => panic!("a request"),
+    };
+    assert_eq!(keeps("expect: {status: 2xx, within: 3s}"), (false, false));
+    assert_eq!(keeps("expect: {body: status == 200}"), (false, false));
+    assert_eq!(keeps("expect: {body: $.a exists}"), (true, false));
+    assert_eq!(keeps("expect: {header: {etag: }}"), (false, true));
+    assert_eq!(keeps("extract: {a: header:Location, b: \"regex:(x)\"}"), (true, true));
+    let looped = steps("      - repeat: {max: 2, until: $.done == true}\n        steps: [{get: /x}]");
+    assert!(
+        matches!(&looped[0], Step::Repeat { steps, .. } if matches!(&steps[0], Step::Request(r) if r.keeps_body))
+    );
+}
+
+#[test]
+fn a_variable_captured_on_some_ways_only_is_a_warning() {
+    let plan = journey("      - if: ${rand.chance(50%)}\n        then: [{get: /a, extract: {id: $.id}}]\n      - get: /b?id=${id}").expect("runs");
+    assert_eq!(plan.warnings.items.len(), 1);
+    assert!(plan.warnings.lines()[0].contains("warning: `id` is captured only on some"));
+    let both = journey(
+        "      - if: ${rand.chance(50%)}\n        then: [{get: /a, extract: {id: $.id}}]\n        else: [{set: {id: x}}]\n      - get: /b?id=${id}",
+    );
+    assert!(both.expect("runs").warnings.is_empty());
+}
+
+#[test]
+fn problems_as_json_have_places_in_bytes_and_lines() {
+    let error = plan_of("plimsoll: 1\nnaem: x\n").expect_err("wrong");
+    let first = &error.json()[0];
+    assert_eq!(
+        (first["line"].as_u64(), first["column"].as_u64(), first["offset"].as_u64()),
+        (Some(1), Some(1), Some(0))
+    );
+    let typo =
+        error.json().as_array().expect("a list").iter().find(|p| p["line"] == 2).cloned().expect("the typo");
+    assert_eq!(
+        (typo["offset"].as_u64(), typo["length"].as_u64(), typo["help"].as_str()),
+        (Some(12), Some(4), Some("did you mean `name`?"))
+    );
+    let _ = env;
+}
