@@ -350,6 +350,8 @@ impl Names for Builder<'_> {
         };
         let columns = &self.tables[index].columns;
         let position = match column {
+            // A table that could not be read has been reported; its columns are unknown, not wrong.
+            _ if columns.is_empty() => Some(0),
             Some(name) => columns.iter().position(|known| known == name),
             None if columns.len() == 1 => Some(0),
             None => {

@@ -17,6 +17,8 @@ pub(super) struct Composed {
     pub(super) root: Node,
     /// `load` and `thresholds` of the profiles that were not chosen; they are checked all the same.
     pub(super) other_profiles: Vec<Node>,
+    /// The chosen profile brings a load and leaves the thresholds of the file, which may name what only the file's load has.
+    pub(super) borrowed_thresholds: bool,
 }
 
 /// Sections whose entries have names and are merged by them when files are joined.
@@ -36,9 +38,12 @@ pub(super) fn compose(
         return Err(sources);
     };
     apply_sets(&mut root, overrides, &mut sources, sink);
+    let chosen = overrides.profile.as_deref().and_then(|name| root.get("profiles")?.get(name));
+    let borrowed_thresholds =
+        chosen.is_some_and(|profile| profile.get("load").is_some() && profile.get("thresholds").is_none());
     let other_profiles = apply_profile(&mut root, overrides, &mut sources, sink);
     apply_dials(&mut root, overrides, &mut sources, sink);
-    Ok(Composed { sources, root, other_profiles })
+    Ok(Composed { sources, root, other_profiles, borrowed_thresholds })
 }
 
 fn add_source(sources: &mut Vec<Source>, name: &str, text: &str) -> u16 {

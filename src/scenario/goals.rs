@@ -76,60 +76,76 @@ impl Builder<'_> {
         goals
     }
 
-    /// Names in thresholds that nothing in the plan has.
-    pub(super) fn check_names(
+    /// The thresholds whose names the plan has. A misfit is an error; but where `borrowed` says that the load comes from a profile
+    /// and the thresholds do not, it belongs to another load of the file and is set aside with a warning.
+    pub(super) fn fitting(
         &mut self,
         node: &Node,
-        thresholds: &[Threshold],
+        thresholds: Vec<Threshold>,
         load: &[LoadPart],
         observe: &Observe,
-    ) {
-        let Kind::List(items) = &node.kind else { return };
+        borrowed: bool,
+    ) -> Vec<Threshold> {
+        let items = if let Kind::List(items) = &node.kind { items.as_slice() } else { &[] };
+        let written = |threshold: &Threshold| {
+            let same =
+                |item: &&Node| item.scalar().is_some_and(|scalar| scalar.text.trim() == threshold.text);
+            items.iter().find(same).map_or(node.span, |item| item.span)
+        };
+        let mut fitting = Vec::new();
         for threshold in thresholds {
-            let at = items
-                .iter()
-                .find(|item| item.scalar().is_some_and(|scalar| scalar.text.trim() == threshold.text));
-            let Some(at) = at.map(|node| node.span) else { continue };
-            if let Some(phase) = &threshold.phase {
-                let phases: Vec<&str> = load.iter().flat_map(phases_of).collect();
-                if !phases.contains(&phase.as_str()) {
-                    let help = suggest::hint(phase, phases.iter().copied())
-                        .or_else(|| Some("name it in a stage: {phase: peak, hold: 5m}".into()));
+            match self.misfit(&threshold, load, observe) {
+                None => fitting.push(threshold),
+                Some((message, _)) if borrowed => {
+                    let problem = Problem::warning(written(&threshold), format!("set aside: {message}"));
                     self.sink.push(
-                        Problem::error(at, format!("no stage has the phase `{phase}`")).maybe_help(help),
+                        problem.help("the profile brings another load; give it `thresholds` of its own"),
                     );
                 }
-            }
-            match &threshold.selector {
-                Selector::Requests { protocol, name: Some(name), .. } => {
-                    self.check_endpoint(at, *protocol, name)
+                Some((message, help)) => {
+                    self.sink.push(Problem::error(written(&threshold), message).maybe_help(help));
                 }
-                Selector::Resource(name) => {
-                    let known: Vec<&str> = observe
-                        .sources
-                        .iter()
-                        .flat_map(|source| source.resources.keys().map(String::as_str))
-                        .collect();
-                    let preset = (observe.defaulted && self.bundled)
-                        || observe.sources.iter().any(|source| source.preset.is_some());
-                    if !preset && !known.contains(&name.as_str()) {
-                        let help =
-                            suggest::hint(name, known).or_else(|| Some("define it under `observe`".into()));
-                        self.sink.push(
-                            Problem::error(at, format!("nothing observes a resource `{name}`"))
-                                .maybe_help(help),
-                        );
-                    }
-                }
-                _ => {}
             }
+        }
+        fitting
+    }
+
+    /// What a threshold names and the plan does not have, with help.
+    fn misfit(
+        &self,
+        threshold: &Threshold,
+        load: &[LoadPart],
+        observe: &Observe,
+    ) -> Option<(String, Option<String>)> {
+        if let Some(phase) = &threshold.phase {
+            let phases: Vec<&str> = load.iter().flat_map(phases_of).collect();
+            if !phases.contains(&phase.as_str()) {
+                let help = suggest::hint(phase, phases)
+                    .or_else(|| Some("name it in a stage: {phase: peak, hold: 5m}".into()));
+                return Some((format!("no stage has the phase `{phase}`"), help));
+            }
+        }
+        match &threshold.selector {
+            Selector::Requests { protocol, name: Some(name), .. } => self.no_endpoint(*protocol, name),
+            Selector::Resource(name) => {
+                let resources = observe.sources.iter().flat_map(|source| source.resources.keys());
+                let known: Vec<&str> = resources.map(String::as_str).collect();
+                let preset = (observe.defaulted && self.bundled)
+                    || observe.sources.iter().any(|source| source.preset.is_some());
+                if preset || known.contains(&name.as_str()) {
+                    return None;
+                }
+                let help = suggest::hint(name, known).or_else(|| Some("define it under `observe`".into()));
+                Some((format!("nothing observes a resource `{name}`"), help))
+            }
+            _ => None,
         }
     }
 
-    fn check_endpoint(&mut self, at: super::document::Span, protocol: Protocol, name: &str) {
+    fn no_endpoint(&self, protocol: Protocol, name: &str) -> Option<(String, Option<String>)> {
         let endpoints = &self.registry.endpoints;
         if endpoints.iter().any(|endpoint| endpoint.protocol == protocol && endpoint.name == name) {
-            return;
+            return None;
         }
         let same: Vec<&str> =
             endpoints.iter().filter(|e| e.protocol == protocol).map(|e| e.name.as_str()).collect();
@@ -139,8 +155,7 @@ impl Builder<'_> {
             }
             None => suggest::hint(name, same),
         };
-        self.sink
-            .push(Problem::error(at, format!("no step of this load is named `{name}`")).maybe_help(help));
+        Some((format!("no step of this load is named `{name}`"), help))
     }
 }
 

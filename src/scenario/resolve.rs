@@ -27,7 +27,7 @@ pub(super) fn resolve(
     files: Files<'_>,
     mut builder: Builder<'_>,
 ) -> Result<Plan, Problems> {
-    let Composed { sources, root, other_profiles } = composed;
+    let Composed { sources, root, other_profiles, borrowed_thresholds } = composed;
     let Some(top) = Fields::open(&root, &keys::TOP, &mut builder.sink) else {
         return Err(builder.sink.finish(&sources));
     };
@@ -51,7 +51,7 @@ pub(super) fn resolve(
         Path::new(path).file_stem().map_or("scenario".into(), |stem| stem.to_string_lossy().into_owned())
     });
     let seed = top.get("seed").and_then(|node| reader::count(node, "`seed`", &mut builder.sink));
-    let safety = builder.safety(top.get("safety"));
+    let mut safety = builder.safety(top.get("safety"));
     let target = match top.get("target") {
         Some(node) => builder.target(node, &safety),
         None => {
@@ -90,13 +90,14 @@ pub(super) fn resolve(
         .filter_map(|name| pieces.iter().find(|entry| entry.key == *name))
         .map(|entry| builder.journey(entry, &mut Walk::new(pieces)))
         .collect();
-    let thresholds =
-        top.get("thresholds").map(|node| builder.thresholds(node, "`thresholds`")).unwrap_or_default();
+    let mut thresholds = Vec::new();
     if let Some(node) = top.get("thresholds") {
-        builder.check_names(node, &thresholds, &load, &observe);
+        let written = builder.thresholds(node, "`thresholds`");
+        thresholds = builder.fitting(node, written, &load, &observe, borrowed_thresholds);
     }
     if let Some(node) = top.get("safety").and_then(|node| node.get("abort_when")) {
-        builder.check_names(node, &safety.abort_when, &load, &observe);
+        let written = std::mem::take(&mut safety.abort_when);
+        safety.abort_when = builder.fitting(node, written, &load, &observe, borrowed_thresholds);
     }
     // What follows is only read for its problems: the plan's own endpoints and variables are complete.
     let registry = builder.registry.clone();
@@ -194,7 +195,7 @@ fn read_the_rest(
     for (profile, load) in loads {
         if let (Some(node), Some(load)) = (profile.get("thresholds"), load) {
             let thresholds = builder.thresholds(node, "`thresholds`");
-            builder.check_names(node, &thresholds, &load, observe);
+            builder.fitting(node, thresholds, &load, observe, false);
         }
     }
 }

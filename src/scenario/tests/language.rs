@@ -3,7 +3,7 @@
 use super::super::plan::{Executor, Step, TargetKind, Think};
 use super::super::template::{Expression, Segment};
 use super::super::{Overrides, load_with};
-use super::{env, files, journey, overrides, plan_of, steps};
+use super::{files, journey, overrides, plan_of, steps};
 use crate::search::GoalKind;
 use std::time::Duration;
 
@@ -188,5 +188,23 @@ fn problems_as_json_have_places_in_bytes_and_lines() {
         (typo["offset"].as_u64(), typo["length"].as_u64(), typo["help"].as_str()),
         (Some(12), Some(4), Some("did you mean `name`?"))
     );
-    let _ = env;
+}
+
+#[test]
+fn a_profile_with_its_own_load_sets_foreign_thresholds_aside() {
+    let text = "plimsoll: 1\ntarget: {bundled: baseline}\nscenarios:\n  a: {steps: [{get: /a, name: one}]}\n  b: {steps: [{get: /b, name: two}]}\n\
+                load: [{run: a, executor: closed, stages: [{phase: peak, to: 1, over: 1s}]}]\n\
+                profiles: {p: {load: [{run: b, executor: closed, stages: [{to: 1, over: 1s}]}]}}\n\
+                thresholds: [error_rate < 1%, p50(http) < 1s in peak, 'p50(http{name=one}) < 1s']\n";
+    let with = |profile: Option<&str>| {
+        let overrides = Overrides { profile: profile.map(str::to_owned), ..overrides() };
+        load_with("s.yaml", text, &overrides, &files).expect("valid")
+    };
+    assert_eq!(with(None).thresholds.len(), 3);
+    let plan = with(Some("p"));
+    assert_eq!(plan.thresholds.iter().map(|t| t.text.as_str()).collect::<Vec<_>>(), ["error_rate < 1%"]);
+    assert!(
+        plan.warnings.items.len() == 2
+            && plan.warnings.lines()[0].contains("set aside: no stage has the phase `peak`")
+    );
 }
