@@ -5,7 +5,7 @@ use super::numbers::{about, bytes, count, percent, quantity};
 use super::plain;
 use super::{Report, numbers};
 use crate::record::rows::End;
-use crate::record::summary::{Bottleneck, BottleneckStatus, Counts, LoadLine, NextWall, Verdict};
+use crate::record::summary::{Bottleneck, BottleneckStatus, Candidate, Counts, LoadLine, NextWall, Verdict};
 
 /// Above this the number is an extrapolation and says so (predicted over highest measured load).
 const EXTRAPOLATION_MIN: f64 = 1.25;
@@ -102,6 +102,16 @@ pub fn gives_way(bottleneck: &Bottleneck, of: &str) -> GivesWayWords {
 pub fn next_wall(wall: &NextWall, of: &str) -> String {
     let class = evidence_class(wall);
     format!("{} at about {} {} ({class})", plain::name(&wall.resource), about(wall.at), unit(of))
+}
+
+/// One of a set, with what speaks for it: the probability that it was first, or else what it explains.
+pub fn candidate(candidate: &Candidate) -> String {
+    let name = plain::name(&candidate.resource);
+    match (candidate.probability, candidate.share_of_added_latency) {
+        (Some(probability), _) => format!("{name} ({} likely)", percent(probability)),
+        (None, Some(share)) => format!("{name} ({} of the added latency)", percent(share)),
+        (None, None) => name,
+    }
 }
 
 /// `extrapolated 8x`, or what the prediction rests on when it stays near the measured range.
@@ -222,14 +232,7 @@ pub fn threshold_value(text: &str, value: Option<f64>) -> String {
 }
 
 fn candidates(bottleneck: &Bottleneck) -> String {
-    let all: Vec<String> = bottleneck
-        .candidates
-        .iter()
-        .map(|candidate| match candidate.probability {
-            Some(probability) => format!("{} ({})", plain::name(&candidate.resource), percent(probability)),
-            None => plain::name(&candidate.resource).to_string(),
-        })
-        .collect();
+    let all: Vec<String> = bottleneck.candidates.iter().map(candidate).collect();
     if all.is_empty() { "several resources".into() } else { all.join(", ") }
 }
 

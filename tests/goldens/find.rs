@@ -265,7 +265,7 @@ fn pool_gives_way() -> Bottleneck {
     Bottleneck {
         status: BottleneckStatus::Named,
         resource: Some("mongodb.pool".into()),
-        candidates: vec![Candidate { resource: "mongodb.pool".into(), probability: Some(0.97), share_of_added_latency: None }],
+        candidates: vec![candidate("mongodb.pool", Some(0.97), Some(0.93))],
         kind: Some("pool".into()),
         used: Some(knee.in_use),
         limit: Some(10.0),
@@ -280,6 +280,10 @@ fn pool_gives_way() -> Bottleneck {
                       size of the pool binds and not what it guards."
             .into(),
     }
+}
+
+fn candidate(resource: &str, probability: Option<f64>, share_of_added_latency: Option<f64>) -> Candidate {
+    Candidate { resource: resource.into(), probability, share_of_added_latency }
 }
 
 pub(crate) fn uninstrumented() -> Record {
@@ -320,10 +324,8 @@ fn unnamed(status: BottleneckStatus) -> Bottleneck {
 pub(crate) fn undecided() -> Record {
     let mut record = found();
     let mut set = unnamed(BottleneckStatus::Set);
-    set.candidates = vec![
-        Candidate { resource: "mongodb.pool".into(), probability: Some(0.62), share_of_added_latency: None },
-        Candidate { resource: "app.cpu".into(), probability: Some(0.31), share_of_added_latency: None },
-    ];
+    set.candidates =
+        vec![candidate("mongodb.pool", Some(0.62), None), candidate("app.cpu", None, Some(0.31))];
     record.summary.bottleneck = Some(set);
     record
 }

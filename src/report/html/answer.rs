@@ -152,7 +152,7 @@ fn evidence(bottleneck: &Bottleneck, of: &str) -> Markup {
             }
             @if bottleneck.candidates.len() > 1 {
                 dt { "candidates" }
-                dd { @for c in &bottleneck.candidates { div { (plain::name(&c.resource)) @if let Some(p) = c.probability { " " (percent(p)) } } } }
+                dd { @for c in &bottleneck.candidates { div { (wording::candidate(c)) } } }
             }
         }
     }
