@@ -5,7 +5,11 @@ use std::path::PathBuf;
 
 /// Finds the load line of a system: the most load it carries within its SLO, what gives way first, and what comes next.
 #[derive(Debug, Parser)]
-#[command(name = "plimsoll", version, propagate_version = true, disable_help_subcommand = false)]
+#[command(
+    name = "plimsoll",
+    version,
+    after_help = "`plimsoll help scenario` prints the reference of the scenario language.\n\nStart here:\n  plimsoll find scenarios/mongo-ceiling.yaml"
+)]
 pub(super) struct Cli {
     #[command(subcommand)]
     pub(super) command: Command,
@@ -33,8 +37,8 @@ pub(super) enum Command {
         after_help = "Examples:\n  plimsoll report reports/shop\n  plimsoll report reports/shop --format md"
     )]
     Report(ReportArgs),
-    /// Print the reference of the scenario language
-    Language,
+    /// Print the JSON Schema of the scenario language, for editors
+    Schema,
     /// The bundled target-app: a system whose limits are dials
     #[command(subcommand)]
     Target(TargetCommand),

@@ -1,4 +1,4 @@
-//! `plimsoll check`: the language without a run.
+//! `plimsoll check` and `plimsoll schema`: the language without a run.
 
 use super::args::CheckArgs;
 use super::load::WIDTH;
@@ -17,11 +17,11 @@ pub(super) fn check(process: &mut Process<'_>, args: &CheckArgs) -> u8 {
     let (problems, found) = match scenario::load_file(&given.scenario, &overrides) {
         Ok(plan) => {
             let found = format!(
-                "{}: {} journeys, {} endpoints, {} load parts; nothing wrong\n",
+                "{}: {}, {}, {}; nothing wrong\n",
                 given.scenario.display(),
-                plan.journeys.len(),
-                plan.endpoints.len(),
-                plan.load.len()
+                counted(plan.journeys.len(), "journey"),
+                counted(plan.endpoints.len(), "endpoint"),
+                counted(plan.load.len(), "load part")
             );
             (plan.warnings, Some(found))
         }
@@ -40,4 +40,13 @@ pub(super) fn check(process: &mut Process<'_>, args: &CheckArgs) -> u8 {
         Some(found) => process.print(&found),
         None => code,
     }
+}
+
+pub(super) fn schema(process: &mut Process<'_>) -> u8 {
+    process.print(&format!("{:#}\n", scenario::schema::schema()))
+}
+
+fn counted(count: usize, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
 }

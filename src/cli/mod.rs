@@ -26,6 +26,12 @@ pub mod exit {
 
 /// Runs one command line to its end and yields the exit code.
 pub fn main(process: &mut Process<'_>) -> u8 {
+    // The reference of the language is a page, not a command: it stands where people look for help.
+    if process.args.get(1).is_some_and(|word| word == "help")
+        && process.args.get(2).is_some_and(|word| word == "scenario")
+    {
+        return process.print(crate::scenario::REFERENCE);
+    }
     let cli = match Cli::try_parse_from(&process.args) {
         Ok(cli) => cli,
         Err(error) => {
@@ -45,6 +51,6 @@ pub fn main(process: &mut Process<'_>) -> u8 {
         Command::Check(args) => check::check(process, &args),
         Command::Report(args) => report::report(process, &args),
         Command::Target(command) => target::target(process, command),
-        Command::Language => process.print(crate::scenario::REFERENCE),
+        Command::Schema => check::schema(process),
     }
 }

@@ -28,7 +28,7 @@ pub(super) fn run(process: &mut Process<'_>, args: &RunArgs, purpose: Purpose) -
         |part: &crate::scenario::plan::LoadPart| matches!(part.executor, Executor::Breakpoint { .. });
     if purpose == Purpose::Find && !plan.load.iter().any(searches) {
         process.complain(&format!(
-            "plimsoll: {} has no load part with `executor: breakpoint` to search with\n  name a profile that has one with --profile, or see `plimsoll language` for the form",
+            "plimsoll: {} has no load part with `executor: breakpoint` to search with\n  name a profile that has one with --profile, or see `plimsoll help scenario` for the form",
             args.scenario.scenario.display()
         ));
         return exit::USAGE;

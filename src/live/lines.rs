@@ -59,7 +59,7 @@ impl<W: Write> Watcher for Lines<W> {
             let _ = write!(self.out, "\r{line}{blank}");
             let _ = self.out.flush();
             self.shown = width;
-        } else if tick.t_s % LOG_INTERVAL_S == 0 {
+        } else if tick.t_s.is_multiple_of(LOG_INTERVAL_S) {
             self.say(&line);
         }
     }
