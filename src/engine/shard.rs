@@ -2,6 +2,7 @@
 //! agent; it never waits for it.
 
 use super::control::Control;
+use super::pacer::Pacer;
 use super::part::{Model, Part};
 use super::program::{Program, Site, compile};
 use super::{closed, open};
@@ -385,12 +386,17 @@ fn new_part(index: usize, part: &LoadPart) -> Part {
     }
 }
 
-/// How late the shard's own timer fires: what the generator itself may add to a latency.
+/// How late the shard wakes for an instant it has set itself: what the generator itself may add to a latency. A precise timer, since
+/// the runtime's own rounds to milliseconds and would report its rounding.
 async fn watch_lag(shard: Rc<Shard>) {
+    // Without a descriptor for the timer there is nothing to watch with, and the users will soon say so themselves.
+    let Ok(pacer) = Pacer::new(shard.clock) else { return };
     loop {
-        let due = shard.clock.now() + super::step::nanos(LOOP_LAG_INTERVAL);
-        tokio::time::sleep_until(shard.clock.instant(due)).await;
-        shard.recorder.borrow_mut().loop_lag(shard.clock.now().saturating_sub(due));
+        let due_ns = shard.clock.now() + super::step::nanos(LOOP_LAG_INTERVAL);
+        if pacer.until(due_ns).await.is_err() {
+            return;
+        }
+        shard.recorder.borrow_mut().loop_lag(shard.clock.now().saturating_sub(due_ns));
     }
 }
 
