@@ -11,6 +11,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 fn main() -> ExitCode {
     // One TLS provider for all of it: ring builds fast and is what the transport uses. It fails only if one is there already.
     let _ = rustls::crypto::ring::default_provider().install_default();
+    raise_file_limit();
     let env = |name: &str| std::env::var(name).ok();
     let no_color = std::env::var_os("NO_COLOR").is_some();
     let mut process = Process {
@@ -23,4 +24,12 @@ fn main() -> ExitCode {
         executable: std::env::current_exe().unwrap_or_else(|_| "plimsoll".into()),
     };
     ExitCode::from(cli::main(&mut process))
+}
+
+/// Every user is a descriptor, and so is every connection of the bundled target, which inherits the limit: take all the machine allows.
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    // Where it cannot be raised, running out of descriptors is told by name and makes the run invalid.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }

@@ -18,11 +18,11 @@ struct Live {
 }
 
 pub(super) async fn run(shard: Rc<Shard>, part: Rc<Part>) {
-    tokio::time::sleep_until(shard.clock.instant(part.start_ns)).await;
+    wait_for_start(&shard, &part).await;
     let mut crowd = Crowd { users: Vec::new(), leaving: VecDeque::new(), next: Rc::new(Cell::new(0)) };
     loop {
         let now = shard.clock.now();
-        crowd.cut_off_late(&shard, &part, now);
+        crowd.cut_off_late(now);
         if part.is_over(now) {
             break;
         }
@@ -49,7 +49,23 @@ pub(super) async fn run(shard: Rc<Shard>, part: Rc<Part>) {
             () = sleep_until(&shard, Some(by)) => {}
         }
     }
-    crowd.cut_off_late(&shard, &part, Nanos::MAX);
+    crowd.cut_off_late(Nanos::MAX);
+    // Cut off means dropped at the task's next turn, and only then counted.
+    while part.live.get() > 0 {
+        part.freed.notified().await;
+    }
+}
+
+/// Until the part begins, or a drain does.
+pub(super) async fn wait_for_start(shard: &Shard, part: &Part) {
+    while !part.draining.get() && shard.clock.now() < part.start_ns {
+        tokio::select! {
+            () = part.changed.notified() => {}
+            () = sleep_until(shard, Some(part.start_ns)) => {}
+        }
+    }
+    // The clock reads zero for a moment before the run begins.
+    tokio::time::sleep_until(shard.clock.instant(0)).await;
 }
 
 async fn sleep_until(shard: &Shard, at: Option<Nanos>) {
@@ -74,7 +90,6 @@ impl Crowd {
             let id = shard.share.id_of(take(&self.next));
             let user = User::new(shard, part, Rc::clone(&control), id);
             let (next, share) = (Rc::clone(&self.next), shard.share);
-            part.live.set(part.live.get() + 1);
             let task = tokio::task::spawn_local(user.live(move || share.id_of(take(&next)))).abort_handle();
             self.users.push(Live { control, task });
         }
@@ -82,20 +97,25 @@ impl Crowd {
         while self.users.len() as u64 > wanted {
             let Some(user) = self.users.pop() else { break };
             user.control.retire.set(true);
-            if !user.task.is_finished() {
+            if user.control.iteration_since.get().is_none() {
+                // Between iterations it waits for its pace only.
+                user.task.abort();
+            } else {
                 self.leaving.push_back((by, user));
             }
         }
     }
 
-    /// Ends every leaving user whose time is up and counts what it was in the middle of.
-    fn cut_off_late(&mut self, shard: &Shard, part: &Part, now: Nanos) {
-        self.leaving.retain(|(_, user)| !user.task.is_finished());
-        while self.leaving.front().is_some_and(|(by, _)| *by <= now) {
-            let Some((_, user)) = self.leaving.pop_front() else { break };
-            user.task.abort();
-            shard.interrupt(&user.control);
-            part.live.set(part.live.get() - 1);
+    /// Ends every leaving user whose time is up; what it was in the middle of is counted when it is dropped.
+    fn cut_off_late(&mut self, now: Nanos) {
+        while let Some((by, user)) = self.leaving.front() {
+            if !user.task.is_finished() {
+                if *by > now {
+                    break;
+                }
+                user.task.abort();
+            }
+            self.leaving.pop_front();
         }
     }
 }

@@ -1,9 +1,12 @@
-//! What the executor and one of its users share: the executor says when to leave; the user says what it is in the middle of, so
-//! that being cut off at the end of a drain is counted with the age it had reached.
+//! What the executor and one of its users share, and the accounting of a user's end: whichever way a user goes (it leaves, is cut off,
+//! or its code panics), dropping its [`Presence`] counts what it was in the middle of. There is no second place that does.
 
+use super::part::Part;
+use super::shard::Shard;
 use crate::clock::Nanos;
-use crate::endpoint::EndpointId;
+use crate::measure::sample::OnWire;
 use std::cell::Cell;
+use std::rc::Rc;
 
 #[derive(Debug, Default)]
 pub(super) struct Control {
@@ -11,6 +14,37 @@ pub(super) struct Control {
     pub(super) retire: Cell<bool>,
     /// Start of the iteration under way.
     pub(super) iteration_since: Cell<Option<Nanos>>,
-    /// Endpoint of the request that is on the wire.
-    pub(super) on_wire: Cell<Option<EndpointId>>,
+    /// The request that is on the wire.
+    pub(super) on_wire: Cell<Option<OnWire>>,
+}
+
+/// A user is there from the making of this until its drop.
+pub(super) struct Presence {
+    shard: Rc<Shard>,
+    part: Rc<Part>,
+    control: Rc<Control>,
+}
+
+impl Presence {
+    pub(super) fn begin(shard: &Rc<Shard>, part: &Rc<Part>, control: &Rc<Control>) -> Self {
+        part.live.set(part.live.get() + 1);
+        Self { shard: Rc::clone(shard), part: Rc::clone(part), control: Rc::clone(control) }
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        let now = self.shard.clock.now();
+        let mut recorder = self.shard.recorder.borrow_mut();
+        if let Some(since) = self.control.iteration_since.take() {
+            recorder.counts.interrupted += 1;
+            recorder.interrupted_age(now.saturating_sub(since));
+        }
+        if let Some(request) = self.control.on_wire.take() {
+            recorder.interrupted_request(request, now);
+        }
+        drop(recorder);
+        self.part.live.set(self.part.live.get() - 1);
+        self.part.freed.notify_one();
+    }
 }

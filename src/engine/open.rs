@@ -1,6 +1,7 @@
 //! The open model: arrivals come at the instants of the schedule, whatever became of those before. Nothing is queued: an arrival
 //! that finds no free slot stays in the schedule, which is a function, until there is one (`late: queue`) or is counted (`late: drop`).
 
+use super::closed::wait_for_start;
 use super::control::Control;
 use super::pacer::Pacer;
 use super::part::Part;
@@ -16,45 +17,20 @@ use tokio::task::AbortHandle;
 /// Releases in a row after which the runtime gets its turn, when the schedule is behind.
 const RELEASES_A_TURN: u32 = 32;
 
-struct Live {
-    control: Rc<Control>,
-    task: AbortHandle,
-}
-
 pub(super) async fn run(shard: Rc<Shard>, part: Rc<Part>, rules: OpenRules) -> std::io::Result<()> {
     let mut release = Release {
         pacer: Pacer::new(shard.clock)?,
         slots: shard.share.users_of(u64::from(rules.max_in_flight)).max(1),
         live: Vec::new(),
+        blocked_until_ns: 0,
         shard,
         part,
     };
-    let mut schedule = release.shard.schedule_of(&release.part, rules);
-    let mut in_a_row = 0;
-    while let Some(arrival) = release.next(&mut schedule).await? {
-        let lag_ns = release.shard.clock.now().saturating_sub(arrival.due_ns);
-        let free = match rules.late {
-            Late::Drop => release.slot_is_free(),
-            Late::Queue if release.wait_for_slot().await => true,
-            Late::Queue => break,
-        };
-        schedule.next(&release.part.curve.borrow());
-        release.part.handled.set(release.part.handled.get() + 1);
-        release.shard.recorder.borrow_mut().dispatch_lag(lag_ns);
-        if free {
-            release.start(arrival);
-        } else {
-            release.shard.recorder.borrow_mut().counts.dropped += 1;
-        }
-        in_a_row += 1;
-        if in_a_row == RELEASES_A_TURN {
-            in_a_row = 0;
-            tokio::task::yield_now().await;
-        }
-    }
+    wait_for_start(&release.shard, &release.part).await;
+    let released = release.arrivals(rules).await;
     release.drop_what_is_due();
     release.drain().await;
-    Ok(())
+    released
 }
 
 /// An arrival whose time has come.
@@ -69,10 +45,39 @@ struct Release {
     part: Rc<Part>,
     pacer: Pacer,
     slots: u64,
-    live: Vec<Live>,
+    live: Vec<AbortHandle>,
+    /// Until when arrivals could not be released because the target held every slot: that is not the generator's lag.
+    blocked_until_ns: Nanos,
 }
 
 impl Release {
+    async fn arrivals(&mut self, rules: OpenRules) -> std::io::Result<()> {
+        let mut schedule = self.shard.schedule_of(&self.part, rules);
+        let mut in_a_row = 0;
+        while let Some(arrival) = self.next(&mut schedule).await? {
+            let lag_ns = self.shard.clock.now().saturating_sub(arrival.due_ns.max(self.blocked_until_ns));
+            let free = match rules.late {
+                Late::Drop => self.slot_is_free(),
+                Late::Queue if self.wait_for_slot().await => true,
+                Late::Queue => break,
+            };
+            schedule.next(&self.part.curve.borrow());
+            self.part.handled.set(self.part.handled.get() + 1);
+            self.shard.recorder.borrow_mut().dispatch_lag(lag_ns);
+            if free {
+                self.start(arrival);
+            } else {
+                self.shard.recorder.borrow_mut().counts.dropped += 1;
+            }
+            in_a_row += 1;
+            if in_a_row == RELEASES_A_TURN {
+                in_a_row = 0;
+                tokio::task::yield_now().await;
+            }
+        }
+        Ok(())
+    }
+
     /// Waits until the next arrival is due and leaves it in the schedule; `None` when there will be no more. A curve that is steered
     /// meanwhile may move the arrival, so its instant is asked for again.
     async fn next(&self, schedule: &mut Schedule) -> std::io::Result<Option<Due>> {
@@ -93,49 +98,61 @@ impl Release {
                     }
                 }
                 None if self.part.steered => self.part.changed.notified().await,
+                None if self.shard.clock.now() < self.end_ns() => {
+                    // A last stage at rate zero is a span of the run like any other.
+                    tokio::select! {
+                        () = self.part.changed.notified() => {}
+                        () = tokio::time::sleep_until(self.shard.clock.instant(self.end_ns())) => {}
+                    }
+                }
                 None => return Ok(None),
             }
         }
+    }
+
+    fn end_ns(&self) -> Nanos {
+        self.part.start_ns + self.part.curve.borrow().end_ns()
     }
 
     fn slot_is_free(&self) -> bool {
         self.part.live.get() < self.slots
     }
 
-    async fn wait_for_slot(&self) -> bool {
-        let end_ns = self.part.start_ns + self.part.curve.borrow().end_ns() + nanos(self.part.graceful_stop);
+    /// False when the part came to its end first.
+    async fn wait_for_slot(&mut self) -> bool {
         while !self.slot_is_free() {
-            let over = !self.part.steered && self.shard.clock.now() >= end_ns;
-            if self.part.draining.get() || over {
+            let give_up_ns = self.end_ns() + nanos(self.part.graceful_stop);
+            if self.part.draining.get() || self.shard.clock.now() >= give_up_ns {
                 return false;
             }
-            let end = self.shard.clock.instant(if self.part.steered { Nanos::MAX / 4 } else { end_ns });
             tokio::select! {
                 () = self.part.changed.notified() => {}
                 () = self.part.freed.notified() => {}
-                () = tokio::time::sleep_until(end) => {}
+                () = tokio::time::sleep_until(self.shard.clock.instant(give_up_ns)) => {}
             }
+            self.blocked_until_ns = self.shard.clock.now();
         }
         true
     }
 
     fn start(&mut self, arrival: Due) {
         let control = Rc::new(Control::default());
+        // The iteration begins with its arrival: one that is cut off before its task's first turn is interrupted all the same.
+        control.iteration_since.set(Some(arrival.due_ns));
         let user = User::new(&self.shard, &self.part, Rc::clone(&control), arrival.id);
-        self.part.live.set(self.part.live.get() + 1);
         let task = tokio::task::spawn_local(user.arrive(arrival.due_ns)).abort_handle();
         if self.live.len() >= 2 * (self.part.live.get() as usize + 8) {
-            self.live.retain(|live| !live.task.is_finished());
+            self.live.retain(|task| !task.is_finished());
         }
-        self.live.push(Live { control, task });
+        self.live.push(task);
     }
 
-    /// Arrivals that were due and never found a slot are planned, and dropped.
+    /// Arrivals that were due and never found a slot are planned, and dropped. From here on nothing more is planned.
     fn drop_what_is_due(&self) {
         self.shard.count_planned(&self.part, self.shard.clock.now());
-        let unhandled = self.part.planned.get() - self.part.handled.get();
+        *self.part.census.borrow_mut() = None;
+        let unhandled = self.part.planned.get().saturating_sub(self.part.handled.get());
         self.shard.recorder.borrow_mut().counts.dropped += unhandled;
-        self.part.handled.set(self.part.planned.get());
     }
 
     async fn drain(&mut self) {
@@ -147,10 +164,12 @@ impl Release {
                 () = tokio::time::sleep_until(self.shard.clock.instant(by)) => {}
             }
         }
-        for live in self.live.drain(..).filter(|live| !live.task.is_finished()) {
-            live.task.abort();
-            self.shard.interrupt(&live.control);
-            self.part.live.set(self.part.live.get() - 1);
+        for task in self.live.drain(..) {
+            task.abort();
+        }
+        // Cut off means dropped at the task's next turn, and only then counted.
+        while self.part.live.get() > 0 {
+            self.part.freed.notified().await;
         }
     }
 }

@@ -53,9 +53,4 @@ impl Part {
     pub(super) fn is_over(&self, now: Nanos) -> bool {
         self.draining.get() || (!self.steered && self.elapsed_ns(now) >= self.curve.borrow().end_ns())
     }
-
-    pub(super) fn leave(&self) {
-        self.live.set(self.live.get() - 1);
-        self.freed.notify_one();
-    }
 }

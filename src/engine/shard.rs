@@ -1,7 +1,6 @@
 //! A shard: one thread, one current-thread runtime, and everything its users share. Once a second it hands its window to its
 //! agent; it never waits for it.
 
-use super::control::Control;
 use super::pacer::Pacer;
 use super::part::{Model, Part};
 use super::program::{Program, Site, compile};
@@ -332,19 +331,6 @@ impl Shard {
     /// The endpoint under which a socket was opened: what is wrong with the socket later is reported there.
     pub(super) fn socket_endpoint(&self, socket: SocketId) -> EndpointId {
         self.socket_endpoints.get(usize::from(socket)).copied().unwrap_or_default()
-    }
-
-    /// Counts what a user was in the middle of when it was cut off.
-    pub(super) fn interrupt(&self, control: &Control) {
-        let now = self.clock.now();
-        let mut recorder = self.recorder.borrow_mut();
-        if let Some(since) = control.iteration_since.take() {
-            recorder.counts.interrupted += 1;
-            recorder.interrupted_age(now.saturating_sub(since));
-        }
-        if control.on_wire.take().is_some() {
-            recorder.requests.interrupted += 1;
-        }
     }
 }
 

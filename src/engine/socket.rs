@@ -2,13 +2,13 @@
 //! from the last message sent to the one that answers it, and the lag of pushed messages that say when they were sent.
 
 use super::shard::{OpenSocket, Shard};
-use super::step::{StepEnd, nanos};
+use super::step::{StepEnd, connect_outcome, nanos};
 use super::user::User;
 use crate::clock::{self, Nanos};
 use crate::endpoint::EndpointId;
-use crate::limits::WEBSOCKET_CLOSE_WAIT;
-use crate::measure::sample::{Outcome, Sample};
-use crate::scenario::extract::{BodyCache, ResponseView};
+use crate::limits::{RECONNECT_PAUSE, WEBSOCKET_CLOSE_WAIT};
+use crate::measure::sample::{OnWire, Outcome, Sample};
+use crate::scenario::extract::{BodyCache, ExtractFailure, ResponseView};
 use crate::scenario::matches;
 use crate::scenario::plan::{SocketId, WsExpect, WsListen, WsOpen};
 use crate::scenario::template::{RenderError, Template};
@@ -42,13 +42,16 @@ impl User {
             );
             return StepEnd::Failed;
         };
-        shard.recorder.borrow_mut().sent(open.endpoint);
-        self.control.on_wire.set(Some(open.endpoint));
+        self.busy = true;
+        self.control.on_wire.set(Some(OnWire { endpoint: open.endpoint, intended_ns, sent_ns: ready_ns }));
         let deadline = shard.clock.instant(ready_ns + nanos(open.within));
         let subprotocol = open.subprotocol.as_deref();
         let opening = websocket::open(&route.address, None, &path, &headers, subprotocol, shard.clock);
         let opened = self.timer.within(deadline, opening).await;
         self.control.on_wire.set(None);
+        if !matches!(opened, Ok(Err(WsError::Connect(_)))) {
+            shard.recorder.borrow_mut().sent(open.endpoint);
+        }
         match opened {
             Ok(Ok(stream)) => {
                 shard.recorder.borrow_mut().record(&Sample {
@@ -71,6 +74,9 @@ impl User {
                     _ => outcome_of(&error),
                 };
                 shard.failed(open.endpoint, intended_ns, Some(ready_ns), outcome, &error.to_string());
+                if matches!(error, WsError::Connect(_)) {
+                    self.pause(nanos(RECONNECT_PAUSE)).await;
+                }
                 StepEnd::Failed
             }
             Err(_elapsed) => {
@@ -131,7 +137,7 @@ impl User {
             Err(_elapsed) => (Outcome::Timeout, "the server does not read its messages".to_owned()),
         };
         self.sockets[usize::from(socket)] = None;
-        shard.failed(endpoint, now, Some(now), failure.0, &failure.1);
+        shard.failed_message(endpoint, now, failure.0, &failure.1);
         StepEnd::Failed
     }
 
@@ -149,29 +155,27 @@ impl User {
         let received = self.timer.within(deadline, next_match(&mut open.stream, &wanted)).await;
         let (outcome, text) = match received {
             Ok(Ok((message, mut cache))) => {
-                shard.recorder.borrow_mut().record_message(&Sample {
-                    endpoint: expect.endpoint,
-                    intended_ns: sent_ns,
-                    sent_ns,
-                    done_ns: message.received_ns,
-                    outcome: Outcome::Ok,
-                    bytes_sent: 0,
-                    bytes_received: message.bytes().len() as u64,
-                });
+                self.busy = true;
+                self.intended_ns = None;
                 let view = ResponseView::message(message.bytes());
                 let captured = expect.extracts.iter().try_for_each(|extract| {
                     let value = extract.apply(&view, &mut cache, self.session.stream())?;
                     self.session.set(extract.slot, value);
-                    Ok::<_, crate::scenario::extract::ExtractFailure>(())
+                    Ok::<_, ExtractFailure>(())
                 });
-                match captured {
-                    Ok(()) => return StepEnd::Next,
-                    Err(failure) => {
-                        let mut recorder = shard.recorder.borrow_mut();
-                        recorder.failure(expect.endpoint, Outcome::Extract, &failure.to_string());
-                        return StepEnd::Failed;
-                    }
-                }
+                let mut recorder = shard.recorder.borrow_mut();
+                recorder.record_message(&Sample {
+                    endpoint: expect.endpoint,
+                    intended_ns: sent_ns,
+                    sent_ns,
+                    done_ns: message.received_ns,
+                    outcome: if captured.is_ok() { Outcome::Ok } else { Outcome::Extract },
+                    bytes_sent: 0,
+                    bytes_received: message.bytes().len() as u64,
+                });
+                let Err(failure) = captured else { return StepEnd::Next };
+                recorder.failure(expect.endpoint, Outcome::Extract, &failure.to_string());
+                return StepEnd::Failed;
             }
             Ok(Err(error)) => (outcome_of(&error), error.to_string()),
             Err(_elapsed) => {
@@ -194,6 +198,9 @@ impl User {
         let endpoint = shard.socket_endpoint(listen.socket);
         let span = listen.for_time.sample(self.session.stream());
         let end_ns = shard.clock.now() + nanos(span);
+        self.busy = true;
+        // What follows the listening starts when it sends.
+        self.intended_ns = None;
         let mut beat_ns = listen.every.as_ref().map(|(every, _)| shard.clock.now() + nanos(*every));
         loop {
             let now = shard.clock.now();
@@ -315,7 +322,7 @@ fn not_open(shard: &Shard, endpoint: EndpointId) -> StepEnd {
 
 fn outcome_of(error: &WsError) -> Outcome {
     match error {
-        WsError::Connect(_) => Outcome::Connect,
+        WsError::Connect(error) => connect_outcome(*error),
         WsError::Refused { .. } => Outcome::Status,
         WsError::Header { .. } | WsError::Path | WsError::MessageTooLarge | WsError::Protocol(_) => {
             Outcome::Protocol

@@ -7,12 +7,12 @@ use crate::clock;
 use crate::clock::Nanos;
 use crate::endpoint::EndpointId;
 use crate::limits;
-use crate::measure::sample::{Outcome, Sample};
+use crate::measure::sample::{OnWire, Outcome, Sample};
 use crate::scenario::extract::{BodyCache, CheckKind, Condition, ResponseView};
-use crate::scenario::plan::{Connections, Method, SlotId};
+use crate::scenario::plan::{AtEnd, Connections, Method, SlotId};
 use crate::scenario::template::{RenderError, Template};
 use crate::transport::cookies;
-use crate::transport::{Exchange, ExchangeError, Keep};
+use crate::transport::{Exchange, ExchangeError, Keep, TransportError};
 use std::time::Duration;
 
 /// What the rest of the iteration makes of a step.
@@ -51,6 +51,7 @@ struct NoAnswer {
 
 impl User {
     pub(super) async fn request(&mut self, shard: &Shard, prepared: &Prepared) -> StepEnd {
+        self.busy = true;
         let endpoint = prepared.request.endpoint;
         let ready_ns = shard.clock.now();
         let intended_ns = self.intended_ns.take().unwrap_or(ready_ns);
@@ -70,18 +71,17 @@ impl User {
                 }
             }
         };
-        let answer = self.send(shard, prepared, bytes).await;
+        let answer = self.send(shard, prepared, bytes, (intended_ns, ready_ns)).await;
         self.control.on_wire.set(None);
         shard.give_back(rented);
         match answer {
             Ok(exchange) => self.judge(shard, prepared, intended_ns, exchange),
             Err(no_answer) => {
-                let refused = no_answer.outcome == Outcome::Connect;
+                let refused = matches!(no_answer.outcome, Outcome::Connect | Outcome::Generator);
                 shard.failed(endpoint, intended_ns, no_answer.sent_ns, no_answer.outcome, &no_answer.text);
                 if refused {
                     // Without a pause a user that does not think would spin on a target that is down.
-                    let until_ns = shard.clock.now() + nanos(limits::RECONNECT_PAUSE);
-                    self.timer.until(shard.clock.instant(until_ns)).await;
+                    self.pause(nanos(limits::RECONNECT_PAUSE)).await;
                 }
                 StepEnd::Failed
             }
@@ -97,7 +97,13 @@ impl User {
     }
 
     /// One exchange, repeated once on a fresh connection where the server had closed the idle one and repeating is safe.
-    async fn send(&mut self, shard: &Shard, prepared: &Prepared, bytes: &[u8]) -> Result<Exchange, NoAnswer> {
+    async fn send(
+        &mut self,
+        shard: &Shard,
+        prepared: &Prepared,
+        bytes: &[u8],
+        (intended_ns, ready_ns): (Nanos, Nanos),
+    ) -> Result<Exchange, NoAnswer> {
         let request = &prepared.request;
         let keep = Keep { head: request.keeps_head, body: request.keeps_body, cookies: true };
         let idempotent = matches!(request.method, Method::Get | Method::Head | Method::Put | Method::Delete);
@@ -112,8 +118,12 @@ impl User {
                 shard.recorder.borrow_mut().sent(request.endpoint);
                 counted = true;
             }
-            self.control.on_wire.set(Some(request.endpoint));
-            let started_ns = shard.clock.now();
+            let started_ns = if reused { ready_ns } else { shard.clock.now() };
+            self.control.on_wire.set(Some(OnWire {
+                endpoint: request.endpoint,
+                intended_ns,
+                sent_ns: started_ns,
+            }));
             let deadline = shard.clock.instant(started_ns + nanos(request.timeout));
             let head_only = request.method == Method::Head;
             let exchanging = link.connection.exchange(bytes, head_only, keep, &shard.buffers, &shard.clock);
@@ -152,7 +162,8 @@ impl User {
         match self.timer.within(deadline, shard.connect()).await {
             Ok(Ok(link)) => Ok(link),
             Ok(Err(error)) => {
-                Err(NoAnswer { outcome: Outcome::Connect, text: error.to_string(), sent_ns: None })
+                let outcome = connect_outcome(error);
+                Err(NoAnswer { outcome, text: error.to_string(), sent_ns: None })
             }
             Err(_elapsed) => Err(NoAnswer {
                 outcome: Outcome::Connect,
@@ -271,11 +282,19 @@ impl User {
     /// Nothing was sent: the request names a variable that no step has captured.
     #[cold]
     pub(super) fn unbound(&mut self, shard: &Shard, endpoint: EndpointId, error: &RenderError) -> StepEnd {
-        if self.session.exhausted.is_none() {
+        if self.session.exhausted != Some(AtEnd::StopUser) {
             let now = shard.clock.now();
             shard.failed(endpoint, now, None, Outcome::Unbound, &error.describe(&shard.plan));
         }
         StepEnd::GiveUp
+    }
+}
+
+/// A connection that this process could not even ask for is its own failure, not the target's.
+pub(super) fn connect_outcome(error: TransportError) -> Outcome {
+    match error {
+        TransportError::TooManyFiles | TransportError::NoLocalPort => Outcome::Generator,
+        _ => Outcome::Connect,
     }
 }
 

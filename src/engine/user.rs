@@ -1,14 +1,15 @@
 //! A virtual user: a session, perhaps a connection, and a program counter going through its journey.
 
-use super::control::Control;
+use super::control::{Control, Presence};
 use super::part::Part;
 use super::program::{Op, Program};
 use super::session::Session;
 use super::shard::{Link, Shard};
 use super::socket::Socket;
-use super::step::{Answer, StepEnd};
+use super::step::{Answer, StepEnd, nanos};
 use super::timer::Timer;
 use crate::clock::Nanos;
+use crate::limits::RECONNECT_PAUSE;
 use crate::scenario::plan::{AtEnd, Lifetime};
 use crate::transport::cookies::Jar;
 use rand::RngExt as _;
@@ -29,6 +30,9 @@ pub(super) struct User {
     pub(super) journey: usize,
     counters: Box<[u32]>,
     prepared: bool,
+    /// Something took time or went over the wire in this iteration.
+    pub(super) busy: bool,
+    _presence: Presence,
 }
 
 /// How an iteration ended.
@@ -40,6 +44,8 @@ enum IterationEnd {
     Stop {
         failed: bool,
     },
+    /// The iteration could not be run because the data ran out; the user leaves.
+    OutOfData,
 }
 
 /// Which list of operations of a program.
@@ -51,6 +57,7 @@ enum Block {
 
 impl User {
     pub(super) fn new(shard: &Rc<Shard>, part: &Rc<Part>, control: Rc<Control>, id: u64) -> Self {
+        let presence = Presence::begin(shard, part, &control);
         let journey = shard.journey_of(part, id);
         let program = &shard.programs[journey];
         Self {
@@ -63,6 +70,8 @@ impl User {
             intended_ns: None,
             counters: vec![0; program.counters].into_boxed_slice(),
             prepared: false,
+            busy: false,
+            _presence: presence,
             shard: Rc::clone(shard),
             part: Rc::clone(part),
             control,
@@ -73,41 +82,75 @@ impl User {
     /// A user of a closed load: iterations until it is told to leave. `fresh` gives the number of the user that follows one whose
     /// lifetime is a single iteration.
     pub(super) async fn live(mut self, fresh: impl Fn() -> u64) {
-        let mut due_ns: Option<Nanos> = None;
+        let mut beat_ns: Option<Nanos> = None;
         while !self.control.retire.get() {
-            if let (Some(every), Some(last_ns)) = (self.program().pacing, due_ns) {
-                let next_ns = last_ns + u64::try_from(every.as_nanos()).unwrap_or(u64::MAX);
-                self.timer.until(self.shard.clock.instant(next_ns)).await;
+            let mut now = self.shard.clock.now();
+            if let Some(every) = self.program().pacing {
+                beat_ns = Some(match beat_ns {
+                    None => now,
+                    Some(last_ns) => self.next_beat(last_ns, nanos(every)).await,
+                });
+                // A paced iteration carries the instant the pacing gave it, however late it begins.
+                self.intended_ns = beat_ns;
                 if self.control.retire.get() {
                     break;
                 }
-                due_ns = Some(next_ns);
-                // A paced iteration carries the instant the pacing gave it, however late it begins.
-                self.intended_ns = Some(next_ns);
-            } else {
-                due_ns = Some(self.shard.clock.now());
+                now = self.shard.clock.now();
             }
             self.shard.recorder.borrow_mut().counts.planned += 1;
-            if matches!(self.iteration().await, IterationEnd::Stop { .. }) {
+            if matches!(self.iteration(now).await, IterationEnd::Stop { .. } | IterationEnd::OutOfData) {
                 break;
             }
             if self.program().lifetime == Lifetime::Once && !self.control.retire.get() {
                 self.begin_anew(fresh());
-                due_ns = None;
+                beat_ns = None;
             }
+            self.take_turns().await;
         }
-        self.part.leave();
+    }
+
+    /// Waits for the next beat of the pacing. Beats that have passed altogether are not caught up with: the pacing says "at most one
+    /// iteration", so they are counted as planned and dropped.
+    async fn next_beat(&mut self, last_ns: Nanos, every_ns: Nanos) -> Nanos {
+        let missed = (self.shard.clock.now().saturating_sub(last_ns) / every_ns.max(1)).saturating_sub(1);
+        if missed > 0 {
+            let counts = &mut self.shard.recorder.borrow_mut().counts;
+            counts.planned += missed;
+            counts.dropped += missed;
+        }
+        let next_ns = last_ns + (missed + 1) * every_ns;
+        self.timer.until(self.shard.clock.instant(next_ns)).await;
+        next_ns
+    }
+
+    /// A journey that never waits must not keep the shard to itself: one that did something shares by tokio's budget, one that did
+    /// nothing at all has nothing to repeat in haste.
+    async fn take_turns(&mut self) {
+        if self.busy {
+            tokio::task::consume_budget().await;
+        } else {
+            self.pause(nanos(RECONNECT_PAUSE)).await;
+        }
     }
 
     /// A user of an open load: one arrival, one iteration, counted as planned where it was scheduled.
     pub(super) async fn arrive(mut self, intended_ns: Nanos) {
         self.intended_ns = Some(intended_ns);
         self.connection = self.shard.idle.borrow_mut().pop();
-        self.iteration().await;
+        self.iteration(self.shard.clock.now()).await;
         if let Some(link) = self.connection.take() {
             self.shard.keep_idle(link);
         }
-        self.part.leave();
+    }
+
+    /// Waits, and moves the instant the plan gave the next request by as much: a user who thinks first is not late.
+    pub(super) async fn pause(&mut self, pause_ns: Nanos) {
+        self.busy = true;
+        if let Some(at) = &mut self.intended_ns {
+            *at += pause_ns;
+        }
+        let until_ns = self.shard.clock.now() + pause_ns;
+        self.timer.until(self.shard.clock.instant(until_ns)).await;
     }
 
     fn program(&self) -> &Program {
@@ -121,10 +164,11 @@ impl User {
         *self = Self::new(&shard, &part, control, id);
     }
 
-    async fn iteration(&mut self) -> IterationEnd {
-        self.control.iteration_since.set(Some(self.shard.clock.now()));
+    async fn iteration(&mut self, now: Nanos) -> IterationEnd {
+        self.control.iteration_since.set(Some(now));
         self.session.begin_iteration();
         self.last_answer = None;
+        self.busy = false;
         let mut end = IterationEnd::Completed;
         if !self.prepared {
             end = if self.program().once.is_empty() { end } else { self.block(Block::Once).await };
@@ -142,6 +186,7 @@ impl User {
         match end {
             IterationEnd::Completed | IterationEnd::Stop { failed: false } => counts.completed += 1,
             IterationEnd::Failed | IterationEnd::Stop { failed: true } => counts.failed += 1,
+            IterationEnd::OutOfData => counts.dropped += 1,
         }
         end
     }
@@ -161,8 +206,7 @@ impl User {
                 Op::Request(prepared) => self.request(&shard, prepared).await,
                 Op::Think(think) => {
                     let pause = think.sample(self.session.stream());
-                    let until_ns = shard.clock.now() + u64::try_from(pause.as_nanos()).unwrap_or(u64::MAX);
-                    self.timer.until(shard.clock.instant(until_ns)).await;
+                    self.pause(nanos(pause)).await;
                     StepEnd::Next
                 }
                 Op::Set { slot, value } => self.set(&shard, *slot, value),
@@ -195,10 +239,9 @@ impl User {
                     let again = self.counters[*counter] < *max;
                     match until.as_ref().map_or(Ok(false), |until| self.holds(&shard, until)) {
                         Ok(done) if again && !done => {
-                            if let Some(every) = every {
-                                let until_ns =
-                                    shard.clock.now() + u64::try_from(every.as_nanos()).unwrap_or(u64::MAX);
-                                self.timer.until(shard.clock.instant(until_ns)).await;
+                            match every {
+                                Some(every) => self.pause(nanos(*every)).await,
+                                None => tokio::task::consume_budget().await,
                             }
                             at = *body;
                             StepEnd::Next
@@ -221,9 +264,8 @@ impl User {
                 StepEnd::Failed => failed = true,
                 StepEnd::GiveUp => {
                     return match self.session.exhausted {
-                        Some(AtEnd::StopUser) => IterationEnd::Stop { failed },
-                        Some(AtEnd::Fail | AtEnd::Recycle) => IterationEnd::Stop { failed: true },
-                        None => IterationEnd::Failed,
+                        Some(AtEnd::StopUser) => IterationEnd::OutOfData,
+                        Some(AtEnd::Fail | AtEnd::Recycle) | None => IterationEnd::Failed,
                     };
                 }
             }

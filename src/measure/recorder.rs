@@ -2,7 +2,7 @@
 //! away as a [`Snapshot`] and an empty one of the same range put in its place.
 
 use super::histogram::Histogram;
-use super::sample::{Outcome, Sample};
+use super::sample::{OnWire, Outcome, Sample};
 use super::snapshot::{Failures, Snapshot, Window};
 use crate::clock::Nanos;
 use crate::endpoint::EndpointId;
@@ -16,6 +16,8 @@ pub struct Recorder {
     dispatch_lag: Histogram,
     loop_lag: Histogram,
     interrupted_age: Histogram,
+    connect_failures: u64,
+    generator_failures: u64,
     failures: Failures,
 }
 
@@ -28,6 +30,8 @@ impl Recorder {
             dispatch_lag: Histogram::new(),
             loop_lag: Histogram::new(),
             interrupted_age: Histogram::new(),
+            connect_failures: 0,
+            generator_failures: 0,
             failures: Failures::default(),
         }
     }
@@ -48,6 +52,8 @@ impl Recorder {
             self.requests.ok += 1;
         } else {
             self.requests.failed += 1;
+            self.connect_failures += u64::from(sample.outcome == Outcome::Connect);
+            self.generator_failures += u64::from(sample.outcome == Outcome::Generator);
         }
         self.record_message(sample);
     }
@@ -96,13 +102,23 @@ impl Recorder {
         self.interrupted_age.record(age_ns);
     }
 
+    /// A request that was cut off on the wire. The age it had reached goes into the percentiles as the least it would have taken, so that
+    /// a target that hangs does not look fast; it is counted as interrupted, not as failed.
+    pub fn interrupted_request(&mut self, request: OnWire, now_ns: Nanos) {
+        self.requests.interrupted += 1;
+        let window = &mut self.windows[usize::from(request.endpoint)];
+        let failed = window.failed.get_or_insert_with(Box::default);
+        failed.response.record(now_ns.saturating_sub(request.intended_ns));
+        failed.service.record(now_ns.saturating_sub(request.sent_ns));
+    }
+
     /// Takes everything recorded since the last call.
     pub fn take(&mut self) -> Snapshot {
         let windows = self
             .windows
             .iter_mut()
             .map(|window| {
-                if window.is_empty() && window.bytes_received == 0 {
+                if window.is_empty() {
                     return None;
                 }
                 let next = window.empty_like();
@@ -116,6 +132,8 @@ impl Recorder {
             dispatch_lag: std::mem::take(&mut self.dispatch_lag),
             loop_lag: std::mem::take(&mut self.loop_lag),
             interrupted_age: std::mem::take(&mut self.interrupted_age),
+            connect_failures: std::mem::take(&mut self.connect_failures),
+            generator_failures: std::mem::take(&mut self.generator_failures),
             failures: std::mem::take(&mut self.failures),
             ..Snapshot::default()
         }

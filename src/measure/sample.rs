@@ -17,6 +17,8 @@ pub enum Outcome {
     Unbound,
     /// No connection: refused, unreachable, TLS.
     Connect,
+    /// No connection because this process has no descriptor or port left.
+    Generator,
     /// No complete answer within the step's time-out.
     Timeout,
     /// The connection broke before the answer was complete.
@@ -35,6 +37,7 @@ impl Outcome {
             Self::Extract => "extract",
             Self::Unbound => "unbound",
             Self::Connect => "connect",
+            Self::Generator => "generator",
             Self::Timeout => "timeout",
             Self::Reset => "reset",
             Self::Protocol => "protocol",
@@ -61,4 +64,12 @@ pub struct Sample {
     pub outcome: Outcome,
     pub bytes_sent: u64,
     pub bytes_received: u64,
+}
+
+/// A request that is on its way.
+#[derive(Clone, Copy, Debug)]
+pub struct OnWire {
+    pub endpoint: EndpointId,
+    pub intended_ns: Nanos,
+    pub sent_ns: Nanos,
 }

@@ -39,7 +39,7 @@ impl Window {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.sent == 0 && self.completed == 0 && self.failures == 0
+        self.sent == 0 && self.completed == 0 && self.failures == 0 && self.failed.is_none()
     }
 
     pub fn add(&mut self, other: &Self) {
@@ -136,6 +136,10 @@ pub struct Snapshot {
     pub interrupted_age: Histogram,
     /// CPU time of the busiest shard's thread in the span.
     pub shard_cpu_ns_max: u64,
+    /// Requests that failed for lack of a connection to the target.
+    pub connect_failures: u64,
+    /// Requests that failed because this process had no descriptor or port left: the generator's fault, not the target's.
+    pub generator_failures: u64,
     pub failures: Failures,
 }
 
@@ -163,6 +167,8 @@ impl Snapshot {
         self.loop_lag.add(&other.loop_lag);
         self.interrupted_age.add(&other.interrupted_age);
         self.shard_cpu_ns_max = self.shard_cpu_ns_max.max(other.shard_cpu_ns_max);
+        self.connect_failures += other.connect_failures;
+        self.generator_failures += other.generator_failures;
         self.failures.merge(&other.failures);
     }
 }
