@@ -1,0 +1,227 @@
+//! One shard against a small server: whatever ends a run, every iteration that was planned is accounted for, every request sent has
+//! ended in one way, and every socket is closed.
+
+use plimsoll::clock::Clock;
+use plimsoll::engine::shard::{self, Command, Report, Route, Setup};
+use plimsoll::load::share::Share;
+use plimsoll::measure::snapshot::Snapshot;
+use plimsoll::scenario::{self, Overrides};
+use plimsoll::transport::Address;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// Answers every request after `delay`, each connection on a thread of its own.
+fn server(delay: Duration) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let addr = listener.local_addr().expect("bound");
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            std::thread::spawn(move || {
+                let mut bytes = [0; 4096];
+                while stream.read(&mut bytes).is_ok_and(|count| count > 0) {
+                    std::thread::sleep(delay);
+                    if stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    addr
+}
+
+/// Runs `rest` (scenarios and load) on one shard of `shards` and adds up all it reports; `words` are given after their delays.
+fn carry(addr: SocketAddr, rest: &str, share: Share, words: &[(Duration, Command)]) -> Snapshot {
+    let text = format!(
+        "plimsoll: 1\nname: accounting\ntarget: {{http: \"http://{addr}\", timeout: 2s}}\nobserve: []\n{rest}"
+    );
+    let env = |_: &str| None;
+    let plan = scenario::load("accounting.yaml", &text, &Overrides::none(&env))
+        .unwrap_or_else(|problems| panic!("{}", problems.lines().join("\n")));
+    let address = Address::new(&addr.ip().to_string(), addr.port(), addr, None);
+    let (say, commands) = mpsc::unbounded_channel();
+    let (reports, mut told) = mpsc::channel(8);
+    let setup = Setup {
+        plan: Arc::new(plan),
+        share,
+        clock: Clock::start(),
+        http: Some(Route { address, prefix: String::new() }),
+        ws: None,
+    };
+    let thread = std::thread::spawn(move || shard::run(setup, commands, reports));
+    let words = words.to_vec();
+    let speaker = std::thread::spawn(move || {
+        for (after, word) in words {
+            std::thread::sleep(after);
+            let _ = say.send(word);
+        }
+        // Held until the shard has ended: an agent that goes away means abort.
+        while !say.is_closed() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    });
+    let mut sum = Snapshot::default();
+    let mut sockets = 0;
+    loop {
+        match told.blocking_recv().expect("the shard says how it ends") {
+            Report::Snapshot(second) => {
+                sockets = second.sockets;
+                sum.add(&second);
+            }
+            Report::Ended => break,
+            Report::Failed(text) => panic!("{text}"),
+        }
+    }
+    thread.join().expect("no panic");
+    speaker.join().expect("no panic");
+    let counts = sum.counts;
+    assert_eq!(
+        counts.planned,
+        counts.completed + counts.failed + counts.dropped + counts.interrupted + counts.lost,
+        "{counts:?}"
+    );
+    let requests = sum.requests;
+    assert!(requests.sent <= requests.ok + requests.failed + requests.interrupted, "{requests:?}");
+    assert_eq!(requests.sent + sum.connect_failures, requests.ok + requests.failed + requests.interrupted);
+    assert_eq!(sockets, 0, "opened - closed");
+    sum
+}
+
+const ONE_GET: &str = "scenarios: {read: {steps: [{get: /}]}}\n";
+
+fn open(stages: &str, rules: &str) -> String {
+    format!("{ONE_GET}load:\n  - {{name: a, run: read, executor: open, stages: {stages}, {rules}}}\n")
+}
+
+#[test]
+fn an_open_load_plans_exactly_what_the_curve_says() {
+    let addr = server(Duration::from_millis(1));
+    for arrivals in ["uniform", "poisson"] {
+        let rest = open("[{to: 200/s, over: 0s}, {hold: 2s}]", &format!("arrivals: {arrivals}, graceful_stop: 2s"));
+        let mut planned = 0;
+        for index in 0..3 {
+            let share = Share::new(index, 3).expect("a third");
+            let sum = carry(addr, &rest, share, &[]);
+            assert_eq!(sum.counts.completed, sum.counts.planned);
+            planned += sum.counts.planned;
+        }
+        if arrivals == "uniform" {
+            assert_eq!(planned, 400, "200/s for 2 s");
+        } else {
+            assert!((300..500).contains(&planned), "{planned} of about 400");
+        }
+    }
+}
+
+#[test]
+fn a_slow_target_drops_or_queues_and_neither_is_lost_nor_the_generators_fault() {
+    let addr = server(Duration::from_millis(200));
+    let stages = "[{to: 100/s, over: 0s}, {hold: 2s}]";
+    let dropping = carry(addr, &open(stages, "late: drop, max_in_flight: 4, graceful_stop: 1s"), Share::WHOLE, &[]);
+    assert_eq!(dropping.counts.planned, 200);
+    assert!(dropping.counts.dropped > 100, "{:?}", dropping.counts);
+
+    let queueing = carry(addr, &open(stages, "late: queue, max_in_flight: 4, graceful_stop: 1s"), Share::WHOLE, &[]);
+    assert_eq!(queueing.counts.planned, 200);
+    assert!(queueing.counts.dropped > 100, "what was still queued at the end of the drain: {:?}", queueing.counts);
+    let response = &queueing.windows[0].as_ref().expect("used").response;
+    assert!(response.max_ns() > 1_000_000_000, "a queued arrival is timed from its instant");
+    assert!(
+        queueing.dispatch_lag.quantile_ns(0.5) < 100_000_000,
+        "waiting for a slot is not lag: {} ns",
+        queueing.dispatch_lag.quantile_ns(0.5)
+    );
+}
+
+#[test]
+fn a_drain_an_abort_and_no_grace_at_all_lose_nothing() {
+    let addr = server(Duration::from_millis(100));
+    let stages = "[{to: 300/s, over: 0s}, {hold: 30s}]";
+    let after = Duration::from_millis;
+    for (rules, words) in [
+        ("graceful_stop: 2s", vec![(after(700), Command::Drain)]),
+        ("graceful_stop: 20s", vec![(after(700), Command::Drain), (after(50), Command::Abort)]),
+        ("graceful_stop: 0s", vec![(after(700), Command::Drain)]),
+        ("graceful_stop: 5s", vec![(after(700), Command::Abort)]),
+    ] {
+        let sum = carry(addr, &open(stages, rules), Share::WHOLE, &words);
+        assert!(sum.counts.planned > 100, "{:?}", sum.counts);
+        assert_eq!(sum.counts.interrupted > 0, rules != "graceful_stop: 2s", "{rules}: {:?}", sum.counts);
+        assert_eq!(sum.interrupted_age.count(), sum.counts.interrupted);
+    }
+    let none = carry(addr, &open("[{to: 50/s, over: 0s}, {hold: 1s}]", "graceful_stop: 0s"), Share::WHOLE, &[]);
+    assert_eq!(none.counts.planned, 50);
+}
+
+#[test]
+fn closed_users_come_and_go_with_the_curve() {
+    let addr = server(Duration::from_millis(2));
+    let rest = "scenarios: {read: {steps: [{get: /}, {think: 20ms}]}}\nload:\n  - {name: a, run: read, executor: closed, stages: [{to: 40, over: 1s}, {hold: 500ms}, {to: 0, over: 500ms}], graceful_stop: 1s}\n";
+    let sum = carry(addr, rest, Share::WHOLE, &[]);
+    assert_eq!(sum.counts.interrupted, 0);
+    assert_eq!(sum.requests.connections_opened, 40, "one connection a user");
+    assert!(sum.counts.completed > 500, "{:?}", sum.counts);
+}
+
+#[test]
+fn a_part_that_has_not_begun_obeys_a_drain() {
+    let addr = server(Duration::from_millis(1));
+    for executor in ["closed", "open"] {
+        let to = if executor == "closed" { "5" } else { "5/s" };
+        let rest = format!(
+            "{ONE_GET}load:\n  - {{name: a, run: read, executor: {executor}, start: 10m, stages: [{{to: {to}, over: 0s}}, {{hold: 1s}}]}}\n"
+        );
+        let sum = carry(addr, &rest, Share::WHOLE, &[(Duration::from_millis(100), Command::Drain)]);
+        assert_eq!(sum.counts.planned, 0);
+    }
+}
+
+#[test]
+fn a_journey_that_never_waits_does_not_keep_the_shard_to_itself() {
+    let addr = server(Duration::from_millis(1));
+    let rest = "scenarios: {idle: {steps: [{set: {x: \"1\"}}, {if: \"${x} == \\\"2\\\"\", then: [{get: /}]}]}}\nload:\n  - {name: a, run: idle, executor: closed, stages: [{to: 3, over: 0s}, {hold: 1s}], graceful_stop: 500ms}\n";
+    let sum = carry(addr, rest, Share::WHOLE, &[]);
+    assert!(sum.counts.completed > 0 && sum.counts.completed < 100, "{:?}", sum.counts);
+}
+
+#[test]
+fn thinking_before_the_first_request_is_not_its_latency() {
+    let addr = server(Duration::from_millis(1));
+    let rest = "scenarios: {late: {steps: [{think: 300ms}, {get: /}]}}\nload:\n  - {name: a, run: late, executor: open, stages: [{to: 20/s, over: 0s}, {hold: 1s}], graceful_stop: 2s}\n";
+    let sum = carry(addr, rest, Share::WHOLE, &[]);
+    let response = &sum.windows[0].as_ref().expect("used").response;
+    assert_eq!(response.count(), 20);
+    assert!(response.quantile_ns(0.5) < 150_000_000, "{} ns", response.quantile_ns(0.5));
+}
+
+#[test]
+fn beats_a_paced_user_missed_are_dropped_not_caught_up_with() {
+    let addr = server(Duration::from_millis(350));
+    let rest = "scenarios: {paced: {pacing: {every: 100ms}, steps: [{get: /}]}}\nload:\n  - {name: a, run: paced, executor: closed, stages: [{to: 1, over: 0s}, {hold: 2s}], graceful_stop: 1s}\n";
+    let sum = carry(addr, rest, Share::WHOLE, &[]);
+    assert!(sum.counts.dropped > sum.counts.completed, "{:?}", sum.counts);
+    let response = &sum.windows[0].as_ref().expect("used").response;
+    assert!(response.max_ns() < 900_000_000, "never older than a beat and a service time: {}", response.max_ns());
+}
+
+#[test]
+fn requests_that_hang_are_seen_in_the_percentiles() {
+    let addr = server(Duration::from_secs(600));
+    let rest = "scenarios: {read: {steps: [{get: /}]}}\nload:\n  - {name: a, run: read, executor: open, stages: [{to: 20/s, over: 0s}, {hold: 1s}], graceful_stop: 500ms}\n";
+    let sum = carry(addr, rest, Share::WHOLE, &[]);
+    assert_eq!((sum.counts.interrupted, sum.requests.interrupted), (20, 20));
+    let window = sum.windows[0].as_ref().expect("used");
+    assert!(window.all_responses().quantile_ns(0.5) > 400_000_000);
+}
+
+#[test]
+fn data_that_runs_out_is_not_completed_work() {
+    let addr = server(Duration::from_millis(1));
+    let rest = "data: {who: {rows: [{name: a}, {name: b}, {name: c}], take: unique, at_end: stop_user}}\nscenarios: {read: {steps: [{get: \"/${data.who.name}\", name: who}]}}\nload:\n  - {name: a, run: read, executor: open, stages: [{to: 10/s, over: 0s}, {hold: 1s}]}\n";
+    let sum = carry(addr, rest, Share::WHOLE, &[]);
+    assert_eq!((sum.counts.planned, sum.counts.completed, sum.counts.dropped), (10, 3, 7));
+}
