@@ -109,8 +109,9 @@ slice_tidy() {
   cargo test --locked -p plimsoll --test tidy
 }
 
+# The pages are for those who work on the code, so links to private items are wanted.
 slice_doc() {
-  RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
+  RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --locked --workspace --no-deps --document-private-items
 }
 
 slice_deny() {

@@ -4,7 +4,7 @@
 use regex::Regex;
 use std::collections::HashSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Folders that hold nothing of ours: what builds and runs leave behind, and version control.
 const NOT_OURS: &[&str] = &["target", ".git", "node_modules", "__pycache__"];
@@ -124,7 +124,7 @@ fn walk(dir: &Path, files: &mut Vec<File>) {
 
 fn left_by_a_run(path: &Path, name: &str) -> bool {
     let inside = path.strip_prefix(root().join(REPORTS));
-    inside.is_ok_and(|inside| inside != PathBuf::from(REPORTS_KEPT)) || name.ends_with(".snap.new")
+    inside.is_ok_and(|inside| inside != Path::new(REPORTS_KEPT)) || name.ends_with(".snap.new")
 }
 
 fn relative(path: &Path) -> String {
