@@ -83,12 +83,12 @@ slice_unit() {
   cargo test --locked --workspace --doc
 }
 
-# The test targets of the root package: tests/NAME.rs and tests/NAME/main.rs.
+# The test targets of both packages: tests/NAME.rs and tests/NAME/main.rs.
 test_targets() {
   local path
-  for path in tests/*.rs tests/*/main.rs; do
+  for path in tests/*.rs tests/*/main.rs target-app/tests/*.rs target-app/tests/*/main.rs; do
     [[ -e $path ]] || continue
-    path=${path#tests/}
+    path=${path#*tests/}
     path=${path%/main.rs}
     echo "${path%.rs}"
   done
@@ -101,12 +101,12 @@ slice_integration() {
     # These two have slices of their own.
     [[ $name == e2e* || $name == tidy ]] || targets+=(--test "$name")
   done < <(test_targets)
-  cargo test --locked -p plimsoll "${targets[@]}"
-  cargo test --locked -p target-app --tests
+  # The whole workspace, as in the other slices: one package alone would be built with other features, and so again.
+  cargo test --locked --workspace "${targets[@]}"
 }
 
 slice_tidy() {
-  cargo test --locked -p plimsoll --test tidy
+  cargo test --locked --workspace --test tidy
 }
 
 # The pages are for those who work on the code, so links to private items are wanted.
@@ -129,7 +129,7 @@ slice_build() {
 # Optimized, because the target's dials hold only then, and one at a time, because each puts the machine under load.
 slice_e2e() {
   if test_targets | grep -q '^e2e'; then
-    cargo test --locked --release -p plimsoll --test 'e2e*' -- --test-threads=1
+    cargo test --locked --release --workspace --test 'e2e*' -- --test-threads=1
   else
     skip "end-to-end tests (e2e): there are none"
   fi
