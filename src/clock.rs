@@ -1,11 +1,10 @@
 //! The one place that reads time. Everything else takes a [`Nanos`] as an argument, so a ten-minute ramp is a test of milliseconds.
 
+use crate::units::NANOS_PER_S;
 use std::time::Duration;
 
 /// Nanoseconds since the start of the run's clock. Integers, so that adding and merging lose nothing.
 pub type Nanos = u64;
-
-pub const NANOS_PER_S: u64 = 1_000_000_000;
 
 /// A monotonic clock with a fixed origin; copies of one clock agree on what second it is.
 ///

@@ -1,7 +1,16 @@
-//! What an endpoint is called by the layers that do not know scenarios: a number and a protocol.
+//! What requests are counted under: an endpoint, its number and its protocol, for the layers that do not know scenarios.
 
 /// Index of an endpoint among those of the plan.
 pub type EndpointId = u16;
+
+/// One line of every table of results: requests of one name on one protocol.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    pub name: String,
+    pub protocol: Protocol,
+    /// The route as written, for people and for `target explain`: `GET /api/products/{product_id}` with templates in braces.
+    pub route: String,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Protocol {

@@ -4,6 +4,8 @@
 use std::time::Duration;
 use thiserror::Error;
 
+pub const NANOS_PER_S: u64 = 1_000_000_000;
+
 /// Why a text is not a value of the wanted kind, and examples of what is.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{message}")]

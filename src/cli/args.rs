@@ -68,7 +68,7 @@ pub(super) struct ScenarioArgs {
 pub(super) struct RunArgs {
     #[command(flatten)]
     pub(super) scenario: ScenarioArgs,
-    /// Folder for the record and the reports [default: reports/<scenario>-<utc time>]
+    /// Folder for the record and the reports [default: reports/SCENARIO-TIME]
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
     /// Threads that carry users [default: one a core]

@@ -103,7 +103,7 @@ impl Schedule {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::NANOS_PER_S as S;
+    use crate::units::NANOS_PER_S as S;
     use proptest::prelude::{any, prop, prop_assert, prop_assert_eq, proptest};
 
     fn all(arrivals: Arrivals, share: Share, curve: &Curve) -> Vec<Arrival> {

@@ -1,7 +1,7 @@
 //! A piecewise linear curve over time: users of a closed load, or iterations per second of an open one. The area under it is the
 //! number of arrivals so far, and its inverse is the instant of an arrival. A search appends to its curve while it runs.
 
-use crate::clock::NANOS_PER_S;
+use crate::units::NANOS_PER_S;
 
 /// Value over time; nanoseconds from the start of the part. Segments follow each other without gaps; between the end of one and the
 /// start of the next the value may jump, and the jump belongs to the later one.

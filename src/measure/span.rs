@@ -2,9 +2,8 @@
 
 use super::histogram::Histogram;
 use super::snapshot::{Snapshot, Window};
-use crate::endpoint::Protocol;
+use crate::endpoint::{Endpoint, Protocol};
 use crate::record::rows::SaturationRow;
-use crate::scenario::plan::Endpoint;
 use crate::search::goal::TrialStats;
 use crate::threshold::{Stats, Which};
 

@@ -8,7 +8,7 @@ use super::manifest::steered_part;
 use super::observe::{self, Observed};
 use super::target::{self, Target};
 use super::{Options, Tick, Watcher};
-use crate::clock::{Clock, NANOS_PER_S};
+use crate::clock::Clock;
 use crate::engine::shard::Command;
 use crate::limits::{START_DELAY, TARGET_LOST_AFTER};
 use crate::load::share::Share;
@@ -21,6 +21,7 @@ use crate::search::controller::Search;
 use crate::search::staircase::Staircase;
 use crate::threshold::Watch;
 use crate::threshold::Which;
+use crate::units::NANOS_PER_S;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -11,10 +11,11 @@
 //! | cooling | at its end | the next level |
 //! | over | any | nothing |
 
+use crate::endpoint::Endpoint;
 use crate::measure::snapshot::Snapshot;
 use crate::measure::span::Span;
 use crate::record::rows::LevelMark;
-use crate::scenario::plan::{Endpoint, LevelTiming};
+use crate::scenario::plan::LevelTiming;
 use crate::search::goal::TrialStats;
 use crate::search::level::{self, LevelResult};
 use crate::search::line::Outcome;

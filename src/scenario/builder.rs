@@ -2,13 +2,13 @@
 //! can hold at the step being read.
 
 use super::document::{Node, Span};
-use super::plan::{DataTable, Endpoint, SlotId, SocketId};
+use super::plan::{DataTable, SlotId, SocketId};
 use super::problem::{Problem, Sink};
 use super::reader;
 use super::suggest;
 use super::template::parse::{self, Meaning, Names, Place, TemplateBuilder, TemplateError};
 use super::template::{Expression, Template, Value};
-use crate::endpoint::{EndpointId, Protocol};
+use crate::endpoint::{Endpoint, EndpointId, Protocol};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 

@@ -4,7 +4,7 @@
 use super::extract::{Check, Condition, Extract, Pick};
 use super::problem::Problems;
 use super::template::Template;
-use crate::endpoint::{EndpointId, Protocol};
+use crate::endpoint::{Endpoint, EndpointId};
 use crate::load::{arrivals::Arrivals, curve::Curve};
 use crate::search::Goal;
 use crate::threshold::Threshold;
@@ -93,14 +93,6 @@ pub struct Safety {
     pub dispatch_lag_p99: Duration,
     /// Share of a shard's thread, 0..1, above which likewise.
     pub generator_cpu_ratio: f64,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Endpoint {
-    pub name: String,
-    pub protocol: Protocol,
-    /// The route as written, for people and for `target explain`: `GET /api/products/{product_id}` with templates in braces.
-    pub route: String,
 }
 
 #[derive(Clone, Debug)]

@@ -106,7 +106,7 @@ impl Threshold {
         }
     }
 
-    /// Length of the consecutive windows that [`judge`] needs; `None` when the whole span is judged at once.
+    /// Length of the consecutive windows that [`judge()`] needs; `None` when the whole span is judged at once.
     pub fn window(&self) -> Option<Duration> {
         match self.lasting? {
             Lasting::For(_) => Some(Duration::from_secs(1)),

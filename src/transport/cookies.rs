@@ -1,8 +1,9 @@
 //! A user's cookies, as RFC 6265 has a user agent keep them. A user talks to one host, so the jar knows its host and holds what that
 //! host set; an empty jar owns no memory.
 
-use crate::clock::{NANOS_PER_S, Nanos};
+use crate::clock::Nanos;
 use crate::limits;
+use crate::units::NANOS_PER_S;
 use cookie::Cookie;
 
 /// The cookies of one user for one host.

@@ -1,0 +1,217 @@
+#!/usr/bin/env bash
+# Runs every test there is, in slices, from any directory; what CI runs is this.
+#
+#   scripts/test.sh                 all slices, in the order of --list
+#   scripts/test.sh fmt clippy      only these
+#   scripts/test.sh --list          the names of the slices
+#
+# As root on Debian it first installs what the tests need and the machine lacks. Otherwise it names what is missing and what is
+# skipped for the lack of it. Every slice is run even if one before it failed; the exit code is 0 only if all passed.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# Debian keeps servers such as nginx where only root's PATH looks.
+export PATH="$PATH:/usr/sbin:/sbin"
+
+readonly SLICES=(install fmt clippy unit integration tidy doc deny build e2e find)
+
+# program : Debian package : what is skipped without it ("needed" if nothing can be)
+readonly PROGRAMS=(
+  "cc:build-essential:needed"
+  "make:build-essential:needed"
+  "python3:python3:tests against Python's http.server (integration), the check of the found load line (find)"
+  "nginx:nginx-light:tests against nginx (integration)"
+  "chromium:chromium:the look at the report in a browser (find)"
+)
+
+# A find is eight levels of about sixteen seconds, and a page is drawn at once; past these times something hangs.
+readonly FIND_SECONDS_MAX=600
+readonly PAGE_SECONDS_MAX=60
+
+scratch=$(mktemp -d)
+readonly scratch
+trap 'rm -rf "$scratch"' EXIT
+: > "$scratch/skipped"
+
+has() { command -v "$1" > /dev/null 2>&1; }
+
+skip() {
+  echo "SKIPPED $1"
+  echo "$1" >> "$scratch/skipped"
+}
+
+slice_install() {
+  local entry program package without
+  local -a packages=()
+  for entry in "${PROGRAMS[@]}"; do
+    IFS=: read -r program package without <<< "$entry"
+    has "$program" || packages+=("$package")
+  done
+  if ((${#packages[@]})) && [[ $(id -u) == 0 ]] && has apt-get; then
+    echo "installing ${packages[*]}"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -q
+    apt-get install -q -y --no-install-recommends "${packages[@]}"
+  fi
+  for entry in "${PROGRAMS[@]}"; do
+    IFS=: read -r program package without <<< "$entry"
+    if has "$program"; then
+      continue
+    elif [[ $without == needed ]]; then
+      echo "$program is needed to build: install the package $package" >&2
+      return 1
+    else
+      skip "$without: there is no $program (package $package)"
+    fi
+  done
+  # A toolchain installed with the minimal profile has neither; rust-toolchain.toml asks for both.
+  if has rustup; then
+    cargo fmt --version > /dev/null 2>&1 || rustup component add rustfmt
+    cargo clippy --version > /dev/null 2>&1 || rustup component add clippy
+  fi
+}
+
+slice_fmt() {
+  cargo fmt --all --check
+}
+
+slice_clippy() {
+  cargo clippy --locked --workspace --all-targets -- -D warnings
+}
+
+slice_unit() {
+  cargo test --locked --workspace --lib --bins
+  cargo test --locked --workspace --doc
+}
+
+# The test targets of both packages: tests/NAME.rs and tests/NAME/main.rs.
+test_targets() {
+  local path
+  for path in tests/*.rs tests/*/main.rs target-app/tests/*.rs target-app/tests/*/main.rs; do
+    [[ -e $path ]] || continue
+    path=${path#*tests/}
+    path=${path%/main.rs}
+    echo "${path%.rs}"
+  done
+}
+
+slice_integration() {
+  local name
+  local -a targets=()
+  while read -r name; do
+    # These two have slices of their own.
+    [[ $name == e2e* || $name == tidy ]] || targets+=(--test "$name")
+  done < <(test_targets)
+  # The whole workspace, as in the other slices: one package alone would be built with other features, and so again.
+  cargo test --locked --workspace "${targets[@]}"
+}
+
+slice_tidy() {
+  cargo test --locked --workspace --test tidy
+}
+
+# The pages are for those who work on the code, so links to private items are wanted.
+slice_doc() {
+  RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --locked --workspace --no-deps --document-private-items
+}
+
+slice_deny() {
+  if has cargo-deny; then
+    cargo deny --workspace check
+  else
+    skip "licenses, advisories and sources of dependencies (deny): there is no cargo-deny (cargo install cargo-deny)"
+  fi
+}
+
+slice_build() {
+  cargo build --locked --release
+}
+
+# Optimized, because the target's dials hold only then, and one at a time, because each puts the machine under load.
+slice_e2e() {
+  if test_targets | grep -q '^e2e'; then
+    cargo test --locked --release --workspace --test 'e2e*' -- --test-threads=1
+  else
+    skip "end-to-end tests (e2e): there are none"
+  fi
+}
+
+# A search as a user runs it, and its answer held against the one computed from the target's dials alone.
+slice_find() {
+  local plimsoll=target/release/plimsoll scenario=scenarios/mongo-ceiling.yaml run="$scratch/find"
+  cargo build --locked --release
+  "$plimsoll" target explain baseline --scenario "$scenario" --json > "$scratch/computed.json"
+  timeout --kill-after=10 "$FIND_SECONDS_MAX" "$plimsoll" find "$scenario" --quiet --json --out "$run" > "$scratch/found.json"
+  if has python3; then
+    python3 scripts/check_find.py "$scratch/computed.json" "$scratch/found.json"
+  else
+    skip "the check of the found load line (find): there is no python3"
+  fi
+  look_at "$run/report.html"
+}
+
+# Opens the report with the network turned off, as it will be opened on a jump host, and looks at what the browser made of it.
+look_at() {
+  if ! has chromium; then
+    skip "the look at the report in a browser (find): there is no chromium"
+    return
+  fi
+  timeout --kill-after=10 "$PAGE_SECONDS_MAX" chromium --headless --no-sandbox --disable-gpu --disable-dev-shm-usage \
+    --user-data-dir="$scratch/browser" --host-resolver-rules="MAP * ~NOTFOUND" \
+    --dump-dom "file://$1" > "$scratch/page.html" 2> "$scratch/browser.log" || { cat "$scratch/browser.log" >&2; return 1; }
+  local drawn wrong
+  drawn=$(grep -c '<svg' "$scratch/page.html" || true)
+  wrong=$(grep -cE 'NaN|>undefined<' "$scratch/page.html" || true)
+  echo "report: lines with charts $drawn, lines with numbers that are none $wrong"
+  ((drawn > 0 && wrong == 0))
+}
+
+# Runs one slice apart from this shell, so that `set -e` holds inside and a failure ends the slice only.
+run_slice() {
+  local name=$1 begin=$SECONDS status
+  echo "=== $name"
+  set +e
+  (
+    set -e
+    "slice_$name"
+  )
+  status=$?
+  set -e
+  local verdict=passed
+  if ((status)); then
+    verdict=FAILED
+    failed+=("$name")
+  fi
+  times+=("$(printf '%-12s %6d s  %s' "$name" "$((SECONDS - begin))" "$verdict")")
+  echo "=== $name $verdict after $((SECONDS - begin)) s"
+}
+
+chosen=("$@")
+if [[ ${1:-} == --list ]]; then
+  printf '%s\n' "${SLICES[@]}"
+  exit 0
+fi
+((${#chosen[@]})) || chosen=("${SLICES[@]}")
+for name in "${chosen[@]}"; do
+  if [[ " ${SLICES[*]} " != *" $name "* ]]; then
+    echo "there is no slice '$name'; there are: ${SLICES[*]}" >&2
+    exit 2
+  fi
+done
+
+failed=()
+times=()
+for name in "${chosen[@]}"; do
+  run_slice "$name"
+done
+
+echo
+printf '%s\n' "${times[@]}"
+printf '%-12s %6d s\n' "in all" "$SECONDS"
+while read -r line; do
+  echo "skipped: $line"
+done < <(sort -u "$scratch/skipped")
+if ((${#failed[@]})); then
+  echo "FAILED: ${failed[*]}"
+  exit 1
+fi
+echo "all slices passed"
