@@ -126,10 +126,12 @@ slice_build() {
   cargo build --locked --release
 }
 
-# Optimized, because the target's dials hold only then, and one at a time, because each puts the machine under load.
+# Against the optimized executable, because the target's dials hold only then, and one at a time, because each puts the machine under
+# load. The tests themselves are built as the others are: with their own features all dependencies would be built once more.
 slice_e2e() {
   if test_targets | grep -q '^e2e'; then
-    cargo test --locked --release --workspace --test 'e2e*' -- --test-threads=1
+    cargo build --locked --release
+    PLIMSOLL_BIN="$PWD/target/release/plimsoll" cargo test --locked --workspace --test 'e2e*' -- --test-threads=1
   else
     skip "end-to-end tests (e2e): there are none"
   fi

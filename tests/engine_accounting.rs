@@ -101,7 +101,8 @@ fn open(stages: &str, rules: &str) -> String {
 fn an_open_load_plans_exactly_what_the_curve_says() {
     let addr = server(Duration::from_millis(1));
     for arrivals in ["uniform", "poisson"] {
-        let rest = open("[{to: 200/s, over: 0s}, {hold: 2s}]", &format!("arrivals: {arrivals}, graceful_stop: 2s"));
+        let rest =
+            open("[{to: 200/s, over: 0s}, {hold: 2s}]", &format!("arrivals: {arrivals}, graceful_stop: 2s"));
         let mut planned = 0;
         for index in 0..3 {
             let share = Share::new(index, 3).expect("a third");
@@ -121,13 +122,19 @@ fn an_open_load_plans_exactly_what_the_curve_says() {
 fn a_slow_target_drops_or_queues_and_neither_is_lost_nor_the_generators_fault() {
     let addr = server(Duration::from_millis(200));
     let stages = "[{to: 100/s, over: 0s}, {hold: 2s}]";
-    let dropping = carry(addr, &open(stages, "late: drop, max_in_flight: 4, graceful_stop: 1s"), Share::WHOLE, &[]);
+    let dropping =
+        carry(addr, &open(stages, "late: drop, max_in_flight: 4, graceful_stop: 1s"), Share::WHOLE, &[]);
     assert_eq!(dropping.counts.planned, 200);
     assert!(dropping.counts.dropped > 100, "{:?}", dropping.counts);
 
-    let queueing = carry(addr, &open(stages, "late: queue, max_in_flight: 4, graceful_stop: 1s"), Share::WHOLE, &[]);
+    let queueing =
+        carry(addr, &open(stages, "late: queue, max_in_flight: 4, graceful_stop: 1s"), Share::WHOLE, &[]);
     assert_eq!(queueing.counts.planned, 200);
-    assert!(queueing.counts.dropped > 100, "what was still queued at the end of the drain: {:?}", queueing.counts);
+    assert!(
+        queueing.counts.dropped > 100,
+        "what was still queued at the end of the drain: {:?}",
+        queueing.counts
+    );
     let response = &queueing.windows[0].as_ref().expect("used").response;
     assert!(response.max_ns() > 1_000_000_000, "a queued arrival is timed from its instant");
     assert!(
@@ -153,7 +160,8 @@ fn a_drain_an_abort_and_no_grace_at_all_lose_nothing() {
         assert_eq!(sum.counts.interrupted > 0, rules != "graceful_stop: 2s", "{rules}: {:?}", sum.counts);
         assert_eq!(sum.interrupted_age.count(), sum.counts.interrupted);
     }
-    let none = carry(addr, &open("[{to: 50/s, over: 0s}, {hold: 1s}]", "graceful_stop: 0s"), Share::WHOLE, &[]);
+    let none =
+        carry(addr, &open("[{to: 50/s, over: 0s}, {hold: 1s}]", "graceful_stop: 0s"), Share::WHOLE, &[]);
     assert_eq!(none.counts.planned, 50);
 }
 
@@ -205,7 +213,11 @@ fn beats_a_paced_user_missed_are_dropped_not_caught_up_with() {
     let sum = carry(addr, rest, Share::WHOLE, &[]);
     assert!(sum.counts.dropped > sum.counts.completed, "{:?}", sum.counts);
     let response = &sum.windows[0].as_ref().expect("used").response;
-    assert!(response.max_ns() < 900_000_000, "never older than a beat and a service time: {}", response.max_ns());
+    assert!(
+        response.max_ns() < 900_000_000,
+        "never older than a beat and a service time: {}",
+        response.max_ns()
+    );
 }
 
 #[test]
