@@ -4,7 +4,7 @@ use super::findings::findings;
 use super::{Input, LevelInput};
 use crate::measure::histogram::Histogram;
 use crate::record::recorded::Recorded;
-use crate::record::rows::{End, EndpointEntry, LevelMark};
+use crate::record::rows::{End, EndpointEntry, LevelMark, Manifest};
 use crate::record::span::{RecordedSpan, latency};
 use crate::record::summary::{
     Counts, EndpointResult, LoadLine, SUMMARY_SCHEMA, Summary, ThresholdResult, Verdict, Warning,
@@ -38,6 +38,7 @@ pub fn summarize(recorded: &Recorded) -> Summary {
         manifest.thresholds.iter().map(|text| judge(recorded, text)).collect();
     let mut warnings = progress.warnings.clone();
     warnings.extend(found.warnings);
+    warnings.extend(interrupted_iterations(manifest));
     warnings.extend(broken_identity(&progress.counts));
     let load_line = if manifest.level_unit.is_some() { found.load_line } else { None };
     let (verdict, exit_code, reason) = verdict(recorded, &thresholds, load_line.as_ref());
@@ -169,7 +170,7 @@ fn verdict(
             why.map_or_else(|| "the generator was the limit".to_owned(), |warning| warning.text.clone());
         return (Verdict::Invalid, 3, reason);
     }
-    if progress.requests.ok == 0 && progress.requests.failed > 0 {
+    if progress.requests.ok == 0 && progress.requests.sent + progress.requests.failed > 0 {
         let why = progress.failures.first();
         let most =
             why.map_or_else(String::new, |failure| format!(": `{}`: {}", failure.endpoint, failure.text));
@@ -196,6 +197,35 @@ fn verdict(
     }
 }
 
+/// Share of the planned iterations that may be cut off at the end of a drain without a word about it.
+const INTERRUPTED_RATIO_MAX: f64 = 0.01;
+
+/// A run that came to its planned end but cut off what still ran then: those iterations are in no percentile, and they are the slow ones.
+fn interrupted_iterations(manifest: &Manifest) -> Option<Warning> {
+    let Counts { planned, interrupted, .. } = manifest.progress.counts;
+    let ended_as_planned = manifest.ended.as_ref().is_some_and(|ended| ended.how == End::Completed);
+    if !ended_as_planned || interrupted as f64 <= INTERRUPTED_RATIO_MAX * planned as f64 {
+        return None;
+    }
+    let age = manifest.progress.interrupted_age_ms;
+    let ages = if age.max > 0.0 {
+        format!(
+            "; half of them had run for {:.1} s or longer, the oldest for {:.1} s",
+            age.p50 / 1e3,
+            age.max / 1e3
+        )
+    } else {
+        String::new()
+    };
+    Some(Warning {
+        code: "interrupted_iterations".to_owned(),
+        text: format!(
+            "{interrupted} of {planned} iterations were cut off at the end of the drain and are in no percentile{ages}"
+        ),
+        remedy: "give them a longer `graceful_stop`, or look at what hangs".to_owned(),
+    })
+}
+
 /// planned = completed + failed + dropped + interrupted + lost, or the tool itself is wrong.
 fn broken_identity(counts: &Counts) -> Option<Warning> {
     let ended = counts.completed + counts.failed + counts.dropped + counts.interrupted + counts.lost;
@@ -207,4 +237,61 @@ fn broken_identity(counts: &Counts) -> Option<Warning> {
         ),
         remedy: "do not trust this run; please report it with its record".to_owned(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::rows::Ended;
+    use crate::record::summary::{Generator, Lag, RequestCounts};
+
+    fn recorded(counts: Counts, requests: RequestCounts) -> Recorded {
+        let mut manifest = Manifest {
+            duration_s: 10.0,
+            ended: Some(Ended { how: End::Completed, reason: "the load came to its planned end".into() }),
+            ..Manifest::default()
+        };
+        manifest.progress.counts = counts;
+        manifest.progress.requests = requests;
+        manifest.progress.generator = Generator { valid: true, ..Generator::default() };
+        Recorded {
+            dir: std::path::PathBuf::new(),
+            manifest,
+            timeline: Vec::new(),
+            saturation: Vec::new(),
+            events: Vec::new(),
+            intervals: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_target_that_answered_nothing_is_no_pass() {
+        let counts = Counts { planned: 50, interrupted: 50, ..Counts::default() };
+        let hung = recorded(counts, RequestCounts { sent: 50, interrupted: 50, ..RequestCounts::default() });
+        let summary = summarize(&hung);
+        assert_eq!((summary.verdict, summary.exit_code), (Verdict::Fail, 1));
+        assert_eq!(summary.reason, "not one request succeeded");
+        let refused = recorded(
+            Counts { planned: 50, failed: 50, ..Counts::default() },
+            RequestCounts { failed: 50, ..RequestCounts::default() },
+        );
+        assert_eq!(summarize(&refused).verdict, Verdict::Fail, "refused before anything was sent");
+    }
+
+    #[test]
+    fn iterations_cut_off_at_the_end_are_told_with_their_age() {
+        let requests = RequestCounts { sent: 1000, ok: 1000, ..RequestCounts::default() };
+        let cut_off = |interrupted: u64| {
+            let counts =
+                Counts { planned: 1000, completed: 1000 - interrupted, interrupted, ..Counts::default() };
+            let mut run = recorded(counts, requests);
+            run.manifest.progress.interrupted_age_ms = Lag { p50: 31_000.0, p99: 39_000.0, max: 40_200.0 };
+            run
+        };
+        assert!(summarize(&cut_off(10)).warnings.is_empty(), "1 % is let pass");
+        insta::assert_snapshot!(summarize(&cut_off(11)).warnings[0].text, @"11 of 1000 iterations were cut off at the end of the drain and are in no percentile; half of them had run for 31.0 s or longer, the oldest for 40.2 s");
+        let mut interrupted = cut_off(500);
+        interrupted.manifest.ended = Some(Ended { how: End::Interrupted, reason: "by the user".into() });
+        assert!(summarize(&interrupted).warnings.is_empty(), "the user asked for it");
+    }
 }

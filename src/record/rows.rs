@@ -1,13 +1,13 @@
 //! The rows of `timeline.csv`, `saturation.csv` and `events.ndjson`, and the manifest `record.json`: what a run leaves behind
 //! second by second, and the only thing that analysis and reports read.
 
-use super::summary::{Counts, Failure, Generator, RequestCounts, Warning};
+use super::summary::{Counts, Failure, Generator, Lag, RequestCounts, Warning};
 use serde::{Deserialize, Serialize};
 
 pub const RECORD_SCHEMA: u32 = 1;
 
 /// One second of one endpoint. Latencies in ms; `p…` are of the response time, `service_…` of the service time.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TimelineRow {
     /// End of the second, seconds from the start of the run.
     pub t_s: f64,
@@ -66,7 +66,7 @@ pub struct Event {
 }
 
 /// `record.json`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
     pub schema: u32,
     pub tool_version: String,
@@ -113,6 +113,9 @@ pub struct Progress {
     pub generator: Generator,
     pub failures: Vec<Failure>,
     pub warnings: Vec<Warning>,
+    /// Ages that iterations had reached when they were cut off.
+    #[serde(default)]
+    pub interrupted_age_ms: Lag,
 }
 
 /// How and why a run came to its end.

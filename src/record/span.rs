@@ -99,11 +99,6 @@ impl Stats for RecordedSpan<'_> {
     }
 
     fn iterations(&self) -> (u64, u64) {
-        if self.span_s == self.recorded.whole_span() {
-            // The totals also hold seconds in which no request ended, which have no row.
-            let counts = self.recorded.manifest.progress.counts;
-            return (counts.planned, counts.dropped);
-        }
         let by_second: BTreeMap<u64, (u64, u64)> =
             self.rows().map(|row| (row.t_s.to_bits(), (row.offered, row.dropped))).collect();
         by_second.values().fold((0, 0), |(planned, dropped), (p, d)| (planned + p, dropped + d))

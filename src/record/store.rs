@@ -3,6 +3,7 @@
 
 use super::histogram_log::Encoder;
 use super::rows::{Event, Manifest, SaturationRow, TimelineRow};
+use super::summary::Counts;
 use crate::measure::snapshot::Snapshot;
 use crate::threshold::Which;
 use std::fs::{self, File, OpenOptions};
@@ -146,6 +147,21 @@ impl Store {
                 }
             }
         }
+        // What is counted for the whole run stands in each endpoint's row, so a second in which no request ended needs one too.
+        let something = snapshot.counts != Counts::default() || snapshot.users > 0;
+        if rows.is_empty()
+            && something
+            && let Some(first) = self.manifest.endpoints.first()
+        {
+            rows.push(TimelineRow {
+                t_s: snapshot.end_s as f64,
+                endpoint: first.name.clone(),
+                users: snapshot.users,
+                offered: snapshot.counts.planned,
+                dropped: snapshot.counts.dropped,
+                ..TimelineRow::default()
+            });
+        }
         append_csv(&mut self.timeline, &rows, &mut self.timeline_headed)?;
         self.histograms.append(&lines)?;
         self.manifest.duration_s = snapshot.end_s as f64;
@@ -211,4 +227,44 @@ fn append_csv<Row: serde::Serialize>(
     let bytes = writer.into_inner().map_err(|error| broken(error.to_string()))?;
     *headed = true;
     to.append(&bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::recorded::Recorded;
+    use crate::record::rows::EndpointEntry;
+    use crate::record::span::RecordedSpan;
+    use crate::threshold::Stats as _;
+
+    fn manifest() -> Manifest {
+        let entry = EndpointEntry { name: "product".into(), protocol: "http".into(), route: "GET /".into() };
+        Manifest { endpoints: vec![entry], ..Manifest::default() }
+    }
+
+    fn second(end_s: u64, users: u64, planned: u64, requests: u64) -> Snapshot {
+        let mut snapshot = Snapshot { end_s, users, ..Snapshot::default() };
+        snapshot.counts.planned = planned;
+        if requests > 0 {
+            let window = snapshot.window_mut(0);
+            window.completed = requests;
+            window.response.record(1_000_000);
+        }
+        snapshot
+    }
+
+    #[test]
+    fn a_second_in_which_no_request_ended_keeps_its_users_and_arrivals() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut store = Store::create(dir.path(), manifest()).expect("a store");
+        store.second(&second(1, 10, 5, 3), 0).expect("written");
+        let mut hung = second(2, 30, 7, 0);
+        hung.counts.dropped = 2;
+        store.second(&hung, 1).expect("written");
+        store.second(&second(3, 0, 0, 0), 2).expect("written");
+        let recorded = Recorded::open(dir.path()).expect("a record");
+        assert_eq!(recorded.timeline.len(), 2, "a second without load has no row");
+        let span = RecordedSpan::new(&recorded, [0.0, 2.0]);
+        assert_eq!((span.iterations(), span.users(), span.requests(None, None)), ((12, 2), 20.0, (3, 0)));
+    }
 }

@@ -8,14 +8,15 @@ use super::manifest::steered_part;
 use super::observe::{self, Observed};
 use super::target::{self, Target};
 use super::{Options, Tick, Watcher};
-use crate::clock::Clock;
+use crate::clock::{Clock, Nanos};
 use crate::engine::shard::Command;
-use crate::limits::{START_DELAY, TARGET_LOST_AFTER};
+use crate::limits::{ABORT_WAIT, SNAPSHOT_WAIT, START_DELAY, TARGET_LOST_AFTER};
 use crate::load::share::Share;
 use crate::measure::snapshot::{Failures, Snapshot, add_counts, add_requests};
 use crate::measure::span::Span;
 use crate::record::rows::{End, Ended, Event, SaturationRow};
 use crate::record::store::{Store, StoreError};
+use crate::record::summary::Counts;
 use crate::scenario::plan::{Executor, Plan};
 use crate::search::controller::Search;
 use crate::search::staircase::Staircase;
@@ -53,6 +54,8 @@ pub(super) struct Coordinator<'w> {
     /// Why the load is being taken down before its time.
     ending: Option<Ended>,
     interrupted: u32,
+    /// When the shards are waited for no longer, once they have been told to cut off what runs.
+    give_up_at_ns: Option<Nanos>,
 }
 
 impl<'w> Coordinator<'w> {
@@ -72,6 +75,7 @@ impl<'w> Coordinator<'w> {
             silent_s: 0,
             ending: None,
             interrupted: 0,
+            give_up_at_ns: None,
         }
     }
 
@@ -123,17 +127,23 @@ impl<'w> Coordinator<'w> {
         observed: &mut tokio::sync::mpsc::Receiver<Observed>,
         clock: Clock,
     ) -> Result<Option<Ended>, Stop> {
-        let (mut deaf, mut blind, mut dead) = (false, false, false);
+        let (mut deaf, mut blind, mut dead, mut gave_up) = (false, false, false, false);
         let mut failure = None;
         loop {
+            let give_up_at = clock.instant(self.give_up_at_ns.unwrap_or_default());
             tokio::select! {
                 report = agent.next() => match report {
                     AgentReport::Second(second) => self.second(store, agent, &second, clock)?,
                     AgentReport::Failed(text) => {
-                        failure = Some(Ended { how: End::Error, reason: text });
-                        agent.tell(Command::Abort);
+                        failure.get_or_insert(Ended { how: End::Error, reason: text });
+                        self.cut_off(agent, clock);
                     }
-                    AgentReport::Ended => return Ok(failure),
+                    AgentReport::Ended => {
+                        if failure.is_some() {
+                            count_lost(&mut store.manifest.progress.counts);
+                        }
+                        return Ok(failure);
+                    }
                 },
                 heard = observed.recv(), if !blind => match heard {
                     Some(Observed::Readings(rows)) => self.readings(store, rows)?,
@@ -141,14 +151,18 @@ impl<'w> Coordinator<'w> {
                     None => blind = true,
                 },
                 asked = self.options.interrupts.recv(), if !deaf => match asked {
-                    Some(()) => self.interrupt(store, agent)?,
+                    Some(()) => self.interrupt(store, agent, clock)?,
                     None => deaf = true,
                 },
                 text = target.died(), if !dead => {
                     dead = true;
                     self.event(store, self.reached_s, "target", &text)?;
                     self.ending.get_or_insert(Ended { how: End::TargetLost, reason: text });
-                    agent.tell(Command::Abort);
+                    self.cut_off(agent, clock);
+                }
+                () = tokio::time::sleep_until(give_up_at), if self.give_up_at_ns.is_some() && !gave_up => {
+                    gave_up = true;
+                    agent.give_up();
                 }
             }
         }
@@ -277,14 +291,21 @@ impl<'w> Coordinator<'w> {
         Ok(())
     }
 
-    fn interrupt(&mut self, store: &mut Store, agent: &Agent) -> Result<(), Stop> {
+    fn interrupt(&mut self, store: &mut Store, agent: &Agent, clock: Clock) -> Result<(), Stop> {
         self.interrupted += 1;
         if self.interrupted == 1 {
             return self.take_down(store, agent, End::Interrupted, "interrupted by the user");
         }
         self.event(store, self.reached_s, "abort", "interrupted again: what is in flight is cut off")?;
-        agent.tell(Command::Abort);
+        self.cut_off(agent, clock);
         Ok(())
+    }
+
+    /// Cuts off what runs. A shard that hangs meanwhile is waited for only so long.
+    fn cut_off(&mut self, agent: &Agent, clock: Clock) {
+        let wait = SNAPSHOT_WAIT + ABORT_WAIT;
+        self.give_up_at_ns.get_or_insert_with(|| clock.now() + wait.as_nanos() as Nanos);
+        agent.tell(Command::Abort);
     }
 
     /// Ends the load before its time: no more arrivals, what is in flight may finish. The first reason stands.
@@ -307,6 +328,12 @@ impl<'w> Coordinator<'w> {
         self.watcher.event(&event);
         store.event(&event)
     }
+}
+
+/// A shard that ended without a word took with it what it had planned: whatever nobody accounts for is lost.
+fn count_lost(counts: &mut Counts) {
+    let ended = counts.completed + counts.failed + counts.dropped + counts.interrupted + counts.lost;
+    counts.lost += counts.planned.saturating_sub(ended);
 }
 
 fn level_run(plan: &Plan) -> Option<(usize, LevelRun)> {
@@ -338,4 +365,19 @@ fn planned_end_s(plan: &Plan) -> Option<u64> {
         .collect::<Option<Vec<u64>>>()?
         .into_iter()
         .max()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_shard_accounts_for_is_lost() {
+        let mut counts =
+            Counts { planned: 100, completed: 60, dropped: 5, interrupted: 5, ..Counts::default() };
+        count_lost(&mut counts);
+        assert_eq!(counts.lost, 30);
+        count_lost(&mut counts);
+        assert_eq!(counts.lost, 30, "counting twice is counting once");
+    }
 }

@@ -177,6 +177,12 @@ fn mark(result: &LevelResult, from_s: u64, to_s: u64) -> LevelMark {
 fn sentence(result: &LevelResult) -> String {
     let verdict = if result.good { "good" } else { "bad" };
     let why = result.failed_by.as_ref().map_or_else(String::new, |text| format!(", by {text}"));
+    if !result.good && result.requests == 0 {
+        return format!(
+            "level {} is {verdict}{why}: no request ended in {} windows",
+            result.level, result.windows
+        );
+    }
     let doubt = if result.enough { "" } else { "; too few requests to be sure" };
     format!(
         "level {} is {verdict}{why}: {:.2} % bad requests of {} ({:.2} % allowed), {} of {} windows bad{doubt}",

@@ -138,6 +138,14 @@ impl Goal {
         }
     }
 
+    /// Whether it is a statement about requests, so that none at all means that the target answered nothing.
+    pub fn asks_for_requests(&self) -> bool {
+        match self.kind {
+            GoalKind::Latency { .. } | GoalKind::Errors { .. } => true,
+            GoalKind::Dropped { .. } => false,
+        }
+    }
+
     /// (bad, all). A dropped iteration counts as one request that was not sent: it had at least one.
     fn count(&self, stats: &dyn TrialStats) -> (u64, u64) {
         let (planned, dropped) = stats.iterations();

@@ -11,7 +11,7 @@ pub struct LevelResult {
     pub good: bool,
     /// The condition that failed, as written.
     pub failed_by: Option<String>,
-    /// Share of bad requests for the deciding goal over all windows, and its bound.
+    /// Share of bad requests for the deciding goal over all windows, and its bound; 1 where not one request ended.
     pub bad_ratio: f64,
     pub bad_ratio_max: f64,
     /// Requests the share was taken of.
@@ -53,7 +53,7 @@ pub fn judge(level: f64, goals: &[Goal], windows: &[&dyn TrialStats], exceed: f6
             level,
             good: verdict.good,
             failed_by: (!verdict.good).then(|| verdict.goal.threshold.text.clone()),
-            bad_ratio: verdict.pooled.bad_ratio,
+            bad_ratio: if verdict.silent { 1.0 } else { verdict.pooled.bad_ratio },
             bad_ratio_max: verdict.goal.bad_ratio_max(),
             requests: verdict.pooled.all,
             windows: verdict.windows,
@@ -73,6 +73,8 @@ struct Verdict<'a> {
     /// Index of the first bad trial.
     first_bad: usize,
     enough: bool,
+    /// Not one request ended in any window, which no statement about requests takes for good.
+    silent: bool,
 }
 
 impl<'a> Verdict<'a> {
@@ -85,14 +87,18 @@ impl<'a> Verdict<'a> {
             full_bad: bad as f64,
             ..Durations::default()
         };
+        let pooled = goal.merge(&single);
+        let silent = !single.is_empty() && pooled.all == 0 && goal.asks_for_requests();
+        let first_bad = if silent { Some(0) } else { trials.iter().position(|trial| trial.is_bad) };
         Self {
             goal,
-            good: classify(durations, exceed, trials.len() as f64) == Bound::Lower,
-            pooled: goal.merge(&single),
+            good: !silent && classify(durations, exceed, trials.len() as f64) == Bound::Lower,
+            pooled,
             windows: trials.len() as u32,
-            windows_bad: bad as u32,
-            first_bad: trials.iter().position(|trial| trial.is_bad).unwrap_or(usize::MAX),
+            windows_bad: if silent { trials.len() } else { bad } as u32,
+            first_bad: first_bad.unwrap_or(usize::MAX),
             enough: !trials.is_empty() && trials.iter().all(|trial| trial.enough),
+            silent,
         }
     }
 
@@ -177,6 +183,20 @@ mod tests {
         let hung = judged(&goals, &[window(0, 5, 20), window(0, 0, 30)]);
         assert!(hung.enough && !hung.good, "few answers, all of them bad, are a verdict");
         assert!(!judged(&goals, &[]).enough);
+    }
+
+    #[test]
+    fn a_level_at_which_no_request_ended_is_bad() {
+        let silent = judged(&[p99_over_100ms()], &[window(0, 0, 0), window(0, 0, 0)]);
+        assert!(!silent.good && !silent.enough && silent.windows_bad == silent.windows);
+        assert_eq!(silent.failed_by.as_deref(), Some("p99(http) > 100ms"));
+        assert_eq!((silent.bad_ratio, silent.requests), (1.0, 0));
+        let errors =
+            Goal::from_threshold(threshold("error_rate > 5%", Stat::ErrorRate, Op::Greater, 0.05)).unwrap();
+        assert!(!judged(&[errors], &[window(0, 0, 0)]).good);
+        let share = Stat::Dropped { ratio: true };
+        let dropped = Goal::from_threshold(threshold("dropped > 1%", share, Op::Greater, 0.01)).unwrap();
+        assert!(judged(&[dropped], &[window(0, 0, 0)]).good, "it says nothing about requests");
     }
 
     #[test]
