@@ -410,6 +410,7 @@ impl Window {
         let mut snapshot = Box::new(shard.recorder.borrow_mut().take());
         let cpu_ns = clock::thread_cpu_ns();
         snapshot.end_s = end_s;
+        snapshot.end_ns = shard.clock.now();
         snapshot.users = shard.parts.iter().map(|part| part.live.get()).sum();
         snapshot.sockets = shard.sockets.get();
         snapshot.shard_cpu_ns_max = cpu_ns.saturating_sub(self.cpu_ns);

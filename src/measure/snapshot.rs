@@ -123,6 +123,8 @@ impl Failures {
 pub struct Snapshot {
     /// The span ends this many seconds after the start of the run.
     pub end_s: u64,
+    /// When it really ended, on the run's clock: the last span of a run is shorter than its second.
+    pub end_ns: crate::clock::Nanos,
     /// Users in the closed parts plus iterations under way in the open ones, at the end of the span.
     pub users: u64,
     pub sockets: u64,
@@ -154,6 +156,7 @@ impl Snapshot {
 
     pub fn add(&mut self, other: &Self) {
         self.end_s = self.end_s.max(other.end_s);
+        self.end_ns = self.end_ns.max(other.end_ns);
         self.users += other.users;
         self.sockets += other.sockets;
         add_counts(&mut self.counts, &other.counts);

@@ -105,9 +105,19 @@ pub struct Manifest {
     pub ended: Option<Ended>,
 }
 
+impl Manifest {
+    /// Seconds of load: what rates over the whole run are taken of.
+    pub fn load_s(&self) -> f64 {
+        if self.progress.elapsed_s > 0.0 { self.progress.elapsed_s } else { self.duration_s }
+    }
+}
+
 /// Totals of the run so far, kept beside the rows because they cannot be had from percentiles.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
+    /// Seconds of load up to the last row, to the moment the last user left.
+    #[serde(default)]
+    pub elapsed_s: f64,
     pub counts: Counts,
     pub requests: RequestCounts,
     pub generator: Generator,

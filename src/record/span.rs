@@ -105,6 +105,10 @@ impl Stats for RecordedSpan<'_> {
     }
 
     fn seconds(&self) -> f64 {
+        if self.span_s == self.recorded.whole_span() {
+            // The last second of a run is seldom a whole one.
+            return self.recorded.manifest.load_s();
+        }
         self.span_s[1] - self.span_s[0]
     }
 

@@ -165,6 +165,7 @@ impl Store {
         append_csv(&mut self.timeline, &rows, &mut self.timeline_headed)?;
         self.histograms.append(&lines)?;
         self.manifest.duration_s = snapshot.end_s as f64;
+        self.manifest.progress.elapsed_s = snapshot.end_ns as f64 / 1e9;
         self.write_manifest()
     }
 

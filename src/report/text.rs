@@ -129,7 +129,7 @@ impl Page {
         let (identity, holds) = wording::identity(&summary.counts);
         self.line("iterations", if holds { Paint::Dim } else { Paint::Red }, &identity);
         let requests = &summary.requests;
-        let per_s = requests.ok as f64 / manifest.duration_s;
+        let per_s = requests.ok as f64 / manifest.load_s();
         let text = format!(
             "{} sent, {} as expected ({}), {} failed, {} interrupted, {} connections opened",
             count(requests.sent),
