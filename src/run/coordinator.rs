@@ -3,9 +3,11 @@
 
 use super::agent::{Agent, AgentReport};
 use super::generator::Health;
+use super::guards::Guards;
 use super::levels::{Act, LevelRun};
 use super::manifest::steered_part;
 use super::observe::{self, Observed};
+use super::silence::Silence;
 use super::target::{self, Target};
 use super::{Options, Tick, Watcher};
 use crate::clock::{Clock, Nanos};
@@ -20,10 +22,8 @@ use crate::record::summary::Counts;
 use crate::scenario::plan::{Executor, Plan};
 use crate::search::controller::Search;
 use crate::search::staircase::Staircase;
-use crate::threshold::Watch;
 use crate::threshold::Which;
 use crate::units::NANOS_PER_S;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Why the loop was left.
@@ -43,14 +43,13 @@ pub(super) struct Coordinator<'w> {
     options: Options,
     watcher: &'w mut dyn Watcher,
     levels: Option<(usize, LevelRun)>,
-    guards: Vec<Watch>,
+    guards: Guards,
+    silence: Silence,
     health: Health,
     failures: Failures,
-    latest: BTreeMap<String, SaturationRow>,
-    /// Readings since the last merged second.
-    readings: Vec<SaturationRow>,
     reached_s: u64,
-    silent_s: u64,
+    /// No more load is asked for.
+    draining: bool,
     /// Why the load is being taken down before its time.
     ending: Option<Ended>,
     interrupted: u32,
@@ -60,19 +59,20 @@ pub(super) struct Coordinator<'w> {
 
 impl<'w> Coordinator<'w> {
     pub(super) fn new(plan: Arc<Plan>, options: Options, watcher: &'w mut dyn Watcher) -> Self {
-        let guards = plan.safety.abort_when.iter().cloned().map(Watch::new).collect();
+        let levels = level_run(&plan);
+        // A level that drives the target down fails by its goals, and the next one shows whether it comes back.
+        let silent_s_max = TARGET_LOST_AFTER.as_secs() * if levels.is_some() { 2 } else { 1 };
         Self {
-            levels: level_run(&plan),
-            guards,
+            levels,
+            guards: Guards::new(&plan),
+            silence: Silence::new(silent_s_max),
             plan,
             options,
             watcher,
             health: Health::default(),
             failures: Failures::default(),
-            latest: BTreeMap::new(),
-            readings: Vec::new(),
             reached_s: 0,
-            silent_s: 0,
+            draining: false,
             ending: None,
             interrupted: 0,
             give_up_at_ns: None,
@@ -187,21 +187,12 @@ impl<'w> Coordinator<'w> {
         progress.failures = self.failures.list(|id| endpoints[usize::from(id)].name.clone());
         store.second(second, begin_s)?;
 
-        let readings = std::mem::take(&mut self.readings);
-        let span = Span {
-            snapshot: second,
-            endpoints: &self.plan.endpoints,
-            seconds: span_s as f64,
-            readings: &readings,
-        };
-        let tripped = self
-            .guards
-            .iter_mut()
-            .find_map(|guard| guard.second(&span).then(|| guard.threshold().text.clone()));
+        let tripped = self.guards.second(second, endpoints, span_s);
+        let span = Span { snapshot: second, endpoints, seconds: span_s as f64, readings: &[] };
         let merged = span.merged(Which::Response, None, None);
         let quantile = |q: f64| merged.as_ref().map_or(0.0, |merged| merged.quantile_ns(q) as f64 / 1e6);
         let (all, failed) = crate::threshold::Stats::requests(&span, None, None);
-        let latest: Vec<SaturationRow> = self.latest.values().cloned().collect();
+        let latest = self.guards.latest();
         self.watcher.second(&Tick {
             t_s: second.end_s,
             end_s: planned_end_s(&self.plan),
@@ -217,7 +208,7 @@ impl<'w> Coordinator<'w> {
         if let Some(text) = tripped {
             self.take_down(store, agent, End::Aborted, &format!("safety rule `{text}` was met"))?;
         }
-        self.watch_for_silence(store, agent, all - failed, failed, span_s)?;
+        self.watch_for_silence(store, agent, second, all, span_s)?;
         if self.ending.is_none()
             && let Some((_, levels)) = &mut self.levels
         {
@@ -227,27 +218,24 @@ impl<'w> Coordinator<'w> {
         Ok(())
     }
 
-    /// A target that answers nothing while requests fail is lost; going on would only fill the record with refusals.
+    /// A target that nobody can connect to is lost. Not in a drain: what is left of the load then says nothing.
     fn watch_for_silence(
         &mut self,
         store: &mut Store,
         agent: &Agent,
-        completed: u64,
-        failed: u64,
+        second: &Snapshot,
+        ended: u64,
         span_s: u64,
     ) -> Result<(), Stop> {
-        if completed > 0 {
-            self.silent_s = 0;
-        } else if failed > 0 || self.silent_s > 0 {
-            self.silent_s += span_s;
-        }
-        if self.silent_s >= TARGET_LOST_AFTER.as_secs() {
+        self.draining |= planned_end_s(&self.plan).is_some_and(|end_s| second.end_s > end_s);
+        if !self.draining && self.silence.span(ended, second.connect_failures, span_s) {
             let endpoints = &self.plan.endpoints;
             let most = self.failures.list(|id| endpoints[usize::from(id)].name.clone());
             let why = most
-                .first()
+                .iter()
+                .find(|failure| failure.kind == "connect")
                 .map_or_else(String::new, |failure| format!("; `{}`: {}", failure.endpoint, failure.text));
-            let text = format!("no request has succeeded for {} s{why}", self.silent_s);
+            let text = format!("nothing could connect for {} s{why}", self.silence.held_s());
             self.take_down(store, agent, End::TargetLost, &text)?;
         }
         Ok(())
@@ -275,6 +263,7 @@ impl<'w> Coordinator<'w> {
                         "search",
                         &format!("over after {} levels, load line {line}", outcome.probes),
                     )?;
+                    self.draining = true;
                     agent.tell(Command::Drain);
                 }
             }
@@ -284,10 +273,7 @@ impl<'w> Coordinator<'w> {
 
     fn readings(&mut self, store: &mut Store, rows: Vec<SaturationRow>) -> Result<(), Stop> {
         store.readings(&rows)?;
-        for row in rows {
-            self.latest.insert(row.resource.clone(), row.clone());
-            self.readings.push(row);
-        }
+        self.guards.readings(rows);
         Ok(())
     }
 
@@ -313,6 +299,7 @@ impl<'w> Coordinator<'w> {
         if self.ending.is_none() {
             self.event(store, self.reached_s, "abort", &format!("{reason}; the load is taken down"))?;
             self.ending = Some(Ended { how, reason: reason.to_owned() });
+            self.draining = true;
             agent.tell(Command::Drain);
         }
         Ok(())

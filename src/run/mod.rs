@@ -4,9 +4,11 @@
 mod agent;
 mod coordinator;
 mod generator;
+mod guards;
 mod levels;
 mod manifest;
 mod observe;
+mod silence;
 mod target;
 
 use crate::record::rows::{Ended, Event, SaturationRow};
