@@ -4,7 +4,7 @@
 use super::agent::{Agent, AgentReport};
 use super::generator::Health;
 use super::guards::Guards;
-use super::levels::{Act, LevelRun};
+use super::levels::{Act, LevelRun, acts_from_s};
 use super::manifest::steered_part;
 use super::observe::{self, Observed};
 use super::silence::Silence;
@@ -12,7 +12,7 @@ use super::target::{self, Target};
 use super::{Options, Tick, Watcher};
 use crate::clock::{Clock, Nanos};
 use crate::engine::shard::Command;
-use crate::limits::{ABORT_WAIT, SNAPSHOT_WAIT, START_DELAY, TARGET_LOST_AFTER};
+use crate::limits::{ABORT_WAIT, SNAPSHOT_WAIT, START_DELAY, STEER_LEAD, TARGET_LOST_AFTER};
 use crate::load::share::Share;
 use crate::measure::snapshot::{Failures, Snapshot, add_counts, add_requests};
 use crate::measure::span::Span;
@@ -100,8 +100,9 @@ impl<'w> Coordinator<'w> {
         })?;
         let mut observed = observe::start(&self.plan.observe, &target, clock);
         self.event(store, 0, "run", &format!("load on {} begins, seed {}", target.label, self.plan.seed))?;
-        if let Some((_, levels)) = &mut self.levels {
-            let acts = levels.start(0);
+        if let Some((part, levels)) = &mut self.levels {
+            let start_ns = self.plan.load[*part].start.as_nanos() as Nanos;
+            let acts = levels.start(start_ns.div_ceil(NANOS_PER_S));
             self.act(store, &agent, acts, clock)?;
         }
         let result = self.watch(store, &mut target, &mut agent, &mut observed, clock).await;
@@ -212,7 +213,7 @@ impl<'w> Coordinator<'w> {
         if self.ending.is_none()
             && let Some((_, levels)) = &mut self.levels
         {
-            let acts = levels.second(second);
+            let acts = levels.second(second, acts_from_s(second.end_s, clock.now()));
             self.act(store, agent, acts, clock)?;
         }
         Ok(())
@@ -247,7 +248,9 @@ impl<'w> Coordinator<'w> {
             match act {
                 Act::Steer { value, over_s } => {
                     let over_ns = (over_s * NANOS_PER_S as f64) as u64;
-                    agent.tell(Command::Steer { part, at_ns: clock.now(), value, over_ns });
+                    let start_ns = self.plan.load[part].start.as_nanos() as Nanos;
+                    let at_ns = start_ns.max(clock.now() + STEER_LEAD.as_nanos() as Nanos);
+                    agent.tell(Command::Steer { part, at_ns, value, over_ns });
                 }
                 Act::Mark(mark) => {
                     store.manifest.levels.push(mark);
