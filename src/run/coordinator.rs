@@ -2,7 +2,7 @@
 //! path of a request.
 
 use super::agent::{Agent, AgentReport};
-use super::generator::Health;
+use super::generator::{Health, lag};
 use super::guards::Guards;
 use super::levels::{Act, LevelRun, acts_from_s};
 use super::manifest::steered_part;
@@ -14,6 +14,7 @@ use crate::clock::{Clock, Nanos};
 use crate::engine::shard::Command;
 use crate::limits::{ABORT_WAIT, SNAPSHOT_WAIT, START_DELAY, STEER_LEAD, TARGET_LOST_AFTER};
 use crate::load::share::Share;
+use crate::measure::histogram::Histogram;
 use crate::measure::snapshot::{Failures, Snapshot, add_counts, add_requests};
 use crate::measure::span::Span;
 use crate::record::rows::{End, Ended, Event, SaturationRow};
@@ -47,6 +48,7 @@ pub(super) struct Coordinator<'w> {
     silence: Silence,
     health: Health,
     failures: Failures,
+    interrupted_age: Histogram,
     reached_s: u64,
     /// No more load is asked for.
     draining: bool,
@@ -71,6 +73,7 @@ impl<'w> Coordinator<'w> {
             watcher,
             health: Health::default(),
             failures: Failures::default(),
+            interrupted_age: Histogram::new(),
             reached_s: 0,
             draining: false,
             ending: None,
@@ -179,12 +182,16 @@ impl<'w> Coordinator<'w> {
         let begin_s = self.reached_s.min(second.end_s);
         let span_s = (second.end_s - begin_s).max(1);
         self.reached_s = second.end_s;
-        self.health.second(second, span_s, &self.plan.safety);
+        // Of a search, only the spans that decide a level say anything about the load line.
+        let judged = self.levels.as_ref().is_none_or(|(_, levels)| matches!(levels.level(), Some((_, true))));
+        self.health.second(second, span_s, &self.plan.safety, judged);
+        self.interrupted_age.add(&second.interrupted_age);
         self.failures.merge(&second.failures);
         let progress = &mut store.manifest.progress;
         add_counts(&mut progress.counts, &second.counts);
         add_requests(&mut progress.requests, &second.requests);
         let endpoints = &self.plan.endpoints;
+        progress.interrupted_age_ms = lag(&self.interrupted_age);
         progress.failures = self.failures.list(|id| endpoints[usize::from(id)].name.clone());
         store.second(second, begin_s)?;
 
