@@ -96,3 +96,9 @@ pub const START_DELAY: Duration = Duration::from_millis(50);
 
 /// Beyond [`SNAPSHOT_WAIT`], for shards to end once they were told to cut off what runs; then the run ends without those that hang.
 pub const ABORT_WAIT: Duration = Duration::from_secs(2);
+
+/// From a word that steers the load to the instant it is for: every shard has it by then, so their curves stay the same.
+pub const STEER_LEAD: Duration = Duration::from_millis(50);
+
+/// How long after its end a second is usually merged; only past it does the coordinator count as held up.
+pub const MERGE_SLACK: Duration = Duration::from_millis(250);

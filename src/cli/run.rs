@@ -7,9 +7,10 @@ use crate::analyze::summary::summarize;
 use crate::clock;
 use crate::live::lines::Lines;
 use crate::record::recorded::Recorded;
+use crate::record::rows::{End, Ended};
 use crate::run::{self, Options, RunError};
 use crate::scenario::plan::{Executor, Plan};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
@@ -62,8 +63,11 @@ pub(super) fn run(process: &mut Process<'_>, args: &RunArgs, purpose: Purpose) -
     runtime.shutdown_background();
     if let Err(error) = carried {
         let remedy = match &error {
-            RunError::Store(error) => error.remedy(),
-            RunError::Start(_) => "see the message",
+            RunError::Create(error) => error.remedy(),
+            RunError::Store(error) => {
+                salvage(&dir, &error.to_string());
+                error.remedy()
+            }
         };
         process.complain(&format!("plimsoll: {error}\n  {remedy}"));
         return exit::IO;
@@ -71,8 +75,20 @@ pub(super) fn run(process: &mut Process<'_>, args: &RunArgs, purpose: Purpose) -
     conclude(process, args, &dir)
 }
 
+/// Reports on a record that could not be carried on, as far as the folder lets itself be written: what was measured until then stands.
+fn salvage(dir: &Path, reason: &str) {
+    let Ok(mut recorded) = Recorded::open(dir) else { return };
+    // The manifest on the disk may not have learned of it.
+    recorded.manifest.ended = Some(Ended { how: End::Error, reason: reason.to_owned() });
+    let summary = summarize(&recorded);
+    for format in AFTER_A_RUN {
+        // The reason why it could not be written is the one the user is about to be told.
+        let _ = report::write(&recorded, &summary, &[format]);
+    }
+}
+
 /// Reads the record back: what is reported is what is recorded.
-fn conclude(process: &mut Process<'_>, args: &RunArgs, dir: &std::path::Path) -> u8 {
+fn conclude(process: &mut Process<'_>, args: &RunArgs, dir: &Path) -> u8 {
     let done = (|| {
         let recorded = Recorded::open(dir)?;
         let summary = summarize(&recorded);
@@ -115,4 +131,30 @@ fn interrupts() -> mpsc::UnboundedReceiver<()> {
         tokio::spawn(async move { while signals.recv().await.is_some() && sender.send(()).is_ok() {} });
     }
     receiver
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::rows::Manifest;
+    use crate::record::store::{DERIVED, Store};
+    use crate::record::summary::{Summary, Verdict};
+
+    #[test]
+    fn a_record_that_could_not_be_carried_on_is_still_reported() {
+        let dir = tempfile::tempdir().expect("a folder");
+        drop(Store::create(dir.path(), Manifest::default()).expect("a store"));
+        salvage(dir.path(), "cannot write timeline.csv: no space left");
+        let summary = std::fs::read(dir.path().join("summary.json")).expect("a summary");
+        let summary: Summary = serde_json::from_slice(&summary).expect("valid");
+        assert_eq!((summary.verdict, summary.exit_code), (Verdict::Error, 9));
+        assert_eq!(summary.reason, "cannot write timeline.csv: no space left");
+    }
+
+    #[test]
+    fn every_report_counts_as_derived_from_its_record() {
+        for (_, file) in crate::report::FORMATS {
+            assert!(DERIVED.contains(&file), "{file} of an earlier run would be taken for one of this");
+        }
+    }
 }

@@ -17,6 +17,10 @@ pub const SATURATION: &str = "saturation.csv";
 pub const HISTOGRAMS: &str = "histograms.hlog";
 pub const EVENTS: &str = "events.ndjson";
 
+/// What is computed from a record and stands beside it.
+pub const DERIVED: &[&str] =
+    &[SUMMARY, "report.html", "levels.csv", "junit.xml", "summary.md", "summary.txt"];
+
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error("cannot write {}: {source}", path.display())]
@@ -82,12 +86,18 @@ pub struct Store {
 }
 
 impl Store {
-    /// Makes the folder (and its parents) and its first, empty, valid files.
+    /// Makes the folder (and its parents) and its first, empty, valid files. What was computed from an earlier record in the same folder
+    /// goes first, so that nobody reads the verdict of another run.
     ///
     /// # Errors
     /// [`StoreError::Write`] with the path that could not be written.
     pub fn create(dir: &Path, manifest: Manifest) -> Result<Self, StoreError> {
         fs::create_dir_all(dir).map_err(|source| StoreError::Write { path: dir.to_path_buf(), source })?;
+        if dir.join(MANIFEST).exists() {
+            for name in DERIVED {
+                remove(&dir.join(name))?;
+            }
+        }
         let mut store = Self {
             dir: dir.to_path_buf(),
             timeline: Appender::create(dir, TIMELINE)?,
@@ -212,6 +222,15 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     fs::rename(&neighbor, path).map_err(wrong)
 }
 
+fn remove(path: &Path) -> Result<(), StoreError> {
+    match fs::remove_file(path) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(StoreError::Write { path: path.to_path_buf(), source })
+        }
+        _ => Ok(()),
+    }
+}
+
 fn append_csv<Row: serde::Serialize>(
     to: &mut Appender,
     rows: &[Row],
@@ -267,5 +286,19 @@ mod tests {
         assert_eq!(recorded.timeline.len(), 2, "a second without load has no row");
         let span = RecordedSpan::new(&recorded, [0.0, 2.0]);
         assert_eq!((span.iterations(), span.users(), span.requests(None, None)), ((12, 2), 20.0, (3, 0)));
+    }
+
+    #[test]
+    fn a_new_record_leaves_no_verdict_of_the_old_one() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let page = dir.path().join("report.html");
+        fs::write(&page, "of somebody else").expect("written");
+        drop(Store::create(dir.path(), manifest()).expect("a store"));
+        assert!(page.exists(), "without a record beside it, it is none of ours");
+        fs::write(dir.path().join(SUMMARY), "{}").expect("written");
+        fs::write(dir.path().join("notes.md"), "mine").expect("written");
+        drop(Store::create(dir.path(), manifest()).expect("a store"));
+        assert!(!page.exists() && !dir.path().join(SUMMARY).exists());
+        assert!(dir.path().join("notes.md").exists());
     }
 }

@@ -2,16 +2,19 @@
 //! path of a request.
 
 use super::agent::{Agent, AgentReport};
-use super::generator::Health;
-use super::levels::{Act, LevelRun};
+use super::generator::{Health, lag};
+use super::guards::Guards;
+use super::levels::{Act, LevelRun, acts_from_s};
 use super::manifest::steered_part;
 use super::observe::{self, Observed};
+use super::silence::Silence;
 use super::target::{self, Target};
 use super::{Options, Tick, Watcher};
 use crate::clock::{Clock, Nanos};
 use crate::engine::shard::Command;
-use crate::limits::{ABORT_WAIT, SNAPSHOT_WAIT, START_DELAY, TARGET_LOST_AFTER};
+use crate::limits::{ABORT_WAIT, SNAPSHOT_WAIT, START_DELAY, STEER_LEAD, TARGET_LOST_AFTER};
 use crate::load::share::Share;
+use crate::measure::histogram::Histogram;
 use crate::measure::snapshot::{Failures, Snapshot, add_counts, add_requests};
 use crate::measure::span::Span;
 use crate::record::rows::{End, Ended, Event, SaturationRow};
@@ -20,10 +23,8 @@ use crate::record::summary::Counts;
 use crate::scenario::plan::{Executor, Plan};
 use crate::search::controller::Search;
 use crate::search::staircase::Staircase;
-use crate::threshold::Watch;
 use crate::threshold::Which;
 use crate::units::NANOS_PER_S;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Why the loop was left.
@@ -43,14 +44,14 @@ pub(super) struct Coordinator<'w> {
     options: Options,
     watcher: &'w mut dyn Watcher,
     levels: Option<(usize, LevelRun)>,
-    guards: Vec<Watch>,
+    guards: Guards,
+    silence: Silence,
     health: Health,
     failures: Failures,
-    latest: BTreeMap<String, SaturationRow>,
-    /// Readings since the last merged second.
-    readings: Vec<SaturationRow>,
+    interrupted_age: Histogram,
     reached_s: u64,
-    silent_s: u64,
+    /// No more load is asked for.
+    draining: bool,
     /// Why the load is being taken down before its time.
     ending: Option<Ended>,
     interrupted: u32,
@@ -60,19 +61,21 @@ pub(super) struct Coordinator<'w> {
 
 impl<'w> Coordinator<'w> {
     pub(super) fn new(plan: Arc<Plan>, options: Options, watcher: &'w mut dyn Watcher) -> Self {
-        let guards = plan.safety.abort_when.iter().cloned().map(Watch::new).collect();
+        let levels = level_run(&plan);
+        // A level that drives the target down fails by its goals, and the next one shows whether it comes back.
+        let silent_s_max = TARGET_LOST_AFTER.as_secs() * if levels.is_some() { 2 } else { 1 };
         Self {
-            levels: level_run(&plan),
-            guards,
+            levels,
+            guards: Guards::new(&plan),
+            silence: Silence::new(silent_s_max),
             plan,
             options,
             watcher,
             health: Health::default(),
             failures: Failures::default(),
-            latest: BTreeMap::new(),
-            readings: Vec::new(),
+            interrupted_age: Histogram::new(),
             reached_s: 0,
-            silent_s: 0,
+            draining: false,
             ending: None,
             interrupted: 0,
             give_up_at_ns: None,
@@ -100,8 +103,9 @@ impl<'w> Coordinator<'w> {
         })?;
         let mut observed = observe::start(&self.plan.observe, &target, clock);
         self.event(store, 0, "run", &format!("load on {} begins, seed {}", target.label, self.plan.seed))?;
-        if let Some((_, levels)) = &mut self.levels {
-            let acts = levels.start(0);
+        if let Some((part, levels)) = &mut self.levels {
+            let start_ns = self.plan.load[*part].start.as_nanos() as Nanos;
+            let acts = levels.start(start_ns.div_ceil(NANOS_PER_S));
             self.act(store, &agent, acts, clock)?;
         }
         let result = self.watch(store, &mut target, &mut agent, &mut observed, clock).await;
@@ -178,30 +182,25 @@ impl<'w> Coordinator<'w> {
         let begin_s = self.reached_s.min(second.end_s);
         let span_s = (second.end_s - begin_s).max(1);
         self.reached_s = second.end_s;
-        self.health.second(second, span_s, &self.plan.safety);
+        // Of a search, only the spans that decide a level say anything about the load line.
+        let judged = self.levels.as_ref().is_none_or(|(_, levels)| matches!(levels.level(), Some((_, true))));
+        self.health.second(second, span_s, &self.plan.safety, judged);
+        self.interrupted_age.add(&second.interrupted_age);
         self.failures.merge(&second.failures);
         let progress = &mut store.manifest.progress;
         add_counts(&mut progress.counts, &second.counts);
         add_requests(&mut progress.requests, &second.requests);
         let endpoints = &self.plan.endpoints;
+        progress.interrupted_age_ms = lag(&self.interrupted_age);
         progress.failures = self.failures.list(|id| endpoints[usize::from(id)].name.clone());
         store.second(second, begin_s)?;
 
-        let readings = std::mem::take(&mut self.readings);
-        let span = Span {
-            snapshot: second,
-            endpoints: &self.plan.endpoints,
-            seconds: span_s as f64,
-            readings: &readings,
-        };
-        let tripped = self
-            .guards
-            .iter_mut()
-            .find_map(|guard| guard.second(&span).then(|| guard.threshold().text.clone()));
+        let tripped = self.guards.second(second, endpoints, span_s);
+        let span = Span { snapshot: second, endpoints, seconds: span_s as f64, readings: &[] };
         let merged = span.merged(Which::Response, None, None);
         let quantile = |q: f64| merged.as_ref().map_or(0.0, |merged| merged.quantile_ns(q) as f64 / 1e6);
         let (all, failed) = crate::threshold::Stats::requests(&span, None, None);
-        let latest: Vec<SaturationRow> = self.latest.values().cloned().collect();
+        let latest = self.guards.latest();
         self.watcher.second(&Tick {
             t_s: second.end_s,
             end_s: planned_end_s(&self.plan),
@@ -217,37 +216,34 @@ impl<'w> Coordinator<'w> {
         if let Some(text) = tripped {
             self.take_down(store, agent, End::Aborted, &format!("safety rule `{text}` was met"))?;
         }
-        self.watch_for_silence(store, agent, all - failed, failed, span_s)?;
+        self.watch_for_silence(store, agent, second, all, span_s)?;
         if self.ending.is_none()
             && let Some((_, levels)) = &mut self.levels
         {
-            let acts = levels.second(second);
+            let acts = levels.second(second, acts_from_s(second.end_s, clock.now()));
             self.act(store, agent, acts, clock)?;
         }
         Ok(())
     }
 
-    /// A target that answers nothing while requests fail is lost; going on would only fill the record with refusals.
+    /// A target that nobody can connect to is lost. Not in a drain: what is left of the load then says nothing.
     fn watch_for_silence(
         &mut self,
         store: &mut Store,
         agent: &Agent,
-        completed: u64,
-        failed: u64,
+        second: &Snapshot,
+        ended: u64,
         span_s: u64,
     ) -> Result<(), Stop> {
-        if completed > 0 {
-            self.silent_s = 0;
-        } else if failed > 0 || self.silent_s > 0 {
-            self.silent_s += span_s;
-        }
-        if self.silent_s >= TARGET_LOST_AFTER.as_secs() {
+        self.draining |= planned_end_s(&self.plan).is_some_and(|end_s| second.end_s > end_s);
+        if !self.draining && self.silence.span(ended, second.connect_failures, span_s) {
             let endpoints = &self.plan.endpoints;
             let most = self.failures.list(|id| endpoints[usize::from(id)].name.clone());
             let why = most
-                .first()
+                .iter()
+                .find(|failure| failure.kind == "connect")
                 .map_or_else(String::new, |failure| format!("; `{}`: {}", failure.endpoint, failure.text));
-            let text = format!("no request has succeeded for {} s{why}", self.silent_s);
+            let text = format!("nothing could connect for {} s{why}", self.silence.held_s());
             self.take_down(store, agent, End::TargetLost, &text)?;
         }
         Ok(())
@@ -259,7 +255,9 @@ impl<'w> Coordinator<'w> {
             match act {
                 Act::Steer { value, over_s } => {
                     let over_ns = (over_s * NANOS_PER_S as f64) as u64;
-                    agent.tell(Command::Steer { part, at_ns: clock.now(), value, over_ns });
+                    let start_ns = self.plan.load[part].start.as_nanos() as Nanos;
+                    let at_ns = start_ns.max(clock.now() + STEER_LEAD.as_nanos() as Nanos);
+                    agent.tell(Command::Steer { part, at_ns, value, over_ns });
                 }
                 Act::Mark(mark) => {
                     store.manifest.levels.push(mark);
@@ -275,6 +273,7 @@ impl<'w> Coordinator<'w> {
                         "search",
                         &format!("over after {} levels, load line {line}", outcome.probes),
                     )?;
+                    self.draining = true;
                     agent.tell(Command::Drain);
                 }
             }
@@ -284,10 +283,7 @@ impl<'w> Coordinator<'w> {
 
     fn readings(&mut self, store: &mut Store, rows: Vec<SaturationRow>) -> Result<(), Stop> {
         store.readings(&rows)?;
-        for row in rows {
-            self.latest.insert(row.resource.clone(), row.clone());
-            self.readings.push(row);
-        }
+        self.guards.readings(rows);
         Ok(())
     }
 
@@ -313,6 +309,7 @@ impl<'w> Coordinator<'w> {
         if self.ending.is_none() {
             self.event(store, self.reached_s, "abort", &format!("{reason}; the load is taken down"))?;
             self.ending = Some(Ended { how, reason: reason.to_owned() });
+            self.draining = true;
             agent.tell(Command::Drain);
         }
         Ok(())

@@ -11,7 +11,9 @@
 //! | cooling | at its end | the next level |
 //! | over | any | nothing |
 
+use crate::clock::Nanos;
 use crate::endpoint::Endpoint;
+use crate::limits::MERGE_SLACK;
 use crate::measure::snapshot::Snapshot;
 use crate::measure::span::Span;
 use crate::record::rows::LevelMark;
@@ -20,6 +22,7 @@ use crate::search::goal::TrialStats;
 use crate::search::level::{self, LevelResult};
 use crate::search::line::Outcome;
 use crate::search::{Goal, Levels, Step};
+use crate::units::NANOS_PER_S;
 
 /// A level whose windows hold too few requests is held longer, at most this many times as long.
 const WINDOWS_FACTOR_MAX: u32 = 4;
@@ -69,9 +72,9 @@ impl LevelRun {
         Self { chooser, goals, exceed, timing, endpoints, state: State::Over }
     }
 
-    /// Asks for the first level; the part begins at `now_s`.
-    pub fn start(&mut self, now_s: u64) -> Vec<Act> {
-        self.next_level(now_s)
+    /// Asks for the first level; the part begins at `from_s`, which may lie ahead.
+    pub fn start(&mut self, from_s: u64) -> Vec<Act> {
+        self.next_level(from_s)
     }
 
     /// The level under way and whether it is being judged.
@@ -83,8 +86,8 @@ impl LevelRun {
         }
     }
 
-    /// Takes in a merged second (or several, where one came late).
-    pub fn second(&mut self, second: &Snapshot) -> Vec<Act> {
+    /// Takes in a merged second (or several, where one came late). What follows from it happens at `acts_from_s`, see [`acts_from_s`].
+    pub fn second(&mut self, second: &Snapshot, acts_from_s: u64) -> Vec<Act> {
         let now_s = second.end_s;
         match &mut self.state {
             State::Settling { level, judged_from_s } if now_s >= *judged_from_s => {
@@ -105,17 +108,17 @@ impl LevelRun {
                 last.0.add(second);
                 last.1 = now_s;
                 if full(last, count - 1) && count as u32 >= self.timing.windows {
-                    self.judge(now_s)
+                    self.judge(now_s, acts_from_s)
                 } else {
                     Vec::new()
                 }
             }
-            State::Cooling { until_s } if now_s >= *until_s => self.next_level(now_s),
+            State::Cooling { until_s } if now_s >= *until_s => self.next_level(acts_from_s),
             State::Settling { .. } | State::Cooling { .. } | State::Over => Vec::new(),
         }
     }
 
-    fn judge(&mut self, now_s: u64) -> Vec<Act> {
+    fn judge(&mut self, now_s: u64, acts_from_s: u64) -> Vec<Act> {
         let State::Judging { level, from_s, windows } = &self.state else { return Vec::new() };
         let seconds = whole_seconds(self.timing.window) as f64;
         let spans: Vec<Span<'_>> = windows
@@ -133,10 +136,10 @@ impl LevelRun {
         self.chooser.record(result);
         let cooldown_s = whole_seconds(self.timing.cooldown);
         if good || cooldown_s == 0 || matches!(self.chooser.next(), Step::Done(_)) {
-            acts.extend(self.next_level(now_s));
+            acts.extend(self.next_level(acts_from_s));
         } else {
             acts.push(Act::Steer { value: (level * COOLDOWN_SHARE).max(1.0), over_s: 0.0 });
-            self.state = State::Cooling { until_s: now_s + cooldown_s };
+            self.state = State::Cooling { until_s: acts_from_s + cooldown_s };
         }
         acts
     }
@@ -158,6 +161,13 @@ impl LevelRun {
             }
         }
     }
+}
+
+/// From when on what follows from the second that ended at `end_s` is counted. Usually that is its end; where the coordinator was held up,
+/// the words go out later than that, and settling and cooling last from then on.
+pub(super) fn acts_from_s(end_s: u64, now_ns: Nanos) -> u64 {
+    let slack_ns = MERGE_SLACK.as_nanos() as Nanos;
+    end_s.max(now_ns.saturating_sub(slack_ns).div_ceil(NANOS_PER_S))
 }
 
 fn mark(result: &LevelResult, from_s: u64, to_s: u64) -> LevelMark {
@@ -244,7 +254,7 @@ mod tests {
         for end_s in 1..40 {
             // Slow while settling: it must not count.
             let slow = matches!(run.level(), Some((_, false)));
-            for act in run.second(&second(end_s, 500, if slow { 900_000_000 } else { 20_000_000 })) {
+            for act in run.second(&second(end_s, 500, if slow { 900_000_000 } else { 20_000_000 }), end_s) {
                 match act {
                     Act::Mark(mark) => marks.push(mark),
                     Act::Done(_) => done = true,
@@ -267,10 +277,41 @@ mod tests {
         run.start(0);
         let mut ended_s = 0;
         for end_s in 1..40 {
-            if run.second(&second(end_s, 50, 1_000_000)).iter().any(|act| matches!(act, Act::Mark(_))) {
+            if run.second(&second(end_s, 50, 1_000_000), end_s).iter().any(|act| matches!(act, Act::Mark(_)))
+            {
                 ended_s = end_s;
             }
         }
         assert_eq!(ended_s, 10, "367 requests at 50 a second are there after 8 s of judging");
+    }
+
+    /// The judged spans of levels when the part begins at `start_s` and each second `end_s` is taken in at `now_s(end_s)`.
+    fn judged_spans(start_s: u64, now_s: impl Fn(u64) -> f64) -> Vec<(f64, f64)> {
+        let mut run = level_run(vec![p99_goal()], vec![10.0, 20.0]);
+        run.start(start_s);
+        let mut spans = Vec::new();
+        for end_s in 1..40 {
+            let now_ns = (now_s(end_s) * NANOS_PER_S as f64) as u64;
+            for act in run.second(&second(end_s, 500, 1_000_000), acts_from_s(end_s, now_ns)) {
+                if let Act::Mark(mark) = act {
+                    spans.push((mark.from_s, mark.to_s));
+                }
+            }
+        }
+        spans
+    }
+
+    #[test]
+    fn the_first_level_settles_from_the_start_of_its_part() {
+        let at_once = |end_s: u64| end_s as f64 + 0.02;
+        assert_eq!(judged_spans(0, at_once), [(2.0, 6.0), (8.0, 12.0)]);
+        assert_eq!(judged_spans(7, at_once), [(9.0, 13.0), (15.0, 19.0)]);
+    }
+
+    #[test]
+    fn settling_lasts_from_when_the_load_was_steered() {
+        // The coordinator is held up until 9.3 s and takes in what has come meanwhile.
+        let held_up = |end_s: u64| (end_s as f64 + 0.02).max(9.3);
+        assert_eq!(judged_spans(0, held_up), [(2.0, 6.0), (12.0, 16.0)]);
     }
 }

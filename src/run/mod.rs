@@ -4,9 +4,11 @@
 mod agent;
 mod coordinator;
 mod generator;
+mod guards;
 mod levels;
 mod manifest;
 mod observe;
+mod silence;
 mod target;
 
 use crate::record::rows::{Ended, Event, SaturationRow};
@@ -64,10 +66,12 @@ pub struct Tick<'a> {
 /// Why no record could be made, or none could be finished. Everything else that goes wrong is in the record.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
+    /// The folder could not be made: what stands in it, if anything, is of another run.
+    #[error(transparent)]
+    Create(StoreError),
+    /// The record was begun but could not be carried on.
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("cannot start: {0}")]
-    Start(String),
 }
 
 /// Runs a plan to its end and leaves a finished record in `options.dir`.
@@ -81,7 +85,7 @@ pub async fn execute(
     watcher: &mut dyn Watcher,
 ) -> Result<Ended, RunError> {
     let manifest = manifest::begin(&plan, &options);
-    let mut store = Store::create(&options.dir, manifest)?;
+    let mut store = Store::create(&options.dir, manifest).map_err(RunError::Create)?;
     let coordinator = coordinator::Coordinator::new(plan, options, watcher);
     let ended = match coordinator.run(&mut store).await {
         Ok(ended) => ended,

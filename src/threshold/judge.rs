@@ -100,11 +100,11 @@ impl Watch {
         Self { threshold, needed_s, held_s: 0 }
     }
 
-    /// Takes in the second that has just ended; true once the condition has held for as long as it asks. A second in which nothing
-    /// could be measured breaks the row. No minimum of samples: this guards a live system.
-    pub fn second(&mut self, stats: &dyn Stats) -> bool {
+    /// Takes in the second that has just ended, or the `span_s` seconds that came as one; true once the condition has held for as long
+    /// as it asks. A second in which nothing could be measured breaks the row. No minimum of samples: this guards a live system.
+    pub fn second(&mut self, stats: &dyn Stats, span_s: u64) -> bool {
         let held = measure(&self.threshold, stats).is_some_and(|(value, _)| self.threshold.holds(value));
-        self.held_s = if held { self.held_s + 1 } else { 0 };
+        self.held_s = if held { self.held_s + span_s } else { 0 };
         self.held_s >= self.needed_s
     }
 
@@ -272,8 +272,11 @@ mod tests {
         assert_eq!(verdict(text, bad, &[bad, bad, good, bad, bad]), Verdict::Fail);
         assert_eq!(verdict(text, bad, &[good, bad, bad, bad]), Verdict::Pass);
         let mut watch = Watch::new(parse(text).expect("valid"));
-        let fired: Vec<bool> = [bad, bad, good, bad, bad, bad, bad].iter().map(|s| watch.second(s)).collect();
+        let fired: Vec<bool> =
+            [bad, bad, good, bad, bad, bad, bad].iter().map(|s| watch.second(s, 1)).collect();
         assert_eq!(fired, [false, false, false, false, false, true, true]);
+        let mut behind = Watch::new(parse(text).expect("valid"));
+        assert!(!behind.second(&bad, 2) && behind.second(&bad, 2), "seconds that came as one count as many");
     }
 
     #[test]
