@@ -36,10 +36,11 @@ pub fn summarize(recorded: &Recorded) -> Summary {
     });
     let thresholds: Vec<ThresholdResult> =
         manifest.thresholds.iter().map(|text| judge(recorded, text)).collect();
+    let counts = counts(manifest);
     let mut warnings = progress.warnings.clone();
     warnings.extend(found.warnings);
     warnings.extend(interrupted_iterations(manifest));
-    warnings.extend(broken_identity(&progress.counts));
+    warnings.extend(broken_identity(&counts));
     let load_line = if manifest.level_unit.is_some() { found.load_line } else { None };
     let (verdict, exit_code, reason) = verdict(recorded, &thresholds, load_line.as_ref());
     Summary {
@@ -48,7 +49,7 @@ pub fn summarize(recorded: &Recorded) -> Summary {
         verdict,
         exit_code,
         reason,
-        counts: progress.counts,
+        counts,
         requests: progress.requests,
         load_line,
         bottleneck: found.bottleneck,
@@ -226,6 +227,16 @@ fn interrupted_iterations(manifest: &Manifest) -> Option<Warning> {
     })
 }
 
+/// A record that was cut off could not say what became of the iterations under way in its last second: they were interrupted.
+fn counts(manifest: &Manifest) -> Counts {
+    let mut counts = manifest.progress.counts;
+    if manifest.ended.is_none() {
+        let ended = counts.completed + counts.failed + counts.dropped + counts.interrupted + counts.lost;
+        counts.interrupted += counts.planned.saturating_sub(ended);
+    }
+    counts
+}
+
 /// planned = completed + failed + dropped + interrupted + lost, or the tool itself is wrong.
 fn broken_identity(counts: &Counts) -> Option<Warning> {
     let ended = counts.completed + counts.failed + counts.dropped + counts.interrupted + counts.lost;
@@ -293,5 +304,20 @@ mod tests {
         let mut interrupted = cut_off(500);
         interrupted.manifest.ended = Some(Ended { how: End::Interrupted, reason: "by the user".into() });
         assert!(summarize(&interrupted).warnings.is_empty(), "the user asked for it");
+    }
+
+    #[test]
+    fn what_was_under_way_when_the_run_was_shot_is_interrupted() {
+        let counts = Counts { planned: 740, completed: 730, failed: 5, ..Counts::default() };
+        let mut shot = recorded(counts, RequestCounts { sent: 740, ok: 735, ..RequestCounts::default() });
+        assert_eq!(
+            summarize(&shot).warnings[0].code,
+            "accounting_identity",
+            "a run that says it ended must add up"
+        );
+        shot.manifest.ended = None;
+        let summary = summarize(&shot);
+        assert_eq!((summary.verdict, summary.counts.interrupted), (Verdict::Interrupted, 5));
+        assert!(summary.warnings.is_empty());
     }
 }

@@ -38,9 +38,13 @@ pub(super) enum Command {
     )]
     Report(ReportArgs),
     /// Print the JSON Schema of the scenario language, for editors
+    #[command(after_help = "Example:\n  plimsoll schema > scenario.schema.json")]
     Schema,
     /// The bundled target-app: a system whose limits are dials
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  plimsoll target list\n  plimsoll target serve baseline --listen 127.0.0.1:8080"
+    )]
     Target(TargetCommand),
 }
 
@@ -104,8 +108,12 @@ pub(super) struct ReportArgs {
 #[derive(Debug, Subcommand)]
 pub(super) enum TargetCommand {
     /// Serve a profile until interrupted
+    #[command(
+        after_help = "Examples:\n  plimsoll target serve baseline\n  plimsoll target serve baseline --listen 127.0.0.1:0 --dial mongodb.max_pool_size=20"
+    )]
     Serve(target_app::cli::Serve),
     /// List the profiles and what each stands for
+    #[command(after_help = "Examples:\n  plimsoll target list\n  plimsoll target list --json")]
     List(target_app::cli::List),
     /// Compute the ceiling of each resource from the dials alone
     #[command(

@@ -186,8 +186,11 @@ impl<'w> Coordinator<'w> {
         let judged = self.levels.as_ref().is_none_or(|(_, levels)| matches!(levels.level(), Some((_, true))));
         self.health.second(second, span_s, &self.plan.safety, judged);
         self.interrupted_age.add(&second.interrupted_age);
+        // As the run goes: a record that is cut off shall say what is known of its generator.
+        let (generator, _) = self.health.judge(self.options.shards.max(1), &self.plan.safety);
         self.failures.merge(&second.failures);
         let progress = &mut store.manifest.progress;
+        progress.generator = generator;
         add_counts(&mut progress.counts, &second.counts);
         add_requests(&mut progress.requests, &second.requests);
         let endpoints = &self.plan.endpoints;

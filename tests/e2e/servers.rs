@@ -1,0 +1,102 @@
+//! Servers on free ports of this machine that behave in one particular way, each connection on a thread of its own. They end with the
+//! test program.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::Duration;
+
+const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+
+/// Does `what` with each connection.
+fn serving(what: impl Fn(TcpStream) + Send + Sync + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    let what = Arc::new(what);
+    std::thread::spawn(move || {
+        for socket in listener.incoming() {
+            let (Ok(socket), what) = (socket, Arc::clone(&what)) else { continue };
+            let _ = socket.set_nodelay(true);
+            std::thread::spawn(move || what(socket));
+        }
+    });
+    addr
+}
+
+/// An address at which nothing listens: the port was free a moment ago, and the kernel does not give it away again soon.
+pub(crate) fn nothing() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// Answers with bytes that are no HTTP: the same ones each time, so that a failure can be looked at again.
+pub(crate) fn garbage() -> SocketAddr {
+    serving(|mut socket| {
+        if read_request(&mut socket) {
+            let mut state = 0x9e37_79b9_u32;
+            let bytes: Vec<u8> = (0..4096)
+                .map(|_| {
+                    state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    state.to_be_bytes()[0]
+                })
+                .collect();
+            let _ = socket.write_all(&bytes);
+        }
+    })
+}
+
+/// Takes the request and closes the connection without a word.
+pub(crate) fn closing() -> SocketAddr {
+    serving(|mut socket| {
+        read_request(&mut socket);
+    })
+}
+
+/// Takes connections and requests and never answers.
+pub(crate) fn silent() -> SocketAddr {
+    let held = Mutex::new(Vec::new());
+    serving(move |socket| held.lock().unwrap().push(socket))
+}
+
+/// Answers every request after `delay`.
+pub(crate) fn slow(delay: Duration) -> SocketAddr {
+    serving(move |mut socket| {
+        while read_request(&mut socket) {
+            std::thread::sleep(delay);
+            if socket.write_all(ANSWER).is_err() {
+                return;
+            }
+        }
+    })
+}
+
+/// Answers at once, but freezes once, all of it, for `freeze`, when it takes its request number `at`.
+pub(crate) fn freezing(at: u64, freeze: Duration) -> SocketAddr {
+    let (taken, gate) = (AtomicU64::new(0), RwLock::new(()));
+    serving(move |mut socket| {
+        while read_request(&mut socket) {
+            if taken.fetch_add(1, Ordering::Relaxed) + 1 == at {
+                let _closed = gate.write();
+                std::thread::sleep(freeze);
+            }
+            let _open = gate.read();
+            if socket.write_all(ANSWER).is_err() {
+                return;
+            }
+        }
+    })
+}
+
+/// Reads one request without a body; false at the end of the connection.
+fn read_request(socket: &mut TcpStream) -> bool {
+    let mut seen = Vec::new();
+    let mut bytes = [0; 1024];
+    // None of these tests pipelines requests, so what is read belongs to one.
+    while !seen.ends_with(b"\r\n\r\n") {
+        match socket.read(&mut bytes) {
+            Ok(count @ 1..) => seen.extend_from_slice(&bytes[..count]),
+            _ => return false,
+        }
+    }
+    true
+}

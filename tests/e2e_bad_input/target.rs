@@ -1,0 +1,102 @@
+//! Targets that are not there, talk nonsense, hang up, keep silent, or die.
+
+use super::e2e::folder::{Folder, sound};
+use super::e2e::invocation::{Invocation, run, run_at};
+use super::e2e::{processes, scratch, servers};
+use super::seconds_recorded;
+use plimsoll::record::summary::{Failure, Verdict};
+use rustix::process::Signal;
+use std::path::Path;
+
+#[test]
+fn nothing_listens() {
+    let dir = scratch();
+    let addr = servers::nothing();
+    let done = run_at("arrivals.yaml", addr).out(dir.path()).run().exits(8);
+    done.says(&format!("http://{addr}: connection refused"));
+    done.says("start the service, or correct `target` in the scenario");
+    let folder = sound(dir.path());
+    assert_eq!(folder.summary.verdict, Verdict::TargetLost);
+    assert_eq!((folder.summary.counts.planned, folder.summary.requests.sent), (0, 0), "no load was begun");
+    assert!(folder.events().contains("connection refused"));
+}
+
+/// Runs 80 arrivals of which every one fails alike, and yields the folder and the failure.
+fn all_fail(dir: &Path, run: Invocation) -> (Folder, Failure) {
+    let done = run.out(dir).run().exits(1);
+    done.says("not one request succeeded: `x`");
+    let folder = sound(dir);
+    let (summary, counts) = (&folder.summary, folder.summary.counts);
+    assert_eq!(summary.verdict, Verdict::Fail);
+    assert_eq!((counts.planned, counts.failed, counts.completed), (80, 80, 0));
+    assert_eq!((summary.requests.ok, summary.requests.failed), (0, 80));
+    assert_eq!(summary.failures.iter().map(|failure| failure.count).sum::<u64>(), 80, "each with its reason");
+    assert!(summary.failures.iter().all(|failure| failure.endpoint == "x"));
+    let most = summary.failures[0].clone();
+    (folder, most)
+}
+
+#[test]
+fn it_answers_garbage() {
+    let dir = scratch();
+    let (folder, most) = all_fail(dir.path(), run_at("arrivals.yaml", servers::garbage()));
+    assert_eq!(most.kind, "protocol");
+    assert!(most.text.contains("malformed"), "{most:?}");
+    assert_eq!(folder.summary.requests.sent, 80);
+}
+
+#[test]
+fn it_hangs_up() {
+    let dir = scratch();
+    let (_, most) = all_fail(dir.path(), run_at("arrivals.yaml", servers::closing()));
+    assert_eq!(most.kind, "reset");
+    assert!(most.text.contains("closed") || most.text.contains("reset"), "{most:?}");
+}
+
+#[test]
+fn it_never_answers() {
+    let dir = scratch();
+    let (folder, most) = all_fail(dir.path(), run_at("arrivals.yaml", servers::silent()));
+    assert_eq!(most.kind, "timeout");
+    assert!(most.text.contains("within 1s"), "the limit that was met: {most:?}");
+    let waited = folder.endpoint("x").response_ms;
+    assert!(waited.p50 >= 1000.0, "a time-out is a latency of at least its limit: {waited:?}");
+}
+
+/// With more to come after ten seconds of nothing, it is given up.
+#[test]
+fn it_never_answers_and_is_given_up() {
+    let dir = scratch();
+    let done = run_at("patient.yaml", servers::silent()).out(dir.path()).run().exits(8);
+    done.says("no request has succeeded for 10 s");
+    let folder = sound(dir.path());
+    assert_eq!(folder.summary.verdict, Verdict::TargetLost);
+    assert!(folder.recorded.manifest.duration_s < 30.0, "it was given up long before its end");
+}
+
+#[test]
+fn the_bundled_target_dies_in_mid_run() {
+    let dir = scratch();
+    let mut run = run("readers.yaml").out(dir.path()).start();
+    run.await_words("bundled baseline at http://");
+    run.await_until("first second", || seconds_recorded(dir.path()) >= 2);
+    let target = processes::children(run.pid());
+    assert_eq!(target.len(), 1, "the run's one child is its target");
+    processes::signal(target[0], Signal::KILL);
+    let done = run.finish().exits(8);
+    done.says("the bundled target-app ended in mid-run");
+    done.says("SIGKILL");
+    let folder = sound(dir.path());
+    assert_eq!(folder.summary.verdict, Verdict::TargetLost);
+    assert!(folder.summary.counts.completed > 0, "what was measured before stands");
+    assert!(folder.events().contains("target: the bundled target-app ended in mid-run"));
+}
+
+#[test]
+fn the_bundled_target_does_not_start() {
+    let dir = scratch();
+    let done = run("readers.yaml").out(dir.path()).dial("mongodb.max_pool_size", "many").run();
+    assert_ne!(done.code, Some(0));
+    done.says("mongodb.max_pool_size");
+    done.says("many");
+}
