@@ -5,7 +5,7 @@ use super::report::{self, AFTER_A_RUN};
 use super::{Process, exit, load};
 use crate::analyze::summary::summarize;
 use crate::clock;
-use crate::live::lines::Lines;
+use crate::live::lines::{Courtesy, Lines};
 use crate::record::recorded::Recorded;
 use crate::record::rows::{End, Ended};
 use crate::run::{self, Options, RunError};
@@ -46,18 +46,20 @@ pub(super) fn run(process: &mut Process<'_>, args: &RunArgs, purpose: Purpose) -
         std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1));
     let executable = process.executable.clone();
     let (terminal, quiet) = (process.terminal, args.quiet);
-    let carried = runtime.block_on(async {
-        let options = Options {
-            dir: dir.clone(),
-            command: if purpose == Purpose::Find { "find" } else { "run" },
-            shards: args.shards.unwrap_or(cores),
-            executable,
-            interrupts: interrupts(),
-        };
-        let mut lines = Lines::new(&mut *process.err, terminal, quiet);
-        let ended = run::execute(Arc::new(plan), options, &mut lines).await;
-        lines.end();
-        ended
+    let carried = Courtesy::onto(&mut *process.err, |out| {
+        runtime.block_on(async {
+            let options = Options {
+                dir: dir.clone(),
+                command: if purpose == Purpose::Find { "find" } else { "run" },
+                shards: args.shards.unwrap_or(cores),
+                executable,
+                interrupts: interrupts(),
+            };
+            let mut lines = Lines::new(out, terminal, quiet);
+            let ended = run::execute(Arc::new(plan), options, &mut lines).await;
+            lines.end();
+            ended
+        })
     });
     // Probes and pipes of the run are of no more use; waiting for them would only delay the answer.
     runtime.shutdown_background();

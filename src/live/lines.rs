@@ -4,9 +4,48 @@ use crate::record::rows::{Event, SaturationRow};
 use crate::run::{Tick, Watcher};
 use std::io::Write;
 use std::path::Path;
+use std::sync::mpsc::{SyncSender, sync_channel};
 
 /// Seconds between lines where they are not rewritten.
 const LOG_INTERVAL_S: u64 = 5;
+
+/// Lines under way to a terminal or log that is slow to take them; past it they are dropped.
+const LINES_UNDER_WAY_MAX: usize = 64;
+
+/// A writer that never waits: what is written up to a flush goes out as one piece, or not at all while the other end is stuck.
+pub struct Courtesy {
+    pending: Vec<u8>,
+    pieces: SyncSender<Vec<u8>>,
+}
+
+impl Courtesy {
+    /// Lends `body` a writer onto `out`, which a thread of its own writes to. A terminal that is held (ctrl-S) or a log whose reader sleeps
+    /// then holds up nothing in `body`; only the return waits until what is under way has gone out.
+    pub fn onto<T>(out: &mut (dyn Write + Send), body: impl FnOnce(Self) -> T) -> T {
+        std::thread::scope(|scope| {
+            let (pieces, under_way) = sync_channel::<Vec<u8>>(LINES_UNDER_WAY_MAX);
+            scope.spawn(move || {
+                for piece in under_way {
+                    // Progress is a courtesy: a terminal that has gone away must not end a run.
+                    let _ = out.write_all(&piece).and_then(|()| out.flush());
+                }
+            });
+            body(Self { pending: Vec::new(), pieces })
+        })
+    }
+}
+
+impl Write for Courtesy {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.pending.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        let _dropped_when_full = self.pieces.try_send(std::mem::take(&mut self.pending));
+        Ok(())
+    }
+}
 
 pub struct Lines<W: Write> {
     out: W,
@@ -26,6 +65,7 @@ impl<W: Write> Lines<W> {
     pub fn end(&mut self) {
         if self.shown > 0 {
             let _ = writeln!(self.out);
+            let _ = self.out.flush();
             self.shown = 0;
         }
     }
@@ -148,5 +188,42 @@ mod tests {
             readings: std::slice::from_ref(&pool),
         };
         insta::assert_snapshot!(progress(&tick), @"02:31  level 512 judging   512 users  497/s  p50 21 ms  p99 64 ms  mongodb.pool 10/10, 3 waiting");
+    }
+
+    /// A log whose reader sleeps until the test lets it go on.
+    struct Stuck {
+        go_on: std::sync::mpsc::Receiver<()>,
+        written: Vec<u8>,
+    }
+
+    impl Write for Stuck {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            // An error means that the test has let everything go on.
+            let _ = self.go_on.recv();
+            self.written.extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_stuck_terminal_holds_up_nothing_and_loses_only_lines() {
+        let (let_go, go_on) = std::sync::mpsc::channel();
+        let mut stuck = Stuck { go_on, written: Vec::new() };
+        Courtesy::onto(&mut stuck, |out| {
+            let mut lines = Lines::new(out, false, false);
+            for t_s in 0..10 * LINES_UNDER_WAY_MAX {
+                lines.say(&format!("{t_s}"));
+            }
+            // Only now does the other end take anything: had a line waited for it, the test would not get here.
+            drop(let_go);
+        });
+        let written = String::from_utf8(stuck.written).expect("text");
+        let count = written.lines().count();
+        assert!((LINES_UNDER_WAY_MAX..=LINES_UNDER_WAY_MAX + 1).contains(&count), "{count} lines");
+        assert!(written.starts_with("0\n1\n2\n"), "whole lines in their order");
     }
 }
