@@ -9,7 +9,7 @@ use crate::live::lines::{Courtesy, Lines};
 use crate::record::recorded::Recorded;
 use crate::record::rows::{End, Ended};
 use crate::run::{self, Options, RunError};
-use crate::scenario::plan::{Executor, Plan};
+use crate::scenario::plan::{Executor, LoadUnit, Plan};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -51,7 +51,7 @@ pub(super) fn run(process: &mut Process<'_>, args: &RunArgs, purpose: Purpose) -
             let options = Options {
                 dir: dir.clone(),
                 command: if purpose == Purpose::Find { "find" } else { "run" },
-                shards: args.shards.unwrap_or(cores),
+                shards: args.shards.unwrap_or(cores).min(shards_max(&plan)),
                 executable,
                 interrupts: interrupts(),
             };
@@ -75,6 +75,22 @@ pub(super) fn run(process: &mut Process<'_>, args: &RunArgs, purpose: Purpose) -
         return exit::IO;
     }
     conclude(process, args, &dir)
+}
+
+/// Slots for arrivals are shared out between the shards; with fewer than this many each, a full shard would drop or queue what its neighbor
+/// had room for.
+const SLOTS_A_SHARD_MIN: u32 = 8;
+
+/// The most shards among which the slots of every open part can be shared out.
+fn shards_max(plan: &Plan) -> u32 {
+    let slots = plan.load.iter().filter_map(|part| match &part.executor {
+        Executor::Closed { .. } => None,
+        Executor::Open { open, .. } => Some(open.max_in_flight),
+        Executor::Step { of, open, .. } | Executor::Breakpoint { of, open, .. } => {
+            (*of == LoadUnit::RatePerS).then_some(open.max_in_flight)
+        }
+    });
+    slots.map(|slots| (slots / SLOTS_A_SHARD_MIN).max(1)).min().unwrap_or(u32::MAX)
 }
 
 /// Reports on a record that could not be carried on, as far as the folder lets itself be written: what was measured until then stands.

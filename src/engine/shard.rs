@@ -420,7 +420,10 @@ impl Window {
             None => snapshot,
             Some(mut held) => {
                 (held.users, held.sockets) = (0, 0);
+                // One shard's thread over several seconds: its CPU time adds up, unlike that of different shards.
+                let cpu_ns = held.shard_cpu_ns_max + snapshot.shard_cpu_ns_max;
                 held.add(&snapshot);
+                held.shard_cpu_ns_max = cpu_ns;
                 held
             }
         }
