@@ -22,6 +22,11 @@ const EXHAUSTED_MIN: f64 = 0.9;
 const EARLY_THROUGHPUT: f64 = 0.7;
 /// Walls closer than this factor are not told apart.
 const NEAR_WALL: f64 = 1.05;
+/// Utilization below which work that waits for anything but a pool waits for somebody outside who keeps the machine busy.
+const WAITED_FOR_MIN: f64 = 0.7;
+/// Levels up to this factor above the first bad one stand in for it when it is blurred, if one cause then explains this much.
+const NEIGHBOR_MAX: f64 = 1.25;
+const CLEAR_SHARE: f64 = 0.8;
 /// Growth of the mean response time (as a share, and in seconds) below which there is nothing to attribute.
 const GROWTH_MIN: f64 = 0.02;
 const GROWTH_MIN_S: f64 = 50e-6;
@@ -73,6 +78,30 @@ pub fn attribute(levels: &[Level], excluded: &[String], unit: &Unit) -> Option<B
     let Some(knee) = levels.iter().find(|level| !level.good) else {
         return Some(Finding::none(levels, None, unit, explain::all_good(levels, unit)));
     };
+    let first = attribute_at(levels, lowest, knee, excluded, unit);
+    if first.status != BottleneckStatus::Uninstrumented {
+        return Some(first);
+    }
+    // A moment in which something else took the machine can blur one level. Its neighbors above, while they are near, tell of the same
+    // wall; further up, whatever gives way second would be blamed.
+    let near =
+        |level: &&Level| !level.good && level.level > knee.level && level.level <= NEIGHBOR_MAX * knee.level;
+    let named =
+        levels.iter().filter(near).map(|level| attribute_at(levels, lowest, level, excluded, unit)).find(
+            |found| {
+                found.status == BottleneckStatus::Named && found.share_of_added_latency >= Some(CLEAR_SHARE)
+            },
+        );
+    Some(named.unwrap_or(first))
+}
+
+fn attribute_at(
+    levels: &[Level],
+    lowest: &Level,
+    knee: &Level,
+    excluded: &[String],
+    unit: &Unit,
+) -> Bottleneck {
     let base = Some(lowest).filter(|lowest| lowest.level < knee.level);
     let added_s = (knee.response_ms.mean - base.map_or(0.0, |base| base.response_ms.mean)) / 1e3;
     let step = Step { base, knee, added_s };
@@ -80,13 +109,13 @@ pub fn attribute(levels: &[Level], excluded: &[String], unit: &Unit) -> Option<B
     if added_s <= least_s {
         let failing = knee.error_ratio > base.map_or(0.0, |base| base.error_ratio) + 0.001;
         let text = explain::no_growth(&step, failing, unit);
-        return Some(if failing {
+        return if failing {
             Finding::unknown(levels, knee, unit, None, text)
         } else {
             Finding::none(levels, Some(knee), unit, text)
-        });
+        };
     }
-    Some(judge(levels, excluded, unit, &step))
+    judge(levels, excluded, unit, &step)
 }
 
 fn judge(levels: &[Level], excluded: &[String], unit: &Unit, step: &Step<'_>) -> Bottleneck {
@@ -142,7 +171,9 @@ fn suspects<'a>(levels: &'a [Level], excluded: &[String], unit: &Unit, step: &St
         measured += share.unwrap_or(0.0);
         let exhausted = resource.utilization.is_some_and(|ratio| ratio >= EXHAUSTED_MIN);
         let full = exhausted && saturated(resource, step.knee, step.base);
-        if !full && share.is_none_or(|share| share < CAUSE_SHARE_MIN) {
+        let starved =
+            resource.kind != "pool" && resource.utilization.is_some_and(|ratio| ratio < WAITED_FOR_MIN);
+        if !full && (starved || share.is_none_or(|share| share < CAUSE_SHARE_MIN)) {
             continue;
         }
         let growth = |held: f64| Some(held / before?.1.hold_ms.filter(|&held| held > 0.0)?);

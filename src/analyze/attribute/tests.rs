@@ -3,6 +3,8 @@
 use super::*;
 use crate::analyze::levels::levels;
 use crate::analyze::testbed::{Simulated, level, pool, unit_users};
+use crate::record::summary::Latency;
+use crate::scenario::plan::LoadUnit;
 use crate::search::closed_system::Pool;
 
 const LOADS: [u64; 8] = [100, 200, 400, 800, 566, 476, 519, 544];
@@ -159,4 +161,52 @@ fn a_lowest_level_that_fails_is_judged_by_itself() {
         (BottleneckStatus::Named, Some("mongodb.pool"), None)
     );
     assert!(share(&found) > 0.9 && found.explanation.contains("at every level measured"));
+}
+
+/// A search of ours on a shared machine: at the first bad level something else took the CPU for a while, so half of the added time was
+/// spent waiting for a CPU that was a quarter used; one level further up the pool explains all of it.
+#[test]
+fn a_level_blurred_by_a_starved_cpu_is_judged_by_its_neighbor() {
+    let resource =
+        |kind: &str, used: f64, limit: f64, waiting: f64, pool_wait_ms: Option<f64>| LevelResource {
+            kind: kind.into(),
+            used,
+            limit: Some(limit),
+            waiting: Some(waiting),
+            utilization: Some(used / limit),
+            full_ratio: if used / limit > 0.98 { 1.0 } else { 0.1 },
+            wait_ms: pool_wait_ms,
+            hold_ms: pool_wait_ms.map(|_| 20.0),
+            visits: pool_wait_ms.map(|_| 1.0),
+        };
+    let level =
+        |users: f64, good: bool, x: f64, mean_ms: f64, cpu: (f64, f64), pool: (f64, f64, f64)| Level {
+            level: users,
+            users,
+            offered_per_s: x,
+            throughput_per_s: x,
+            good,
+            failed_by: (!good).then(|| "p99(http) > 100ms".to_owned()),
+            error_ratio: 0.0,
+            span_s: [0.0, 12.0],
+            think_s: 1.0,
+            residual_ratio: Some(0.0),
+            response_ms: Latency { mean: mean_ms, p99: mean_ms * 1.5, ..Latency::default() },
+            service_ms: Latency { mean: mean_ms, ..Latency::default() },
+            resources: [
+                ("app.cpu".to_owned(), resource("cpu", cpu.0, 1.0, cpu.1, None)),
+                ("mongodb.pool".to_owned(), resource("pool", pool.0, 20.0, pool.1, Some(pool.2))),
+            ]
+            .into(),
+        };
+    let levels = [
+        level(100.0, true, 97.0, 20.5, (0.033, 0.0), (1.94, 0.0, 0.0)),
+        level(800.0, true, 784.0, 20.9, (0.199, 0.0), (15.7, 0.4, 0.5)),
+        level(993.0, true, 965.0, 31.9, (0.244, 0.3), (19.3, 9.4, 9.8)),
+        level(1037.0, false, 950.0, 84.0, (0.243, 32.7), (19.0, 29.4, 30.9)),
+        level(1131.0, false, 1000.0, 128.9, (0.253, 0.2), (20.0, 108.0, 108.3)),
+    ];
+    let unit = Unit { of: LoadUnit::Users, think_s: Some(1.0), requests_per_iteration: 1.0 };
+    let found = attribute(&levels, &[], &unit).expect("there are levels");
+    assert_eq!((found.status, found.resource.as_deref()), (BottleneckStatus::Named, Some("mongodb.pool")));
 }
