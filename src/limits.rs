@@ -102,3 +102,6 @@ pub const STEER_LEAD: Duration = Duration::from_millis(50);
 
 /// How long after its end a second is usually merged; only past it does the coordinator count as held up.
 pub const MERGE_SLACK: Duration = Duration::from_millis(250);
+
+/// Readings under way from the probes to the coordinator; a probe waits when it is full, which costs a reading and nothing else.
+pub const READINGS_QUEUE_MAX: usize = 64;

@@ -3,6 +3,7 @@
 
 use super::target::Target;
 use crate::clock::Clock;
+use crate::limits::READINGS_QUEUE_MAX;
 use crate::probe::preset;
 use crate::probe::prometheus::{self, Scrape};
 use crate::probe::resource::Resource;
@@ -21,7 +22,7 @@ pub(super) enum Observed {
 
 /// Starts a task for each source. The receiver ends when there is none.
 pub(super) fn start(observe: &Observe, target: &Target, clock: Clock) -> mpsc::Receiver<Observed> {
-    let (out, readings) = mpsc::channel(64);
+    let (out, readings) = mpsc::channel(READINGS_QUEUE_MAX);
     let mut sources = observe.sources.clone();
     if observe.defaulted && target.bundled_url.is_some() {
         sources.push(ObserveSource {
