@@ -2,6 +2,7 @@
 
 use super::e2e::folder::{Folder, sound};
 use super::e2e::invocation::{Invocation, run, run_at};
+use super::e2e::served::Served;
 use super::e2e::{processes, scratch, servers};
 use super::seconds_recorded;
 use plimsoll::record::summary::{Failure, Verdict};
@@ -63,14 +64,19 @@ fn it_never_answers() {
     assert!(waited.p50 >= 1000.0, "a time-out is a latency of at least its limit: {waited:?}");
 }
 
-/// With more to come after ten seconds of nothing, it is given up.
+/// Somebody else's service goes away and does not come back: after ten seconds of refusals it is given up.
 #[test]
-fn it_never_answers_and_is_given_up() {
+fn it_stops_listening_in_mid_run() {
     let dir = scratch();
-    let done = run_at("patient.yaml", servers::silent()).out(dir.path()).run().exits(8);
-    done.says("no request has succeeded for 10 s");
+    let target = Served::start("baseline", &[]);
+    let run = run_at("patient.yaml", target.addr).out(dir.path()).start();
+    run.await_until("first second", || seconds_recorded(dir.path()) >= 2);
+    drop(target);
+    let done = run.finish().exits(8);
+    done.says("nothing could connect for 10 s; `health`: connection refused");
     let folder = sound(dir.path());
     assert_eq!(folder.summary.verdict, Verdict::TargetLost);
+    assert!(folder.summary.counts.completed > 0, "what was measured before stands");
     assert!(folder.recorded.manifest.duration_s < 30.0, "it was given up long before its end");
 }
 
