@@ -103,6 +103,9 @@ pub(super) struct ReportArgs {
     /// Formats to write into the folder; `text` is printed
     #[arg(long, value_name = "FORMAT", value_delimiter = ',', default_values = ["html", "json", "junit", "md", "text"])]
     pub(super) format: Vec<String>,
+    /// Print the summary as one JSON document on standard output
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -28,6 +28,9 @@ pub(super) fn report(process: &mut Process<'_>, args: &ReportArgs) -> u8 {
         let files: Vec<&str> =
             args.format.iter().map(String::as_str).filter(|name| *name != "text").collect();
         write(&recorded, &summary, &files)?;
+        if args.json {
+            return Ok(json(&summary)?);
+        }
         let text = args.format.iter().any(|name| name == "text");
         Ok::<_, RenderError>(if text {
             closing_text(&recorded, &summary, process.color)?
@@ -39,6 +42,11 @@ pub(super) fn report(process: &mut Process<'_>, args: &ReportArgs) -> u8 {
         Ok(text) => process.print(&text),
         Err(error) => complain(process, &error),
     }
+}
+
+/// The summary as the one document of `--json`.
+pub(super) fn json(summary: &Summary) -> Result<String, report::ReportError> {
+    Ok(serde_json::to_string_pretty(summary)? + "\n")
 }
 
 /// Says what went wrong and what to do; yields the exit code.

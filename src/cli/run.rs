@@ -112,7 +112,7 @@ fn conclude(process: &mut Process<'_>, args: &RunArgs, dir: &Path) -> u8 {
         let summary = summarize(&recorded);
         report::write(&recorded, &summary, AFTER_A_RUN)?;
         let text = if args.json {
-            serde_json::to_string_pretty(&summary).map_err(crate::report::ReportError::from)? + "\n"
+            report::json(&summary)?
         } else {
             report::closing_text(&recorded, &summary, process.color)?
         };
