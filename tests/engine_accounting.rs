@@ -237,3 +237,12 @@ fn data_that_runs_out_is_not_completed_work() {
     let sum = carry(addr, rest, Share::WHOLE, &[]);
     assert_eq!((sum.counts.planned, sum.counts.completed, sum.counts.dropped), (10, 3, 7));
 }
+
+#[test]
+fn a_user_of_one_iteration_is_followed_by_a_fresh_one_at_once() {
+    let addr = server(Duration::from_millis(2));
+    let rest = "scenarios: {once: {lifetime: once, steps: [{get: /}]}}\nload:\n  - {name: a, run: once, executor: closed, stages: [{to: 2, over: 0s}, {hold: 1s}], graceful_stop: 1s}\n";
+    let sum = carry(addr, rest, Share::WHOLE, &[]);
+    assert!(sum.counts.completed > 50, "{:?}", sum.counts);
+    assert_eq!(sum.requests.connections_opened, sum.counts.completed, "a new person on a new connection");
+}

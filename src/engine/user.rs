@@ -101,11 +101,11 @@ impl User {
             if matches!(self.iteration(now).await, IterationEnd::Stop { .. } | IterationEnd::OutOfData) {
                 break;
             }
+            self.take_turns().await;
             if self.program().lifetime == Lifetime::Once && !self.control.retire.get() {
                 self.begin_anew(fresh());
                 beat_ns = None;
             }
-            self.take_turns().await;
         }
     }
 
