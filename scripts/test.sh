@@ -131,7 +131,7 @@ slice_build() {
 slice_e2e() {
   if test_targets | grep -q '^e2e'; then
     cargo build --locked --release
-    PLIMSOLL_BIN="$PWD/target/release/plimsoll" cargo test --locked --workspace --test 'e2e*' -- --test-threads=1
+    PLIMSOLL_BIN="$PWD/target/release/plimsoll" cargo test --locked --workspace --no-fail-fast --test 'e2e*' -- --test-threads=1
   else
     skip "end-to-end tests (e2e): there are none"
   fi
