@@ -26,13 +26,13 @@ pub(crate) fn run(addr: SocketAddr, users: usize, span: Duration) -> Result<(), 
 pub(crate) fn idle(addr: SocketAddr, users: usize) -> Result<(), Box<dyn std::error::Error>> {
     let before = super::idle::pss_bytes()?;
     let load = format!("[{{to: {users}, over: 2s}}, {{hold: 2s}}]");
-    let mut most = 0;
+    let mut most = 0.0;
     carry(addr, "\n      - think: 60s", &load, |second| {
         if second.users == users as u64 {
-            most = super::idle::pss_bytes().unwrap_or(0);
+            most = super::idle::pss_bytes().unwrap_or(0.0);
         }
     })?;
-    println!("{}", most.saturating_sub(before) / users as u64);
+    println!("{:.0}", (most - before) / users as f64);
     Ok(())
 }
 

@@ -83,7 +83,7 @@ async fn settle(ready: &std::cell::Cell<usize>, at_least: usize) -> Outcome {
     Err(format!("only {} of {at_least} users were answered", ready.get()).into())
 }
 
-fn pss_bytes() -> Result<f64, Box<dyn std::error::Error>> {
+pub(crate) fn pss_bytes() -> Result<f64, Box<dyn std::error::Error>> {
     let text = std::fs::read_to_string("/proc/self/smaps_rollup")?;
     let line = text.lines().find_map(|line| line.strip_prefix("Pss:")).ok_or("no Pss in smaps_rollup")?;
     Ok(line.trim().trim_end_matches("kB").trim().parse::<f64>()? * 1024.0)

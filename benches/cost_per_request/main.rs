@@ -8,6 +8,7 @@
 #![allow(clippy::print_stdout, reason = "a bench prints what it found")]
 
 mod children;
+mod engine;
 mod floor;
 mod idle;
 mod ours;
@@ -37,6 +38,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ["serve-tls"] => server::tls(),
         ["floor", addr] => floor::run(addr.parse()?, CONNECTIONS, ROUND),
         ["ours", addr] => ours::run(addr.parse()?, CONNECTIONS, ROUND),
+        ["engine", addr] => engine::run(addr.parse()?, CONNECTIONS, ROUND),
+        ["idle-engine", addr, users] => engine::idle(addr.parse()?, users.parse()?),
         ["idle", addr, users] => idle::http(addr.parse()?, users.parse()?, false),
         ["idle-tls", addr, users] => idle::http(addr.parse()?, users.parse()?, true),
         ["idle-ws", addr, users] => idle::websocket(addr.parse()?, users.parse()?),
@@ -60,6 +63,7 @@ fn all() -> Result<(), Box<dyn std::error::Error>> {
     println!("\nmemory of an idle user (PSS of the process)");
     for (what, serve, hold, users) in [
         ("HTTP/1.1", "serve", "idle", IDLE_USERS),
+        ("engine, HTTP/1.1", "serve", "idle-engine", IDLE_USERS),
         ("HTTP/1.1 over TLS", "serve-tls", "idle-tls", IDLE_USERS / 5),
         ("WebSocket", "serve-ws", "idle-ws", IDLE_USERS / 2),
     ] {
@@ -71,7 +75,8 @@ fn all() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 fn compare(subject: &str, addr: &str) -> Result<(), Box<dyn std::error::Error>> {
-    let mut costs: Vec<(&str, Vec<Cost>)> = vec![("floor", vec![]), ("ours", vec![]), ("wrk", vec![])];
+    let mut costs: Vec<(&str, Vec<Cost>)> =
+        vec![("floor", vec![]), ("ours", vec![]), ("engine", vec![]), ("wrk", vec![])];
     for _ in 0..ROUNDS {
         for (name, results) in &mut costs {
             match measure(name, addr) {
