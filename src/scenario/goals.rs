@@ -7,8 +7,8 @@ use super::problem::Problem;
 use super::reader;
 use super::suggest;
 use crate::endpoint::Protocol;
-use crate::search::{Goal, GoalKind};
-use crate::threshold::{self, Op, Selector, Stat, Threshold};
+use crate::search::Goal;
+use crate::threshold::{self, Selector, Threshold};
 
 impl Builder<'_> {
     /// Reads a list of thresholds.
@@ -51,26 +51,12 @@ impl Builder<'_> {
             );
         }
         for (threshold, at) in read {
-            if !matches!(threshold.op, Op::Greater | Op::GreaterOrEqual) {
-                self.sink.error(
-                    at.span,
-                    "`fail_when` says what is too much",
-                    format!("write `>`: {} > {}", threshold.stat, threshold.show_value(threshold.value)),
-                );
-            } else if threshold.phase.is_some() || threshold.lasting.is_some() {
-                self.sink.error(
-                    at.span,
-                    "`fail_when` is judged in the windows of a level",
-                    "leave out `in` and `for`; `window`, `windows` and `exceed` say how long",
-                );
-            } else if let Some(kind) = goal_kind(&threshold) {
-                goals.push(Goal { threshold, kind });
-            } else {
-                self.sink.error(
-                    at.span,
-                    format!("a search cannot be steered by `{}`", threshold.stat),
-                    "use a percentile, error_rate or dropped: p99(http) > 100ms",
-                );
+            match Goal::from_threshold(threshold) {
+                Ok(goal) => goals.push(goal),
+                Err(error) => {
+                    let help = "fail_when takes percentiles, max, error_rate and dropped with `>`: p99(http) > 100ms";
+                    self.sink.error(at.span, error.to_string(), help);
+                }
             }
         }
         goals
@@ -157,34 +143,6 @@ impl Builder<'_> {
         };
         Some((format!("no step of this load is named `{name}`"), help))
     }
-}
-
-fn goal_kind(threshold: &Threshold) -> Option<GoalKind> {
-    match (&threshold.stat, &threshold.selector) {
-        (Stat::Percentile(q), Selector::Requests { clock, protocol, name }) => Some(GoalKind::Latency {
-            clock: *clock,
-            protocol: *protocol,
-            name: name.clone(),
-            // Limits are parsed from whole nanoseconds or decimals of milliseconds; half a nanosecond decides nothing.
-            limit_ns: threshold.value.round() as u64,
-            bad_ratio_max: rounded(1.0 - q),
-        }),
-        (Stat::ErrorRate, Selector::All) => {
-            Some(GoalKind::Errors { protocol: None, name: None, bad_ratio_max: threshold.value })
-        }
-        (Stat::ErrorRate, Selector::Requests { protocol, name, .. }) => Some(GoalKind::Errors {
-            protocol: Some(*protocol),
-            name: name.clone(),
-            bad_ratio_max: threshold.value,
-        }),
-        (Stat::Dropped { ratio }, _) => Some(GoalKind::Dropped { max: threshold.value, ratio: *ratio }),
-        _ => None,
-    }
-}
-
-/// 1 − 0.99 is 0.010000000000000009: a share of exactly 1 % must count as exactly that.
-fn rounded(ratio: f64) -> f64 {
-    (ratio * 1e12).round() / 1e12
 }
 
 fn phases_of(part: &LoadPart) -> Vec<&str> {
