@@ -51,6 +51,7 @@ pub fn summarize(recorded: &Recorded) -> Summary {
         reason,
         counts,
         requests: progress.requests,
+        interrupted_age_ms: (progress.interrupted_age_ms.max > 0.0).then_some(progress.interrupted_age_ms),
         load_line,
         bottleneck: found.bottleneck,
         levels: found.levels,

@@ -5,7 +5,7 @@ use super::pacer::Pacer;
 use super::part::{Model, Part};
 use super::program::{Program, Site, compile};
 use super::{closed, open};
-use crate::clock::{self, Clock, Nanos};
+use crate::clock::{self, Clock, Nanos, RunQueue};
 use crate::endpoint::EndpointId;
 use crate::limits::{IDLE_CONNECTIONS_MAX, LOOP_LAG_INTERVAL, RENTED_BUFFERS_MAX};
 use crate::load::arrivals::Schedule;
@@ -391,14 +391,19 @@ async fn watch_lag(shard: Rc<Shard>) {
 struct Window {
     next_end_s: u64,
     cpu_ns: Nanos,
+    run_queue: RunQueue,
+    queued_ns: Option<Nanos>,
     held_back: Option<Box<Snapshot>>,
 }
 
 impl Window {
     fn new(shard: &Shard) -> Self {
+        let run_queue = RunQueue::of_this_thread();
         Self {
             next_end_s: shard.clock.now() / NANOS_PER_S + 1,
             cpu_ns: clock::thread_cpu_ns(),
+            queued_ns: run_queue.waited_ns(),
+            run_queue,
             held_back: None,
         }
     }
@@ -415,15 +420,20 @@ impl Window {
         snapshot.sockets = shard.sockets.get();
         snapshot.shard_cpu_ns_max = cpu_ns.saturating_sub(self.cpu_ns);
         self.cpu_ns = cpu_ns;
+        let queued_ns = self.run_queue.waited_ns();
+        snapshot.run_queue_ns_max =
+            queued_ns.zip(self.queued_ns).map(|(now, before)| now.saturating_sub(before));
+        self.queued_ns = queued_ns;
         self.next_end_s = end_s + 1;
         match self.held_back.take() {
             None => snapshot,
             Some(mut held) => {
                 (held.users, held.sockets) = (0, 0);
-                // One shard's thread over several seconds: its CPU time adds up, unlike that of different shards.
+                // One shard's thread over several seconds: its times add up, unlike those of different shards.
                 let cpu_ns = held.shard_cpu_ns_max + snapshot.shard_cpu_ns_max;
+                let queued_ns = held.run_queue_ns_max.zip(snapshot.run_queue_ns_max).map(|(a, b)| a + b);
                 held.add(&snapshot);
-                held.shard_cpu_ns_max = cpu_ns;
+                (held.shard_cpu_ns_max, held.run_queue_ns_max) = (cpu_ns, queued_ns);
                 held
             }
         }

@@ -204,6 +204,9 @@ impl User {
             elapsed: Duration::from_nanos(exchange.done_ns.saturating_sub(exchange.sent_ns)),
             cache: BodyCache::default(),
         };
+        if let Some(error_ns) = exchange.read_error_ns {
+            shard.recorder.borrow_mut().read_error(error_ns);
+        }
         let judged = self.evaluate(shard, prepared, &mut answer);
         if shard.reads_last_answer(self.journey) {
             self.last_answer = Some(Box::new(answer));
@@ -293,7 +296,9 @@ impl User {
 /// A connection that this process could not even ask for is its own failure, not the target's.
 pub(super) fn connect_outcome(error: TransportError) -> Outcome {
     match error {
-        TransportError::TooManyFiles | TransportError::NoLocalPort => Outcome::Generator,
+        TransportError::TooManyFiles | TransportError::NoLocalPort | TransportError::NoSocketMemory => {
+            Outcome::Generator
+        }
         _ => Outcome::Connect,
     }
 }

@@ -1,11 +1,12 @@
 //! An agent: a set of shards on their threads, and the merging of their seconds. The coordinator sees one agent, however many threads
 //! it has; words to the shards go to all of them alike.
 
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::engine::shard::{self, Command, Report, Route, Setup};
 use crate::limits::SNAPSHOT_QUEUE_MAX;
 use crate::load::share::Share;
 use crate::measure::snapshot::Snapshot;
+use crate::probe::process;
 use crate::scenario::plan::Plan;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ pub(super) struct Agent {
     commands: Vec<mpsc::UnboundedSender<Command>>,
     reports: mpsc::Receiver<(usize, Report)>,
     seconds: Seconds,
+    process: Process,
     failure: Option<String>,
 }
 
@@ -53,7 +55,8 @@ impl Agent {
                 .spawn(move || shard::run(setup, orders, report))?;
             tokio::spawn(forward(index as usize, out, merged.clone()));
         }
-        Ok(Self { seconds: Seconds::new(commands.len()), commands, reports, failure: None })
+        let seconds = Seconds::new(commands.len());
+        Ok(Self { seconds, commands, reports, process: Process::default(), failure: None })
     }
 
     pub(super) fn tell(&self, command: Command) {
@@ -66,7 +69,8 @@ impl Agent {
     /// The next second that is complete over all shards, or the end.
     pub(super) async fn next(&mut self) -> AgentReport {
         loop {
-            if let Some(second) = self.seconds.complete() {
+            if let Some(mut second) = self.seconds.complete() {
+                self.process.tell(&mut second);
                 return AgentReport::Second(second);
             }
             if let Some(failure) = self.failure.take() {
@@ -115,6 +119,29 @@ async fn forward(shard: usize, mut reports: mpsc::Receiver<Report>, merged: mpsc
     }
 }
 
+/// Reading its memory makes the kernel walk all of it, so it is done once in so many seconds.
+const MEMORY_EVERY_S: u64 = 5;
+
+/// What the process of an agent has used so far.
+#[derive(Debug, Default)]
+struct Process {
+    cpu_ns: u64,
+    pss_bytes: u64,
+    pss_read_s: Option<u64>,
+}
+
+impl Process {
+    fn tell(&mut self, second: &mut Snapshot) {
+        let cpu_ns = clock::process_cpu_ns();
+        second.process_cpu_ns = cpu_ns.saturating_sub(std::mem::replace(&mut self.cpu_ns, cpu_ns));
+        if self.pss_read_s.is_none_or(|at_s| second.end_s >= at_s + MEMORY_EVERY_S) {
+            self.pss_bytes = process::pss_bytes();
+            self.pss_read_s = Some(second.end_s);
+        }
+        second.pss_bytes = self.pss_bytes;
+    }
+}
+
 /// Seconds that are not complete yet.
 struct Seconds {
     open: BTreeMap<u64, Second>,
@@ -135,6 +162,7 @@ struct Gauges {
     users: u64,
     sockets: u64,
     cpu_ns: u64,
+    queued_ns: Option<u64>,
 }
 
 impl Second {
@@ -147,7 +175,11 @@ impl Second {
         self.sum.add(&earlier.sum);
         for (mine, earlier) in self.shards.iter_mut().zip(&earlier.shards) {
             *mine = match (*mine, *earlier) {
-                (Some(mine), Some(earlier)) => Some(Gauges { cpu_ns: mine.cpu_ns + earlier.cpu_ns, ..mine }),
+                (Some(mine), Some(earlier)) => Some(Gauges {
+                    cpu_ns: mine.cpu_ns + earlier.cpu_ns,
+                    queued_ns: mine.queued_ns.zip(earlier.queued_ns).map(|(a, b)| a + b),
+                    ..mine
+                }),
                 (mine, earlier) => mine.or(earlier),
             };
         }
@@ -159,6 +191,7 @@ impl Second {
             users: shards().map(|shard| shard.users).sum(),
             sockets: shards().map(|shard| shard.sockets).sum(),
             shard_cpu_ns_max: shards().map(|shard| shard.cpu_ns).max().unwrap_or(0),
+            run_queue_ns_max: shards().map(|shard| shard.queued_ns).max().flatten(),
             ..self.sum
         }
     }
@@ -176,6 +209,7 @@ impl Seconds {
             users: snapshot.users,
             sockets: snapshot.sockets,
             cpu_ns: snapshot.shard_cpu_ns_max,
+            queued_ns: snapshot.run_queue_ns_max,
         });
         let shards = self.reached.len();
         let second = self.open.entry(snapshot.end_s).or_insert_with(|| Second::new(shards));
@@ -253,6 +287,7 @@ mod tests {
             users,
             sockets: users,
             shard_cpu_ns_max: cpu_ns,
+            run_queue_ns_max: Some(2 * cpu_ns),
             ..second(end_s, 1)
         };
         let mut seconds = Seconds::new(2);
@@ -264,6 +299,7 @@ mod tests {
         assert_eq!((joined.end_s, joined.counts.planned), (3, 4));
         assert_eq!((joined.users, joined.sockets), (56, 56), "each shard's users once, as they were last");
         assert_eq!(joined.shard_cpu_ns_max, 300, "the CPU time of the busiest thread over the whole span");
+        assert_eq!(joined.run_queue_ns_max, Some(600), "and the waiting of the one that waited most");
         assert!(seconds.complete().is_none());
     }
 
@@ -280,7 +316,8 @@ mod tests {
 
     fn agent(shards: usize) -> (Agent, mpsc::Sender<(usize, Report)>) {
         let (sender, reports) = mpsc::channel(8);
-        (Agent { commands: Vec::new(), reports, seconds: Seconds::new(shards), failure: None }, sender)
+        let seconds = Seconds::new(shards);
+        (Agent { commands: Vec::new(), reports, seconds, process: Process::default(), failure: None }, sender)
     }
 
     #[tokio::test]

@@ -9,6 +9,7 @@ mod levels;
 mod manifest;
 mod observe;
 mod silence;
+mod strain;
 mod target;
 
 use crate::record::rows::{Ended, Event, SaturationRow};
