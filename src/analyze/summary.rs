@@ -39,6 +39,7 @@ pub fn summarize(recorded: &Recorded) -> Summary {
     let counts = counts(manifest);
     let mut warnings = progress.warnings.clone();
     warnings.extend(found.warnings);
+    warnings.extend(super::omission::hidden_stall(recorded));
     warnings.extend(interrupted_iterations(manifest));
     warnings.extend(broken_identity(&counts));
     let load_line = if manifest.level_unit.is_some() { found.load_line } else { None };

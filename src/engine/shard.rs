@@ -1,6 +1,7 @@
 //! A shard: one thread, one current-thread runtime, and everything its users share. Once a second it hands its window to its
 //! agent; it never waits for it.
 
+use super::beats::Beats;
 use super::pacer::Pacer;
 use super::part::{Model, Part};
 use super::program::{Program, Site, compile};
@@ -73,6 +74,8 @@ pub(super) struct Shard {
     pub(super) scratch: Cell<Vec<u8>>,
     /// Connections that open arrivals hand on, the most recently used first.
     pub(super) idle: RefCell<Vec<Link>>,
+    /// The precise timer of paced users; `None` where nobody is paced, or no descriptor was left for it.
+    pub(super) beats: Option<Beats>,
     pub(super) aborted: Cell<bool>,
     sockets: Rc<Cell<u64>>,
     /// By [`SocketId`].
@@ -140,6 +143,7 @@ impl Shard {
             buffers: Buffers::new(),
             scratch: Cell::default(),
             idle: RefCell::default(),
+            beats: None,
             aborted: Cell::new(false),
             sockets: Rc::default(),
             rented: RefCell::default(),
@@ -152,7 +156,11 @@ impl Shard {
         mut commands: mpsc::UnboundedReceiver<Command>,
         reports: mpsc::Sender<Report>,
     ) {
-        let shard = Rc::new(Self::new(setup));
+        let mut shard = Self::new(setup);
+        let paced = shard.plan.journeys.iter().any(|journey| journey.pacing.is_some());
+        let pacer = if paced { Pacer::new(shard.clock).ok() } else { None };
+        shard.beats = pacer.is_some().then(|| Beats::new(shard.clock));
+        let shard = Rc::new(shard);
         for part in &shard.parts {
             if let Model::Open(rules) = part.model {
                 *part.census.borrow_mut() = Some(shard.schedule_of(part, rules));
@@ -172,6 +180,7 @@ impl Shard {
             });
         }
         let watch = tokio::task::spawn_local(watch_lag(Rc::clone(&shard)));
+        let beating = tokio::task::spawn_local(keep_beats(Rc::clone(&shard), pacer));
         let mut window = Window::new(&shard);
         let mut failure = None;
         let mut deaf = false;
@@ -193,6 +202,7 @@ impl Shard {
             }
         }
         watch.abort();
+        beating.abort();
         shard.idle.borrow_mut().clear();
         window.hand_over_last(&shard, &reports).await;
         // The agent may be gone already when the run was cut off; then there is nobody left to tell.
@@ -384,6 +394,13 @@ async fn watch_lag(shard: Rc<Shard>) {
             return;
         }
         shard.recorder.borrow_mut().loop_lag(shard.clock.now().saturating_sub(due_ns));
+    }
+}
+
+/// Wakes paced users at their beats, where there are any.
+async fn keep_beats(shard: Rc<Shard>, pacer: Option<Pacer>) {
+    if let (Some(beats), Some(pacer)) = (&shard.beats, pacer) {
+        beats.run(pacer).await;
     }
 }
 

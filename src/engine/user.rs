@@ -112,14 +112,23 @@ impl User {
     /// Waits for the next beat of the pacing. Beats that have passed altogether are not caught up with: the pacing says "at most one
     /// iteration", so they are counted as planned and dropped.
     async fn next_beat(&mut self, last_ns: Nanos, every_ns: Nanos) -> Nanos {
-        let missed = (self.shard.clock.now().saturating_sub(last_ns) / every_ns.max(1)).saturating_sub(1);
+        let free_ns = self.shard.clock.now();
+        let missed = (free_ns.saturating_sub(last_ns) / every_ns.max(1)).saturating_sub(1);
         if missed > 0 {
             let counts = &mut self.shard.recorder.borrow_mut().counts;
             counts.planned += missed;
             counts.dropped += missed;
         }
         let next_ns = last_ns + (missed + 1) * every_ns;
-        self.timer.until(self.shard.clock.instant(next_ns)).await;
+        match &self.shard.beats {
+            Some(beats) => beats.until(next_ns).await,
+            None => self.timer.until(self.shard.clock.instant(next_ns)).await,
+        }
+        if !self.control.retire.get() {
+            // Only from when the user was free: that the target kept it longer is not the generator's lag.
+            let lag_ns = self.shard.clock.now().saturating_sub(next_ns.max(free_ns));
+            self.shard.recorder.borrow_mut().dispatch_lag(lag_ns);
+        }
         next_ns
     }
 

@@ -87,6 +87,7 @@ pub(crate) fn manifest(scenario: &str, command: &str, duration_s: f64) -> Manife
         levels: vec![],
         think_s: Some(1.0),
         requests_per_iteration: 1.0,
+        self_timed: true,
         level_unit: None,
         thresholds: vec![],
         goals: vec![],
