@@ -50,10 +50,16 @@ struct NoAnswer {
 }
 
 impl User {
-    pub(super) async fn request(&mut self, shard: &Shard, prepared: &Prepared) -> StepEnd {
+    /// `now` is the instant it is, where that is known.
+    pub(super) async fn request(
+        &mut self,
+        shard: &Shard,
+        prepared: &Prepared,
+        now: Option<Nanos>,
+    ) -> StepEnd {
         self.busy = true;
         let endpoint = prepared.request.endpoint;
-        let ready_ns = shard.clock.now();
+        let ready_ns = now.unwrap_or_else(|| shard.clock.now());
         let intended_ns = self.intended_ns.take().unwrap_or(ready_ns);
         let has_cookies = self.jar.as_ref().is_some_and(|jar| !jar.is_empty());
         let mut rented = None;

@@ -179,15 +179,20 @@ impl User {
         self.last_answer = None;
         self.busy = false;
         let mut end = IterationEnd::Completed;
+        // What begins with a request begins it now: the clock need not be asked again.
+        let mut began_ns = Some(now);
         if !self.prepared {
-            end = if self.program().once.is_empty() { end } else { self.block(Block::Once).await };
+            end = if self.program().once.is_empty() { end } else { self.block(Block::Once, None).await };
+            if !self.program().once.is_empty() {
+                began_ns = None;
+            }
             if end == IterationEnd::Completed {
                 self.session.keep_as_base();
                 self.prepared = true;
             }
         }
         if end == IterationEnd::Completed {
-            end = self.block(Block::Body).await;
+            end = self.block(Block::Body, began_ns).await;
         }
         self.session.iteration += 1;
         self.control.iteration_since.set(None);
@@ -200,7 +205,8 @@ impl User {
         end
     }
 
-    async fn block(&mut self, block: Block) -> IterationEnd {
+    /// Runs a list of operations; `began_ns` is the instant it is, where that is known.
+    async fn block(&mut self, block: Block, mut began_ns: Option<Nanos>) -> IterationEnd {
         let shard = Rc::clone(&self.shard);
         let program = &shard.programs[self.journey];
         let ops = match block {
@@ -211,8 +217,9 @@ impl User {
         let mut at = 0;
         while let Some(op) = ops.get(at) {
             at += 1;
+            let now = began_ns.take();
             let end = match op {
-                Op::Request(prepared) => self.request(&shard, prepared).await,
+                Op::Request(prepared) => self.request(&shard, prepared, now).await,
                 Op::Think(think) => {
                     let pause = think.sample(self.session.stream());
                     self.pause(nanos(pause)).await;
