@@ -30,6 +30,15 @@ impl Clock {
         Self { origin: tokio::time::Instant::now() + delay }
     }
 
+    /// A clock whose zero is at this Unix time: how processes that share no memory agree on the second.
+    #[expect(clippy::disallowed_methods, reason = "this is the one clock")]
+    pub fn with_zero_at(zero_unix_ns: u64) -> Self {
+        let (now, now_unix_ns) = (tokio::time::Instant::now(), unix_ns());
+        let ahead = Duration::from_nanos(zero_unix_ns.saturating_sub(now_unix_ns));
+        let behind = Duration::from_nanos(now_unix_ns.saturating_sub(zero_unix_ns));
+        Self { origin: (now + ahead).checked_sub(behind).unwrap_or(now) }
+    }
+
     /// Nanoseconds since this clock started.
     #[expect(clippy::disallowed_methods, reason = "this is the one clock")]
     pub fn now(&self) -> Nanos {
@@ -72,7 +81,8 @@ impl RunQueue {
     }
 }
 
-/// Unix time in nanoseconds, to hold against the kernel's stamps of what it received; for nothing else, as it may be set.
+/// Unix time in nanoseconds, to hold against the kernel's stamps of what it received and to agree with another process on an instant; for
+/// nothing else, as it may be set.
 pub fn unix_ns() -> Nanos {
     read(ClockId::Realtime)
 }

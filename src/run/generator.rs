@@ -1,8 +1,10 @@
 //! The generator's own health, watched second by second: if it was the limit, the numbers say nothing about the target.
 
 use super::strain::{Lateness, Strain};
+use crate::clock;
 use crate::measure::histogram::Histogram;
 use crate::measure::snapshot::Snapshot;
+use crate::probe::process;
 use crate::record::summary::{Generator, Lag, ReadError, Warning};
 use crate::scenario::plan::Plan;
 
@@ -28,9 +30,11 @@ pub(super) struct Health {
     run_queue: Strain,
     shard_cpu_ns: u64,
     process_cpu_ns: u64,
+    /// What this process had used by the last span.
+    own_cpu_ns: Option<u64>,
     run_queue_ns: Option<u64>,
     seconds: u64,
-    pss_bytes_max: u64,
+    memory_bytes_max: u64,
     sockets_max: u64,
     /// Requests for which this process had no descriptor, port or memory, in all and where they count.
     starved: u64,
@@ -59,9 +63,10 @@ impl Health {
             limits,
             shard_cpu_ns: 0,
             process_cpu_ns: 0,
+            own_cpu_ns: None,
             run_queue_ns: None,
             seconds: 0,
-            pss_bytes_max: 0,
+            memory_bytes_max: 0,
             sockets_max: 0,
             starved: 0,
             starved_judged: 0,
@@ -72,12 +77,15 @@ impl Health {
     /// good one while it cools down, is in no number that is reported.
     pub(super) fn second(&mut self, snapshot: &Snapshot, span_s: u64, judged: bool) {
         self.shard_cpu_ns += snapshot.shard_cpu_ns_max;
-        self.process_cpu_ns += snapshot.process_cpu_ns;
+        let own_cpu_ns = clock::process_cpu_ns();
+        let before_ns = self.own_cpu_ns.replace(own_cpu_ns).unwrap_or(0);
+        self.process_cpu_ns += own_cpu_ns.saturating_sub(before_ns) + snapshot.process_cpu_ns;
         if let Some(waited_ns) = snapshot.run_queue_ns_max {
             *self.run_queue_ns.get_or_insert(0) += waited_ns;
         }
         self.seconds += span_s;
-        self.pss_bytes_max = self.pss_bytes_max.max(snapshot.pss_bytes);
+        // Agents in processes of their own add theirs to the coordinator's.
+        self.memory_bytes_max = self.memory_bytes_max.max(process::memory_bytes() + snapshot.memory_bytes);
         self.sockets_max = self.sockets_max.max(snapshot.sockets);
         self.starved += snapshot.generator_failures;
         if !judged {
@@ -93,7 +101,7 @@ impl Health {
     }
 
     /// The figures for the record, and what made the run invalid, if anything did.
-    pub(super) fn judge(&self, shards: u32) -> (Generator, Vec<Warning>) {
+    pub(super) fn judge(&self, (agents, shards): (u32, u32)) -> (Generator, Vec<Warning>) {
         let warnings: Vec<Warning> = [
             self.dispatched_late(),
             self.read_late(),
@@ -107,7 +115,7 @@ impl Health {
         let run_s = self.seconds.max(1) as f64;
         let generator = Generator {
             valid: warnings.is_empty(),
-            agents: 1,
+            agents,
             shards,
             cpu_ratio: self.shard_cpu_ns as f64 / 1e9 / run_s,
             cores: self.process_cpu_ns as f64 / 1e9 / run_s,
@@ -116,7 +124,7 @@ impl Health {
             loop_lag_ms: lag(&self.loop_lag),
             read_error_ms: read_error(self.read_error.all()),
             socket_errors: self.starved,
-            pss_bytes_max: self.pss_bytes_max,
+            pss_bytes_max: self.memory_bytes_max,
             sockets_max: self.sockets_max,
         };
         (generator, warnings)
@@ -218,7 +226,7 @@ mod tests {
     }
 
     fn warnings(health: &Health) -> Vec<Warning> {
-        let (generator, warnings) = health.judge(1);
+        let (generator, warnings) = health.judge((1, 1));
         assert_eq!(generator.valid, warnings.is_empty());
         warnings
     }
@@ -253,7 +261,7 @@ mod tests {
             health.second(&Snapshot { end_s, run_queue_ns_max, ..Snapshot::default() }, 1, true);
         }
         insta::assert_snapshot!(warnings(&health)[0].text, @"a shard's thread was ready but had no core for 60 % of the time from 1 s to 7 s, above `safety.generator.run_queue` (50 %): latencies hold the generator's own waiting");
-        let ratio = health.judge(1).0.run_queue_ratio.expect("it was told");
+        let ratio = health.judge((1, 1)).0.run_queue_ratio.expect("it was told");
         assert!((ratio - 3.7 / 7.0).abs() < 1e-9, "{ratio}");
     }
 
@@ -261,7 +269,7 @@ mod tests {
     fn a_kernel_that_tells_nothing_makes_nothing_up() {
         let mut health = health();
         health.second(&Snapshot { end_s: 9, ..Snapshot::default() }, 9, true);
-        let (generator, warnings) = health.judge(1);
+        let (generator, warnings) = health.judge((1, 1));
         assert_eq!((generator.run_queue_ratio, generator.read_error_ms), (None, None));
         assert!(warnings.is_empty());
     }
@@ -277,7 +285,7 @@ mod tests {
         next.read_error.record(8_000_000);
         health.second(&next, 1, true);
         insta::assert_snapshot!(warnings(&health)[0].text, @"responses were read 7.0 ms after they had arrived at p99, above `safety.generator.read_error_p99` (5 ms), worst at 4 s (8.0 ms): latencies hold the generator's own waiting");
-        let read = health.judge(1).0.read_error_ms.expect("there are stamps");
+        let read = health.judge((1, 1)).0.read_error_ms.expect("there are stamps");
         assert_eq!((read.count, read.max.round()), (100, 8.0));
     }
 
@@ -289,7 +297,7 @@ mod tests {
         let mut health = health();
         health.second(&late, 9, false);
         assert!(codes(&health).is_empty());
-        assert_eq!(health.judge(1).0.socket_errors, 3, "counted all the same");
+        assert_eq!(health.judge((1, 1)).0.socket_errors, 3, "counted all the same");
         health.second(&late, 9, true);
         assert_eq!(codes(&health), ["generator_dispatch_lag", "generator_cpu", "generator_sockets"]);
         insta::assert_snapshot!(warnings(&health)[0].text, @"arrivals were released 50.0 ms late at p99, above `safety.generator.dispatch_lag_p99` (10 ms), worst at 9 s (50.0 ms): the generator, not the target, was the limit");

@@ -5,6 +5,7 @@ use super::exchange::Connection;
 use super::stream::Stream;
 use super::tls::Tls;
 use crate::limits::DESCRIPTORS_SPARED;
+use nix::sys::socket::{setsockopt, sockopt};
 use rustix::process::Resource;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -61,6 +62,9 @@ async fn dial(addr: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStream>
     // A request is written in one piece and waits for its answer: Nagle's algorithm could only delay it.
     socket.set_nodelay(true)?;
     if let Some(source) = source {
+        // The port is then chosen when connecting, when the peer is known: one port serves for as many peers as there are, and binding does
+        // not search the range. Where the kernel lacks this, binding takes a port at once, which works for fewer connections.
+        let _ = setsockopt(&socket, sockopt::IpBindAddressNoPort, &true);
         socket.bind(SocketAddr::new(source, 0))?;
     }
     socket.connect(addr).await

@@ -3,7 +3,8 @@
 use super::server::Entry;
 use super::sorted;
 use plimsoll::clock::{Clock, unix_ns};
-use plimsoll::engine::shard::{self, Report, Route, Setup};
+use plimsoll::engine::route::Route;
+use plimsoll::engine::shard::{self, Report, Setup};
 use plimsoll::load::arrivals::Schedule;
 use plimsoll::load::share::Share;
 use plimsoll::measure::histogram::Histogram;
@@ -42,7 +43,7 @@ pub(crate) fn carry(addr: SocketAddr, journey: &str, load: &str) -> Carried {
         plan: Arc::clone(&plan),
         share: Share::WHOLE,
         clock,
-        http: Some(Route { address, prefix: String::new() }),
+        http: Some(Route::new(address, String::new())),
         ws: None,
     };
     let thread = std::thread::spawn(move || shard::run(setup, commands, reports));
@@ -51,7 +52,7 @@ pub(crate) fn carry(addr: SocketAddr, journey: &str, load: &str) -> Carried {
         match told.blocking_recv().expect("the shard says how it ends") {
             Report::Snapshot(second) => sum.add(&second),
             Report::Ended => break,
-            Report::Failed(text) => panic!("{text}"),
+            Report::Failed(text) | Report::Lost(text) => panic!("{text}"),
         }
     }
     thread.join().expect("no panic");
