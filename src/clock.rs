@@ -81,8 +81,7 @@ impl RunQueue {
     }
 }
 
-/// Unix time in nanoseconds, to hold against the kernel's stamps of what it received and to agree with another process on an instant; for
-/// nothing else, as it may be set.
+/// Unix time in nanoseconds, to hold against the kernel's stamps of what it received, and to agree with another process on an instant.
 pub fn unix_ns() -> Nanos {
     read(ClockId::Realtime)
 }

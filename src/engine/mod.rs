@@ -4,6 +4,8 @@
 mod beats;
 mod closed;
 mod control;
+#[cfg(test)]
+mod density;
 mod open;
 mod pacer;
 mod part;

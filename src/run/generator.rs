@@ -1,10 +1,8 @@
 //! The generator's own health, watched second by second: if it was the limit, the numbers say nothing about the target.
 
 use super::strain::{Lateness, Strain};
-use crate::clock;
 use crate::measure::histogram::Histogram;
 use crate::measure::snapshot::Snapshot;
-use crate::probe::process;
 use crate::record::summary::{Generator, Lag, ReadError, Warning};
 use crate::scenario::plan::Plan;
 
@@ -30,11 +28,9 @@ pub(super) struct Health {
     run_queue: Strain,
     shard_cpu_ns: u64,
     process_cpu_ns: u64,
-    /// What this process had used by the last span.
-    own_cpu_ns: Option<u64>,
     run_queue_ns: Option<u64>,
     seconds: u64,
-    memory_bytes_max: u64,
+    pss_bytes_max: u64,
     sockets_max: u64,
     /// Requests for which this process had no descriptor, port or memory, in all and where they count.
     starved: u64,
@@ -63,10 +59,9 @@ impl Health {
             limits,
             shard_cpu_ns: 0,
             process_cpu_ns: 0,
-            own_cpu_ns: None,
             run_queue_ns: None,
             seconds: 0,
-            memory_bytes_max: 0,
+            pss_bytes_max: 0,
             sockets_max: 0,
             starved: 0,
             starved_judged: 0,
@@ -77,15 +72,12 @@ impl Health {
     /// good one while it cools down, is in no number that is reported.
     pub(super) fn second(&mut self, snapshot: &Snapshot, span_s: u64, judged: bool) {
         self.shard_cpu_ns += snapshot.shard_cpu_ns_max;
-        let own_cpu_ns = clock::process_cpu_ns();
-        let before_ns = self.own_cpu_ns.replace(own_cpu_ns).unwrap_or(0);
-        self.process_cpu_ns += own_cpu_ns.saturating_sub(before_ns) + snapshot.process_cpu_ns;
+        self.process_cpu_ns += snapshot.process_cpu_ns;
         if let Some(waited_ns) = snapshot.run_queue_ns_max {
             *self.run_queue_ns.get_or_insert(0) += waited_ns;
         }
         self.seconds += span_s;
-        // Agents in processes of their own add theirs to the coordinator's.
-        self.memory_bytes_max = self.memory_bytes_max.max(process::memory_bytes() + snapshot.memory_bytes);
+        self.pss_bytes_max = self.pss_bytes_max.max(snapshot.pss_bytes);
         self.sockets_max = self.sockets_max.max(snapshot.sockets);
         self.starved += snapshot.generator_failures;
         if !judged {
@@ -124,7 +116,7 @@ impl Health {
             loop_lag_ms: lag(&self.loop_lag),
             read_error_ms: read_error(self.read_error.all()),
             socket_errors: self.starved,
-            pss_bytes_max: self.memory_bytes_max,
+            pss_bytes_max: self.pss_bytes_max,
             sockets_max: self.sockets_max,
         };
         (generator, warnings)

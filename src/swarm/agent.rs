@@ -4,11 +4,10 @@
 use super::crew::{Crew, CrewReport};
 use super::frame;
 use super::protocol::{Begin, Order, Word};
-use crate::clock::{self, Clock};
+use crate::clock::Clock;
 use crate::engine::route::Route;
 use crate::engine::shard::{Command, Report};
 use crate::load::share::Share;
-use crate::probe::process;
 use crate::scenario::plan::Plan;
 use std::io::{Error, Result};
 use std::os::fd::OwnedFd;
@@ -48,7 +47,7 @@ pub async fn serve(link: OwnedFd, env: &dyn Fn(&str) -> Option<String>) -> Resul
     let mut crew = Crew::of_shards(&share.plan, share.share, begin.shards, clock, (share.http, share.ws))?;
     let (heard, mut commands) = mpsc::channel(ORDERS_QUEUE_MAX);
     tokio::spawn(listen(orders, heard));
-    let (mut deaf, mut cpu_ns) = (false, 0);
+    let mut deaf = false;
     loop {
         let report = tokio::select! {
             command = commands.recv(), if !deaf => {
@@ -60,12 +59,7 @@ pub async fn serve(link: OwnedFd, env: &dyn Fn(&str) -> Option<String>) -> Resul
             report = crew.next() => report,
         };
         let (report, last) = match report {
-            CrewReport::Second(mut second) => {
-                second.memory_bytes = process::memory_bytes();
-                let used_ns = clock::process_cpu_ns();
-                second.process_cpu_ns = used_ns - std::mem::replace(&mut cpu_ns, used_ns);
-                (Report::Snapshot(second), false)
-            }
+            CrewReport::Second(second) => (Report::Snapshot(second), false),
             CrewReport::Failed(text) | CrewReport::Lost(text) => (Report::Failed(text), true),
             CrewReport::Ended => (Report::Ended, true),
         };

@@ -18,12 +18,12 @@ struct Second {
     members: Vec<Option<Gauges>>,
 }
 
-/// What a member shows at the end of a span, and what its busiest thread used and waited in it.
+/// What a member shows at the end of a span, and the CPU time of its thread in it.
 #[derive(Clone, Copy)]
 struct Gauges {
     users: u64,
     sockets: u64,
-    memory_bytes: u64,
+    pss_bytes: u64,
     cpu_ns: u64,
     queued_ns: Option<u64>,
 }
@@ -53,9 +53,9 @@ impl Second {
         Snapshot {
             users: members().map(|member| member.users).sum(),
             sockets: members().map(|member| member.sockets).sum(),
-            memory_bytes: members().map(|member| member.memory_bytes).sum(),
+            pss_bytes: members().map(|member| member.pss_bytes).sum(),
+            run_queue_ns_max: members().map(|member| member.queued_ns).max().flatten(),
             shard_cpu_ns_max: members().map(|member| member.cpu_ns).max().unwrap_or(0),
-            run_queue_ns_max: members().filter_map(|member| member.queued_ns).max(),
             ..self.sum
         }
     }
@@ -72,7 +72,7 @@ impl Seconds {
         own.members[member] = Some(Gauges {
             users: snapshot.users,
             sockets: snapshot.sockets,
-            memory_bytes: snapshot.memory_bytes,
+            pss_bytes: snapshot.pss_bytes,
             cpu_ns: snapshot.shard_cpu_ns_max,
             queued_ns: snapshot.run_queue_ns_max,
         });
