@@ -59,10 +59,14 @@ pub(crate) fn carry(addr: SocketAddr, journey: &str, load: &str) -> Carried {
     Carried { sum, began_ns, plan }
 }
 
-/// Response times by the log of the server: from the beats of each paced user, the first of which is when it first asked.
+/// Response times by the log of the server: from the beats of each paced user. The one that was met most promptly shows when they are; the
+/// first is late by the opening of the connection.
 pub(crate) fn paced_response(log: &[Entry], every_ns: u64) -> Vec<u64> {
-    let first: HashMap<u64, u64> =
-        log.iter().filter(|entry| entry.turn == 0).map(|entry| (entry.user, entry.arrived_ns)).collect();
+    let mut first: HashMap<u64, u64> = HashMap::new();
+    for entry in log {
+        let by_this_ns = entry.arrived_ns - entry.turn * every_ns;
+        first.entry(entry.user).and_modify(|at| *at = by_this_ns.min(*at)).or_insert(by_this_ns);
+    }
     let beat_ns = |entry: &Entry| first[&entry.user] + entry.turn * every_ns;
     sorted(log.iter().map(|entry| entry.released_ns.saturating_sub(beat_ns(entry))))
 }
