@@ -2,7 +2,10 @@
 //! in process. Only `main.rs` ends the process; only here and in `live` is anything printed.
 
 mod args;
+mod chart;
 mod check;
+mod doctor;
+mod explain;
 mod load;
 mod process;
 mod report;
@@ -49,6 +52,8 @@ pub fn main(process: &mut Process<'_>) -> u8 {
         Command::Run(args) => run::run(process, &args, run::Purpose::Run),
         Command::Find(args) => run::run(process, &args, run::Purpose::Find),
         Command::Check(args) => check::check(process, &args),
+        Command::Explain(args) => explain::explain(process, &args),
+        Command::Doctor(args) => doctor::doctor(process, &args),
         Command::Report(args) => report::report(process, &args),
         Command::Target(command) => target::target(process, command),
         Command::Schema => check::schema(process),

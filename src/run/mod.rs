@@ -13,7 +13,7 @@ mod target;
 
 use crate::record::rows::{Ended, Event, SaturationRow};
 use crate::record::store::{Store, StoreError};
-use crate::record::summary::Counts;
+use crate::record::summary::{Counts, Warning};
 use crate::scenario::plan::Plan;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -33,6 +33,8 @@ pub struct Options {
     pub executable: PathBuf,
     /// One message each time the user asks to stop: the first drains, the second cuts off.
     pub interrupts: mpsc::UnboundedReceiver<()>,
+    /// What was to be said before the run began, for its record.
+    pub warnings: Vec<Warning>,
 }
 
 /// Whoever watches a run while it goes on.

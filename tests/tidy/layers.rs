@@ -62,6 +62,7 @@ const MODULES: &[Module] = &[
         NOTHING_OUTSIDE,
     ),
     module("engine", Layer::Execution, &["run", "record", "probe", "search", "threshold"], NOTHING_OUTSIDE),
+    module("preflight", Layer::Execution, &["run", "engine", "transport", "search", "clock"], RUNTIME),
     module("run", Layer::Execution, &[], NOTHING_OUTSIDE),
     module("analyze", Layer::Inference, RUNS, WORLD),
     module(
