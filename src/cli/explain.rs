@@ -4,7 +4,7 @@ use super::args::ExplainScenarioArgs;
 use super::chart::{chart, number, time};
 use super::{Process, exit, load};
 use crate::preflight::fit::{Fit, Limit, grouped};
-use crate::preflight::{self, Agents, Explanation, Machine};
+use crate::preflight::{self, Explanation, Machine};
 
 pub(super) fn explain(process: &mut Process<'_>, args: &ExplainScenarioArgs) -> u8 {
     let plan = match load::plan(process, &args.scenario) {
@@ -12,7 +12,7 @@ pub(super) fn explain(process: &mut Process<'_>, args: &ExplainScenarioArgs) -> 
         Err(code) => return code,
     };
     let machine = Machine::read();
-    let held = preflight::preflight(&plan, &machine, Agents::Auto);
+    let held = preflight::preflight(&plan, &machine, plan.swarm.agents);
     let explanation = preflight::explain(&plan, &machine, &held);
     if args.json {
         return process.print_json(&explanation);

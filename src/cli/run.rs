@@ -6,7 +6,7 @@ use super::{Process, exit, load};
 use crate::analyze::summary::summarize;
 use crate::clock;
 use crate::live::lines::{Courtesy, Lines};
-use crate::preflight::{Agents, Machine, preflight};
+use crate::preflight::{Fit, Machine, preflight};
 use crate::record::recorded::Recorded;
 use crate::record::rows::{End, Ended};
 use crate::record::summary::Warning;
@@ -36,7 +36,7 @@ pub(super) fn run(process: &mut Process<'_>, args: &RunArgs, purpose: Purpose) -
         ));
         return exit::USAGE;
     }
-    let Some(warnings) = cleared(process, &plan, args, purpose) else { return exit::USAGE };
+    let Some((fit, warnings)) = cleared(process, &plan, args, purpose) else { return exit::USAGE };
     let dir = args.out.clone().unwrap_or_else(|| default_dir(&plan));
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -47,6 +47,7 @@ pub(super) fn run(process: &mut Process<'_>, args: &RunArgs, purpose: Purpose) -
     };
     let cores =
         std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1));
+    let agents = fit.agents;
     let executable = process.executable.clone();
     let (terminal, quiet) = (process.terminal, args.quiet);
     let carried = Courtesy::onto(&mut *process.err, |out| {
@@ -54,7 +55,12 @@ pub(super) fn run(process: &mut Process<'_>, args: &RunArgs, purpose: Purpose) -
             let options = Options {
                 dir: dir.clone(),
                 command: if purpose == Purpose::Find { "find" } else { "run" },
-                shards: args.shards.unwrap_or(cores).min(shards_max(&plan)),
+                agents,
+                shards: args
+                    .shards
+                    .unwrap_or((cores / agents).max(1))
+                    .min((shards_max(&plan) / agents).max(1)),
+                source_addresses: fit.source_addresses,
                 executable,
                 interrupts: interrupts(),
                 warnings,
@@ -81,10 +87,15 @@ pub(super) fn run(process: &mut Process<'_>, args: &RunArgs, purpose: Purpose) -
     conclude(process, args, &dir)
 }
 
-/// Whether the load fits into this machine, before anything is started: what the record is to say of it, or `None` for a run that must
-/// not begin.
-fn cleared(process: &mut Process<'_>, plan: &Plan, args: &RunArgs, purpose: Purpose) -> Option<Vec<Warning>> {
-    let preflight = preflight(plan, &Machine::read(), Agents::Auto);
+/// Whether the load fits into this machine, before anything is started: how it is spread and what the record is to say of it, or `None`
+/// for a run that must not begin.
+fn cleared(
+    process: &mut Process<'_>,
+    plan: &Plan,
+    args: &RunArgs,
+    purpose: Purpose,
+) -> Option<(Fit, Vec<Warning>)> {
+    let preflight = preflight(plan, &Machine::read(), args.agents.unwrap_or(plan.swarm.agents));
     if !args.force
         && let Some(refusal) = preflight.refusal()
     {
@@ -102,7 +113,7 @@ fn cleared(process: &mut Process<'_>, plan: &Plan, args: &RunArgs, purpose: Purp
     }
     // How far a search could have gone is no flaw of what it found.
     let lasting = |warning: &Warning| purpose == Purpose::Run || warning.code != "preflight";
-    Some(warnings.into_iter().filter(lasting).collect())
+    Some((preflight.fit, warnings.into_iter().filter(lasting).collect()))
 }
 
 /// Slots for arrivals are shared out between the shards; with fewer than this many each, a full shard would drop or queue what its neighbor

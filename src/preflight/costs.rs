@@ -28,9 +28,6 @@ pub const DESCRIPTORS_RESERVED: u64 = 256;
 /// Threads of an agent besides its shards: the main one, the resolver's, the runtime's.
 pub const THREADS_BESIDE_SHARDS: u64 = 4;
 
-/// Child processes past which a crowd belongs on several machines.
-pub const AGENTS_MAX: u32 = 64;
-
 /// Addresses of 127.0.0.0/8 that are used as sources at most; more than any machine's memory has users for.
 pub const LOOPBACK_SOURCES_MAX: u32 = 250;
 

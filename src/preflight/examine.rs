@@ -1,10 +1,11 @@
 //! What a machine carries whatever the scenario: each of its limits in users of three kinds, the first wall, and whether its clock and
 //! timers can be trusted.
 
-use super::fit::{Agents, Fit, Limit, Resource, fit};
+use super::fit::{Fit, Limit, Resource, fit};
 use super::needs::{Destination, Needs, PerUser};
 use crate::probe::machine::Machine;
 use crate::probe::selfcheck::{self, WakeError};
+use crate::scenario::plan::Agents;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -136,6 +137,7 @@ fn crowd(kind: Kind, users: u64) -> Needs {
             name: "a target elsewhere".to_owned(),
             loopback: false,
             sources: 1,
+            peers: 1,
             connections_per_user: 1.0,
         }],
         target_is_here: false,

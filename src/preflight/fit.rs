@@ -2,21 +2,15 @@
 //! users at which it bites. Pure: the same needs and facts give the same answer anywhere.
 
 use super::costs::{
-    AGENTS_MAX, DESCRIPTORS_RESERVED, MEMORY_FILLED_PERCENT, PORTS_FILLED_PERCENT, THREADS_BESIDE_SHARDS,
+    DESCRIPTORS_RESERVED, MEMORY_FILLED_PERCENT, PORTS_FILLED_PERCENT, THREADS_BESIDE_SHARDS,
     TIME_WAIT_REUSED_S, TIME_WAIT_S,
 };
 use super::needs::Needs;
+use crate::limits::AGENTS_MAX;
 use crate::probe::machine::Machine;
+use crate::scenario::plan::Agents;
 use schemars::JsonSchema;
 use serde::Serialize;
-
-/// How many agents a run may have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Agents {
-    /// As many as the descriptor limit of one process asks for, up to [`AGENTS_MAX`].
-    Auto,
-    Exactly(u32),
-}
 
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Fit {
@@ -52,7 +46,7 @@ pub enum Resource {
     TargetDescriptors,
     /// Open files of the whole system.
     OpenFiles,
-    /// Ports to one address of the target, over all addresses that can be sent from.
+    /// Ports to one target, over all its addresses and all that can be sent from.
     Ports,
     MemoryBytes,
     /// Connections that the firewall keeps track of.
@@ -88,7 +82,7 @@ impl Resource {
             Self::Descriptors => "descriptors of a process",
             Self::TargetDescriptors => "descriptors of the target",
             Self::OpenFiles => "open files",
-            Self::Ports => "ports to one address",
+            Self::Ports => "ports to the target",
             Self::MemoryBytes => "memory",
             Self::TrackedConnections => "tracked connections",
             Self::Threads => "threads",
@@ -164,9 +158,16 @@ pub fn fit(needs: &Needs, machine: &Machine, agents: Agents) -> Fit {
     let case = Case { needs, machine, agents };
     let mut limits: Vec<Limit> = Resource::ALL.iter().filter_map(|resource| case.limit(*resource)).collect();
     limits.sort_by_key(|limit| (limit.users_max.unwrap_or(u64::MAX), limit.resource));
+    // Users whom another wall keeps out need no process of their own.
+    let walls = limits.iter().filter(|limit| {
+        limit.effect == Effect::Refuses
+            && !matches!(limit.resource, Resource::Descriptors | Resource::Threads)
+    });
+    let within_walls = walls.filter_map(|limit| limit.users_max).min().unwrap_or(u64::MAX);
+    let users = needs.users_bound.min(within_walls).max(needs.users);
     Fit {
-        agents: u32::try_from(case.agents(needs.users_bound)).unwrap_or(AGENTS_MAX),
-        source_addresses: case.source_addresses(needs.users_bound),
+        agents: u32::try_from(case.agents(users)).unwrap_or(AGENTS_MAX),
+        source_addresses: case.source_addresses(users),
         limits,
     }
 }
@@ -206,7 +207,7 @@ impl Case<'_> {
     /// Processes for so many users: each takes as many users as its descriptors have room for.
     pub(super) fn agents(&self, users: u64) -> u64 {
         match self.agents {
-            Agents::Exactly(agents) => u64::from(agents.max(1)),
+            Agents::Fixed(agents) => u64::from(agents.max(1)),
             Agents::Auto => {
                 let Some(limit) = self.machine.descriptors_soft else { return 1 };
                 let room = limit.saturating_sub(DESCRIPTORS_RESERVED);
@@ -247,12 +248,23 @@ impl Case<'_> {
     fn source_addresses(&self, users: u64) -> u32 {
         let Some(usable) = self.usable_ports() else { return 1 };
         let ports = self.needs.ports(users, self.port_wait_s());
-        let sources = u32::try_from(ports.div_ceil(usable.max(1))).unwrap_or(u32::MAX);
+        let one_address = usable.saturating_mul(self.peers()).max(1);
+        let sources = u32::try_from(ports.div_ceil(one_address)).unwrap_or(u32::MAX);
         sources.clamp(1, self.sources())
     }
 
     pub(super) fn sources(&self) -> u32 {
         self.needs.busiest().map_or(1, |destination| destination.sources.max(1))
+    }
+
+    /// Addresses of the target that connections take in turn.
+    fn peers(&self) -> u64 {
+        self.needs.busiest().map_or(1, |destination| u64::from(destination.peers.max(1)))
+    }
+
+    /// Pairs of an address to send from and one to send to, each with ports of its own.
+    pub(super) fn lanes(&self) -> u64 {
+        u64::from(self.sources()).saturating_mul(self.peers())
     }
 
     /// What so many users need of it.
@@ -289,7 +301,7 @@ impl Case<'_> {
             Resource::OpenFiles => {
                 Some(machine.open_files_max?.saturating_sub(machine.open_files_used.unwrap_or(0)))
             }
-            Resource::Ports => Some(self.usable_ports()? * u64::from(self.sources())),
+            Resource::Ports => Some(self.usable_ports()?.saturating_mul(self.lanes())),
             Resource::MemoryBytes => {
                 let group = machine.memory_cgroup_bytes.unwrap_or(u64::MAX);
                 let free = machine.memory_available_bytes.unwrap_or(u64::MAX).min(group);

@@ -1,7 +1,9 @@
 //! What lifts a limit, as the command to type.
 
-use super::costs::{AGENTS_MAX, DESCRIPTORS_RESERVED, MEMORY_FILLED_PERCENT, PORTS_FILLED_PERCENT};
-use super::fit::{Agents, Case, Resource, grouped};
+use super::costs::{DESCRIPTORS_RESERVED, MEMORY_FILLED_PERCENT, PORTS_FILLED_PERCENT};
+use super::fit::{Case, Resource, grouped};
+use crate::limits::AGENTS_MAX;
+use crate::scenario::plan::Agents;
 
 /// Every port from 1024 on.
 const PORTS_AT_MOST: u64 = 64_512;
@@ -49,7 +51,7 @@ pub(super) fn lift(case: &Case<'_>, resource: Resource, aim: u64, users_need: u6
 
 fn descriptors(case: &Case<'_>, aim: u64) -> String {
     match case.agents {
-        Agents::Exactly(agents) if agents < AGENTS_MAX => {
+        Agents::Fixed(agents) if agents < AGENTS_MAX => {
             let wanted = Case { agents: Agents::Auto, ..*case }.agents(case.needs.users_bound);
             format!("--agents {}, or {}", wanted.max(u64::from(agents) + 1), raise_descriptors(case, aim))
         }
@@ -68,15 +70,15 @@ fn raise_descriptors(case: &Case<'_>, aim: u64) -> String {
 }
 
 fn ports(case: &Case<'_>, aim: u64) -> String {
-    let sources = u64::from(case.sources());
+    let lanes = case.lanes();
     let widest = PORTS_AT_MOST * PORTS_FILLED_PERCENT / 100;
     if case.needs.per_user.connections_closed_per_s > 0.0 && case.port_wait_s() > 1 {
         return "sysctl -w net.ipv4.tcp_tw_reuse=1, or `connections: per_user`".to_owned();
     }
-    if aim <= widest * sources {
+    if aim <= widest.saturating_mul(lanes) {
         return "sysctl -w net.ipv4.ip_local_port_range=\"1024 65535\"".to_owned();
     }
     let usable = case.usable_ports().unwrap_or(widest).max(1);
-    let addresses = aim.div_ceil(usable);
+    let addresses = aim.div_ceil(usable.saturating_mul(lanes / u64::from(case.sources())).max(1));
     format!("{addresses} addresses to send from: swarm.source_ips: [ADDRESS, …]")
 }

@@ -12,6 +12,6 @@ mod verdict;
 pub use crate::probe::machine::Machine;
 pub use examine::{Examination, examine};
 pub use explain::{Explanation, explain};
-pub use fit::{Agents, Fit, fit};
+pub use fit::{Fit, fit};
 pub use needs::{Needs, needs};
 pub use verdict::{Preflight, preflight};

@@ -8,11 +8,11 @@ use super::costs::{
 use crate::endpoint::Protocol;
 use crate::load::curve::Curve;
 use crate::scenario::expectation::Expectation;
-use crate::scenario::plan::{BaseUrl, Connections, Executor, LoadPart, LoadUnit, Plan, TargetKind};
+use crate::scenario::plan::{BaseUrl, Connections, Executor, LoadPart, LoadUnit, Plan, Sources, TargetKind};
 use crate::threshold::{Op, Selector, Stat, Threshold};
 use schemars::JsonSchema;
 use serde::Serialize;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 /// What a plan needs at the moment at which most sockets are open.
@@ -50,8 +50,9 @@ pub struct PerUser {
 pub struct Destination {
     pub name: String,
     pub loopback: bool,
-    /// Addresses that connections can be opened from.
+    /// Addresses of this machine that connections can be opened from, and of the target that they can be opened to.
     pub sources: u32,
+    pub peers: u32,
     pub connections_per_user: f64,
 }
 
@@ -303,22 +304,37 @@ fn destinations(plan: &Plan, http_connections: f64, websockets: f64) -> Vec<Dest
         match destinations.iter_mut().find(|destination| destination.name == name) {
             Some(same) => same.connections_per_user += connections,
             None => {
-                let (loopback, sources) = reach(&base.host);
-                destinations.push(Destination { name, loopback, sources, connections_per_user: connections });
+                let (loopback, sources) = reach(plan, &base.host);
+                let peers = u32::try_from(plan.target.connect_to.len()).unwrap_or(u32::MAX).max(1);
+                destinations.push(Destination {
+                    name,
+                    loopback,
+                    sources,
+                    peers,
+                    connections_per_user: connections,
+                });
             }
         }
     }
     destinations
 }
 
-/// Whether a host is this machine, and how many addresses can be sent from to reach it. All of 127.0.0.0/8 is; `::1` is alone.
-fn reach(host: &str) -> (bool, u32) {
-    match host.trim_matches(['[', ']']).parse::<IpAddr>() {
-        Ok(IpAddr::V4(addr)) if addr.is_loopback() => (true, LOOPBACK_SOURCES_MAX),
-        Ok(addr) => (addr.is_loopback(), 1),
-        Err(_) if host.eq_ignore_ascii_case("localhost") => (true, LOOPBACK_SOURCES_MAX),
-        Err(_) => (false, 1),
-    }
+/// Whether a host is this machine, and how many addresses it is sent to from. All of 127.0.0.0/8 is this machine; `::1` is alone.
+fn reach(plan: &Plan, host: &str) -> (bool, u32) {
+    let named = host.trim_matches(['[', ']']).parse().ok();
+    let named =
+        named.or_else(|| host.eq_ignore_ascii_case("localhost").then_some(IpAddr::V4(Ipv4Addr::LOCALHOST)));
+    let peers: Vec<IpAddr> = match plan.target.connect_to.as_slice() {
+        [] => named.into_iter().collect(),
+        list => list.iter().map(|peer| peer.ip()).collect(),
+    };
+    let loopback = !peers.is_empty() && peers.iter().all(|ip| ip.is_loopback());
+    let sources = match &plan.swarm.sources {
+        Sources::List(list) => u32::try_from(list.len()).unwrap_or(u32::MAX).max(1),
+        Sources::Auto if loopback && peers.iter().all(IpAddr::is_ipv4) => LOOPBACK_SOURCES_MAX,
+        Sources::Auto => 1,
+    };
+    (loopback, sources)
 }
 
 pub(super) fn nanos(span: Duration) -> u64 {

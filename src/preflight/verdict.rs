@@ -1,11 +1,10 @@
 //! The answer a run asks for: may it begin, and what is to be said with it.
 
-use super::costs::AGENTS_MAX;
-use super::fit::{Agents, Fit, Limit, fit, grouped};
+use super::fit::{Fit, Limit, fit, grouped};
 use super::needs::{Needs, needs};
 use crate::probe::machine::Machine;
 use crate::record::summary::Warning;
-use crate::scenario::plan::{Executor, LoadUnit, Plan};
+use crate::scenario::plan::{Agents, Executor, LoadUnit, Plan};
 
 /// A plan held against a machine.
 #[derive(Clone, Debug)]
@@ -77,18 +76,6 @@ impl Preflight {
 
     fn line(&self, limit: &Limit, needed: u64) -> String {
         format!("  {}\n    lift it: {}", self.sentence(limit, needed), limit.lift)
-    }
-
-    /// How many processes and addresses the users take, in words.
-    pub fn spread(&self) -> String {
-        let plural = |count: u32, what: &str, many: &str| {
-            if count == 1 { format!("1 {what}") } else { format!("{count} {many}") }
-        };
-        format!(
-            "{} (of at most {AGENTS_MAX}), {}",
-            plural(self.fit.agents, "agent process", "agent processes"),
-            plural(self.fit.source_addresses, "source address", "source addresses")
-        )
     }
 }
 

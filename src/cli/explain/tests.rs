@@ -12,7 +12,7 @@ fn explained(load: &str, machine: &Machine) -> String {
         Ok(plan) => plan,
         Err(problems) => panic!("{}", problems.lines().join("\n")),
     };
-    let held = preflight::preflight(&plan, machine, Agents::Auto);
+    let held = preflight::preflight(&plan, machine, plan.swarm.agents);
     text(&preflight::explain(&plan, machine, &held))
 }
 

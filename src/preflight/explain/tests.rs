@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::preflight::fit::tests::machine;
+use crate::preflight::preflight;
 use crate::preflight::verdict::tests::plan;
-use crate::preflight::{Agents, preflight};
+use crate::scenario::plan::Agents;
 
 fn explained(load: &str) -> Explanation {
     let plan = plan(load);

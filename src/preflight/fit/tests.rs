@@ -31,6 +31,7 @@ fn needs(users: u64) -> Needs {
             name: "target".into(),
             loopback: true,
             sources: 250,
+            peers: 1,
             connections_per_user: 1.0,
         }],
         target_is_here: true,
@@ -48,12 +49,12 @@ fn a_hundred_thousand_users_under_a_limit_of_20_000_take_six_agents_and_four_add
     let fit = fit(&needs(100_000), &machine(), Agents::Auto);
     assert_eq!((fit.agents, fit.source_addresses), (6, 4));
     assert_eq!(fit.refusing().count() + fit.warning().count(), 0, "{fit:#?}");
-    assert_eq!(limit(&fit, Resource::Descriptors).users_max, Some(64 * (20_000 - 256)));
+    assert_eq!(limit(&fit, Resource::Descriptors).users_max, Some(256 * (20_000 - 256)));
 }
 
 #[test]
 fn one_agent_is_refused_what_six_carry_and_told_so() {
-    let fit = fit(&needs(100_000), &machine(), Agents::Exactly(1));
+    let fit = fit(&needs(100_000), &machine(), Agents::Fixed(1));
     let refusing: Vec<&Limit> = fit.refusing().collect();
     assert_eq!(refusing.len(), 1);
     assert_eq!(refusing[0].users_max, Some(19_744));
@@ -128,6 +129,7 @@ fn any_needs() -> impl Strategy<Value = Needs> {
                 name: "target".into(),
                 loopback: here,
                 sources,
+                peers: 1 + sources % 3,
                 connections_per_user: http + ws,
             }],
             target_is_here: here,
@@ -159,7 +161,7 @@ fn any_machine() -> impl Strategy<Value = Machine> {
 }
 
 fn any_agents() -> impl Strategy<Value = Agents> {
-    (0..100_u32).prop_map(|count| if count < 50 { Agents::Auto } else { Agents::Exactly(count - 49) })
+    (0..100_u32).prop_map(|count| if count < 50 { Agents::Auto } else { Agents::Fixed(count - 49) })
 }
 
 proptest! {

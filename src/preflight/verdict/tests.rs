@@ -48,7 +48,7 @@ fn open_arrivals_are_counted_by_littles_law_and_their_slots_as_a_bound() {
 fn one_process_is_refused_what_several_carry() {
     let plan = plan(&closed(100_000));
     assert_eq!(preflight(&plan, &machine(), Agents::Auto).refusal(), None);
-    let one = preflight(&plan, &machine(), Agents::Exactly(1));
+    let one = preflight(&plan, &machine(), Agents::Fixed(1));
     insta::assert_snapshot!(one.refusal().expect("it does not fit"));
     let forced = one.warnings(true);
     assert_eq!(forced[0].code, "preflight_forced");
