@@ -39,6 +39,11 @@ pub(super) enum Command {
         after_help = "Examples:\n  plimsoll explain scenarios/shop.yaml\n  plimsoll explain scenarios/mongo-ceiling.yaml --json | jq .fit.limits[0]\n\nEnds with exit code 2 where a run would be refused for not fitting into this machine."
     )]
     Explain(ExplainScenarioArgs),
+    /// Follow one user through one iteration: every byte in and out, times, checks, captured variables
+    #[command(
+        after_help = "Examples:\n  plimsoll trace scenarios/smoke.yaml\n  plimsoll trace scenarios/shop.yaml --journey buy --user 3\n  plimsoll trace my.yaml --json | jq '.events[] | select(.event == \"failed\")'\n\nSecrets are shown as ***. Ends with exit code 1 where the iteration failed, 8 where the target cannot be reached."
+    )]
+    Trace(TraceArgs),
     /// Show what this machine can carry, the first wall, and what raises it
     #[command(
         after_help = "Examples:\n  plimsoll doctor\n  plimsoll doctor --users 100k\n  plimsoll doctor --json | jq .kinds\n\nEnds with exit code 1 where `--users` do not fit."
@@ -120,6 +125,24 @@ pub(super) struct CheckArgs {
 pub(super) struct ExplainScenarioArgs {
     #[command(flatten)]
     pub(super) scenario: ScenarioArgs,
+    /// Print one JSON document
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct TraceArgs {
+    #[command(flatten)]
+    pub(super) scenario: ScenarioArgs,
+    /// The journey to follow [default: the one that the mix of the first load part gives this user]
+    #[arg(long, value_name = "NAME")]
+    pub(super) journey: Option<String>,
+    /// Number of the user; it makes the random choices that it makes in a run
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(super) user: u64,
+    /// Wait for think times instead of passing over them
+    #[arg(long)]
+    pub(super) with_thinks: bool,
     /// Print one JSON document
     #[arg(long)]
     pub(super) json: bool,

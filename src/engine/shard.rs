@@ -5,6 +5,7 @@ use super::pacer::Pacer;
 use super::part::{Model, Part};
 use super::program::{Program, Site, compile};
 use super::route::Route;
+use super::tap::{Event, Tap};
 use super::{closed, open};
 use crate::clock::{self, Clock, Nanos};
 use crate::endpoint::EndpointId;
@@ -70,6 +71,8 @@ pub(super) struct Shard {
     /// Connections that open arrivals hand on, the most recently used first.
     pub(super) idle: RefCell<Vec<Link>>,
     pub(super) aborted: Cell<bool>,
+    /// Only a trace has one.
+    pub(super) tap: Option<Box<Tap>>,
     sockets: Rc<Cell<u64>>,
     /// Connections asked for so far.
     connected: Cell<u64>,
@@ -139,11 +142,21 @@ impl Shard {
             scratch: Cell::default(),
             idle: RefCell::default(),
             aborted: Cell::new(false),
+            tap: None,
             sockets: Rc::default(),
             connected: Cell::new(0),
             rented: RefCell::default(),
             plan: setup.plan,
         }
+    }
+
+    /// A shard that nothing steers, for one user with an ear on it.
+    pub(super) fn traced(setup: Setup, tap: Tap) -> Self {
+        Self { tap: Some(Box::new(tap)), ..Self::new(setup) }
+    }
+
+    pub(super) fn part(&self, index: usize) -> Option<Rc<Part>> {
+        self.parts.get(index).cloned()
     }
 
     async fn run(
@@ -246,7 +259,25 @@ impl Shard {
     pub(super) async fn connect(&self) -> Result<Link, TransportError> {
         let Some(route) = &self.http else { return Err(TransportError::Unreachable) };
         let (address, source) = route.lane(self.next_turn());
-        let connection = transport::connect(address, source).await?;
+        let connection = match &self.tap {
+            None => transport::connect(address, source).await?,
+            Some(tap) => {
+                let begun_ns = self.clock.now();
+                let dialed_ns = Cell::new(begun_ns);
+                let connecting =
+                    transport::connect_watched(address, source, || dialed_ns.set(self.clock.now()));
+                let connection = connecting.await?;
+                tap.tell(
+                    self,
+                    Event::Connected {
+                        address: address.addr.to_string(),
+                        tcp_ns: dialed_ns.get() - begun_ns,
+                        tls_ns: address.tls.is_some().then(|| self.clock.now() - dialed_ns.get()),
+                    },
+                );
+                connection
+            }
+        };
         Ok(Link { connection, _open: self.count_socket() })
     }
 
@@ -311,6 +342,8 @@ impl Shard {
         let mut recorder = self.recorder.borrow_mut();
         recorder.record(&sample);
         recorder.failure(endpoint, outcome, text);
+        drop(recorder);
+        self.tell_failure(endpoint, outcome, text);
     }
 
     /// The same for a message on an open WebSocket, which is no request of its own.
@@ -320,6 +353,16 @@ impl Shard {
         let mut recorder = self.recorder.borrow_mut();
         recorder.record_message(&sample);
         recorder.failure(endpoint, outcome, text);
+        drop(recorder);
+        self.tell_failure(endpoint, outcome, text);
+    }
+
+    #[cold]
+    pub(super) fn tell_failure(&self, endpoint: EndpointId, outcome: Outcome, text: &str) {
+        if let Some(tap) = &self.tap {
+            let endpoint = self.plan.endpoints[usize::from(endpoint)].name.clone();
+            tap.tell(self, Event::Failed { endpoint, outcome: outcome.name(), text: text.to_owned() });
+        }
     }
 
     fn without_answer(

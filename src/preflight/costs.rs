@@ -17,7 +17,7 @@ pub const WEBSOCKET_BYTES: u64 = 6_300;
 pub const KERNEL_SOCKET_BYTES: u64 = 2_800;
 
 /// A connection as the bundled target-app holds it.
-pub const TARGET_CONNECTION_BYTES: u64 = 22_000;
+pub const TARGET_CONNECTION_BYTES: u64 = 7_300;
 
 /// CPU of one request over the whole tool.
 pub const REQUEST_CPU_NS: u64 = 12_500;

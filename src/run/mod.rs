@@ -10,6 +10,7 @@ mod observe;
 mod silence;
 mod sources;
 mod target;
+mod trace;
 
 use crate::record::rows::{Ended, Event, SaturationRow};
 use crate::record::store::{Store, StoreError};
@@ -19,8 +20,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
+pub use crate::engine::{Content, Event as TraceEvent, TRACE_SCHEMA, Told, Trace};
 pub use levels::LevelRun;
 pub use target::TargetError;
+pub use trace::{TraceOptions, trace};
 
 /// What a run needs besides its plan.
 pub struct Options {
