@@ -9,6 +9,7 @@ mod manifest;
 mod observe;
 mod silence;
 mod sources;
+mod strain;
 mod target;
 mod trace;
 
