@@ -18,10 +18,11 @@ use crate::measure::recorder::Recorder;
 use crate::measure::sample::{Outcome, Sample};
 use crate::measure::snapshot::Snapshot;
 use crate::scenario::plan::{Executor, LoadPart, LoadUnit, OpenRules, Plan, SocketId};
-use crate::transport::{self, Buffers, Connection, TransportError};
+use crate::transport::{self, Address, Buffers, Connection, TransportError};
 use crate::units::NANOS_PER_S;
 use serde::{Deserialize, Serialize};
 use std::cell::{Cell, RefCell};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -269,25 +270,27 @@ impl Shard {
     pub(super) async fn connect(&self) -> Result<Link, TransportError> {
         let Some(route) = &self.http else { return Err(TransportError::Unreachable) };
         let (address, source) = route.lane(self.next_turn());
-        let connection = match &self.tap {
-            None => transport::connect(address, source).await?,
-            Some(tap) => {
-                let begun_ns = self.clock.now();
-                let dialed_ns = Cell::new(begun_ns);
-                let connecting =
-                    transport::connect_watched(address, source, || dialed_ns.set(self.clock.now()));
-                let connection = connecting.await?;
-                tap.tell(
-                    self,
-                    Event::Connected {
-                        address: address.addr.to_string(),
-                        tcp_ns: dialed_ns.get() - begun_ns,
-                        tls_ns: address.tls.is_some().then(|| self.clock.now() - dialed_ns.get()),
-                    },
-                );
-                connection
-            }
-        };
+        if let Some(tap) = &self.tap {
+            // Boxed: every user's task has room for what stands here.
+            return Box::pin(self.connect_told(tap, address, source)).await;
+        }
+        let connection = transport::connect(address, source).await?;
+        Ok(Link { connection, _open: self.count_socket() })
+    }
+
+    async fn connect_told(
+        &self,
+        tap: &Tap,
+        address: &Address,
+        source: Option<IpAddr>,
+    ) -> Result<Link, TransportError> {
+        let begun_ns = self.clock.now();
+        let dialed_ns = Cell::new(begun_ns);
+        let connecting = transport::connect_watched(address, source, || dialed_ns.set(self.clock.now()));
+        let connection = connecting.await?;
+        let tls_ns = address.tls.is_some().then(|| self.clock.now() - dialed_ns.get());
+        let (address, tcp_ns) = (address.addr.to_string(), dialed_ns.get() - begun_ns);
+        tap.tell(self, Event::Connected { address, tcp_ns, tls_ns });
         Ok(Link { connection, _open: self.count_socket() })
     }
 

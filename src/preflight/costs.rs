@@ -22,8 +22,9 @@ pub const TARGET_CONNECTION_BYTES: u64 = 7_300;
 /// CPU of one request over the whole tool.
 pub const REQUEST_CPU_NS: u64 = 12_500;
 
-/// Descriptors a process needs for anything but users: standard streams, the record, timers and polls of its shards, probes.
-pub const DESCRIPTORS_RESERVED: u64 = 256;
+/// Descriptors a process needs for anything but users: standard streams, the record, timers and polls of its shards, probes, and the few
+/// that connections leave free.
+pub const DESCRIPTORS_RESERVED: u64 = 128;
 
 /// Threads of an agent besides its shards: the main one, the resolver's, the runtime's.
 pub const THREADS_BESIDE_SHARDS: u64 = 4;

@@ -211,6 +211,10 @@ impl Case<'_> {
             Agents::Auto => {
                 let Some(limit) = self.machine.descriptors_soft else { return 1 };
                 let room = limit.saturating_sub(DESCRIPTORS_RESERVED);
+                if room == 0 {
+                    // Further processes would have no more room for users than this one.
+                    return 1;
+                }
                 let most = u64::from(AGENTS_MAX);
                 // The users of one process are a whole number, and so are their sockets.
                 let enough = |agents: u64| self.needs.sockets(users.div_ceil(agents)) <= room;

@@ -44,10 +44,11 @@ impl Address {
 /// # Errors
 /// Why there is no connection, by name.
 pub async fn connect(address: &Address, source: Option<IpAddr>) -> Result<Connection, TransportError> {
-    connect_watched(address, source, || {}).await
+    open(address, source).await.map(Connection::new)
 }
 
-/// As [`connect`], for who wants to know when the connection stood and TLS, if there is any, was yet to come.
+/// As [`connect`], for who wants to know when the connection stood and TLS, if there is any, was yet to come. A function of its own, so
+/// that the future of the other stays small.
 ///
 /// # Errors
 /// As [`connect`].
@@ -56,20 +57,16 @@ pub async fn connect_watched(
     source: Option<IpAddr>,
     dialed: impl FnOnce(),
 ) -> Result<Connection, TransportError> {
-    open_watched(address, source, dialed).await.map(Connection::new)
+    let socket = dial(address.addr, source).await.map_err(|error| TransportError::from_io(&error))?;
+    dialed();
+    match &address.tls {
+        None => Ok(Connection::new(Stream::Plain(socket))),
+        Some(tls) => handshake(tls, socket).await.map(Connection::new),
+    }
 }
 
 pub(super) async fn open(address: &Address, source: Option<IpAddr>) -> Result<Stream, TransportError> {
-    open_watched(address, source, || {}).await
-}
-
-async fn open_watched(
-    address: &Address,
-    source: Option<IpAddr>,
-    dialed: impl FnOnce(),
-) -> Result<Stream, TransportError> {
     let socket = dial(address.addr, source).await.map_err(|error| TransportError::from_io(&error))?;
-    dialed();
     match &address.tls {
         None => Ok(Stream::Plain(socket)),
         // Boxed: the state of a handshake is kilobytes, and a plain connection's future would carry room for it.

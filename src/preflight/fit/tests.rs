@@ -49,7 +49,7 @@ fn a_hundred_thousand_users_under_a_limit_of_20_000_take_six_agents_and_four_add
     let fit = fit(&needs(100_000), &machine(), Agents::Auto);
     assert_eq!((fit.agents, fit.source_addresses), (6, 4));
     assert_eq!(fit.refusing().count() + fit.warning().count(), 0, "{fit:#?}");
-    assert_eq!(limit(&fit, Resource::Descriptors).users_max, Some(256 * (20_000 - 256)));
+    assert_eq!(limit(&fit, Resource::Descriptors).users_max, Some(256 * (20_000 - 128)));
 }
 
 #[test]
@@ -57,9 +57,9 @@ fn one_agent_is_refused_what_six_carry_and_told_so() {
     let fit = fit(&needs(100_000), &machine(), Agents::Fixed(1));
     let refusing: Vec<&Limit> = fit.refusing().collect();
     assert_eq!(refusing.len(), 1);
-    assert_eq!(refusing[0].users_max, Some(19_744));
-    assert_eq!((refusing[0].needed, refusing[0].available), (100_256, 20_000));
-    assert_eq!(refusing[0].lift, "--agents 6, or ulimit -n 100256");
+    assert_eq!(refusing[0].users_max, Some(19_872));
+    assert_eq!((refusing[0].needed, refusing[0].available), (100_128, 20_000));
+    assert_eq!(refusing[0].lift, "--agents 6, or ulimit -n 100128");
 }
 
 #[test]
@@ -105,6 +105,14 @@ fn the_smaller_of_memory_and_its_group_counts() {
     assert_eq!(memory.available, 900_000_000);
     assert!(!memory.fits());
     assert!(memory.lift.starts_with("let the control group have"), "{}", memory.lift);
+}
+
+#[test]
+fn a_limit_too_small_for_a_process_itself_is_not_met_with_many_of_them() {
+    let small = Machine { descriptors_soft: Some(100), ..machine() };
+    let fit = fit(&needs(400), &small, Agents::Auto);
+    assert_eq!((fit.agents, limit(&fit, Resource::Descriptors).users_max), (1, Some(0)));
+    assert!(!limit(&fit, Resource::Descriptors).fits());
 }
 
 #[test]
