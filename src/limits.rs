@@ -80,6 +80,10 @@ pub const AGENT_SILENCE_MAX: Duration = Duration::from_secs(10);
 /// Last words of an agent's process that are kept to explain its end.
 pub const AGENT_STDERR_BYTES_MAX: usize = 4096;
 
+/// Bytes of one request, answer or message that a trace shows, and events it tells of one iteration.
+pub const TRACE_CONTENT_BYTES_MAX: usize = 64 * 1024;
+pub const TRACE_EVENTS_MAX: usize = 10_000;
+
 /// Seconds without one completed request, while requests fail to connect, after which the target counts as lost.
 pub const TARGET_LOST_AFTER: Duration = Duration::from_secs(10);
 

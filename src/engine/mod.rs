@@ -16,5 +16,9 @@ mod session;
 pub mod shard;
 mod socket;
 mod step;
+mod tap;
 mod timer;
+pub mod trace;
 mod user;
+
+pub use tap::{Content, Event, TRACE_SCHEMA, Told, Trace};

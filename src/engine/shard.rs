@@ -6,6 +6,7 @@ use super::pacer::Pacer;
 use super::part::{Model, Part};
 use super::program::{Program, Site, compile};
 use super::route::Route;
+use super::tap::{Event, Tap};
 use super::{closed, open};
 use crate::clock::{self, Clock, Nanos, RunQueue};
 use crate::endpoint::EndpointId;
@@ -17,10 +18,11 @@ use crate::measure::recorder::Recorder;
 use crate::measure::sample::{Outcome, Sample};
 use crate::measure::snapshot::Snapshot;
 use crate::scenario::plan::{Executor, LoadPart, LoadUnit, OpenRules, Plan, SocketId};
-use crate::transport::{self, Buffers, Connection, TransportError};
+use crate::transport::{self, Address, Buffers, Connection, TransportError};
 use crate::units::NANOS_PER_S;
 use serde::{Deserialize, Serialize};
 use std::cell::{Cell, RefCell};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -73,6 +75,8 @@ pub(super) struct Shard {
     /// The precise timer of paced users; `None` where nobody is paced, or no descriptor was left for it.
     pub(super) beats: Option<Beats>,
     pub(super) aborted: Cell<bool>,
+    /// Only a trace has one.
+    pub(super) tap: Option<Box<Tap>>,
     sockets: Rc<Cell<u64>>,
     /// Connections asked for so far.
     connected: Cell<u64>,
@@ -143,11 +147,21 @@ impl Shard {
             idle: RefCell::default(),
             beats: None,
             aborted: Cell::new(false),
+            tap: None,
             sockets: Rc::default(),
             connected: Cell::new(0),
             rented: RefCell::default(),
             plan: setup.plan,
         }
+    }
+
+    /// A shard that nothing steers, for one user with an ear on it.
+    pub(super) fn traced(setup: Setup, tap: Tap) -> Self {
+        Self { tap: Some(Box::new(tap)), ..Self::new(setup) }
+    }
+
+    pub(super) fn part(&self, index: usize) -> Option<Rc<Part>> {
+        self.parts.get(index).cloned()
     }
 
     async fn run(
@@ -256,7 +270,27 @@ impl Shard {
     pub(super) async fn connect(&self) -> Result<Link, TransportError> {
         let Some(route) = &self.http else { return Err(TransportError::Unreachable) };
         let (address, source) = route.lane(self.next_turn());
+        if let Some(tap) = &self.tap {
+            // Boxed: every user's task has room for what stands here.
+            return Box::pin(self.connect_told(tap, address, source)).await;
+        }
         let connection = transport::connect(address, source).await?;
+        Ok(Link { connection, _open: self.count_socket() })
+    }
+
+    async fn connect_told(
+        &self,
+        tap: &Tap,
+        address: &Address,
+        source: Option<IpAddr>,
+    ) -> Result<Link, TransportError> {
+        let begun_ns = self.clock.now();
+        let dialed_ns = Cell::new(begun_ns);
+        let connecting = transport::connect_watched(address, source, || dialed_ns.set(self.clock.now()));
+        let connection = connecting.await?;
+        let tls_ns = address.tls.is_some().then(|| self.clock.now() - dialed_ns.get());
+        let (address, tcp_ns) = (address.addr.to_string(), dialed_ns.get() - begun_ns);
+        tap.tell(self, Event::Connected { address, tcp_ns, tls_ns });
         Ok(Link { connection, _open: self.count_socket() })
     }
 
@@ -321,6 +355,8 @@ impl Shard {
         let mut recorder = self.recorder.borrow_mut();
         recorder.record(&sample);
         recorder.failure(endpoint, outcome, text);
+        drop(recorder);
+        self.tell_failure(endpoint, outcome, text);
     }
 
     /// The same for a message on an open WebSocket, which is no request of its own.
@@ -330,6 +366,16 @@ impl Shard {
         let mut recorder = self.recorder.borrow_mut();
         recorder.record_message(&sample);
         recorder.failure(endpoint, outcome, text);
+        drop(recorder);
+        self.tell_failure(endpoint, outcome, text);
+    }
+
+    #[cold]
+    pub(super) fn tell_failure(&self, endpoint: EndpointId, outcome: Outcome, text: &str) {
+        if let Some(tap) = &self.tap {
+            let endpoint = self.plan.endpoints[usize::from(endpoint)].name.clone();
+            tap.tell(self, Event::Failed { endpoint, outcome: outcome.name(), text: text.to_owned() });
+        }
     }
 
     fn without_answer(

@@ -2,6 +2,7 @@
 
 use super::render::Prepared;
 use super::shard::{Link, Shard};
+use super::tap::Event;
 use super::user::User;
 use crate::clock;
 use crate::clock::Nanos;
@@ -77,6 +78,9 @@ impl User {
                 }
             }
         };
+        if let Some(tap) = &shard.tap {
+            tap.request(shard, usize::from(endpoint), bytes);
+        }
         let answer = self.send(shard, prepared, bytes, (intended_ns, ready_ns)).await;
         self.control.on_wire.set(None);
         shard.give_back(rented);
@@ -111,7 +115,9 @@ impl User {
         (intended_ns, ready_ns): (Nanos, Nanos),
     ) -> Result<Exchange, NoAnswer> {
         let request = &prepared.request;
-        let keep = Keep { head: request.keeps_head, body: request.keeps_body, cookies: true };
+        let traced = shard.tap.is_some();
+        let keep =
+            Keep { head: request.keeps_head | traced, body: request.keeps_body | traced, cookies: true };
         let idempotent = matches!(request.method, Method::Get | Method::Head | Method::Put | Method::Delete);
         let mut counted = false;
         loop {
@@ -192,6 +198,9 @@ impl User {
         mut exchange: Exchange,
     ) -> StepEnd {
         let request = &prepared.request;
+        if let Some(tap) = &shard.tap {
+            tap.answer(shard, &exchange);
+        }
         if !exchange.set_cookies.is_empty() {
             self.store_cookies(shard, std::mem::take(&mut exchange.set_cookies), prepared);
         }
@@ -226,6 +235,8 @@ impl User {
         let mut recorder = shard.recorder.borrow_mut();
         recorder.record(&sample);
         recorder.failure(sample.endpoint, outcome, &text);
+        drop(recorder);
+        shard.tell_failure(sample.endpoint, outcome, &text);
         StepEnd::Failed
     }
 
@@ -253,7 +264,12 @@ impl User {
     ) -> Result<(), (Outcome, String)> {
         let (view, cache) = answer.view();
         for check in &prepared.request.checks {
-            check.verify(&view, cache, &mut self.session.view(&shard.plan)).map_err(|failure| {
+            let verified = check.verify(&view, cache, &mut self.session.view(&shard.plan));
+            if let Some(tap) = &shard.tap {
+                let failure = verified.as_ref().err().map(ToString::to_string);
+                tap.tell(shard, Event::Check { what: check.to_string(), failure });
+            }
+            verified.map_err(|failure| {
                 let outcome =
                     if failure.kind == CheckKind::Status { Outcome::Status } else { Outcome::Check };
                 (outcome, failure.text)
@@ -263,6 +279,9 @@ impl User {
             let value = extract
                 .apply(&view, cache, self.session.stream())
                 .map_err(|failure| (Outcome::Extract, failure.to_string()))?;
+            if let Some(tap) = &shard.tap {
+                tap.captured(shard, extract.slot, &value);
+            }
             self.session.set(extract.slot, value);
         }
         Ok(())
@@ -271,6 +290,9 @@ impl User {
     pub(super) fn set(&mut self, shard: &Shard, slot: SlotId, value: &Template) -> StepEnd {
         match value.value(&mut self.session.view(&shard.plan)) {
             Ok(value) => {
+                if let Some(tap) = &shard.tap {
+                    tap.captured(shard, slot, &value);
+                }
                 self.session.set(slot, value);
                 StepEnd::Next
             }
@@ -286,6 +308,11 @@ impl User {
             Some((view, cache)) => condition.holds(&mut context, Some((&view, cache))),
             None => condition.holds(&mut context, None),
         };
+        if let Some(tap) = &shard.tap
+            && let Ok(holds) = holds
+        {
+            tap.tell(shard, Event::Condition { text: condition.to_string(), holds });
+        }
         holds.map_err(|_cannot_tell| StepEnd::GiveUp)
     }
 

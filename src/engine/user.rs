@@ -8,6 +8,7 @@ use super::shard::{Link, Shard};
 use super::socket::Socket;
 use super::step::{Answer, StepEnd, nanos};
 use super::timer::Timer;
+use super::trace::COMPLETED;
 use crate::clock::Nanos;
 use crate::limits::RECONNECT_PAUSE;
 use crate::scenario::plan::{AtEnd, Lifetime};
@@ -162,9 +163,24 @@ impl User {
         }
     }
 
+    /// One iteration, in a trace; yields how it ended.
+    pub(super) async fn once(mut self) -> &'static str {
+        match self.iteration(self.shard.clock.now()).await {
+            IterationEnd::Completed => COMPLETED,
+            IterationEnd::Failed | IterationEnd::Stop { failed: true } => "failed",
+            IterationEnd::Stop { failed: false } => COMPLETED,
+            IterationEnd::OutOfData => "out of data",
+        }
+    }
+
     /// Waits, and moves the instant the plan gave the next request by as much: a user who thinks first is not late.
     pub(super) async fn pause(&mut self, pause_ns: Nanos) {
         self.busy = true;
+        if let Some(tap) = &self.shard.tap
+            && tap.pause(&self.shard, pause_ns)
+        {
+            return;
+        }
         if let Some(at) = &mut self.intended_ns {
             *at += pause_ns;
         }

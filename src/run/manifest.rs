@@ -45,7 +45,7 @@ pub(super) fn begin(plan: &Plan, options: &Options) -> Manifest {
         level_unit: level_unit(plan).map(str::to_owned),
         thresholds: plan.thresholds.iter().map(|threshold| threshold.text.clone()).collect(),
         goals: goals(plan).iter().map(|goal| goal.threshold.text.clone()).collect(),
-        progress: Progress::default(),
+        progress: Progress { warnings: options.warnings.clone(), ..Progress::default() },
         ended: None,
     }
 }

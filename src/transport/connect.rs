@@ -47,6 +47,24 @@ pub async fn connect(address: &Address, source: Option<IpAddr>) -> Result<Connec
     open(address, source).await.map(Connection::new)
 }
 
+/// As [`connect`], for who wants to know when the connection stood and TLS, if there is any, was yet to come. A function of its own, so
+/// that the future of the other stays small.
+///
+/// # Errors
+/// As [`connect`].
+pub async fn connect_watched(
+    address: &Address,
+    source: Option<IpAddr>,
+    dialed: impl FnOnce(),
+) -> Result<Connection, TransportError> {
+    let socket = dial(address.addr, source).await.map_err(|error| TransportError::from_io(&error))?;
+    dialed();
+    match &address.tls {
+        None => Ok(Connection::new(Stream::Plain(socket))),
+        Some(tls) => handshake(tls, socket).await.map(Connection::new),
+    }
+}
+
 pub(super) async fn open(address: &Address, source: Option<IpAddr>) -> Result<Stream, TransportError> {
     let socket = dial(address.addr, source).await.map_err(|error| TransportError::from_io(&error))?;
     match &address.tls {

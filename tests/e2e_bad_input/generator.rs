@@ -84,12 +84,14 @@ fn a_thread_that_others_keep_from_its_core_is_told() {
 #[test]
 fn a_process_without_descriptors_blames_itself() {
     let dir = scratch();
-    let done = busy()
-        .set("load.0.stages.0.to", "400")
-        .out(dir.path())
-        .under("sh", &["-c", "ulimit -n 100; exec \"$@\"", "sh"])
-        .run()
-        .exits(3);
+    let run = || {
+        let run = busy().set("load.0.stages.0.to", "400").out(dir.path());
+        run.under("sh", &["-c", "ulimit -n 100; exec \"$@\"", "sh"])
+    };
+    let refused = run().run().exits(2);
+    refused.says("descriptors of a process: 528 needed, 100 there");
+    let done = run().arg("--force").run().exits(3);
+    sound(dir.path());
     done.says("no descriptor, port or socket memory left");
     let folder = sound(dir.path());
     assert!(folder.summary.generator.socket_errors > 100, "{:?}", folder.summary.generator);
