@@ -62,6 +62,27 @@ pub const TARGET_START_TIMEOUT: Duration = Duration::from_secs(20);
 /// Processes of the bundled target-app.
 pub const TARGET_REPLICAS_MAX: u32 = target_app::fleet::REPLICAS_MAX;
 
+/// Processes that carry the load of one run on one machine. A million users under a limit of 20,000 descriptors need 55.
+pub const AGENTS_MAX: u32 = 256;
+
+/// Addresses of one kind in one scenario, to send from or to connect to.
+pub const LANE_ADDRESSES_MAX: usize = 1024;
+
+/// One message between the coordinator and an agent: a snapshot of a thousand endpoints with full histograms stays below it.
+pub const FRAME_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// Wait for an agent to read its plan and say that it is ready.
+pub const AGENT_READY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// From the word to start to the first second of the run where agents are processes: all of them have their shards ready by then.
+pub const AGENTS_START_DELAY: Duration = Duration::from_millis(300);
+
+/// Silence after which an agent counts as lost; it reports every second, also while it drains.
+pub const AGENT_SILENCE_MAX: Duration = Duration::from_secs(10);
+
+/// Last words of an agent's process that are kept to explain its end.
+pub const AGENT_STDERR_BYTES_MAX: usize = 4096;
+
 /// Seconds without one completed request, while requests fail to connect, after which the target counts as lost.
 pub const TARGET_LOST_AFTER: Duration = Duration::from_secs(10);
 
@@ -81,6 +102,10 @@ pub const RECONNECT_PAUSE: Duration = Duration::from_millis(200);
 
 /// Connections a shard keeps for open arrivals to come.
 pub const IDLE_CONNECTIONS_MAX: usize = 20_000;
+
+/// Descriptors that connections leave free of what the process may have. A run out of descriptors must still be able to write its record,
+/// scrape its probes and say what happened.
+pub const DESCRIPTORS_SPARED: u64 = 32;
 
 /// Buffers for rendered requests a shard keeps; each is a few hundred bytes, one per request under way.
 pub const RENTED_BUFFERS_MAX: usize = 20_000;

@@ -39,6 +39,7 @@ pub fn summarize(recorded: &Recorded) -> Summary {
     let counts = counts(manifest);
     let mut warnings = progress.warnings.clone();
     warnings.extend(found.warnings);
+    warnings.extend(super::omission::hidden_stall(recorded));
     warnings.extend(interrupted_iterations(manifest));
     warnings.extend(broken_identity(&counts));
     let load_line = if manifest.level_unit.is_some() { found.load_line } else { None };
@@ -51,6 +52,7 @@ pub fn summarize(recorded: &Recorded) -> Summary {
         reason,
         counts,
         requests: progress.requests,
+        interrupted_age_ms: (progress.interrupted_age_ms.max > 0.0).then_some(progress.interrupted_age_ms),
         load_line,
         bottleneck: found.bottleneck,
         levels: found.levels,
@@ -157,6 +159,7 @@ fn verdict(
     };
     match ended.how {
         End::Error => return (Verdict::Error, 9, ended.reason.clone()),
+        End::AgentLost => return (Verdict::QuorumLost, 5, ended.reason.clone()),
         End::TargetLost => return (Verdict::TargetLost, 8, ended.reason.clone()),
         End::Aborted => return (Verdict::Aborted, 4, ended.reason.clone()),
         End::Interrupted => return (Verdict::Interrupted, 130, ended.reason.clone()),

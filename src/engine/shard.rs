@@ -1,11 +1,13 @@
 //! A shard: one thread, one current-thread runtime, and everything its users share. Once a second it hands its window to its
 //! agent; it never waits for it.
 
+use super::beats::Beats;
 use super::pacer::Pacer;
 use super::part::{Model, Part};
 use super::program::{Program, Site, compile};
+use super::route::Route;
 use super::{closed, open};
-use crate::clock::{self, Clock, Nanos};
+use crate::clock::{self, Clock, Nanos, RunQueue};
 use crate::endpoint::EndpointId;
 use crate::limits::{IDLE_CONNECTIONS_MAX, LOOP_LAG_INTERVAL, RENTED_BUFFERS_MAX};
 use crate::load::arrivals::Schedule;
@@ -15,20 +17,13 @@ use crate::measure::recorder::Recorder;
 use crate::measure::sample::{Outcome, Sample};
 use crate::measure::snapshot::Snapshot;
 use crate::scenario::plan::{Executor, LoadPart, LoadUnit, OpenRules, Plan, SocketId};
-use crate::transport::{self, Address, Buffers, Connection, TransportError};
+use crate::transport::{self, Buffers, Connection, TransportError};
 use crate::units::NANOS_PER_S;
+use serde::{Deserialize, Serialize};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use tokio::sync::mpsc;
-
-/// Where requests go, settled once before the run begins.
-#[derive(Clone, Debug)]
-pub struct Route {
-    pub address: Address,
-    /// Path prefix without a trailing slash.
-    pub prefix: String,
-}
 
 /// Everything a shard needs to begin.
 pub struct Setup {
@@ -40,7 +35,7 @@ pub struct Setup {
 }
 
 /// What a shard is told while it runs. All shards get the same words, so their curves stay the same.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Command {
     /// From `at_ns` of the run on, take the part's curve to `value` over `over_ns` and hold it there.
     Steer { part: usize, at_ns: Nanos, value: f64, over_ns: u64 },
@@ -50,14 +45,16 @@ pub enum Command {
     Abort,
 }
 
-/// What a shard tells.
-#[derive(Debug)]
+/// What a shard tells, and what an agent tells of all its shards.
+#[derive(Debug, Serialize, Deserialize)]
 pub enum Report {
     Snapshot(Box<Snapshot>),
     /// The last word, after the last snapshot.
     Ended,
     /// The shard could not go on; its users are counted as interrupted in the snapshot before.
     Failed(String),
+    /// Said of an agent that can say nothing any more: its process is gone.
+    Lost(String),
 }
 
 pub(super) struct Shard {
@@ -73,12 +70,16 @@ pub(super) struct Shard {
     pub(super) scratch: Cell<Vec<u8>>,
     /// Connections that open arrivals hand on, the most recently used first.
     pub(super) idle: RefCell<Vec<Link>>,
+    /// The precise timer of paced users; `None` where nobody is paced, or no descriptor was left for it.
+    pub(super) beats: Option<Beats>,
     pub(super) aborted: Cell<bool>,
     sockets: Rc<Cell<u64>>,
+    /// Connections asked for so far.
+    connected: Cell<u64>,
     /// By [`SocketId`].
     socket_endpoints: Vec<EndpointId>,
     rented: RefCell<Vec<Vec<u8>>>,
-    parts: Vec<Rc<Part>>,
+    pub(super) parts: Vec<Rc<Part>>,
 }
 
 /// A connection that is counted while it is open.
@@ -112,7 +113,7 @@ pub fn run(setup: Setup, commands: mpsc::UnboundedReceiver<Command>, reports: mp
 }
 
 impl Shard {
-    fn new(setup: Setup) -> Self {
+    pub(super) fn new(setup: Setup) -> Self {
         let plan = Arc::clone(&setup.plan);
         let empty = (String::new(), String::new());
         let (host, prefix) = setup
@@ -134,14 +135,16 @@ impl Shard {
             parts,
             share: setup.share,
             clock: setup.clock,
-            http: setup.http.map(for_shard),
-            ws: setup.ws.map(for_shard),
+            http: setup.http.map(Route::for_shard),
+            ws: setup.ws.map(Route::for_shard),
             recorder: RefCell::new(Recorder::new(setup.plan.endpoints.len())),
             buffers: Buffers::new(),
             scratch: Cell::default(),
             idle: RefCell::default(),
+            beats: None,
             aborted: Cell::new(false),
             sockets: Rc::default(),
+            connected: Cell::new(0),
             rented: RefCell::default(),
             plan: setup.plan,
         }
@@ -152,7 +155,11 @@ impl Shard {
         mut commands: mpsc::UnboundedReceiver<Command>,
         reports: mpsc::Sender<Report>,
     ) {
-        let shard = Rc::new(Self::new(setup));
+        let mut shard = Self::new(setup);
+        let paced = shard.plan.journeys.iter().any(|journey| journey.pacing.is_some());
+        let pacer = if paced { Pacer::new(shard.clock).ok() } else { None };
+        shard.beats = pacer.is_some().then(|| Beats::new(shard.clock));
+        let shard = Rc::new(shard);
         for part in &shard.parts {
             if let Model::Open(rules) = part.model {
                 *part.census.borrow_mut() = Some(shard.schedule_of(part, rules));
@@ -172,6 +179,7 @@ impl Shard {
             });
         }
         let watch = tokio::task::spawn_local(watch_lag(Rc::clone(&shard)));
+        let beating = tokio::task::spawn_local(keep_beats(Rc::clone(&shard), pacer));
         let mut window = Window::new(&shard);
         let mut failure = None;
         let mut deaf = false;
@@ -193,6 +201,7 @@ impl Shard {
             }
         }
         watch.abort();
+        beating.abort();
         shard.idle.borrow_mut().clear();
         window.hand_over_last(&shard, &reports).await;
         // The agent may be gone already when the run was cut off; then there is nobody left to tell.
@@ -246,8 +255,14 @@ impl Shard {
     /// Opens a connection to the HTTP target.
     pub(super) async fn connect(&self) -> Result<Link, TransportError> {
         let Some(route) = &self.http else { return Err(TransportError::Unreachable) };
-        let connection = transport::connect(&route.address, None).await?;
+        let (address, source) = route.lane(self.next_turn());
+        let connection = transport::connect(address, source).await?;
         Ok(Link { connection, _open: self.count_socket() })
+    }
+
+    /// Connections of all shards of a run together take the lanes in turn.
+    pub(super) fn next_turn(&self) -> u64 {
+        self.share.id_of(self.connected.replace(self.connected.get() + 1))
     }
 
     pub(super) fn count_socket(&self) -> OpenSocket {
@@ -338,10 +353,6 @@ impl Shard {
 /// A week: what "until the next word" means for a curve, which has an end.
 const HOLD_NS: u64 = 7 * 24 * 3600 * NANOS_PER_S;
 
-fn for_shard(route: Route) -> Route {
-    Route { address: route.address.for_shard(), ..route }
-}
-
 fn new_part(index: usize, part: &LoadPart) -> Part {
     let (model, curve, steered) = match &part.executor {
         Executor::Closed { curve, .. } => (Model::Closed, curve.clone(), false),
@@ -387,18 +398,30 @@ async fn watch_lag(shard: Rc<Shard>) {
     }
 }
 
+/// Wakes paced users at their beats, where there are any.
+async fn keep_beats(shard: Rc<Shard>, pacer: Option<Pacer>) {
+    if let (Some(beats), Some(pacer)) = (&shard.beats, pacer) {
+        beats.run(pacer).await;
+    }
+}
+
 /// The shard's current second, and what could not be handed over yet.
 struct Window {
     next_end_s: u64,
     cpu_ns: Nanos,
+    run_queue: RunQueue,
+    queued_ns: Option<Nanos>,
     held_back: Option<Box<Snapshot>>,
 }
 
 impl Window {
     fn new(shard: &Shard) -> Self {
+        let run_queue = RunQueue::of_this_thread();
         Self {
             next_end_s: shard.clock.now() / NANOS_PER_S + 1,
             cpu_ns: clock::thread_cpu_ns(),
+            queued_ns: run_queue.waited_ns(),
+            run_queue,
             held_back: None,
         }
     }
@@ -415,15 +438,20 @@ impl Window {
         snapshot.sockets = shard.sockets.get();
         snapshot.shard_cpu_ns_max = cpu_ns.saturating_sub(self.cpu_ns);
         self.cpu_ns = cpu_ns;
+        let queued_ns = self.run_queue.waited_ns();
+        snapshot.run_queue_ns_max =
+            queued_ns.zip(self.queued_ns).map(|(now, before)| now.saturating_sub(before));
+        self.queued_ns = queued_ns;
         self.next_end_s = end_s + 1;
         match self.held_back.take() {
             None => snapshot,
             Some(mut held) => {
                 (held.users, held.sockets) = (0, 0);
-                // One shard's thread over several seconds: its CPU time adds up, unlike that of different shards.
+                // One shard's thread over several seconds: its times add up, unlike those of different shards.
                 let cpu_ns = held.shard_cpu_ns_max + snapshot.shard_cpu_ns_max;
+                let queued_ns = held.run_queue_ns_max.zip(snapshot.run_queue_ns_max).map(|(a, b)| a + b);
                 held.add(&snapshot);
-                held.shard_cpu_ns_max = cpu_ns;
+                (held.shard_cpu_ns_max, held.run_queue_ns_max) = (cpu_ns, queued_ns);
                 held
             }
         }

@@ -50,10 +50,16 @@ struct NoAnswer {
 }
 
 impl User {
-    pub(super) async fn request(&mut self, shard: &Shard, prepared: &Prepared) -> StepEnd {
+    /// `now` is the instant it is, where that is known.
+    pub(super) async fn request(
+        &mut self,
+        shard: &Shard,
+        prepared: &Prepared,
+        now: Option<Nanos>,
+    ) -> StepEnd {
         self.busy = true;
         let endpoint = prepared.request.endpoint;
-        let ready_ns = shard.clock.now();
+        let ready_ns = now.unwrap_or_else(|| shard.clock.now());
         let intended_ns = self.intended_ns.take().unwrap_or(ready_ns);
         let has_cookies = self.jar.as_ref().is_some_and(|jar| !jar.is_empty());
         let mut rented = None;
@@ -111,7 +117,8 @@ impl User {
         loop {
             let mut link = match self.connection.take() {
                 Some(link) if shard.plan.target.connections == Connections::PerUser => link,
-                _ => self.connect(shard).await?,
+                // Boxed: a user connects rarely, and would carry room for it in every state.
+                _ => Box::pin(self.connect(shard)).await?,
             };
             let reused = link.connection.is_used();
             if !counted {
@@ -204,6 +211,9 @@ impl User {
             elapsed: Duration::from_nanos(exchange.done_ns.saturating_sub(exchange.sent_ns)),
             cache: BodyCache::default(),
         };
+        if let Some(error_ns) = exchange.read_error_ns {
+            shard.recorder.borrow_mut().read_error(error_ns);
+        }
         let judged = self.evaluate(shard, prepared, &mut answer);
         if shard.reads_last_answer(self.journey) {
             self.last_answer = Some(Box::new(answer));
@@ -293,7 +303,9 @@ impl User {
 /// A connection that this process could not even ask for is its own failure, not the target's.
 pub(super) fn connect_outcome(error: TransportError) -> Outcome {
     match error {
-        TransportError::TooManyFiles | TransportError::NoLocalPort => Outcome::Generator,
+        TransportError::TooManyFiles | TransportError::NoLocalPort | TransportError::NoSocketMemory => {
+            Outcome::Generator
+        }
         _ => Outcome::Connect,
     }
 }

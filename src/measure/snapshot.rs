@@ -2,14 +2,16 @@
 //! and commutative, so it does not matter in which order shards and agents are merged.
 
 use super::histogram::Histogram;
+use super::sample::Outcome;
 use crate::endpoint::EndpointId;
 use crate::limits::FAILURE_EXAMPLES_MAX;
 use crate::record::summary::{Counts, Failure, RequestCounts};
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
 /// One endpoint over a span. `response` and `service` hold the requests that ended as expected; the answered failures stand
 /// apart, so that a fast error never makes a percentile look better, and no failure is counted as both failed and slow.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Window {
     pub response: Histogram,
     pub service: Histogram,
@@ -22,7 +24,7 @@ pub struct Window {
     pub bytes_received: u64,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct FailedLatency {
     pub response: Histogram,
     pub service: Histogram,
@@ -77,25 +79,25 @@ impl Window {
 }
 
 /// Failures by endpoint, kind and text; past [`FAILURE_EXAMPLES_MAX`] distinct ones the rest is summed up under one line.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Failures {
-    by_text: HashMap<(EndpointId, &'static str, Box<str>), u64>,
+    by_text: HashMap<(EndpointId, Outcome, Box<str>), u64>,
 }
 
 /// The text under which failures beyond the bound are counted.
 const OTHER_FAILURES: &str = "other failures of this kind";
 
 impl Failures {
-    pub fn add(&mut self, endpoint: EndpointId, kind: &'static str, text: &str, count: u64) {
+    pub fn add(&mut self, endpoint: EndpointId, outcome: Outcome, text: &str, count: u64) {
         let known = self.by_text.len() < FAILURE_EXAMPLES_MAX
-            || self.by_text.contains_key(&(endpoint, kind, Box::from(text)));
+            || self.by_text.contains_key(&(endpoint, outcome, Box::from(text)));
         let text = if known { text } else { OTHER_FAILURES };
-        *self.by_text.entry((endpoint, kind, text.into())).or_default() += count;
+        *self.by_text.entry((endpoint, outcome, text.into())).or_default() += count;
     }
 
     pub fn merge(&mut self, other: &Self) {
-        for ((endpoint, kind, text), count) in &other.by_text {
-            self.add(*endpoint, kind, text, *count);
+        for ((endpoint, outcome, text), count) in &other.by_text {
+            self.add(*endpoint, *outcome, text, *count);
         }
     }
 
@@ -104,9 +106,9 @@ impl Failures {
         let mut list: Vec<Failure> = self
             .by_text
             .iter()
-            .map(|((endpoint, kind, text), &count)| Failure {
+            .map(|((endpoint, outcome, text), &count)| Failure {
                 endpoint: name_of(*endpoint),
-                kind: (*kind).into(),
+                kind: outcome.name().into(),
                 text: text.to_string(),
                 count,
             })
@@ -119,7 +121,7 @@ impl Failures {
 }
 
 /// One second (or, where a shard had to coalesce, several) of one shard, agent or run.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
     /// The span ends this many seconds after the start of the run.
     pub end_s: u64,
@@ -136,8 +138,16 @@ pub struct Snapshot {
     pub loop_lag: Histogram,
     /// Ages that iterations had reached when they were cut off.
     pub interrupted_age: Histogram,
+    /// How long the last bytes of a response had lain in the socket when they were read; of the sampled responses.
+    pub read_error: Histogram,
     /// CPU time of the busiest shard's thread in the span.
     pub shard_cpu_ns_max: u64,
+    /// The longest that a shard's thread was ready to run in the span and had no core; `None` where the kernel does not tell.
+    pub run_queue_ns_max: Option<u64>,
+    /// CPU time of all threads of the agents' processes in the span.
+    pub process_cpu_ns: u64,
+    /// Memory of the agents' processes, pages they share counted once, as it was last read; 0 where that is not told.
+    pub pss_bytes: u64,
     /// Requests that failed for lack of a connection to the target.
     pub connect_failures: u64,
     /// Requests that failed because this process had no descriptor or port left: the generator's fault, not the target's.
@@ -169,7 +179,11 @@ impl Snapshot {
         self.dispatch_lag.add(&other.dispatch_lag);
         self.loop_lag.add(&other.loop_lag);
         self.interrupted_age.add(&other.interrupted_age);
+        self.read_error.add(&other.read_error);
         self.shard_cpu_ns_max = self.shard_cpu_ns_max.max(other.shard_cpu_ns_max);
+        self.run_queue_ns_max = self.run_queue_ns_max.max(other.run_queue_ns_max);
+        self.process_cpu_ns += other.process_cpu_ns;
+        self.pss_bytes += other.pss_bytes;
         self.connect_failures += other.connect_failures;
         self.generator_failures += other.generator_failures;
         self.failures.merge(&other.failures);
@@ -203,7 +217,7 @@ mod tests {
     fn failures_beyond_the_bound_are_summed_not_lost() {
         let mut failures = Failures::default();
         for n in 0..3 * FAILURE_EXAMPLES_MAX {
-            failures.add(0, "connect", &format!("port {n}"), 1);
+            failures.add(0, Outcome::Connect, &format!("port {n}"), 1);
         }
         let list = failures.list(|_| "product".into());
         assert_eq!(list.iter().map(|failure| failure.count).sum::<u64>(), 3 * FAILURE_EXAMPLES_MAX as u64);

@@ -77,6 +77,7 @@ fn top_shape(key: &str) -> Value {
         "include" => json!({"type": ["string", "array"]}),
         "target" => object(&keys::TARGET, &[], target_shape),
         "safety" => object(&keys::SAFETY, &[], safety_shape),
+        "swarm" => object(&keys::SWARM, &[], swarm_shape),
         "vars" => named(text()),
         "secrets" => named(object(&keys::SECRET, &["env"], any)),
         "data" => named(object(&keys::TABLE, &[], table_shape)),
@@ -89,13 +90,31 @@ fn top_shape(key: &str) -> Value {
     }
 }
 
+fn generator_shape(key: &str) -> Value {
+    match key {
+        "cpu" | "run_queue" => percent(),
+        _ => duration(),
+    }
+}
+
 fn target_shape(key: &str) -> Value {
     match key {
         "timeout" | "connect_timeout" => duration(),
         "connections" => one_of(&["per_user", "fresh"]),
         "tls" => object(&keys::TLS, &[], |_| json!({"type": "boolean"})),
+        "connect_to" => json!({"type": "array", "items": {"type": "string"}, "minItems": 1}),
         "headers" | "dials" => named(text()),
         "replicas" => json!({"type": "integer", "minimum": 1, "maximum": TARGET_REPLICAS_MAX}),
+        _ => any(key),
+    }
+}
+
+fn swarm_shape(key: &str) -> Value {
+    match key {
+        "agents" => json!({"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1}]}),
+        "source_ips" => {
+            json!({"anyOf": [{"const": "auto"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]})
+        }
         _ => any(key),
     }
 }
@@ -105,7 +124,7 @@ fn safety_shape(key: &str) -> Value {
         "allow_hosts" | "abort_when" => list(json!({"type": "string"})),
         "max_users" => count(),
         "max_rate" => rate(),
-        "generator" => object(&keys::GENERATOR, &[], |key| if key == "cpu" { percent() } else { duration() }),
+        "generator" => object(&keys::GENERATOR, &[], generator_shape),
         _ => any(key),
     }
 }

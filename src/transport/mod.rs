@@ -11,6 +11,7 @@ mod exchange;
 mod head;
 mod resolve;
 mod response;
+mod stamp;
 mod stream;
 pub mod tls;
 pub mod websocket;
