@@ -59,6 +59,9 @@ pub const SCRAPE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long the bundled target-app may take from its start to its first healthy answer.
 pub const TARGET_START_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// Processes of the bundled target-app.
+pub const TARGET_REPLICAS_MAX: u32 = target_app::fleet::REPLICAS_MAX;
+
 /// Processes that carry the load of one run on one machine. A million users under a limit of 20,000 descriptors need 55.
 pub const AGENTS_MAX: u32 = 256;
 

@@ -199,6 +199,9 @@ pub(super) struct ExplainArgs {
     /// Override a dial of the profile
     #[arg(long = "dial", value_name = "NAME=VALUE")]
     pub(super) dials: Vec<String>,
+    /// Processes that serve it [default: what the scenario or else the profile says]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=i64::from(target_app::fleet::REPLICAS_MAX)))]
+    pub(super) replicas: Option<u32>,
     /// Print one JSON document
     #[arg(long)]
     pub(super) json: bool,

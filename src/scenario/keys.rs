@@ -63,6 +63,7 @@ pub static TARGET: Section = Section {
         "http",
         "ws",
         "bundled",
+        "replicas",
         "dials",
         "timeout",
         "connect_timeout",
@@ -72,7 +73,7 @@ pub static TARGET: Section = Section {
         "tls",
         "http_version",
     ],
-    later: &["replicas"],
+    later: &[],
     foreign: &[
         ("url", "write `http: http://host:port`"),
         ("baseUrl", "write `http: http://host:port`"),

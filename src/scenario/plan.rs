@@ -65,8 +65,8 @@ pub struct Target {
 pub enum TargetKind {
     /// `http`: and `ws:` base URLs; at least one is there.
     External { http: Option<BaseUrl>, ws: Option<BaseUrl> },
-    /// The bundled target-app, started for this run.
-    Bundled { profile: String, dials: Vec<(String, String)> },
+    /// The bundled target-app, started for this run; without `replicas`, as many processes as its profile says.
+    Bundled { profile: String, replicas: Option<u32>, dials: Vec<(String, String)> },
 }
 
 /// `scheme://host[:port][/prefix]`, checked.

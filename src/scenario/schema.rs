@@ -2,6 +2,7 @@
 //! apart; only the shapes of values are written here. `plimsoll check` knows more than a schema can say.
 
 use super::keys::{self, STEPS, Section};
+use crate::limits::TARGET_REPLICAS_MAX;
 use serde_json::{Value, json};
 
 /// JSON Schema, draft 2020-12.
@@ -103,6 +104,7 @@ fn target_shape(key: &str) -> Value {
         "tls" => object(&keys::TLS, &[], |_| json!({"type": "boolean"})),
         "connect_to" => json!({"type": "array", "items": {"type": "string"}, "minItems": 1}),
         "headers" | "dials" => named(text()),
+        "replicas" => json!({"type": "integer", "minimum": 1, "maximum": TARGET_REPLICAS_MAX}),
         _ => any(key),
     }
 }

@@ -8,6 +8,7 @@ use super::problem::Problem;
 use super::reader::{self, Fields};
 use super::template::{Template, Value, parse::Place};
 use super::{keys, suggest};
+use crate::limits::TARGET_REPLICAS_MAX;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -91,13 +92,13 @@ impl Builder<'_> {
         let http = url(self, "http", ["http", "https"]);
         let ws = url(self, "ws", ["ws", "wss"]);
         let kind = match (fields.get("bundled"), fields.get("http").or(fields.get("ws"))) {
-            (Some(bundled), None) => self.bundled(bundled, fields.get("dials")),
+            (Some(bundled), None) => self.bundled(bundled, fields.get("replicas"), fields.get("dials")),
             (None, Some(_)) => {
-                if fields.get("dials").is_some() {
+                for key in ["dials", "replicas"].into_iter().filter(|key| fields.get(key).is_some()) {
                     self.sink.error(
-                        fields.key_span("dials"),
-                        "only the bundled target has dials",
-                        "write bundled: baseline, or leave `dials` out",
+                        fields.key_span(key),
+                        format!("only the bundled target has {key}"),
+                        format!("write bundled: baseline, or leave `{key}` out"),
                     );
                 }
                 // One address serves both when only one is given.
@@ -158,8 +159,9 @@ impl Builder<'_> {
         Some(Target { kind: kind?, timeout, connect_timeout, connect_to, connections, headers, tls_verify })
     }
 
-    fn bundled(&mut self, node: &Node, dials: Option<&Node>) -> Option<TargetKind> {
+    fn bundled(&mut self, node: &Node, replicas: Option<&Node>, dials: Option<&Node>) -> Option<TargetKind> {
         let profile = self.fixed(node, "a profile of the bundled target")?;
+        let replicas = replicas.and_then(|node| self.replicas(node));
         let mut settings = Vec::new();
         if let Some(dials) = dials.filter(|node| !node.is_null()) {
             let Some(entries) = dials.entries() else {
@@ -176,7 +178,20 @@ impl Builder<'_> {
                 }
             }
         }
-        Some(TargetKind::Bundled { profile, dials: settings })
+        Some(TargetKind::Bundled { profile, replicas, dials: settings })
+    }
+
+    fn replicas(&mut self, node: &Node) -> Option<u32> {
+        let text = self.fixed(node, "a number of replicas")?;
+        let number = text.parse().ok().filter(|number| (1..=TARGET_REPLICAS_MAX).contains(number));
+        if number.is_none() {
+            self.sink.error(
+                node.span,
+                format!("the bundled target cannot have `{text}` replicas"),
+                format!("write a whole number from 1 to {TARGET_REPLICAS_MAX}"),
+            );
+        }
+        number
     }
 
     fn connections(&mut self, node: &Node) -> Option<Connections> {
