@@ -1,7 +1,9 @@
 //! Where requests go, settled once before the run, and opening a connection to it.
 
+use super::connection::{Connection, HttpVersion};
 use super::error::{TlsFailure, TransportError};
-use super::exchange::Connection;
+use super::exchange::Http1;
+use super::http2::Http2;
 use super::stream::Stream;
 use super::tls::Tls;
 use std::io;
@@ -15,6 +17,7 @@ pub struct Address {
     /// Value of the `host:` field: the name as the scenario gave it, with its port unless that is the scheme's own.
     pub host_header: String,
     pub tls: Option<Tls>,
+    version: HttpVersion,
 }
 
 impl Address {
@@ -25,7 +28,16 @@ impl Address {
         let name =
             if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.to_owned() };
         let host_header = if port == usual { name } else { format!("{name}:{port}") };
-        Self { addr, host_header, tls }
+        Self { addr, host_header, tls, version: HttpVersion::Http1 }
+    }
+
+    /// The same address spoken to in another version of HTTP.
+    pub fn speaking(mut self, version: HttpVersion) -> Self {
+        if let Some(tls) = &mut self.tls {
+            tls.offer(version);
+        }
+        self.version = version;
+        self
     }
 
     /// The same address with a TLS session store of its own: shards share no lock, not even for resumption.
@@ -40,7 +52,20 @@ impl Address {
 /// # Errors
 /// Why there is no connection, by name.
 pub async fn connect(address: &Address, source: Option<IpAddr>) -> Result<Connection, TransportError> {
-    open(address, source).await.map(Connection::new)
+    let stream = open(address, source).await?;
+    let http2 = match &stream {
+        Stream::Plain(_) => address.version == HttpVersion::Http2,
+        Stream::Tls(tls) => tls.get_ref().1.alpn_protocol() == Some(b"h2"),
+    };
+    match (http2, address.version) {
+        // Boxed, as the handshake of TLS is.
+        (true, _) => {
+            let http2 = Box::pin(Http2::begin(stream, address.tls.is_some())).await?;
+            Ok(Connection::Http2(Box::new(http2)))
+        }
+        (false, HttpVersion::Http2) => Err(TransportError::NotHttp2),
+        (false, _) => Ok(Connection::Http1(Http1::new(stream))),
+    }
 }
 
 pub(super) async fn open(address: &Address, source: Option<IpAddr>) -> Result<Stream, TransportError> {

@@ -1,4 +1,4 @@
-//! One request and its response on a connection: the hot path. In the usual case one write, one read, two looks at the clock, and no
+//! One request and its response on an HTTP/1.1 connection: the hot path. In the usual case one write, one read, two looks at the clock, and no
 //! allocation; everything else (partial writes, heads in pieces, TLS) is the same loop going round again.
 
 use super::error::{ExchangeError, ResetWhile, TlsFailure};
@@ -32,9 +32,9 @@ impl Default for Buffers {
     }
 }
 
-/// A connection that takes one exchange after the other. Dropping it closes the socket.
+/// An HTTP/1.1 connection: it takes one exchange after the other. Dropping it closes the socket.
 #[derive(Debug)]
-pub struct Connection {
+pub struct Http1 {
     stream: Stream,
     /// It has carried an exchange, so the server may meanwhile have tired of it.
     used: bool,
@@ -57,7 +57,7 @@ pub struct Exchange {
     pub body_bytes: u64,
     /// Another request may follow on this connection.
     pub reusable: bool,
-    /// The head as it came, if [`Keep::head`].
+    /// The head as it came, if [`Keep::head`]; that of HTTP/2 as HTTP/1.1 would have written it.
     pub head: Option<Box<[u8]>>,
     /// If [`Keep::body`].
     pub body: Option<Vec<u8>>,
@@ -69,7 +69,7 @@ pub struct Exchange {
 #[derive(Debug)]
 #[must_use = "nothing is sent until it is polled"]
 pub struct Exchanging<'a> {
-    connection: &'a mut Connection,
+    connection: &'a mut Http1,
     request: &'a [u8],
     buffers: &'a Buffers,
     clock: &'a Clock,
@@ -92,7 +92,7 @@ enum Progress {
     Refused,
 }
 
-impl Connection {
+impl Http1 {
     pub(super) fn new(stream: Stream) -> Self {
         Self { stream, used: false }
     }

@@ -1,6 +1,7 @@
 //! TLS towards the target: rustls with ring, the operating system's trusted roots, HTTP/1.1 by ALPN, and session resumption as
 //! browsers have it. Built once before the run; a handshake that fails in the run is a [`super::TlsFailure`].
 
+use super::connection::HttpVersion;
 use crate::limits;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, WebPkiServerVerifier};
@@ -53,8 +54,17 @@ impl Tls {
     /// The same with a session store of its own, so that shards do not meet at its lock.
     pub fn for_shard(&self) -> Self {
         let mut config = ClientConfig::clone(&self.config);
-        config.resumption = Resumption::in_memory_sessions(limits::TLS_SESSIONS_PER_SHARD_MAX);
+        config.resumption = Resumption::in_memory_sessions(limits::TLS_TICKETS_PER_SHARD_MAX);
         Self { config: Arc::new(config), name: self.name.clone() }
+    }
+
+    /// Offers by ALPN what this version of HTTP needs.
+    pub(super) fn offer(&mut self, version: HttpVersion) {
+        Arc::make_mut(&mut self.config).alpn_protocols = match version {
+            HttpVersion::Auto => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+            HttpVersion::Http1 => vec![b"http/1.1".to_vec()],
+            HttpVersion::Http2 => vec![b"h2".to_vec()],
+        };
     }
 
     pub(super) fn connector(&self) -> TlsConnector {
@@ -88,7 +98,7 @@ fn client_config(trust: &Trust) -> Result<ClientConfig, TlsSetupError> {
         }
     };
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    config.resumption = Resumption::in_memory_sessions(limits::TLS_SESSIONS_PER_SHARD_MAX);
+    config.resumption = Resumption::in_memory_sessions(limits::TLS_TICKETS_PER_SHARD_MAX);
     Ok(config)
 }
 

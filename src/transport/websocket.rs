@@ -186,8 +186,8 @@ fn handshake_request(
     let subprotocol = subprotocol.map(|name| ("sec-websocket-protocol".to_owned(), name.to_owned()));
     for (name, value) in headers.iter().cloned().chain(subprotocol) {
         let invalid = || WsError::Header { name: name.as_str().into() };
-        let key = tungstenite::http::HeaderName::from_bytes(name.as_bytes()).map_err(|_| invalid())?;
-        let value = tungstenite::http::HeaderValue::from_str(&value).map_err(|_| invalid())?;
+        let key = http::HeaderName::from_bytes(name.as_bytes()).map_err(|_| invalid())?;
+        let value = http::HeaderValue::from_str(&value).map_err(|_| invalid())?;
         request.headers_mut().insert(key, value);
     }
     Ok(request)

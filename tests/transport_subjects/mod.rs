@@ -4,6 +4,8 @@
 #![allow(dead_code, reason = "each test program uses its part")]
 #![allow(clippy::unwrap_used, reason = "a subject that cannot go on fails its test")]
 
+pub(crate) mod frames;
+
 use plimsoll::clock::Clock;
 use plimsoll::transport::{Address, Buffers, Connection, Exchange, ExchangeError, Keep, connect};
 use std::io::{Read, Write};
