@@ -8,6 +8,7 @@ mod pacer;
 mod part;
 mod program;
 mod render;
+pub mod route;
 mod session;
 pub mod shard;
 mod socket;
