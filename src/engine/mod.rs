@@ -11,6 +11,7 @@ mod render;
 pub mod route;
 mod session;
 pub mod shard;
+mod sharing;
 mod socket;
 mod step;
 mod timer;

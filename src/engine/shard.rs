@@ -5,6 +5,7 @@ use super::pacer::Pacer;
 use super::part::{Model, Part};
 use super::program::{Program, Site, compile};
 use super::route::Route;
+use super::sharing::Sharing;
 use super::{closed, open};
 use crate::clock::{self, Clock, Nanos};
 use crate::endpoint::EndpointId;
@@ -16,7 +17,7 @@ use crate::measure::recorder::Recorder;
 use crate::measure::sample::{Outcome, Sample};
 use crate::measure::snapshot::Snapshot;
 use crate::scenario::plan::{Executor, LoadPart, LoadUnit, OpenRules, Plan, SocketId};
-use crate::transport::{self, Buffers, Connection, TransportError};
+use crate::transport::{self, Buffers, Connection, Handshake, TransportError};
 use crate::units::NANOS_PER_S;
 use serde::{Deserialize, Serialize};
 use std::cell::{Cell, RefCell};
@@ -67,8 +68,9 @@ pub(super) struct Shard {
     pub(super) buffers: Buffers,
     /// Rendered bodies, before their length is known.
     pub(super) scratch: Cell<Vec<u8>>,
-    /// Connections that open arrivals hand on, the most recently used first.
+    /// Connections that open arrivals hand on, or users who share take from, the most recently used first.
     pub(super) idle: RefCell<Vec<Link>>,
+    pub(super) sharing: Rc<Sharing>,
     pub(super) aborted: Cell<bool>,
     sockets: Rc<Cell<u64>>,
     /// Connections asked for so far.
@@ -82,7 +84,7 @@ pub(super) struct Shard {
 /// A connection that is counted while it is open.
 pub(super) struct Link {
     pub(super) connection: Connection,
-    _open: OpenSocket,
+    pub(super) open: OpenSocket,
 }
 
 /// Counts a socket from its opening to its drop, so that opened − closed is what is open.
@@ -138,6 +140,7 @@ impl Shard {
             buffers: Buffers::new(),
             scratch: Cell::default(),
             idle: RefCell::default(),
+            sharing: Rc::new(Sharing::new(plan.target.http_version, tls)),
             aborted: Cell::new(false),
             sockets: Rc::default(),
             connected: Cell::new(0),
@@ -193,6 +196,7 @@ impl Shard {
         }
         watch.abort();
         shard.idle.borrow_mut().clear();
+        shard.sharing.close();
         window.hand_over_last(&shard, &reports).await;
         // The agent may be gone already when the run was cut off; then there is nobody left to tell.
         let _ = reports.send(failure.map_or(Report::Ended, Report::Failed)).await;
@@ -247,7 +251,14 @@ impl Shard {
         let Some(route) = &self.http else { return Err(TransportError::Unreachable) };
         let (address, source) = route.lane(self.next_turn());
         let connection = transport::connect(address, source).await?;
-        Ok(Link { connection, _open: self.count_socket() })
+        self.count_handshake(connection.handshake());
+        Ok(Link { connection, open: self.count_socket() })
+    }
+
+    pub(super) fn count_handshake(&self, handshake: Option<Handshake>) {
+        let requests = &mut self.recorder.borrow_mut().requests;
+        requests.tls_handshakes += u64::from(handshake.is_some());
+        requests.tls_resumed += u64::from(handshake == Some(Handshake::Resumed));
     }
 
     /// Connections of all shards of a run together take the lanes in turn.

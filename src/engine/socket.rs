@@ -55,6 +55,7 @@ impl User {
         }
         match opened {
             Ok(Ok(stream)) => {
+                shard.count_handshake(stream.handshake());
                 shard.recorder.borrow_mut().record(&Sample {
                     endpoint: open.endpoint,
                     intended_ns,

@@ -10,7 +10,7 @@ use super::step::{Answer, StepEnd, nanos};
 use super::timer::Timer;
 use crate::clock::Nanos;
 use crate::limits::RECONNECT_PAUSE;
-use crate::scenario::plan::{AtEnd, Lifetime};
+use crate::scenario::plan::{AtEnd, Connections, Lifetime};
 use crate::transport::cookies::Jar;
 use rand::RngExt as _;
 use std::rc::Rc;
@@ -136,7 +136,9 @@ impl User {
     /// A user of an open load: one arrival, one iteration, counted as planned where it was scheduled.
     pub(super) async fn arrive(mut self, intended_ns: Nanos) {
         self.intended_ns = Some(intended_ns);
-        self.connection = self.shard.idle.borrow_mut().pop();
+        if self.shard.plan.target.connections == Connections::PerUser {
+            self.connection = self.shard.idle.borrow_mut().pop();
+        }
         self.iteration(self.shard.clock.now()).await;
         if let Some(link) = self.connection.take() {
             self.shard.keep_idle(link);

@@ -33,12 +33,8 @@ impl Address {
     }
 
     /// The same address spoken to in another version of HTTP.
-    pub fn speaking(mut self, version: HttpVersion) -> Self {
-        if let Some(tls) = &mut self.tls {
-            tls.offer(version);
-        }
-        self.version = version;
-        self
+    pub fn speaking(self, version: HttpVersion) -> Self {
+        Self { version, ..self }
     }
 
     /// The same address with a TLS session store of its own: shards share no lock, not even for resumption.
@@ -53,7 +49,7 @@ impl Address {
 /// # Errors
 /// Why there is no connection, by name.
 pub async fn connect(address: &Address, source: Option<IpAddr>) -> Result<Connection, TransportError> {
-    let stream = open(address, source).await?;
+    let stream = open(address, source, address.version).await?;
     let http2 = match &stream {
         Stream::Plain(_) => address.version == HttpVersion::Http2,
         Stream::Tls(tls) => tls.get_ref().1.alpn_protocol() == Some(b"h2"),
@@ -61,7 +57,7 @@ pub async fn connect(address: &Address, source: Option<IpAddr>) -> Result<Connec
     match (http2, address.version) {
         // Boxed, as the handshake of TLS is.
         (true, _) => {
-            let http2 = Box::pin(Http2::begin(stream, address.tls.is_some())).await?;
+            let http2 = Box::pin(Http2::begin(stream)).await?;
             Ok(Connection::Http2(Box::new(http2)))
         }
         (false, HttpVersion::Http2) => Err(TransportError::NotHttp2),
@@ -69,12 +65,17 @@ pub async fn connect(address: &Address, source: Option<IpAddr>) -> Result<Connec
     }
 }
 
-pub(super) async fn open(address: &Address, source: Option<IpAddr>) -> Result<Stream, TransportError> {
+/// A socket on which `version` may be spoken, whatever the address is for: a WebSocket opens with HTTP/1.1.
+pub(super) async fn open(
+    address: &Address,
+    source: Option<IpAddr>,
+    version: HttpVersion,
+) -> Result<Stream, TransportError> {
     let socket = dial(address.addr, source).await.map_err(|error| TransportError::from_io(&error))?;
     match &address.tls {
         None => Ok(Stream::Plain(socket)),
         // Boxed: the state of a handshake is kilobytes, and a plain connection's future would carry room for it.
-        Some(tls) => Box::pin(handshake(tls, socket)).await,
+        Some(tls) => Box::pin(handshake(tls, socket, version)).await,
     }
 }
 
@@ -91,8 +92,8 @@ async fn dial(addr: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStream>
     socket.connect(addr).await
 }
 
-async fn handshake(tls: &Tls, socket: TcpStream) -> Result<Stream, TransportError> {
-    match tls.connector().connect(tls.name(), socket).await {
+async fn handshake(tls: &Tls, socket: TcpStream, version: HttpVersion) -> Result<Stream, TransportError> {
+    match tls.shake(socket, version).await {
         Ok(stream) => Ok(Stream::Tls(Box::new(stream))),
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
             Err(TransportError::Tls(TlsFailure::Closed))

@@ -71,6 +71,14 @@ impl Connection {
         }
     }
 
+    /// How its TLS began, if it has TLS.
+    pub fn handshake(&self) -> Option<Handshake> {
+        match self {
+            Self::Http1(http1) => http1.handshake(),
+            Self::Http2(http2) => http2.handshake(),
+        }
+    }
+
     /// Whether it may be used again although its last exchange failed or was given up: of HTTP/2 only the stream ends then.
     pub fn is_intact(&self) -> bool {
         match self {

@@ -1,6 +1,7 @@
 //! One request and its response on an HTTP/1.1 connection: the hot path. In the usual case one write, one read, two looks at the clock, and no
 //! allocation; everything else (partial writes, heads in pieces, TLS) is the same loop going round again.
 
+use super::connection::Handshake;
 use super::error::{ExchangeError, ResetWhile, TlsFailure};
 use super::response::{Keep, ResponseReader};
 use super::stream::{Idle, Stream};
@@ -120,6 +121,10 @@ impl Http1 {
             first_byte_ns: 0,
             done_ns: 0,
         }
+    }
+
+    pub(super) fn handshake(&self) -> Option<Handshake> {
+        self.stream.handshake()
     }
 
     /// It has carried an exchange before: a failure without an answer may be the server closing an idle connection.

@@ -14,6 +14,7 @@ mod http2;
 mod resolve;
 mod response;
 mod stream;
+mod tickets;
 pub mod tls;
 pub mod websocket;
 

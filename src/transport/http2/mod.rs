@@ -6,7 +6,7 @@ mod frames;
 mod request;
 mod wire;
 
-use super::connection;
+use super::connection::{self, Handshake};
 use super::error::{ExchangeError, TransportError};
 use super::exchange::Exchange;
 use super::response::Keep;
@@ -36,7 +36,7 @@ pub struct Http2 {
     send: SendRequest<Bytes>,
     log: Rc<Log>,
     driver: RefCell<Option<AbortHandle>>,
-    tls: bool,
+    handshake: Option<Handshake>,
     used: Cell<bool>,
     /// A request timed out and nothing at all was heard meanwhile: the other end is as good as gone.
     silent: Cell<bool>,
@@ -47,7 +47,8 @@ pub struct Http2 {
 impl Http2 {
     /// Exchanges prefaces. The server's is waited for: a request that follows knows how many streams there may be, and a server that
     /// does not speak HTTP/2 is found out before any load goes to it.
-    pub(super) async fn begin(stream: Stream, tls: bool) -> Result<Self, TransportError> {
+    pub(super) async fn begin(stream: Stream) -> Result<Self, TransportError> {
+        let handshake = stream.handshake();
         let log = Rc::new(Log::default());
         let shaken = builder().handshake(Wire::new(stream, Rc::clone(&log))).await;
         let (send, mut session) = shaken.map_err(|error| failure::of_beginning(&log, &error))?;
@@ -67,7 +68,7 @@ impl Http2 {
             send,
             log,
             driver: RefCell::default(),
-            tls,
+            handshake,
             used: Cell::new(false),
             silent: Cell::new(false),
             given_up: Cell::new(None),
@@ -83,6 +84,10 @@ impl Http2 {
         clock: &'a Clock,
     ) -> connection::Exchanging<'a> {
         connection::Exchanging::Http2(Box::pin(self.run(rendered, keep, *clock)))
+    }
+
+    pub(super) fn handshake(&self) -> Option<Handshake> {
+        self.handshake
     }
 
     /// It has carried an exchange before.
@@ -139,7 +144,7 @@ impl Http2 {
     async fn run(&self, rendered: &[u8], keep: Keep, clock: Clock) -> Result<Exchange, ExchangeError> {
         self.drive(clock);
         self.used.set(true);
-        let (request, body) = request::translate(rendered, self.tls)?;
+        let (request, body) = request::translate(rendered, self.handshake.is_some())?;
         if !self.takes_more() {
             return Err(ExchangeError::ClosedWhileIdle);
         }
