@@ -178,3 +178,96 @@ impl Builder<'_> {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::plan::{Connections, Plan};
+    use crate::scenario::problem::Problems;
+    use crate::scenario::{Overrides, load_with};
+
+    fn files(path: &Path, _: u64) -> Result<Vec<u8>, String> {
+        let issued =
+            || rcgen::generate_simple_self_signed(vec!["shop.example".to_owned()]).expect("a certificate");
+        match path.to_str() {
+            Some("pki/ca.pem") => Ok(issued().cert.pem().into_bytes()),
+            Some("pki/both.pem") => {
+                let issued = issued();
+                Ok(format!("{}{}", issued.cert.pem(), issued.signing_key.serialize_pem()).into_bytes())
+            }
+            Some("pki/torn.pem") => Ok(b"-----BEGIN CERTIFICATE-----\nAAAA".to_vec()),
+            Some("pki/note.txt") => Ok(b"see the wiki".to_vec()),
+            _ => Err("there is no such file".into()),
+        }
+    }
+
+    fn plan(target: &str) -> Result<Plan, Problems> {
+        let text = format!(
+            "plimsoll: 1\ntarget: {{{target}}}\nscenarios: {{a: {{steps: [{{get: /}}]}}}}\n\
+             load: [{{run: a, executor: closed, stages: [{{to: 1, over: 1s}}]}}]\n"
+        );
+        let env = |_: &str| None;
+        load_with("pki/s.yaml", &text, &Overrides::none(&env), &files)
+    }
+
+    #[test]
+    fn what_is_not_said_is_usual() {
+        let target = plan("http: \"https://127.0.0.1\"").expect("a plan").target;
+        assert_eq!((target.http_version, target.connections), (HttpVersion::Auto, Connections::PerUser));
+        let tls = target.tls;
+        assert!(
+            tls.verify
+                && tls.resumption
+                && tls.tls12
+                && tls.tls13
+                && tls.roots.is_none()
+                && tls.client.is_none()
+        );
+    }
+
+    #[test]
+    fn everything_at_once_and_the_key_is_not_shown() {
+        let target = plan(
+            "http: \"https://127.0.0.1\", http_version: 2, connections: shared, tls: {ca: ca.pem, client_cert: both.pem, \
+             client_key: both.pem, server_name: shop.example, min_version: 1.3, max_version: 1.3, resumption: false}",
+        )
+        .expect("a plan")
+        .target;
+        assert_eq!((target.http_version, target.connections), (HttpVersion::Http2, Connections::Shared));
+        let tls = target.tls;
+        assert_eq!((tls.tls12, tls.tls13, tls.resumption), (false, true, false));
+        assert_eq!(tls.roots.as_ref().map(Vec::len), Some(1));
+        assert_eq!(tls.server_name.as_deref(), Some("shop.example"));
+        let client = tls.client.expect("a client certificate");
+        assert_eq!(client.certificates.len(), 1);
+        assert!(!format!("{:?}", client.key).contains(&format!("{:?}", &client.key.secret_der()[..4])));
+    }
+
+    #[test]
+    fn every_mistake_has_its_place() {
+        for (target, said) in [
+            ("tls: {ca: gone.pem}", "cannot read `pki/gone.pem`: there is no such file"),
+            ("tls: {ca: note.txt}", "`pki/note.txt` holds no certificate"),
+            ("tls: {ca: torn.pem}", "`pki/torn.pem` holds no certificate"),
+            ("tls: {client_cert: both.pem}", "`client_cert` is of no use without `client_key`"),
+            ("tls: {client_key: both.pem}", "`client_key` is of no use without `client_cert`"),
+            (
+                "tls: {client_cert: both.pem, client_key: ca.pem}",
+                "`pki/ca.pem` holds no unencrypted private key",
+            ),
+            ("tls: {verify: false, ca: ca.pem}", "`ca` is not looked at when nothing is verified"),
+            ("tls: {min_version: 1.3, max_version: 1.2}", "no version of TLS is left to speak"),
+            ("tls: {min_version: 1.1}", "`min_version` is not `1.1`"),
+            ("tls: {server_name: \"a b\"}", "`a b` is not a name a certificate can be for"),
+            ("tls: {cert: both.pem}", "write `client_cert`"),
+            ("http_version: 3", "`http_version` is not `3`"),
+            ("connections: pooled", "`connections` is not `pooled`"),
+        ] {
+            let problems = plan(&format!("http: \"https://127.0.0.1\", {target}")).expect_err(target);
+            let shown = problems.render(false, 200);
+            assert!(shown.contains(said), "{target}: {shown}");
+        }
+        let bundled = plan("bundled: baseline, http_version: 2").expect_err("HTTP/1.1 only");
+        assert!(bundled.render(false, 200).contains("the bundled target speaks HTTP/1.1 only"));
+    }
+}

@@ -65,7 +65,10 @@ mod tests {
         assert_eq!(request.uri().to_string(), "https://shop.example:8443/a%20b?c=d");
         assert_eq!(request.method(), Method::POST);
         assert_eq!(body.as_ref(), b"hello");
-        let fields: Vec<_> = request.headers().iter().map(|(name, value)| (name.as_str(), value)).collect();
+        let text = |value: &HeaderValue| value.to_str().unwrap().to_owned();
+        let fields: Vec<_> =
+            request.headers().iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect();
+        let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         assert_eq!(
             fields,
             [
