@@ -3,6 +3,8 @@
 
 mod closed;
 mod control;
+#[cfg(test)]
+mod density;
 mod open;
 mod pacer;
 mod part;

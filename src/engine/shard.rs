@@ -78,7 +78,7 @@ pub(super) struct Shard {
     /// By [`SocketId`].
     socket_endpoints: Vec<EndpointId>,
     rented: RefCell<Vec<Vec<u8>>>,
-    parts: Vec<Rc<Part>>,
+    pub(super) parts: Vec<Rc<Part>>,
 }
 
 /// A connection that is counted while it is open.
@@ -112,7 +112,7 @@ pub fn run(setup: Setup, commands: mpsc::UnboundedReceiver<Command>, reports: mp
 }
 
 impl Shard {
-    fn new(setup: Setup) -> Self {
+    pub(super) fn new(setup: Setup) -> Self {
         let plan = Arc::clone(&setup.plan);
         let empty = (String::new(), String::new());
         let (host, prefix) = setup

@@ -82,8 +82,7 @@ impl Shard {
     pub(super) async fn carrier(&self) -> Result<Carrier, TransportError> {
         match self.plan.target.connections {
             Connections::PerUser | Connections::Fresh => self.connect().await.map(Carrier::Own),
-            // Boxed: users with connections of their own would carry room for it.
-            Connections::Shared => Box::pin(self.share()).await,
+            Connections::Shared => self.share().await,
         }
     }
 

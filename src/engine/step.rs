@@ -115,7 +115,8 @@ impl User {
             let (mut carrier, started_ns) = match self.connection.take() {
                 Some(link) if !counted => (Carrier::Own(link), ready_ns),
                 Some(link) => (Carrier::Own(link), shard.clock.now()),
-                None => (self.connect(shard).await?, shard.clock.now()),
+                // Boxed: a user connects rarely, and would carry room for it in every state.
+                None => (Box::pin(self.connect(shard)).await?, shard.clock.now()),
             };
             let reused = carrier.is_used();
             if !counted {
