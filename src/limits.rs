@@ -124,6 +124,10 @@ pub const RECONNECT_PAUSE: Duration = Duration::from_millis(200);
 /// Connections a shard keeps for open arrivals to come.
 pub const IDLE_CONNECTIONS_MAX: usize = 20_000;
 
+/// Descriptors that connections leave free of what the process may have. A run out of descriptors must still be able to write its record,
+/// scrape its probes and say what happened.
+pub const DESCRIPTORS_SPARED: u64 = 32;
+
 /// Buffers for rendered requests a shard keeps; each is a few hundred bytes, one per request under way.
 pub const RENTED_BUFFERS_MAX: usize = 20_000;
 

@@ -1,6 +1,7 @@
 //! The engine: shards (one thread and one current-thread runtime each) whose virtual users are local tasks. Nothing on the path of
 //! a request is shared between shards, sent through a channel, logged or allocated beyond what a body needs.
 
+mod beats;
 mod closed;
 mod control;
 #[cfg(test)]

@@ -1,13 +1,14 @@
 //! A shard: one thread, one current-thread runtime, and everything its users share. Once a second it hands its window to its
 //! agent; it never waits for it.
 
+use super::beats::Beats;
 use super::pacer::Pacer;
 use super::part::{Model, Part};
 use super::program::{Program, Site, compile};
 use super::route::Route;
 use super::sharing::Sharing;
 use super::{closed, open};
-use crate::clock::{self, Clock, Nanos};
+use crate::clock::{self, Clock, Nanos, RunQueue};
 use crate::endpoint::EndpointId;
 use crate::limits::{IDLE_CONNECTIONS_MAX, LOOP_LAG_INTERVAL, RENTED_BUFFERS_MAX};
 use crate::load::arrivals::Schedule;
@@ -71,6 +72,8 @@ pub(super) struct Shard {
     /// Connections that open arrivals hand on, or users who share take from, the most recently used first.
     pub(super) idle: RefCell<Vec<Link>>,
     pub(super) sharing: Rc<Sharing>,
+    /// The precise timer of paced users; `None` where nobody is paced, or no descriptor was left for it.
+    pub(super) beats: Option<Beats>,
     pub(super) aborted: Cell<bool>,
     sockets: Rc<Cell<u64>>,
     /// Connections asked for so far.
@@ -141,6 +144,7 @@ impl Shard {
             scratch: Cell::default(),
             idle: RefCell::default(),
             sharing: Rc::new(Sharing::new(plan.target.http_version, tls)),
+            beats: None,
             aborted: Cell::new(false),
             sockets: Rc::default(),
             connected: Cell::new(0),
@@ -154,7 +158,11 @@ impl Shard {
         mut commands: mpsc::UnboundedReceiver<Command>,
         reports: mpsc::Sender<Report>,
     ) {
-        let shard = Rc::new(Self::new(setup));
+        let mut shard = Self::new(setup);
+        let paced = shard.plan.journeys.iter().any(|journey| journey.pacing.is_some());
+        let pacer = if paced { Pacer::new(shard.clock).ok() } else { None };
+        shard.beats = pacer.is_some().then(|| Beats::new(shard.clock));
+        let shard = Rc::new(shard);
         for part in &shard.parts {
             if let Model::Open(rules) = part.model {
                 *part.census.borrow_mut() = Some(shard.schedule_of(part, rules));
@@ -174,6 +182,7 @@ impl Shard {
             });
         }
         let watch = tokio::task::spawn_local(watch_lag(Rc::clone(&shard)));
+        let beating = tokio::task::spawn_local(keep_beats(Rc::clone(&shard), pacer));
         let mut window = Window::new(&shard);
         let mut failure = None;
         let mut deaf = false;
@@ -195,6 +204,7 @@ impl Shard {
             }
         }
         watch.abort();
+        beating.abort();
         shard.idle.borrow_mut().clear();
         shard.sharing.close();
         window.hand_over_last(&shard, &reports).await;
@@ -399,18 +409,30 @@ async fn watch_lag(shard: Rc<Shard>) {
     }
 }
 
+/// Wakes paced users at their beats, where there are any.
+async fn keep_beats(shard: Rc<Shard>, pacer: Option<Pacer>) {
+    if let (Some(beats), Some(pacer)) = (&shard.beats, pacer) {
+        beats.run(pacer).await;
+    }
+}
+
 /// The shard's current second, and what could not be handed over yet.
 struct Window {
     next_end_s: u64,
     cpu_ns: Nanos,
+    run_queue: RunQueue,
+    queued_ns: Option<Nanos>,
     held_back: Option<Box<Snapshot>>,
 }
 
 impl Window {
     fn new(shard: &Shard) -> Self {
+        let run_queue = RunQueue::of_this_thread();
         Self {
             next_end_s: shard.clock.now() / NANOS_PER_S + 1,
             cpu_ns: clock::thread_cpu_ns(),
+            queued_ns: run_queue.waited_ns(),
+            run_queue,
             held_back: None,
         }
     }
@@ -427,15 +449,20 @@ impl Window {
         snapshot.sockets = shard.sockets.get();
         snapshot.shard_cpu_ns_max = cpu_ns.saturating_sub(self.cpu_ns);
         self.cpu_ns = cpu_ns;
+        let queued_ns = self.run_queue.waited_ns();
+        snapshot.run_queue_ns_max =
+            queued_ns.zip(self.queued_ns).map(|(now, before)| now.saturating_sub(before));
+        self.queued_ns = queued_ns;
         self.next_end_s = end_s + 1;
         match self.held_back.take() {
             None => snapshot,
             Some(mut held) => {
                 (held.users, held.sockets) = (0, 0);
-                // One shard's thread over several seconds: its CPU time adds up, unlike that of different shards.
+                // One shard's thread over several seconds: its times add up, unlike those of different shards.
                 let cpu_ns = held.shard_cpu_ns_max + snapshot.shard_cpu_ns_max;
+                let queued_ns = held.run_queue_ns_max.zip(snapshot.run_queue_ns_max).map(|(a, b)| a + b);
                 held.add(&snapshot);
-                held.shard_cpu_ns_max = cpu_ns;
+                (held.shard_cpu_ns_max, held.run_queue_ns_max) = (cpu_ns, queued_ns);
                 held
             }
         }

@@ -51,10 +51,16 @@ struct NoAnswer {
 }
 
 impl User {
-    pub(super) async fn request(&mut self, shard: &Shard, prepared: &Prepared) -> StepEnd {
+    /// `now` is the instant it is, where that is known.
+    pub(super) async fn request(
+        &mut self,
+        shard: &Shard,
+        prepared: &Prepared,
+        now: Option<Nanos>,
+    ) -> StepEnd {
         self.busy = true;
         let endpoint = prepared.request.endpoint;
-        let ready_ns = shard.clock.now();
+        let ready_ns = now.unwrap_or_else(|| shard.clock.now());
         let intended_ns = self.intended_ns.take().unwrap_or(ready_ns);
         let has_cookies = self.jar.as_ref().is_some_and(|jar| !jar.is_empty());
         let mut rented = None;
@@ -220,6 +226,9 @@ impl User {
             elapsed: Duration::from_nanos(exchange.done_ns.saturating_sub(exchange.sent_ns)),
             cache: BodyCache::default(),
         };
+        if let Some(error_ns) = exchange.read_error_ns {
+            shard.recorder.borrow_mut().read_error(error_ns);
+        }
         let judged = self.evaluate(shard, prepared, &mut answer);
         if shard.reads_last_answer(self.journey) {
             self.last_answer = Some(Box::new(answer));
@@ -309,7 +318,9 @@ impl User {
 /// A connection that this process could not even ask for is its own failure, not the target's.
 pub(super) fn connect_outcome(error: TransportError) -> Outcome {
     match error {
-        TransportError::TooManyFiles | TransportError::NoLocalPort => Outcome::Generator,
+        TransportError::TooManyFiles | TransportError::NoLocalPort | TransportError::NoSocketMemory => {
+            Outcome::Generator
+        }
         _ => Outcome::Connect,
     }
 }

@@ -9,6 +9,7 @@ mod manifest;
 mod observe;
 mod silence;
 mod sources;
+mod strain;
 mod target;
 
 use crate::record::rows::{Ended, Event, SaturationRow};

@@ -110,8 +110,12 @@ pub static SAFETY: Section = Section {
     foreign: &[],
 };
 
-pub static GENERATOR: Section =
-    Section { what: "`generator`", keys: &["dispatch_lag_p99", "cpu"], later: &[], foreign: &[] };
+pub static GENERATOR: Section = Section {
+    what: "`generator`",
+    keys: &["dispatch_lag_p99", "read_error_p99", "cpu", "run_queue"],
+    later: &[],
+    foreign: &[],
+};
 
 pub static SWARM: Section = Section {
     what: "`swarm`",

@@ -89,6 +89,13 @@ fn top_shape(key: &str) -> Value {
     }
 }
 
+fn generator_shape(key: &str) -> Value {
+    match key {
+        "cpu" | "run_queue" => percent(),
+        _ => duration(),
+    }
+}
+
 fn target_shape(key: &str) -> Value {
     match key {
         "timeout" | "connect_timeout" => duration(),
@@ -124,7 +131,7 @@ fn safety_shape(key: &str) -> Value {
         "allow_hosts" | "abort_when" => list(json!({"type": "string"})),
         "max_users" => count(),
         "max_rate" => rate(),
-        "generator" => object(&keys::GENERATOR, &[], |key| if key == "cpu" { percent() } else { duration() }),
+        "generator" => object(&keys::GENERATOR, &[], generator_shape),
         _ => any(key),
     }
 }

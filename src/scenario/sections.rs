@@ -2,6 +2,7 @@
 
 use super::builder::{Builder, plain_json};
 use super::document::{Node, Span};
+use super::generator_limits::GeneratorLimits;
 use super::plan::{BaseUrl, Connections, Observe, ObserveSource, Safety, Target, TargetKind};
 use super::problem::Problem;
 use super::reader::{self, Fields};
@@ -13,8 +14,6 @@ use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-const DISPATCH_LAG_P99: Duration = Duration::from_millis(5);
-const GENERATOR_CPU_RATIO: f64 = 0.85;
 const SCRAPE_EVERY: Duration = Duration::from_secs(1);
 
 impl Builder<'_> {
@@ -219,8 +218,7 @@ impl Builder<'_> {
             max_users: None,
             max_rate_per_s: None,
             abort_when: Vec::new(),
-            dispatch_lag_p99: DISPATCH_LAG_P99,
-            generator_cpu_ratio: GENERATOR_CPU_RATIO,
+            generator: GeneratorLimits::default(),
         };
         let Some(fields) = node.and_then(|node| Fields::open(node, &keys::SAFETY, &mut self.sink)) else {
             return safety;
@@ -237,18 +235,7 @@ impl Builder<'_> {
         if let Some(node) = fields.get("abort_when") {
             safety.abort_when = self.thresholds(node, "`abort_when`");
         }
-        if let Some(generator) =
-            fields.get("generator").and_then(|node| Fields::open(node, &keys::GENERATOR, &mut self.sink))
-        {
-            if let Some(node) = generator.get("dispatch_lag_p99") {
-                safety.dispatch_lag_p99 =
-                    reader::lasting(node, "`dispatch_lag_p99`", &mut self.sink).unwrap_or(DISPATCH_LAG_P99);
-            }
-            if let Some(node) = generator.get("cpu") {
-                safety.generator_cpu_ratio =
-                    reader::share(node, "`cpu`", &mut self.sink).unwrap_or(GENERATOR_CPU_RATIO);
-            }
-        }
+        safety.generator = GeneratorLimits::read(fields.get("generator"), &mut self.sink);
         safety
     }
 
@@ -424,8 +411,7 @@ mod tests {
             max_users: None,
             max_rate_per_s: None,
             abort_when: Vec::new(),
-            dispatch_lag_p99: DISPATCH_LAG_P99,
-            generator_cpu_ratio: GENERATOR_CPU_RATIO,
+            generator: GeneratorLimits::default(),
         };
         assert!(
             safety(&[]).allows("localhost") && safety(&[]).allows("127.0.0.9") && safety(&[]).allows("::1")

@@ -6,9 +6,12 @@ use super::exchange::Http1;
 use super::http2::Http2;
 use super::stream::Stream;
 use super::tls::Tls;
+use crate::limits::DESCRIPTORS_SPARED;
 use nix::sys::socket::{setsockopt, sockopt};
+use rustix::process::Resource;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsRawFd as _, RawFd};
 use tokio::net::{TcpSocket, TcpStream};
 
 /// One target: no name is looked up and no TLS set-up made after the run has begun.
@@ -81,6 +84,7 @@ pub(super) async fn open(
 
 async fn dial(addr: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStream> {
     let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    leave_some(socket.as_raw_fd())?;
     // A request is written in one piece and waits for its answer: Nagle's algorithm could only delay it.
     socket.set_nodelay(true)?;
     if let Some(source) = source {
@@ -90,6 +94,15 @@ async fn dial(addr: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStream>
         socket.bind(SocketAddr::new(source, 0))?;
     }
     socket.connect(addr).await
+}
+
+/// Refuses the last descriptors of the process. The kernel gives the lowest that is free, so the number of one tells how many are taken.
+fn leave_some(descriptor: RawFd) -> io::Result<()> {
+    let most = rustix::process::getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    if u64::try_from(descriptor).unwrap_or(0) + DESCRIPTORS_SPARED < most {
+        return Ok(());
+    }
+    Err(rustix::io::Errno::MFILE.into())
 }
 
 async fn handshake(tls: &Tls, socket: TcpStream, version: HttpVersion) -> Result<Stream, TransportError> {
@@ -105,6 +118,16 @@ async fn handshake(tls: &Tls, socket: TcpStream, version: HttpVersion) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_descriptors_are_left_to_the_record() {
+        let most =
+            rustix::process::getrlimit(Resource::Nofile).current.expect("there is a limit on descriptors");
+        let number = |n: u64| RawFd::try_from(n).expect("descriptors are small numbers");
+        assert!(leave_some(3).is_ok() && leave_some(number(most - DESCRIPTORS_SPARED - 1)).is_ok());
+        let refused = leave_some(number(most - DESCRIPTORS_SPARED)).expect_err("one of the last");
+        assert_eq!(TransportError::from_io(&refused), TransportError::TooManyFiles);
+    }
 
     #[test]
     fn the_host_field_has_the_port_unless_it_goes_without_saying() {

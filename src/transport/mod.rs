@@ -13,6 +13,7 @@ mod head;
 mod http2;
 mod resolve;
 mod response;
+mod stamp;
 mod stream;
 mod tickets;
 pub mod tls;

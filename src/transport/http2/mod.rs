@@ -172,6 +172,8 @@ impl Http2 {
             sent_ns: seen.sent_ns,
             first_byte_ns: seen.first_byte_ns,
             done_ns: seen.last_byte_ns,
+            // One read may hold frames of many streams: the stamp of its last byte says nothing of theirs.
+            read_error_ns: None,
             bytes_sent: seen.bytes_sent,
             bytes_received: seen.bytes_received,
             body_bytes: kept.bytes,
