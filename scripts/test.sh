@@ -20,6 +20,9 @@ readonly PROGRAMS=(
   "make:build-essential:needed"
   "python3:python3:tests against Python's http.server (integration), the check of the found load line (find)"
   "nginx:nginx-light:tests against nginx (integration)"
+  "nghttpd:nghttp2-server:tests against nghttpd (integration)"
+  "node:nodejs:tests against Node's http (integration)"
+  "uvicorn:uvicorn:tests against uvicorn (integration)"
   "chromium:chromium:the look at the report in a browser (find)"
 )
 

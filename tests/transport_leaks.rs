@@ -4,9 +4,10 @@
 
 mod transport_subjects;
 
-use plimsoll::transport::{connect, websocket};
+use plimsoll::transport::{HttpVersion, connect, websocket};
 use std::io::Write;
 use std::time::Duration;
+use transport_subjects::frames::{GOAWAY, Peer, RST_STREAM, peer};
 use transport_subjects::{Client, read_request, reset, scripted};
 
 fn open_descriptors() -> usize {
@@ -48,7 +49,13 @@ async fn every_ending_closes_the_socket() {
             let _ = tokio::time::timeout(Duration::from_millis(5), client.get(&mut connection)).await;
         }
     }
-    // The server's side is in this process too; it closes within a moment of the client.
+    all_closed(before).await;
+    tokio::task::LocalSet::new().run_until(every_ending_of_http_2()).await;
+    all_closed(before).await;
+}
+
+/// The server's side is in this process too; it closes within a moment of the client.
+async fn all_closed(before: usize) {
     for _ in 0..100 {
         if open_descriptors() <= before {
             break;
@@ -56,4 +63,30 @@ async fn every_ending_closes_the_socket() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert!(open_descriptors() <= before, "{} descriptors, {before} before", open_descriptors());
+}
+
+async fn every_ending_of_http_2() {
+    let mut turn = 0;
+    let addr = peer(200, &[], move |peer| {
+        turn += 1;
+        let stream = if turn % 7 == 0 { 0 } else { peer.request() };
+        match turn % 7 {
+            0 | 1 => {}
+            2 => reset(peer.socket.try_clone().unwrap()),
+            3 => peer.answer(stream, b"ok"),
+            4 => peer.send(RST_STREAM, 0, stream, &Peer::words(&[2])),
+            5 => peer.send(GOAWAY, 0, 0, &Peer::words(&[0, 0])),
+            // Never answers: the client gives up.
+            _ => peer.listen(),
+        }
+    });
+    let mut client = Client::new(addr);
+    client.address = client.address.speaking(HttpVersion::Http2);
+    for turn in 0..200 {
+        let Ok(mut connection) = connect(&client.address, None).await else { continue };
+        // Some are dropped without a request, and so without a driver.
+        if turn % 7 != 6 {
+            let _ = tokio::time::timeout(Duration::from_millis(5), client.get(&mut connection)).await;
+        }
+    }
 }

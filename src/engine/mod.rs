@@ -14,6 +14,7 @@ mod render;
 pub mod route;
 mod session;
 pub mod shard;
+mod sharing;
 mod socket;
 mod step;
 mod tap;

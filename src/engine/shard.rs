@@ -6,6 +6,7 @@ use super::pacer::Pacer;
 use super::part::{Model, Part};
 use super::program::{Program, Site, compile};
 use super::route::Route;
+use super::sharing::Sharing;
 use super::tap::{Event, Tap};
 use super::{closed, open};
 use crate::clock::{self, Clock, Nanos, RunQueue};
@@ -18,7 +19,7 @@ use crate::measure::recorder::Recorder;
 use crate::measure::sample::{Outcome, Sample};
 use crate::measure::snapshot::Snapshot;
 use crate::scenario::plan::{Executor, LoadPart, LoadUnit, OpenRules, Plan, SocketId};
-use crate::transport::{self, Address, Buffers, Connection, TransportError};
+use crate::transport::{self, Address, Buffers, Connection, Handshake, TransportError};
 use crate::units::NANOS_PER_S;
 use serde::{Deserialize, Serialize};
 use std::cell::{Cell, RefCell};
@@ -70,8 +71,9 @@ pub(super) struct Shard {
     pub(super) buffers: Buffers,
     /// Rendered bodies, before their length is known.
     pub(super) scratch: Cell<Vec<u8>>,
-    /// Connections that open arrivals hand on, the most recently used first.
+    /// Connections that open arrivals hand on, or users who share take from, the most recently used first.
     pub(super) idle: RefCell<Vec<Link>>,
+    pub(super) sharing: Rc<Sharing>,
     /// The precise timer of paced users; `None` where nobody is paced, or no descriptor was left for it.
     pub(super) beats: Option<Beats>,
     pub(super) aborted: Cell<bool>,
@@ -89,7 +91,7 @@ pub(super) struct Shard {
 /// A connection that is counted while it is open.
 pub(super) struct Link {
     pub(super) connection: Connection,
-    _open: OpenSocket,
+    pub(super) open: OpenSocket,
 }
 
 /// Counts a socket from its opening to its drop, so that opened − closed is what is open.
@@ -145,6 +147,7 @@ impl Shard {
             buffers: Buffers::new(),
             scratch: Cell::default(),
             idle: RefCell::default(),
+            sharing: Rc::new(Sharing::new(plan.target.http_version, tls)),
             beats: None,
             aborted: Cell::new(false),
             tap: None,
@@ -217,6 +220,7 @@ impl Shard {
         watch.abort();
         beating.abort();
         shard.idle.borrow_mut().clear();
+        shard.sharing.close();
         window.hand_over_last(&shard, &reports).await;
         // The agent may be gone already when the run was cut off; then there is nobody left to tell.
         let _ = reports.send(failure.map_or(Report::Ended, Report::Failed)).await;
@@ -275,7 +279,14 @@ impl Shard {
             return Box::pin(self.connect_told(tap, address, source)).await;
         }
         let connection = transport::connect(address, source).await?;
-        Ok(Link { connection, _open: self.count_socket() })
+        self.count_handshake(connection.handshake());
+        Ok(Link { connection, open: self.count_socket() })
+    }
+
+    pub(super) fn count_handshake(&self, handshake: Option<Handshake>) {
+        let requests = &mut self.recorder.borrow_mut().requests;
+        requests.tls_handshakes += u64::from(handshake.is_some());
+        requests.tls_resumed += u64::from(handshake == Some(Handshake::Resumed));
     }
 
     async fn connect_told(
@@ -291,7 +302,8 @@ impl Shard {
         let tls_ns = address.tls.is_some().then(|| self.clock.now() - dialed_ns.get());
         let (address, tcp_ns) = (address.addr.to_string(), dialed_ns.get() - begun_ns);
         tap.tell(self, Event::Connected { address, tcp_ns, tls_ns });
-        Ok(Link { connection, _open: self.count_socket() })
+        self.count_handshake(connection.handshake());
+        Ok(Link { connection, open: self.count_socket() })
     }
 
     /// Connections of all shards of a run together take the lanes in turn.

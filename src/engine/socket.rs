@@ -56,6 +56,7 @@ impl User {
         }
         match opened {
             Ok(Ok(stream)) => {
+                shard.count_handshake(stream.handshake());
                 shard.recorder.borrow_mut().record(&Sample {
                     endpoint: open.endpoint,
                     intended_ns,

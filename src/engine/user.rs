@@ -11,7 +11,7 @@ use super::timer::Timer;
 use super::trace::COMPLETED;
 use crate::clock::Nanos;
 use crate::limits::RECONNECT_PAUSE;
-use crate::scenario::plan::{AtEnd, Lifetime};
+use crate::scenario::plan::{AtEnd, Connections, Lifetime};
 use crate::transport::cookies::Jar;
 use rand::RngExt as _;
 use std::rc::Rc;
@@ -156,7 +156,9 @@ impl User {
 
     async fn pass_through(&mut self, intended_ns: Nanos) {
         self.intended_ns = Some(intended_ns);
-        self.connection = self.shard.idle.borrow_mut().pop();
+        if self.shard.plan.target.connections == Connections::PerUser {
+            self.connection = self.shard.idle.borrow_mut().pop();
+        }
         self.iteration(self.shard.clock.now()).await;
         if let Some(link) = self.connection.take() {
             self.shard.keep_idle(link);

@@ -207,6 +207,8 @@ pub fn add_requests(into: &mut RequestCounts, from: &RequestCounts) {
     into.bytes_sent += from.bytes_sent;
     into.bytes_received += from.bytes_received;
     into.connections_opened += from.connections_opened;
+    into.tls_handshakes += from.tls_handshakes;
+    into.tls_resumed += from.tls_resumed;
 }
 
 #[cfg(test)]

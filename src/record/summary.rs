@@ -70,6 +70,11 @@ pub struct RequestCounts {
     pub bytes_sent: u64,
     pub bytes_received: u64,
     pub connections_opened: u64,
+    /// TLS handshakes completed, and those of them that took up a session of an earlier connection.
+    #[serde(default)]
+    pub tls_handshakes: u64,
+    #[serde(default)]
+    pub tls_resumed: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

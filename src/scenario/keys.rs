@@ -81,7 +81,28 @@ pub static TARGET: Section = Section {
     ],
 };
 
-pub static TLS: Section = Section { what: "`tls`", keys: &["verify"], later: &[], foreign: &[] };
+pub static TLS: Section = Section {
+    what: "`tls`",
+    keys: &[
+        "verify",
+        "ca",
+        "client_cert",
+        "client_key",
+        "server_name",
+        "min_version",
+        "max_version",
+        "resumption",
+    ],
+    later: &[],
+    foreign: &[
+        ("cert", "write `client_cert`"),
+        ("key", "write `client_key`"),
+        ("cacert", "write `ca`"),
+        ("sni", "write `server_name`"),
+        ("insecure", "write `verify: false`"),
+        ("insecureSkipTLSVerify", "write `verify: false`"),
+    ],
+};
 
 pub static SAFETY: Section = Section {
     what: "`safety`",

@@ -26,6 +26,7 @@ mod suggest;
 mod tables;
 pub mod template;
 mod think;
+mod tls;
 
 pub use problem::{Problem, Problems, Severity};
 pub use socket::matches;

@@ -10,9 +10,11 @@ use crate::endpoint::{Endpoint, EndpointId};
 use crate::load::{arrivals::Arrivals, curve::Curve};
 use crate::search::Goal;
 use crate::threshold::Threshold;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Index into [`Plan::journeys`].
@@ -57,8 +59,39 @@ pub struct Target {
     pub connections: Connections,
     /// Sent with every request, before the step's own.
     pub headers: Vec<(String, Template)>,
-    /// Accept any server certificate (`tls: {verify: false}`).
-    pub tls_verify: bool,
+    pub http_version: HttpVersion,
+    pub tls: TlsRules,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HttpVersion {
+    /// What the server chooses over TLS; 1.1 in clear text.
+    Auto,
+    Http1,
+    /// In clear text without asking (prior knowledge).
+    Http2,
+}
+
+/// `target.tls`, its files read.
+#[derive(Clone, Debug)]
+pub struct TlsRules {
+    /// False: accept any server certificate.
+    pub verify: bool,
+    /// Trusted instead of what the machine trusts.
+    pub roots: Option<Vec<CertificateDer<'static>>>,
+    pub client: Option<Arc<ClientCertificate>>,
+    /// At least one of the two.
+    pub tls12: bool,
+    pub tls13: bool,
+    pub server_name: Option<String>,
+    pub resumption: bool,
+}
+
+/// A certificate, with those that lead to its issuer after it, and its key.
+#[derive(Debug)]
+pub struct ClientCertificate {
+    pub certificates: Vec<CertificateDer<'static>>,
+    pub key: PrivateKeyDer<'static>,
 }
 
 #[derive(Clone, Debug)]
@@ -85,6 +118,8 @@ pub enum Connections {
     PerUser,
     /// A new connection for every request.
     Fresh,
+    /// The users of a shard share: HTTP/1.1 takes an idle connection or opens one, HTTP/2 opens a stream.
+    Shared,
 }
 
 #[derive(Clone, Debug)]

@@ -1,6 +1,7 @@
-//! One request and its response on a connection: the hot path. In the usual case one write, one read, two looks at the clock, and no
+//! One request and its response on an HTTP/1.1 connection: the hot path. In the usual case one write, one read, two looks at the clock, and no
 //! allocation; everything else (partial writes, heads in pieces, TLS) is the same loop going round again.
 
+use super::connection::Handshake;
 use super::error::{ExchangeError, ResetWhile, TlsFailure};
 use super::response::{Keep, ResponseReader};
 use super::stamp::{Sampler, ask_for_stamps};
@@ -35,9 +36,9 @@ impl Default for Buffers {
     }
 }
 
-/// A connection that takes one exchange after the other. Dropping it closes the socket.
+/// An HTTP/1.1 connection: it takes one exchange after the other. Dropping it closes the socket.
 #[derive(Debug)]
-pub struct Connection {
+pub struct Http1 {
     stream: Stream,
     /// It has carried an exchange, so the server may meanwhile have tired of it.
     used: bool,
@@ -64,7 +65,7 @@ pub struct Exchange {
     pub body_bytes: u64,
     /// Another request may follow on this connection.
     pub reusable: bool,
-    /// The head as it came, if [`Keep::head`].
+    /// The head as it came, if [`Keep::head`]; that of HTTP/2 as HTTP/1.1 would have written it.
     pub head: Option<Box<[u8]>>,
     /// If [`Keep::body`].
     pub body: Option<Vec<u8>>,
@@ -76,7 +77,7 @@ pub struct Exchange {
 #[derive(Debug)]
 #[must_use = "nothing is sent until it is polled"]
 pub struct Exchanging<'a> {
-    connection: &'a mut Connection,
+    connection: &'a mut Http1,
     request: &'a [u8],
     buffers: &'a Buffers,
     clock: &'a Clock,
@@ -102,7 +103,7 @@ enum Progress {
     Refused,
 }
 
-impl Connection {
+impl Http1 {
     pub(super) fn new(stream: Stream) -> Self {
         Self { stream, used: false, stamped: false }
     }
@@ -132,6 +133,10 @@ impl Connection {
             sampled: false,
             read_error_ns: None,
         }
+    }
+
+    pub(super) fn handshake(&self) -> Option<Handshake> {
+        self.stream.handshake()
     }
 
     /// Sees to it that the kernel stamps what arrives. Under TLS a record may end long before the last bytes that were read, so there

@@ -16,6 +16,13 @@ pub struct Keep {
     pub cookies: bool,
 }
 
+impl Keep {
+    /// What a body may have: less when its bytes are kept.
+    pub(super) fn body_bytes_max(self) -> u64 {
+        if self.body { limits::RESPONSE_BODY_KEPT_BYTES_MAX as u64 } else { limits::RESPONSE_BODY_BYTES_MAX }
+    }
+}
+
 /// Reads the response to one request.
 #[derive(Debug)]
 pub struct ResponseReader {
@@ -254,11 +261,7 @@ impl ResponseReader {
 
     /// Whether so many more bytes of body are within the bound.
     fn admit(&self, more: u64) -> Result<(), ExchangeError> {
-        let limit_bytes = if self.keep.body {
-            limits::RESPONSE_BODY_KEPT_BYTES_MAX as u64
-        } else {
-            limits::RESPONSE_BODY_BYTES_MAX
-        };
+        let limit_bytes = self.keep.body_bytes_max();
         if self.body_bytes.saturating_add(more) > limit_bytes {
             return Err(ExchangeError::BodyTooLarge { limit_bytes });
         }

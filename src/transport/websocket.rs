@@ -1,6 +1,7 @@
 //! WebSockets through tokio-tungstenite over the transport's own sockets, with buffers small enough for ten thousand idle ones.
 
 use super::connect::{self, Address};
+use super::connection::{Handshake, HttpVersion};
 use super::error::{TlsFailure, TransportError};
 use super::stream::Stream;
 use crate::clock::{Clock, Nanos};
@@ -99,7 +100,7 @@ pub async fn open(
     clock: Clock,
 ) -> Result<WebSocket, WsError> {
     let request = handshake_request(address, path, headers, subprotocol)?;
-    let stream = connect::open(address, source).await?;
+    let stream = connect::open(address, source, HttpVersion::Http1).await?;
     let config = WebSocketConfig::default()
         .read_buffer_size(limits::WEBSOCKET_READ_BUFFER_BYTES)
         .write_buffer_size(0)
@@ -114,6 +115,11 @@ pub async fn open(
 }
 
 impl WebSocket {
+    /// How its TLS began, if it has TLS.
+    pub fn handshake(&self) -> Option<Handshake> {
+        self.stream.get_ref().handshake()
+    }
+
     /// # Errors
     /// When the connection is gone. Waits while the server does not read.
     pub async fn send_text(&mut self, text: impl Into<Utf8Bytes>) -> Result<(), WsError> {
@@ -186,8 +192,8 @@ fn handshake_request(
     let subprotocol = subprotocol.map(|name| ("sec-websocket-protocol".to_owned(), name.to_owned()));
     for (name, value) in headers.iter().cloned().chain(subprotocol) {
         let invalid = || WsError::Header { name: name.as_str().into() };
-        let key = tungstenite::http::HeaderName::from_bytes(name.as_bytes()).map_err(|_| invalid())?;
-        let value = tungstenite::http::HeaderValue::from_str(&value).map_err(|_| invalid())?;
+        let key = http::HeaderName::from_bytes(name.as_bytes()).map_err(|_| invalid())?;
+        let value = http::HeaderValue::from_str(&value).map_err(|_| invalid())?;
         request.headers_mut().insert(key, value);
     }
     Ok(request)
