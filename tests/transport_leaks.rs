@@ -42,7 +42,8 @@ async fn every_ending_closes_the_socket() {
     let before = open_descriptors();
     for turn in 1..300 {
         if turn % 7 == 0 {
-            let opening = websocket::open(&client.address, None, "/", &[], None, client.clock);
+            let opening =
+                websocket::open(&client.address, None, "/", &[], None, &client.buffers, client.clock);
             let _ = tokio::time::timeout(Duration::from_millis(5), opening).await;
         } else if let Ok(mut connection) = connect(&client.address, None).await {
             let _ = tokio::time::timeout(Duration::from_millis(5), client.get(&mut connection)).await;

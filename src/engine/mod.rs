@@ -3,6 +3,8 @@
 
 mod closed;
 mod control;
+mod events;
+mod line;
 mod open;
 mod pacer;
 mod part;

@@ -1,13 +1,16 @@
-//! WebSockets through tokio-tungstenite over the transport's own sockets, with buffers small enough for ten thousand idle ones.
+//! WebSockets through tokio-tungstenite over the transport's own sockets. They read through the shard's buffer, so that an idle one
+//! keeps only a buffer of [`limits::WEBSOCKET_READ_BUFFER_BYTES`] and its last messages' room.
 
+use super::borrowed::Borrowing;
 use super::connect::{self, Address};
 use super::error::{TlsFailure, TransportError};
-use super::stream::Stream;
+use super::exchange::Buffers;
 use crate::clock::{Clock, Nanos};
 use crate::limits;
 use futures_util::{SinkExt, StreamExt};
 use std::io;
 use std::net::IpAddr;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use thiserror::Error;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -30,7 +33,7 @@ pub enum WsError {
     #[error("the path of the opening handshake is not valid")]
     Path,
     /// Closed with the closing handshake; 1005 stands for a close without a code.
-    #[error("the server closed the socket with code {code}")]
+    #[error("the server closed the socket with code {code}{}", close_name(*code))]
     Closed { code: u16 },
     #[error("the connection ended without the closing handshake")]
     Reset,
@@ -78,7 +81,7 @@ impl Message {
 /// An open socket. Dropping it closes the connection without a word.
 #[derive(Debug)]
 pub struct WebSocket {
-    stream: WebSocketStream<Stream>,
+    stream: WebSocketStream<Borrowing>,
     clock: Clock,
     /// Just before the opening handshake was sent, the connection being there.
     pub sent_ns: Nanos,
@@ -96,10 +99,11 @@ pub async fn open(
     path: &str,
     headers: &[(String, String)],
     subprotocol: Option<&str>,
+    buffers: &Buffers,
     clock: Clock,
 ) -> Result<WebSocket, WsError> {
     let request = handshake_request(address, path, headers, subprotocol)?;
-    let stream = connect::open(address, source).await?;
+    let stream = Borrowing::new(connect::open(address, source).await?, buffers.clone());
     let config = WebSocketConfig::default()
         .read_buffer_size(limits::WEBSOCKET_READ_BUFFER_BYTES)
         .write_buffer_size(0)
@@ -135,23 +139,28 @@ impl WebSocket {
     /// # Errors
     /// [`WsError::Closed`] after the closing handshake, the others when the socket broke. It is of no use afterwards.
     pub async fn next(&mut self) -> Result<Message, WsError> {
-        loop {
-            let payload = match self.stream.next().await {
-                None => return Err(WsError::Reset),
-                Some(Err(error)) => return Err(WsError::from_tungstenite(&error)),
+        std::future::poll_fn(|context| self.poll_next(context)).await
+    }
+
+    /// As [`Self::next`]. The loop is bounded by tokio's budget: it pends after 128 reads.
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Message, WsError>> {
+        Poll::Ready(loop {
+            let payload = match ready!(self.stream.poll_next_unpin(context)) {
+                None => break Err(WsError::Reset),
+                Some(Err(error)) => break Err(WsError::from_tungstenite(&error)),
                 Some(Ok(tungstenite::Message::Text(text))) => Payload::Text(text),
                 Some(Ok(tungstenite::Message::Binary(bytes))) => Payload::Binary(bytes),
                 Some(Ok(tungstenite::Message::Close(frame))) => {
                     // One more turn sends the answer that completes the closing handshake.
-                    let _ = self.stream.flush().await;
+                    let _ = self.stream.poll_flush_unpin(context);
                     let code = frame.map_or(CloseCode::Status, |frame| frame.code);
-                    return Err(WsError::Closed { code: code.into() });
+                    break Err(WsError::Closed { code: code.into() });
                 }
                 // Going on reading is what sends the pong.
                 Some(Ok(_)) => continue,
             };
-            return Ok(Message { payload, received_ns: self.clock.now() });
-        }
+            break Ok(Message { payload, received_ns: self.clock.now() });
+        })
     }
 
     /// Says goodbye and waits for the server to do so, at most `within`; what it still sends is dropped.
@@ -170,6 +179,28 @@ impl WebSocket {
             }
         };
         tokio::time::timeout(within, goodbye).await.unwrap_or(Err(WsError::Io(io::ErrorKind::TimedOut)))
+    }
+}
+
+/// What RFC 6455 section 7.4.1 and its registry call a code.
+fn close_name(code: u16) -> &'static str {
+    match code {
+        1000 => " (normal)",
+        1001 => " (going away)",
+        1002 => " (protocol error)",
+        1003 => " (data it does not take)",
+        1005 => " (none given)",
+        1007 => " (invalid data)",
+        1008 => " (policy)",
+        1009 => " (message too large)",
+        1010 => " (extension missing)",
+        1011 => " (server error)",
+        1012 => " (restart)",
+        1013 => " (try again later)",
+        1014 => " (bad gateway)",
+        3000..=3999 => " (a registered one)",
+        4000..=4999 => " (the application's own)",
+        _ => "",
     }
 }
 
