@@ -48,7 +48,21 @@ impl Builder<'_> {
 
     pub(super) fn sse_expect(&mut self, value: &Node, fields: &Fields<'_>) -> Option<Step> {
         let stream = self.open_one(Held::Stream, fields.get("stream"), value.span);
-        let members = if value.is_null() { Vec::new() } else { self.members(value, "`sse_expect`") };
+        let members = match value.scalar() {
+            Some(_) if value.is_null() => Vec::new(),
+            Some(scalar) => {
+                self.sink.error(
+                    value.span,
+                    "`sse_expect` is a mapping of members the data must have, or empty",
+                    format!(
+                        "write {{sse_expect: , event: {0}}} for its name, {{type: {0}}} for a member",
+                        scalar.text
+                    ),
+                );
+                return None;
+            }
+            None => self.members(value, "`sse_expect`"),
+        };
         let wanted = self.wanted(members, fields);
         let name = self.message_name(fields, &wanted.members, value, "sse_expect");
         let endpoint = self.endpoint(Protocol::Sse, &name, &format!("SSE {name}"), value.span);

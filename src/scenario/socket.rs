@@ -36,8 +36,8 @@ impl Held {
 
     fn opener(self) -> &'static str {
         match self {
-            Self::Socket => "ws_open",
-            Self::Stream => "sse_open",
+            Self::Socket => "a ws_open",
+            Self::Stream => "an sse_open",
         }
     }
 }
@@ -112,7 +112,7 @@ impl Builder<'_> {
                 .map(String::as_str)
                 .collect();
             let help = match open.as_slice() {
-                [] => format!("put a {} step before it", held.opener()),
+                [] => format!("put {} step before it", held.opener()),
                 open => format!("open here: {}; write {what}: {}", open.join(", "), open[0]),
             };
             self.sink.push(Problem::error(at, format!("no {what} `{name}` is open here")).help(help));

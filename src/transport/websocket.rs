@@ -61,6 +61,21 @@ enum Payload {
     Binary(Bytes),
 }
 
+impl Payload {
+    /// What a message of the crate is here; nothing for a ping or pong.
+    fn of(read: tungstenite::Result<tungstenite::Message>) -> Result<Option<Self>, WsError> {
+        Ok(match read.map_err(|error| WsError::from_tungstenite(&error))? {
+            tungstenite::Message::Text(text) => Some(Self::Text(text)),
+            tungstenite::Message::Binary(bytes) => Some(Self::Binary(bytes)),
+            tungstenite::Message::Close(frame) => {
+                let code = frame.map_or(CloseCode::Status, |frame| frame.code);
+                return Err(WsError::Closed { code: code.into() });
+            }
+            _ => None,
+        })
+    }
+}
+
 impl Message {
     pub fn bytes(&self) -> &[u8] {
         match &self.payload {
@@ -104,17 +119,38 @@ pub async fn open(
 ) -> Result<WebSocket, WsError> {
     let request = handshake_request(address, path, headers, subprotocol)?;
     let stream = Borrowing::new(connect::open(address, source).await?, buffers.clone());
-    let config = WebSocketConfig::default()
-        .read_buffer_size(limits::WEBSOCKET_READ_BUFFER_BYTES)
-        .write_buffer_size(0)
-        .max_message_size(Some(limits::WEBSOCKET_MESSAGE_BYTES_MAX))
-        .max_frame_size(Some(limits::WEBSOCKET_MESSAGE_BYTES_MAX));
     let sent_ns = clock.now();
     // Boxed: the state of the handshake is larger than the socket that comes of it.
-    let (stream, _) = Box::pin(client_async_with_config(request, stream, Some(config)))
+    let (stream, _) = Box::pin(client_async_with_config(request, stream, Some(config())))
         .await
         .map_err(|error| WsError::from_tungstenite(&error))?;
     Ok(WebSocket { stream, clock, sent_ns, opened_ns: clock.now() })
+}
+
+fn config() -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(limits::WEBSOCKET_READ_BUFFER_BYTES)
+        .write_buffer_size(0)
+        .max_message_size(Some(limits::WEBSOCKET_MESSAGE_BYTES_MAX))
+        .max_frame_size(Some(limits::WEBSOCKET_MESSAGE_BYTES_MAX))
+}
+
+/// Reads what a server sends after the handshake: the texts and bytes of its messages, and how it ended. What [`WebSocket`] does with a
+/// connection, without one.
+#[cfg(any(test, fuzzing))]
+pub fn read_all(bytes: &[u8]) -> (Vec<Vec<u8>>, WsError) {
+    use tungstenite::protocol::{Role, WebSocket as Frames};
+    let mut frames = Frames::from_raw_socket(io::Cursor::new(bytes.to_vec()), Role::Client, Some(config()));
+    let mut messages = Vec::new();
+    loop {
+        let payload = Payload::of(frames.read());
+        match payload {
+            Ok(Some(Payload::Text(text))) => messages.push(text.as_bytes().to_vec()),
+            Ok(Some(Payload::Binary(bytes))) => messages.push(bytes.to_vec()),
+            Ok(None) => {}
+            Err(error) => return (messages, error),
+        }
+    }
 }
 
 impl WebSocket {
@@ -144,23 +180,25 @@ impl WebSocket {
 
     /// As [`Self::next`]. The loop is bounded by tokio's budget: it pends after 128 reads.
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Message, WsError>> {
-        Poll::Ready(loop {
-            let payload = match ready!(self.stream.poll_next_unpin(context)) {
-                None => break Err(WsError::Reset),
-                Some(Err(error)) => break Err(WsError::from_tungstenite(&error)),
-                Some(Ok(tungstenite::Message::Text(text))) => Payload::Text(text),
-                Some(Ok(tungstenite::Message::Binary(bytes))) => Payload::Binary(bytes),
-                Some(Ok(tungstenite::Message::Close(frame))) => {
-                    // One more turn sends the answer that completes the closing handshake.
-                    let _ = self.stream.poll_flush_unpin(context);
-                    let code = frame.map_or(CloseCode::Status, |frame| frame.code);
-                    break Err(WsError::Closed { code: code.into() });
-                }
-                // Going on reading is what sends the pong.
-                Some(Ok(_)) => continue,
+        loop {
+            let Some(read) = ready!(self.stream.poll_next_unpin(context)) else {
+                return Poll::Ready(Err(WsError::Reset));
             };
-            break Ok(Message { payload, received_ns: self.clock.now() });
-        })
+            match Payload::of(read) {
+                // Going on reading is what sends the pong.
+                Ok(None) => {}
+                Ok(Some(payload)) => {
+                    return Poll::Ready(Ok(Message { payload, received_ns: self.clock.now() }));
+                }
+                Err(error) => {
+                    if matches!(error, WsError::Closed { .. }) {
+                        // One more turn sends the answer that completes the closing handshake.
+                        let _ = self.stream.poll_flush_unpin(context);
+                    }
+                    return Poll::Ready(Err(error));
+                }
+            }
+        }
     }
 
     /// Says goodbye and waits for the server to do so, at most `within`; what it still sends is dropped.
@@ -260,7 +298,13 @@ impl WsError {
                 ) => Self::Reset,
                 (None, kind) => Self::Io(kind),
             },
+            E::Protocol(error) => Self::Protocol(error.to_string().into()),
+            E::Utf8(_) => Self::Protocol("a text message is not UTF-8".into()),
             other => Self::Protocol(other.to_string().into()),
         }
     }
 }
+
+#[cfg(test)]
+#[path = "websocket_tests.rs"]
+mod tests;
