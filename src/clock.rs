@@ -27,6 +27,15 @@ impl Clock {
         Self { origin: tokio::time::Instant::now() + delay }
     }
 
+    /// A clock whose zero is at this Unix time: how processes that share no memory agree on the second.
+    #[expect(clippy::disallowed_methods, reason = "this is the one clock")]
+    pub fn with_zero_at(zero_unix_ns: u64) -> Self {
+        let (now, now_unix_ns) = (tokio::time::Instant::now(), unix_ns());
+        let ahead = Duration::from_nanos(zero_unix_ns.saturating_sub(now_unix_ns));
+        let behind = Duration::from_nanos(now_unix_ns.saturating_sub(zero_unix_ns));
+        Self { origin: (now + ahead).checked_sub(behind).unwrap_or(now) }
+    }
+
     /// Nanoseconds since this clock started.
     #[expect(clippy::disallowed_methods, reason = "this is the one clock")]
     pub fn now(&self) -> Nanos {
@@ -49,6 +58,11 @@ pub fn thread_cpu_ns() -> Nanos {
 /// Unix time in milliseconds, for templates and for the lag of messages that carry the time they were sent.
 pub fn unix_ms() -> u64 {
     u64::try_from(utc_now().as_millisecond()).unwrap_or(0)
+}
+
+/// Unix time in nanoseconds, to agree with another process on an instant.
+pub fn unix_ns() -> u64 {
+    u64::try_from(utc_now().as_nanosecond()).unwrap_or(0)
 }
 
 /// Unix time in milliseconds with its fraction, to hold against the sending time in a message.

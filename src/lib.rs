@@ -17,6 +17,7 @@ pub mod run;
 pub mod scenario;
 pub mod search;
 pub mod seed;
+pub mod swarm;
 pub mod threshold;
 pub mod transport;
 pub mod units;

@@ -76,6 +76,27 @@ pub const SCRAPE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long the bundled target-app may take from its start to its first healthy answer.
 pub const TARGET_START_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// Processes that carry the load of one run on one machine. A million users under a limit of 20,000 descriptors need 55.
+pub const AGENTS_MAX: u32 = 256;
+
+/// Addresses of one kind in one scenario, to send from or to connect to.
+pub const LANE_ADDRESSES_MAX: usize = 1024;
+
+/// One message between the coordinator and an agent: a snapshot of a thousand endpoints with full histograms stays below it.
+pub const FRAME_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// Wait for an agent to read its plan and say that it is ready.
+pub const AGENT_READY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// From the word to start to the first second of the run where agents are processes: all of them have their shards ready by then.
+pub const AGENTS_START_DELAY: Duration = Duration::from_millis(300);
+
+/// Silence after which an agent counts as lost; it reports every second, also while it drains.
+pub const AGENT_SILENCE_MAX: Duration = Duration::from_secs(10);
+
+/// Last words of an agent's process that are kept to explain its end.
+pub const AGENT_STDERR_BYTES_MAX: usize = 4096;
+
 /// Seconds without one completed request, while requests fail to connect, after which the target counts as lost.
 pub const TARGET_LOST_AFTER: Duration = Duration::from_secs(10);
 

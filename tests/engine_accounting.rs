@@ -2,7 +2,8 @@
 //! ended in one way, and every socket is closed.
 
 use plimsoll::clock::Clock;
-use plimsoll::engine::shard::{self, Command, Report, Route, Setup};
+use plimsoll::engine::route::Route;
+use plimsoll::engine::shard::{self, Command, Report, Setup};
 use plimsoll::load::share::Share;
 use plimsoll::measure::snapshot::Snapshot;
 use plimsoll::scenario::{self, Overrides};
@@ -49,7 +50,7 @@ fn carry(addr: SocketAddr, rest: &str, share: Share, words: &[(Duration, Command
         plan: Arc::new(plan),
         share,
         clock: Clock::start(),
-        http: Some(Route { address, prefix: String::new() }),
+        http: Some(Route::new(address, String::new())),
         ws: None,
     };
     let thread = std::thread::spawn(move || shard::run(setup, commands, reports));
@@ -73,7 +74,7 @@ fn carry(addr: SocketAddr, rest: &str, share: Share, words: &[(Duration, Command
                 sum.add(&second);
             }
             Report::Ended => break,
-            Report::Failed(text) => panic!("{text}"),
+            Report::Failed(text) | Report::Lost(text) => panic!("{text}"),
         }
     }
     thread.join().expect("no panic");

@@ -7,7 +7,8 @@ mod transport_subjects;
 
 use futures_util::{SinkExt, StreamExt};
 use plimsoll::clock::Clock;
-use plimsoll::engine::shard::{self, Command, Report, Route, Setup};
+use plimsoll::engine::route::Route;
+use plimsoll::engine::shard::{self, Command, Report, Setup};
 use plimsoll::load::share::Share;
 use plimsoll::measure::snapshot::Snapshot;
 use plimsoll::scenario::plan::Plan;
@@ -57,7 +58,7 @@ fn carry(addr: SocketAddr, steps: &str) -> Ran {
         .unwrap_or_else(|problems| panic!("{}", problems.lines().join("\n")));
     let plan = Arc::new(plan);
     let address = Address::new("127.0.0.1", addr.port(), addr, None);
-    let route = Route { address, prefix: String::new() };
+    let route = Route::new(address, String::new());
     let (say, commands) = mpsc::unbounded_channel();
     let (reports, mut told) = mpsc::channel(8);
     let setup = Setup {
@@ -81,7 +82,7 @@ fn carry(addr: SocketAddr, steps: &str) -> Ran {
                 }
             }
             Report::Ended => break,
-            Report::Failed(text) => panic!("{text}"),
+            Report::Failed(text) | Report::Lost(text) => panic!("{text}"),
         }
     }
     thread.join().unwrap();

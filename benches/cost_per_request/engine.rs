@@ -1,7 +1,8 @@
 //! The whole engine: a scenario from its text, one shard, every measurement on. What a user of the tool pays for a request.
 
 use plimsoll::clock::Clock;
-use plimsoll::engine::shard::{self, Command, Report, Route, Setup};
+use plimsoll::engine::route::Route;
+use plimsoll::engine::shard::{self, Command, Report, Setup};
 use plimsoll::load::share::Share;
 use plimsoll::measure::snapshot::{Snapshot, add_counts, add_requests};
 use plimsoll::scenario::{self, Overrides};
@@ -55,7 +56,7 @@ fn carry(
         plan: Arc::new(plan),
         share: Share::WHOLE,
         clock: Clock::start(),
-        http: Some(Route { address, prefix: String::new() }),
+        http: Some(Route::new(address, String::new())),
         ws: None,
     };
     let shard = std::thread::spawn(move || shard::run(setup, commands, reports));
@@ -68,7 +69,7 @@ fn carry(
                 add_requests(&mut total.requests, &second.requests);
             }
             Report::Ended => break,
-            Report::Failed(text) => return Err(text.into()),
+            Report::Failed(text) | Report::Lost(text) => return Err(text.into()),
         }
     }
     shard.join().map_err(|_| "the shard panicked")?;

@@ -157,6 +157,7 @@ fn verdict(
     };
     match ended.how {
         End::Error => return (Verdict::Error, 9, ended.reason.clone()),
+        End::AgentLost => return (Verdict::QuorumLost, 5, ended.reason.clone()),
         End::TargetLost => return (Verdict::TargetLost, 8, ended.reason.clone()),
         End::Aborted => return (Verdict::Aborted, 4, ended.reason.clone()),
         End::Interrupted => return (Verdict::Interrupted, 130, ended.reason.clone()),

@@ -1,5 +1,7 @@
 //! What can be written on the command line.
 
+use crate::limits::AGENTS_MAX;
+use crate::scenario::plan::Agents;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -40,6 +42,9 @@ pub(super) enum Command {
     /// Print the JSON Schema of the scenario language, for editors
     #[command(after_help = "Example:\n  plimsoll schema > scenario.schema.json")]
     Schema,
+    /// One agent of a run, over its standard input; `run` and `find` start it
+    #[command(hide = true)]
+    Agent,
     /// The bundled target-app: a system whose limits are dials
     #[command(
         subcommand,
@@ -75,7 +80,10 @@ pub(super) struct RunArgs {
     /// Folder for the record and the reports [default: reports/SCENARIO-TIME]
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
-    /// Threads that carry users [default: one a core]
+    /// Processes that carry users: a number, or `auto` for as many as they need [default: the scenario's, or auto]
+    #[arg(long, value_name = "N|auto", value_parser = agents)]
+    pub(super) agents: Option<Agents>,
+    /// Threads of each agent that carry users [default: one a core, shared out among the agents]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(super) shards: Option<u32>,
     /// Print the summary as one JSON document on standard output
@@ -139,6 +147,14 @@ pub(super) struct ExplainArgs {
     /// Print one JSON document
     #[arg(long)]
     pub(super) json: bool,
+}
+
+fn agents(text: &str) -> Result<Agents, String> {
+    match text.parse() {
+        _ if text == "auto" => Ok(Agents::Auto),
+        Ok(count) if (1..=AGENTS_MAX).contains(&count) => Ok(Agents::Fixed(count)),
+        _ => Err(format!("expected auto, or a number from 1 to {AGENTS_MAX}")),
+    }
 }
 
 fn assignment(text: &str) -> Result<(String, String), String> {

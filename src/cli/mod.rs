@@ -1,6 +1,7 @@
 //! The command line: one file a command, the process (arguments, streams, environment, interrupts) as a parameter, so that a test runs it
 //! in process. Only `main.rs` ends the process; only here and in `live` is anything printed.
 
+mod agent;
 mod args;
 mod check;
 mod load;
@@ -51,6 +52,7 @@ pub fn main(process: &mut Process<'_>) -> u8 {
         Command::Check(args) => check::check(process, &args),
         Command::Report(args) => report::report(process, &args),
         Command::Target(command) => target::target(process, command),
+        Command::Agent => agent::agent(process),
         Command::Schema => check::schema(process),
     }
 }

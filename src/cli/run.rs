@@ -9,7 +9,7 @@ use crate::live::lines::{Courtesy, Lines};
 use crate::record::recorded::Recorded;
 use crate::record::rows::{End, Ended};
 use crate::run::{self, Options, RunError};
-use crate::scenario::plan::{Executor, LoadUnit, Plan};
+use crate::scenario::plan::{Agents, Executor, LoadUnit, Plan};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -44,6 +44,10 @@ pub(super) fn run(process: &mut Process<'_>, args: &RunArgs, purpose: Purpose) -
     };
     let cores =
         std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1));
+    let agents = match args.agents.unwrap_or(plan.swarm.agents) {
+        Agents::Fixed(agents) => agents,
+        Agents::Auto => 1,
+    };
     let executable = process.executable.clone();
     let (terminal, quiet) = (process.terminal, args.quiet);
     let carried = Courtesy::onto(&mut *process.err, |out| {
@@ -51,7 +55,12 @@ pub(super) fn run(process: &mut Process<'_>, args: &RunArgs, purpose: Purpose) -
             let options = Options {
                 dir: dir.clone(),
                 command: if purpose == Purpose::Find { "find" } else { "run" },
-                shards: args.shards.unwrap_or(cores).min(shards_max(&plan)),
+                agents,
+                shards: args
+                    .shards
+                    .unwrap_or((cores / agents).max(1))
+                    .min((shards_max(&plan) / agents).max(1)),
+                source_addresses: agents,
                 executable,
                 interrupts: interrupts(),
             };

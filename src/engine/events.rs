@@ -126,7 +126,8 @@ impl User {
         self.busy = true;
         self.control.on_wire.set(Some(OnWire { endpoint: request.endpoint, intended_ns, sent_ns: ready_ns }));
         let deadline = shard.clock.instant(ready_ns + nanos(request.timeout));
-        let opening = sse::open(&route.address, None, &bytes, &shard.buffers, shard.clock);
+        let (address, source) = route.lane(shard.next_turn());
+        let opening = sse::open(address, source, &bytes, &shard.buffers, shard.clock);
         let opened = self.timer.within(deadline, Box::pin(opening)).await;
         self.control.on_wire.set(None);
         shard.give_back(Some(bytes));

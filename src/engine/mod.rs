@@ -3,6 +3,8 @@
 
 mod closed;
 mod control;
+#[cfg(test)]
+mod density;
 mod events;
 mod line;
 mod open;
@@ -10,6 +12,7 @@ mod pacer;
 mod part;
 mod program;
 mod render;
+pub mod route;
 mod session;
 pub mod shard;
 mod socket;

@@ -4,6 +4,7 @@
 use super::pacer::Pacer;
 use super::part::{Model, Part};
 use super::program::{Program, Site, compile};
+use super::route::Route;
 use super::{closed, open};
 use crate::clock::{self, Clock, Nanos};
 use crate::endpoint::EndpointId;
@@ -15,20 +16,13 @@ use crate::measure::recorder::Recorder;
 use crate::measure::sample::{Outcome, Sample};
 use crate::measure::snapshot::Snapshot;
 use crate::scenario::plan::{Executor, LoadPart, LoadUnit, OpenRules, Plan, SocketId, StreamId};
-use crate::transport::{self, Address, Buffers, Connection, TransportError};
+use crate::transport::{self, Buffers, Connection, TransportError};
 use crate::units::NANOS_PER_S;
+use serde::{Deserialize, Serialize};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use tokio::sync::mpsc;
-
-/// Where requests go, settled once before the run begins.
-#[derive(Clone, Debug)]
-pub struct Route {
-    pub address: Address,
-    /// Path prefix without a trailing slash.
-    pub prefix: String,
-}
 
 /// Everything a shard needs to begin.
 pub struct Setup {
@@ -40,7 +34,7 @@ pub struct Setup {
 }
 
 /// What a shard is told while it runs. All shards get the same words, so their curves stay the same.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Command {
     /// From `at_ns` of the run on, take the part's curve to `value` over `over_ns` and hold it there.
     Steer { part: usize, at_ns: Nanos, value: f64, over_ns: u64 },
@@ -50,14 +44,16 @@ pub enum Command {
     Abort,
 }
 
-/// What a shard tells.
-#[derive(Debug)]
+/// What a shard tells, and what an agent tells of all its shards.
+#[derive(Debug, Serialize, Deserialize)]
 pub enum Report {
     Snapshot(Box<Snapshot>),
     /// The last word, after the last snapshot.
     Ended,
     /// The shard could not go on; its users are counted as interrupted in the snapshot before.
     Failed(String),
+    /// Said of an agent that can say nothing any more: its process is gone.
+    Lost(String),
 }
 
 pub(super) struct Shard {
@@ -75,12 +71,14 @@ pub(super) struct Shard {
     pub(super) idle: RefCell<Vec<Link>>,
     pub(super) aborted: Cell<bool>,
     sockets: Rc<Cell<u64>>,
+    /// Connections asked for so far.
+    connected: Cell<u64>,
     /// By [`SocketId`].
     socket_endpoints: Vec<EndpointId>,
     /// By [`StreamId`].
     stream_endpoints: Vec<EndpointId>,
     rented: RefCell<Vec<Vec<u8>>>,
-    parts: Vec<Rc<Part>>,
+    pub(super) parts: Vec<Rc<Part>>,
 }
 
 /// A connection that is counted while it is open.
@@ -114,7 +112,7 @@ pub fn run(setup: Setup, commands: mpsc::UnboundedReceiver<Command>, reports: mp
 }
 
 impl Shard {
-    fn new(setup: Setup) -> Self {
+    pub(super) fn new(setup: Setup) -> Self {
         let plan = Arc::clone(&setup.plan);
         let empty = (String::new(), String::new());
         let (host, prefix) = setup
@@ -141,14 +139,15 @@ impl Shard {
             parts,
             share: setup.share,
             clock: setup.clock,
-            http: setup.http.map(for_shard),
-            ws: setup.ws.map(for_shard),
+            http: setup.http.map(Route::for_shard),
+            ws: setup.ws.map(Route::for_shard),
             recorder: RefCell::new(Recorder::new(setup.plan.endpoints.len())),
             buffers: Buffers::new(),
             scratch: Cell::default(),
             idle: RefCell::default(),
             aborted: Cell::new(false),
             sockets: Rc::default(),
+            connected: Cell::new(0),
             rented: RefCell::default(),
             plan: setup.plan,
         }
@@ -253,8 +252,14 @@ impl Shard {
     /// Opens a connection to the HTTP target.
     pub(super) async fn connect(&self) -> Result<Link, TransportError> {
         let Some(route) = &self.http else { return Err(TransportError::Unreachable) };
-        let connection = transport::connect(&route.address, None).await?;
+        let (address, source) = route.lane(self.next_turn());
+        let connection = transport::connect(address, source).await?;
         Ok(Link { connection, _open: self.count_socket() })
+    }
+
+    /// Connections of all shards of a run together take the lanes in turn.
+    pub(super) fn next_turn(&self) -> u64 {
+        self.share.id_of(self.connected.replace(self.connected.get() + 1))
     }
 
     pub(super) fn count_socket(&self) -> OpenSocket {
@@ -349,10 +354,6 @@ impl Shard {
 
 /// A week: what "until the next word" means for a curve, which has an end.
 const HOLD_NS: u64 = 7 * 24 * 3600 * NANOS_PER_S;
-
-fn for_shard(route: Route) -> Route {
-    Route { address: route.address.for_shard(), ..route }
-}
 
 fn new_part(index: usize, part: &LoadPart) -> Part {
     let (model, curve, steered) = match &part.executor {

@@ -70,9 +70,10 @@ impl User {
         self.busy = true;
         self.control.on_wire.set(Some(OnWire { endpoint: open.endpoint, intended_ns, sent_ns: ready_ns }));
         let deadline = shard.clock.instant(ready_ns + nanos(open.within));
+        let (address, source) = route.lane(shard.next_turn());
         let subprotocol = open.subprotocol.as_deref();
         let opening =
-            websocket::open(&route.address, None, &path, &headers, subprotocol, &shard.buffers, shard.clock);
+            websocket::open(address, source, &path, &headers, subprotocol, &shard.buffers, shard.clock);
         let opened = self.timer.within(deadline, opening).await;
         self.control.on_wire.set(None);
         if !matches!(opened, Ok(Err(WsError::Connect(_)))) {

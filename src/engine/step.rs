@@ -118,7 +118,8 @@ impl User {
         loop {
             let mut link = match self.connection.take() {
                 Some(link) if shard.plan.target.connections == Connections::PerUser => link,
-                _ => self.connect(shard).await?,
+                // Boxed: a user connects rarely, and would carry room for it in every state.
+                _ => Box::pin(self.connect(shard)).await?,
             };
             let reused = link.connection.is_used();
             if !counted {

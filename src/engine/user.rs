@@ -86,8 +86,13 @@ impl User {
     }
 
     /// A user of a closed load: iterations until it is told to leave. `fresh` gives the number of the user that follows one whose
-    /// lifetime is a single iteration.
-    pub(super) async fn live(mut self, fresh: impl Fn() -> u64) {
+    /// lifetime is a single iteration. Not an `async fn`: that would keep the user twice, as its argument and as its variable.
+    pub(super) fn live(self, fresh: impl Fn() -> u64) -> impl Future<Output = ()> {
+        let mut user = self;
+        async move { user.go_on(&fresh).await }
+    }
+
+    async fn go_on(&mut self, fresh: &impl Fn() -> u64) {
         let mut beat_ns: Option<Nanos> = None;
         while !self.control.retire.get() {
             let mut now = self.shard.clock.now();
@@ -140,7 +145,12 @@ impl User {
     }
 
     /// A user of an open load: one arrival, one iteration, counted as planned where it was scheduled.
-    pub(super) async fn arrive(mut self, intended_ns: Nanos) {
+    pub(super) fn arrive(self, intended_ns: Nanos) -> impl Future<Output = ()> {
+        let mut user = self;
+        async move { user.pass_through(intended_ns).await }
+    }
+
+    async fn pass_through(&mut self, intended_ns: Nanos) {
         self.intended_ns = Some(intended_ns);
         self.connection = self.shard.idle.borrow_mut().pop();
         self.iteration(self.shard.clock.now()).await;

@@ -2,6 +2,10 @@
 //! histogram of the tool has the same precision and merging them is exact.
 
 use hdrhistogram::Histogram as Hdr;
+use hdrhistogram::serialization::{Deserializer as HdrDeserializer, Serializer as _, V2Serializer};
+use serde::de::Error as _;
+use serde::ser::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Quantization error is at most one part in a thousand of the value.
 pub const SIGNIFICANT_DIGITS: u8 = 3;
@@ -76,6 +80,28 @@ impl Histogram {
     }
 }
 
+/// On the wire a histogram is the V2 encoding of the HdrHistogram project: run-length coded counts, so that an almost empty one is a few
+/// dozen bytes, and every count exactly as it was.
+impl Serialize for Histogram {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut bytes = Vec::new();
+        V2Serializer::new().serialize(&self.0, &mut bytes).map_err(S::Error::custom)?;
+        serializer.serialize_bytes(&bytes)
+    }
+}
+
+impl<'de> Deserialize<'de> for Histogram {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let bytes = <&'de [u8]>::deserialize(deserializer)?;
+        let mut hdr: Hdr<u64> = HdrDeserializer::new().deserialize(&mut &*bytes).map_err(D::Error::custom)?;
+        if hdr.sigfig() != SIGNIFICANT_DIGITS {
+            return Err(D::Error::custom("a histogram of another precision"));
+        }
+        hdr.auto(true);
+        Ok(Self(hdr))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,6 +131,20 @@ mod tests {
             let whole = of(&all);
             prop_assert_eq!(left.hdr(), whole.hdr());
             prop_assert_eq!(outer.hdr(), whole.hdr());
+        }
+
+        #[test]
+        fn what_goes_over_the_wire_comes_back_bucket_by_bucket_and_can_be_added_to(
+            a in prop::collection::vec(0u64..10_000_000_000, 0..60),
+            b in prop::collection::vec(0u64..u64::MAX / 4, 0..20),
+        ) {
+            let there = postcard::to_allocvec(&of(&a)).expect("encoded");
+            let mut back: Histogram = postcard::from_bytes(&there).expect("decoded");
+            prop_assert_eq!(&back, &of(&a));
+            back.add(&of(&b));
+            let mut whole = of(&a);
+            whole.add(&of(&b));
+            prop_assert_eq!(back.hdr(), whole.hdr());
         }
 
         #[test]

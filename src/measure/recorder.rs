@@ -83,7 +83,7 @@ impl Recorder {
     /// Keeps the text of a failure as an example for the report.
     #[cold]
     pub fn failure(&mut self, endpoint: EndpointId, outcome: Outcome, text: &str) {
-        self.failures.add(endpoint, outcome.name(), text, 1);
+        self.failures.add(endpoint, outcome, text, 1);
     }
 
     /// How long after its intended instant an arrival was released.

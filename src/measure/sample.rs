@@ -2,9 +2,10 @@
 
 use crate::clock::Nanos;
 use crate::endpoint::EndpointId;
+use serde::{Deserialize, Serialize};
 
 /// What became of an exchange. The first is success; every other is a failure with a name of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Outcome {
     Ok,
     /// An answer with a status the step did not expect.

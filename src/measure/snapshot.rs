@@ -2,14 +2,16 @@
 //! and commutative, so it does not matter in which order shards and agents are merged.
 
 use super::histogram::Histogram;
+use super::sample::Outcome;
 use crate::endpoint::EndpointId;
 use crate::limits::FAILURE_EXAMPLES_MAX;
 use crate::record::summary::{Counts, Failure, RequestCounts};
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
 /// One endpoint over a span. `response` and `service` hold the requests that ended as expected; the answered failures stand
 /// apart, so that a fast error never makes a percentile look better, and no failure is counted as both failed and slow.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Window {
     pub response: Histogram,
     pub service: Histogram,
@@ -22,7 +24,7 @@ pub struct Window {
     pub bytes_received: u64,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct FailedLatency {
     pub response: Histogram,
     pub service: Histogram,
@@ -77,25 +79,25 @@ impl Window {
 }
 
 /// Failures by endpoint, kind and text; past [`FAILURE_EXAMPLES_MAX`] distinct ones the rest is summed up under one line.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Failures {
-    by_text: HashMap<(EndpointId, &'static str, Box<str>), u64>,
+    by_text: HashMap<(EndpointId, Outcome, Box<str>), u64>,
 }
 
 /// The text under which failures beyond the bound are counted.
 const OTHER_FAILURES: &str = "other failures of this kind";
 
 impl Failures {
-    pub fn add(&mut self, endpoint: EndpointId, kind: &'static str, text: &str, count: u64) {
+    pub fn add(&mut self, endpoint: EndpointId, outcome: Outcome, text: &str, count: u64) {
         let known = self.by_text.len() < FAILURE_EXAMPLES_MAX
-            || self.by_text.contains_key(&(endpoint, kind, Box::from(text)));
+            || self.by_text.contains_key(&(endpoint, outcome, Box::from(text)));
         let text = if known { text } else { OTHER_FAILURES };
-        *self.by_text.entry((endpoint, kind, text.into())).or_default() += count;
+        *self.by_text.entry((endpoint, outcome, text.into())).or_default() += count;
     }
 
     pub fn merge(&mut self, other: &Self) {
-        for ((endpoint, kind, text), count) in &other.by_text {
-            self.add(*endpoint, kind, text, *count);
+        for ((endpoint, outcome, text), count) in &other.by_text {
+            self.add(*endpoint, *outcome, text, *count);
         }
     }
 
@@ -104,9 +106,9 @@ impl Failures {
         let mut list: Vec<Failure> = self
             .by_text
             .iter()
-            .map(|((endpoint, kind, text), &count)| Failure {
+            .map(|((endpoint, outcome, text), &count)| Failure {
                 endpoint: name_of(*endpoint),
-                kind: (*kind).into(),
+                kind: outcome.name().into(),
                 text: text.to_string(),
                 count,
             })
@@ -119,7 +121,7 @@ impl Failures {
 }
 
 /// One second (or, where a shard had to coalesce, several) of one shard, agent or run.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
     /// The span ends this many seconds after the start of the run.
     pub end_s: u64,
@@ -128,6 +130,9 @@ pub struct Snapshot {
     /// Users in the closed parts plus iterations under way in the open ones, at the end of the span.
     pub users: u64,
     pub sockets: u64,
+    /// Memory of the processes that carry users, at the end of the span: their proportional set size. Filled in by an agent, not by its
+    /// shards, which share one.
+    pub memory_bytes: u64,
     pub counts: Counts,
     pub requests: RequestCounts,
     /// By [`EndpointId`]; `None` where nothing happened.
@@ -159,6 +164,7 @@ impl Snapshot {
         self.end_ns = self.end_ns.max(other.end_ns);
         self.users += other.users;
         self.sockets += other.sockets;
+        self.memory_bytes += other.memory_bytes;
         add_counts(&mut self.counts, &other.counts);
         add_requests(&mut self.requests, &other.requests);
         for (index, window) in other.windows.iter().enumerate() {
@@ -207,7 +213,7 @@ mod tests {
     fn failures_beyond_the_bound_are_summed_not_lost() {
         let mut failures = Failures::default();
         for n in 0..3 * FAILURE_EXAMPLES_MAX {
-            failures.add(0, "connect", &format!("port {n}"), 1);
+            failures.add(0, Outcome::Connect, &format!("port {n}"), 1);
         }
         let list = failures.list(|_| "product".into());
         assert_eq!(list.iter().map(|failure| failure.count).sum::<u64>(), 3 * FAILURE_EXAMPLES_MAX as u64);

@@ -2,10 +2,17 @@
 
 use crate::record::rows::Host;
 
-/// Resident bytes of this process; 0 where there is no `/proc`.
-pub fn resident_bytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    kilobytes(&status, "VmRSS:") * 1024
+/// Memory of this process: its proportional set size, so that the sum over processes counts what they share once. Resident bytes where
+/// the kernel does not say; 0 where there is no `/proc`.
+pub fn memory_bytes() -> u64 {
+    let rollup = std::fs::read_to_string("/proc/self/smaps_rollup").unwrap_or_default();
+    match kilobytes(&rollup, "Pss:") {
+        0 => {
+            let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+            kilobytes(&status, "VmRSS:") * 1024
+        }
+        kilobytes => kilobytes * 1024,
+    }
 }
 
 /// Cores, memory and names for the manifest.
@@ -33,7 +40,7 @@ fn kilobytes(text: &str, key: &str) -> u64 {
 mod tests {
     #[test]
     fn this_process_has_memory_and_a_machine() {
-        assert!(super::resident_bytes() > 100_000);
+        assert!(super::memory_bytes() > 100_000);
         let host = super::host();
         assert!(host.cores > 0 && host.memory_bytes > 0 && !host.cpu.is_empty());
     }

@@ -143,6 +143,8 @@ pub enum End {
     Interrupted,
     Aborted,
     TargetLost,
+    /// An agent is gone, and with it what it had under way.
+    AgentLost,
     /// The tool itself could not go on (a full disk).
     Error,
 }

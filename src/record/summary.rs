@@ -233,7 +233,7 @@ pub struct Generator {
     pub dispatch_lag_ms: Lag,
     /// How late a shard's own timer fired: what the generator adds to any latency it reports.
     pub loop_lag_ms: Lag,
-    pub rss_bytes_max: u64,
+    pub pss_bytes_max: u64,
     pub sockets_max: u64,
 }
 

@@ -1,7 +1,6 @@
 //! The coordinator: merges seconds, writes the record, steers levels, watches the safety rules, and ends the run. It is never in the
 //! path of a request.
 
-use super::agent::{Agent, AgentReport};
 use super::generator::{Health, lag};
 use super::guards::Guards;
 use super::levels::{Act, LevelRun, acts_from_s};
@@ -11,6 +10,7 @@ use super::silence::Silence;
 use super::target::{self, Target};
 use super::{Options, Tick, Watcher};
 use crate::clock::{Clock, Nanos};
+use crate::engine::route::Route;
 use crate::engine::shard::Command;
 use crate::limits::{ABORT_WAIT, SNAPSHOT_WAIT, START_DELAY, STEER_LEAD, TARGET_LOST_AFTER};
 use crate::load::share::Share;
@@ -23,6 +23,8 @@ use crate::record::summary::Counts;
 use crate::scenario::plan::{Executor, Plan};
 use crate::search::controller::Search;
 use crate::search::staircase::Staircase;
+use crate::swarm::children::{self, Muster};
+use crate::swarm::crew::{Crew, CrewReport};
 use crate::threshold::Which;
 use crate::units::NANOS_PER_S;
 use std::sync::Arc;
@@ -83,7 +85,7 @@ impl<'w> Coordinator<'w> {
     }
 
     pub(super) async fn run(mut self, store: &mut Store) -> Result<Ended, Stop> {
-        let mut target = match target::prepare(&self.plan, &self.options.executable).await {
+        let mut target = match target::prepare(&self.plan, &self.options).await {
             Ok(target) => target,
             Err(error) => {
                 let ended = Ended { how: End::TargetLost, reason: error.to_string() };
@@ -95,23 +97,19 @@ impl<'w> Coordinator<'w> {
         store.write_manifest()?;
         self.watcher.started(&target.label, store.dir());
 
-        let clock = Clock::starting_in(START_DELAY);
-        let shards = self.options.shards.max(1);
-        let routes = (target.http.clone(), target.ws.clone());
-        let mut agent = Agent::start(&self.plan, Share::WHOLE, shards, clock, routes).map_err(|error| {
-            Stop::Ended(Ended { how: End::Error, reason: format!("cannot start the shards: {error}") })
-        })?;
+        let (mut crew, clock) =
+            self.crew(&target).await.map_err(|reason| Stop::Ended(Ended { how: End::Error, reason }))?;
         let mut observed = observe::start(&self.plan.observe, &target, clock);
         self.event(store, 0, "run", &format!("load on {} begins, seed {}", target.label, self.plan.seed))?;
         if let Some((part, levels)) = &mut self.levels {
             let start_ns = self.plan.load[*part].start.as_nanos() as Nanos;
             let acts = levels.start(start_ns.div_ceil(NANOS_PER_S));
-            self.act(store, &agent, acts, clock)?;
+            self.act(store, &crew, acts, clock)?;
         }
-        let result = self.watch(store, &mut target, &mut agent, &mut observed, clock).await;
-        agent.tell(Command::Abort);
+        let result = self.watch(store, &mut target, &mut crew, &mut observed, clock).await;
+        crew.tell(Command::Abort);
         let failure = result?;
-        let (generator, warnings) = self.health.judge(shards, &self.plan.safety);
+        let (generator, warnings) = self.health.judge(self.size(), &self.plan.safety);
         store.manifest.progress.generator = generator;
         store.manifest.progress.warnings.extend(warnings);
         let ended = failure.or(self.ending.take()).unwrap_or_else(|| Ended {
@@ -122,12 +120,42 @@ impl<'w> Coordinator<'w> {
         Ok(ended)
     }
 
+    /// The members that carry the load, and the clock they all go by.
+    async fn crew(&self, target: &Target) -> Result<(Crew, Clock), String> {
+        let (agents, shards) = self.size();
+        if agents > 1 {
+            let muster = Muster {
+                executable: &self.options.executable,
+                recipe: &self.plan.recipe,
+                agents,
+                shards,
+                http: target.http.clone(),
+                ws: target.ws.clone(),
+            };
+            return children::start(muster).await.map_err(|error| error.to_string());
+        }
+        let route = |destination: &Option<_>| {
+            let route = destination.as_ref().map(|destination| Route::to(destination, &self.plan.target));
+            route.transpose().map_err(|error| error.to_string())
+        };
+        let routes = (route(&target.http)?, route(&target.ws)?);
+        let clock = Clock::starting_in(START_DELAY);
+        Crew::of_shards(&self.plan, Share::WHOLE, shards, clock, routes)
+            .map(|crew| (crew, clock))
+            .map_err(|error| format!("cannot start the shards: {error}"))
+    }
+
+    /// Agents, and shards of each.
+    fn size(&self) -> (u32, u32) {
+        (self.options.agents.max(1), self.options.shards.max(1))
+    }
+
     /// The loop of a run; yields why a shard could not go on, if one could not.
     async fn watch(
         &mut self,
         store: &mut Store,
         target: &mut Target,
-        agent: &mut Agent,
+        crew: &mut Crew,
         observed: &mut tokio::sync::mpsc::Receiver<Observed>,
         clock: Clock,
     ) -> Result<Option<Ended>, Stop> {
@@ -136,13 +164,20 @@ impl<'w> Coordinator<'w> {
         loop {
             let give_up_at = clock.instant(self.give_up_at_ns.unwrap_or_default());
             tokio::select! {
-                report = agent.next() => match report {
-                    AgentReport::Second(second) => self.second(store, agent, &second, clock)?,
-                    AgentReport::Failed(text) => {
+                report = crew.next() => match report {
+                    CrewReport::Second(second) => self.second(store, crew, &second, clock)?,
+                    CrewReport::Failed(text) => {
                         failure.get_or_insert(Ended { how: End::Error, reason: text });
-                        self.cut_off(agent, clock);
+                        self.cut_off(crew, clock);
                     }
-                    AgentReport::Ended => {
+                    CrewReport::Lost(text) => {
+                        self.event(store, self.reached_s, "agent", &text)?;
+                        failure.get_or_insert(Ended { how: End::AgentLost, reason: text });
+                        // What the others have under way may finish; only what the lost one had cannot.
+                        self.draining = true;
+                        crew.tell(Command::Drain);
+                    }
+                    CrewReport::Ended => {
                         if failure.is_some() {
                             count_lost(&mut store.manifest.progress.counts);
                         }
@@ -155,18 +190,18 @@ impl<'w> Coordinator<'w> {
                     None => blind = true,
                 },
                 asked = self.options.interrupts.recv(), if !deaf => match asked {
-                    Some(()) => self.interrupt(store, agent, clock)?,
+                    Some(()) => self.interrupt(store, crew, clock)?,
                     None => deaf = true,
                 },
                 text = target.died(), if !dead => {
                     dead = true;
                     self.event(store, self.reached_s, "target", &text)?;
                     self.ending.get_or_insert(Ended { how: End::TargetLost, reason: text });
-                    self.cut_off(agent, clock);
+                    self.cut_off(crew, clock);
                 }
                 () = tokio::time::sleep_until(give_up_at), if self.give_up_at_ns.is_some() && !gave_up => {
                     gave_up = true;
-                    agent.give_up();
+                    crew.give_up();
                 }
             }
         }
@@ -175,7 +210,7 @@ impl<'w> Coordinator<'w> {
     fn second(
         &mut self,
         store: &mut Store,
-        agent: &Agent,
+        crew: &Crew,
         second: &Snapshot,
         clock: Clock,
     ) -> Result<(), Stop> {
@@ -187,7 +222,7 @@ impl<'w> Coordinator<'w> {
         self.health.second(second, span_s, &self.plan.safety, judged);
         self.interrupted_age.add(&second.interrupted_age);
         // As the run goes: a record that is cut off shall say what is known of its generator.
-        let (generator, _) = self.health.judge(self.options.shards.max(1), &self.plan.safety);
+        let (generator, _) = self.health.judge(self.size(), &self.plan.safety);
         self.failures.merge(&second.failures);
         let progress = &mut store.manifest.progress;
         progress.generator = generator;
@@ -217,14 +252,14 @@ impl<'w> Coordinator<'w> {
             readings: &latest,
         });
         if let Some(text) = tripped {
-            self.take_down(store, agent, End::Aborted, &format!("safety rule `{text}` was met"))?;
+            self.take_down(store, crew, End::Aborted, &format!("safety rule `{text}` was met"))?;
         }
-        self.watch_for_silence(store, agent, second, all, span_s)?;
+        self.watch_for_silence(store, crew, second, all, span_s)?;
         if self.ending.is_none()
             && let Some((_, levels)) = &mut self.levels
         {
             let acts = levels.second(second, acts_from_s(second.end_s, clock.now()));
-            self.act(store, agent, acts, clock)?;
+            self.act(store, crew, acts, clock)?;
         }
         Ok(())
     }
@@ -233,7 +268,7 @@ impl<'w> Coordinator<'w> {
     fn watch_for_silence(
         &mut self,
         store: &mut Store,
-        agent: &Agent,
+        crew: &Crew,
         second: &Snapshot,
         ended: u64,
         span_s: u64,
@@ -247,12 +282,12 @@ impl<'w> Coordinator<'w> {
                 .find(|failure| failure.kind == "connect")
                 .map_or_else(String::new, |failure| format!("; `{}`: {}", failure.endpoint, failure.text));
             let text = format!("nothing could connect for {} s{why}", self.silence.held_s());
-            self.take_down(store, agent, End::TargetLost, &text)?;
+            self.take_down(store, crew, End::TargetLost, &text)?;
         }
         Ok(())
     }
 
-    fn act(&mut self, store: &mut Store, agent: &Agent, acts: Vec<Act>, clock: Clock) -> Result<(), Stop> {
+    fn act(&mut self, store: &mut Store, crew: &Crew, acts: Vec<Act>, clock: Clock) -> Result<(), Stop> {
         let Some(part) = self.levels.as_ref().map(|(part, _)| *part) else { return Ok(()) };
         for act in acts {
             match act {
@@ -260,7 +295,7 @@ impl<'w> Coordinator<'w> {
                     let over_ns = (over_s * NANOS_PER_S as f64) as u64;
                     let start_ns = self.plan.load[part].start.as_nanos() as Nanos;
                     let at_ns = start_ns.max(clock.now() + STEER_LEAD.as_nanos() as Nanos);
-                    agent.tell(Command::Steer { part, at_ns, value, over_ns });
+                    crew.tell(Command::Steer { part, at_ns, value, over_ns });
                 }
                 Act::Mark(mark) => {
                     store.manifest.levels.push(mark);
@@ -277,7 +312,7 @@ impl<'w> Coordinator<'w> {
                         &format!("over after {} levels, load line {line}", outcome.probes),
                     )?;
                     self.draining = true;
-                    agent.tell(Command::Drain);
+                    crew.tell(Command::Drain);
                 }
             }
         }
@@ -290,30 +325,30 @@ impl<'w> Coordinator<'w> {
         Ok(())
     }
 
-    fn interrupt(&mut self, store: &mut Store, agent: &Agent, clock: Clock) -> Result<(), Stop> {
+    fn interrupt(&mut self, store: &mut Store, crew: &Crew, clock: Clock) -> Result<(), Stop> {
         self.interrupted += 1;
         if self.interrupted == 1 {
-            return self.take_down(store, agent, End::Interrupted, "interrupted by the user");
+            return self.take_down(store, crew, End::Interrupted, "interrupted by the user");
         }
         self.event(store, self.reached_s, "abort", "interrupted again: what is in flight is cut off")?;
-        self.cut_off(agent, clock);
+        self.cut_off(crew, clock);
         Ok(())
     }
 
     /// Cuts off what runs. A shard that hangs meanwhile is waited for only so long.
-    fn cut_off(&mut self, agent: &Agent, clock: Clock) {
+    fn cut_off(&mut self, crew: &Crew, clock: Clock) {
         let wait = SNAPSHOT_WAIT + ABORT_WAIT;
         self.give_up_at_ns.get_or_insert_with(|| clock.now() + wait.as_nanos() as Nanos);
-        agent.tell(Command::Abort);
+        crew.tell(Command::Abort);
     }
 
     /// Ends the load before its time: no more arrivals, what is in flight may finish. The first reason stands.
-    fn take_down(&mut self, store: &mut Store, agent: &Agent, how: End, reason: &str) -> Result<(), Stop> {
+    fn take_down(&mut self, store: &mut Store, crew: &Crew, how: End, reason: &str) -> Result<(), Stop> {
         if self.ending.is_none() {
             self.event(store, self.reached_s, "abort", &format!("{reason}; the load is taken down"))?;
             self.ending = Some(Ended { how, reason: reason.to_owned() });
             self.draining = true;
-            agent.tell(Command::Drain);
+            crew.tell(Command::Drain);
         }
         Ok(())
     }

@@ -17,7 +17,7 @@ pub(super) struct Health {
     seconds: u64,
     busy_in_a_row_s: u64,
     busy_in_a_row_max_s: u64,
-    resident_bytes_max: u64,
+    memory_bytes_max: u64,
     sockets_max: u64,
     /// Requests for which this process had no descriptor or port.
     starved: u64,
@@ -29,7 +29,8 @@ impl Health {
     pub(super) fn second(&mut self, snapshot: &Snapshot, span_s: u64, safety: &Safety, judged: bool) {
         self.shard_cpu_ns += snapshot.shard_cpu_ns_max;
         self.seconds += span_s;
-        self.resident_bytes_max = self.resident_bytes_max.max(process::resident_bytes());
+        // Agents in processes of their own add theirs to the coordinator's.
+        self.memory_bytes_max = self.memory_bytes_max.max(process::memory_bytes() + snapshot.memory_bytes);
         self.sockets_max = self.sockets_max.max(snapshot.sockets);
         if !judged {
             return;
@@ -43,7 +44,7 @@ impl Health {
     }
 
     /// The figures for the record, and what made the run invalid, if anything did.
-    pub(super) fn judge(&self, shards: u32, safety: &Safety) -> (Generator, Vec<Warning>) {
+    pub(super) fn judge(&self, (agents, shards): (u32, u32), safety: &Safety) -> (Generator, Vec<Warning>) {
         let mut warnings = Vec::new();
         let limit_ms = safety.dispatch_lag_p99.as_secs_f64() * 1e3;
         let dispatch = lag(&self.dispatch_lag);
@@ -80,12 +81,12 @@ impl Health {
         }
         let generator = Generator {
             valid: warnings.is_empty(),
-            agents: 1,
+            agents,
             shards,
             cpu_ratio: self.shard_cpu_ns as f64 / 1e9 / (self.seconds.max(1) as f64),
             dispatch_lag_ms: dispatch,
             loop_lag_ms: lag(&self.loop_lag),
-            rss_bytes_max: self.resident_bytes_max,
+            pss_bytes_max: self.memory_bytes_max,
             sockets_max: self.sockets_max,
         };
         (generator, warnings)
@@ -119,7 +120,7 @@ mod tests {
     }
 
     fn codes(health: &Health) -> Vec<String> {
-        let (generator, warnings) = health.judge(1, &safety());
+        let (generator, warnings) = health.judge((1, 1), &safety());
         assert_eq!(generator.valid, warnings.is_empty());
         warnings.into_iter().map(|warning| warning.code).collect()
     }

@@ -1,7 +1,6 @@
 //! A run: the target is made ready, agents carry the load, the coordinator merges their seconds, steers levels, writes the record and
-//! ends it. A local run is a swarm of one: one coordinator, one agent, the same messages.
+//! ends it. A local run is a swarm of one: one coordinator, as many agents as the load needs, the same messages.
 
-mod agent;
 mod coordinator;
 mod generator;
 mod guards;
@@ -9,6 +8,7 @@ mod levels;
 mod manifest;
 mod observe;
 mod silence;
+mod sources;
 mod target;
 
 use crate::record::rows::{Ended, Event, SaturationRow};
@@ -27,9 +27,13 @@ pub struct Options {
     pub dir: PathBuf,
     /// `run` or `find`, for the manifest.
     pub command: &'static str,
-    /// Threads that carry users.
+    /// Processes that carry the load: with one, the run's own; with more, as many children.
+    pub agents: u32,
+    /// Threads of each agent that carry users.
     pub shards: u32,
-    /// The executable that serves the bundled target (`EXE target serve PROFILE …`).
+    /// Addresses of this machine that the connections need, for their ports.
+    pub source_addresses: u32,
+    /// The executable that serves the bundled target (`EXE target serve PROFILE …`) and that agents are (`EXE agent`).
     pub executable: PathBuf,
     /// One message each time the user asks to stop: the first drains, the second cuts off.
     pub interrupts: mpsc::UnboundedReceiver<()>,

@@ -48,11 +48,11 @@ pub static TOP: Section = Section {
 };
 
 /// Sections that are read and set aside.
-pub const SET_ASIDE: [&str; 4] = ["cost", "baseline", "swarm", "report"];
+pub const SET_ASIDE: [&str; 3] = ["cost", "baseline", "report"];
 
 pub static PROFILE: Section = Section {
     what: "a profile",
-    keys: &["target", "safety", "vars", "load", "observe", "thresholds", "seed"],
+    keys: &["target", "safety", "vars", "load", "observe", "thresholds", "seed", "swarm"],
     later: &["faults"],
     foreign: &[],
 };
@@ -66,6 +66,7 @@ pub static TARGET: Section = Section {
         "dials",
         "timeout",
         "connect_timeout",
+        "connect_to",
         "connections",
         "headers",
         "tls",
@@ -90,6 +91,13 @@ pub static SAFETY: Section = Section {
 
 pub static GENERATOR: Section =
     Section { what: "`generator`", keys: &["dispatch_lag_p99", "cpu"], later: &[], foreign: &[] };
+
+pub static SWARM: Section = Section {
+    what: "`swarm`",
+    keys: &["agents", "source_ips"],
+    later: &["quorum", "on_agent_loss", "rejoin"],
+    foreign: &[("workers", "write `agents`"), ("localips", "write `source_ips`")],
+};
 
 pub static SECRET: Section = Section { what: "a secret", keys: &["env"], later: &["file"], foreign: &[] };
 

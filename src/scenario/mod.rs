@@ -14,11 +14,13 @@ pub mod keys;
 pub mod plan;
 pub mod problem;
 mod reader;
+pub mod recipe;
 mod request;
 mod resolve;
 pub mod schema;
 mod sections;
 mod socket;
+mod spread;
 mod steps;
 mod suggest;
 mod tables;
@@ -93,12 +95,16 @@ fn load_with(
     files: compose::Files<'_>,
 ) -> Result<Plan, Problems> {
     let mut sink = Sink::default();
-    match compose::compose(path, text, overrides, files, &mut sink) {
-        Ok(composed) => {
-            resolve::resolve(path, text, composed, overrides, files, Builder::new(sink, overrides.env))
-        }
-        Err(sources) => Err(sink.finish(&sources)),
-    }
+    let noted = recipe::Noted::new(files);
+    let files = |path: &Path, bytes_max: u64| noted.read(path, bytes_max);
+    let composed = match compose::compose(path, text, overrides, &files, &mut sink) {
+        Ok(composed) => composed,
+        Err(sources) => return Err(sink.finish(&sources)),
+    };
+    let builder = Builder::new(sink, overrides.env);
+    let mut plan = resolve::resolve(path, composed, overrides, &files, builder)?;
+    plan.recipe = noted.into_recipe(path, text, overrides, plan.seed);
+    Ok(plan)
 }
 
 fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, String> {

@@ -3,13 +3,15 @@
 
 use super::extract::{Check, Condition, Extract, Pick};
 use super::problem::Problems;
+use super::recipe::Recipe;
 use super::template::Template;
 use crate::endpoint::{Endpoint, EndpointId};
 use crate::load::{arrivals::Arrivals, curve::Curve};
 use crate::search::Goal;
 use crate::threshold::Threshold;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// Index into [`Plan::journeys`].
@@ -24,12 +26,12 @@ pub type StreamId = u8;
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub name: String,
-    /// Where the text came from, as given by the user, and the text itself: both go into the run record.
-    pub source_path: String,
-    pub source_text: Arc<str>,
+    /// What it was made of: goes into the run record, and to agents that have to make the same plan.
+    pub recipe: Recipe,
     pub seed: u64,
     pub target: Target,
     pub safety: Safety,
+    pub swarm: Swarm,
     pub endpoints: Vec<Endpoint>,
     pub journeys: Vec<Journey>,
     pub load: Vec<LoadPart>,
@@ -53,6 +55,8 @@ pub struct Target {
     pub kind: TargetKind,
     pub timeout: Duration,
     pub connect_timeout: Duration,
+    /// Addresses to connect to in turn, in place of what the host of the URL resolves to; empty when it is asked.
+    pub connect_to: Vec<SocketAddr>,
     pub connections: Connections,
     /// Sent with every request, before the step's own.
     pub headers: Vec<(String, Template)>,
@@ -69,7 +73,7 @@ pub enum TargetKind {
 }
 
 /// `scheme://host[:port][/prefix]`, checked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BaseUrl {
     pub tls: bool,
     pub host: String,
@@ -97,6 +101,27 @@ pub struct Safety {
     pub dispatch_lag_p99: Duration,
     /// Share of a shard's thread, 0..1, above which likewise.
     pub generator_cpu_ratio: f64,
+}
+
+/// How the load is spread over processes and over addresses to send from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Swarm {
+    pub agents: Agents,
+    pub sources: Sources,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Agents {
+    /// As many as the limits of one process make necessary.
+    Auto,
+    Fixed(u32),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sources {
+    /// Whatever the kernel chooses; on loopback as many addresses as the ports of one are too few.
+    Auto,
+    List(Vec<IpAddr>),
 }
 
 #[derive(Clone, Debug)]

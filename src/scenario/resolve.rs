@@ -7,11 +7,11 @@ use super::document::{Entry, Node, Span};
 use super::plan::{Observe, Plan, Safety, TargetKind};
 use super::problem::{Problem, Problems};
 use super::reader::{self, Fields};
+use super::recipe::Recipe;
 use super::steps::{Walk, captured_names};
 use super::{Overrides, keys};
 use std::collections::HashSet;
 use std::path::Path;
-use std::sync::Arc;
 
 /// The version of the language this tool reads.
 const VERSION: &str = "1";
@@ -21,7 +21,6 @@ const DEFAULT_SEED: u64 = 1;
 
 pub(super) fn resolve(
     path: &str,
-    text: &str,
     composed: Composed,
     overrides: &Overrides<'_>,
     files: Files<'_>,
@@ -52,6 +51,7 @@ pub(super) fn resolve(
     });
     let seed = top.get("seed").and_then(|node| reader::count(node, "`seed`", &mut builder.sink));
     let mut safety = builder.safety(top.get("safety"));
+    let swarm = builder.swarm(top.get("swarm"));
     let target = match top.get("target") {
         Some(node) => builder.target(node, &safety),
         None => {
@@ -108,11 +108,12 @@ pub(super) fn resolve(
     let Some(target) = target else { return Err(builder.sink.finish(&sources)) };
     Ok(Plan {
         name,
-        source_path: path.to_owned(),
-        source_text: Arc::from(text),
+        // Known once every file has been read.
+        recipe: Recipe::default(),
         seed: overrides.seed.or(seed).unwrap_or(DEFAULT_SEED),
         target,
         safety,
+        swarm,
         endpoints: registry.endpoints,
         journeys,
         load,

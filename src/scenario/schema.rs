@@ -76,6 +76,7 @@ fn top_shape(key: &str) -> Value {
         "include" => json!({"type": ["string", "array"]}),
         "target" => object(&keys::TARGET, &[], target_shape),
         "safety" => object(&keys::SAFETY, &[], safety_shape),
+        "swarm" => object(&keys::SWARM, &[], swarm_shape),
         "vars" => named(text()),
         "secrets" => named(object(&keys::SECRET, &["env"], any)),
         "data" => named(object(&keys::TABLE, &[], table_shape)),
@@ -93,7 +94,18 @@ fn target_shape(key: &str) -> Value {
         "timeout" | "connect_timeout" => duration(),
         "connections" => one_of(&["per_user", "fresh"]),
         "tls" => object(&keys::TLS, &[], |_| json!({"type": "boolean"})),
+        "connect_to" => json!({"type": "array", "items": {"type": "string"}, "minItems": 1}),
         "headers" | "dials" => named(text()),
+        _ => any(key),
+    }
+}
+
+fn swarm_shape(key: &str) -> Value {
+    match key {
+        "agents" => json!({"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1}]}),
+        "source_ips" => {
+            json!({"anyOf": [{"const": "auto"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]})
+        }
         _ => any(key),
     }
 }

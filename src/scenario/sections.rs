@@ -150,7 +150,13 @@ impl Builder<'_> {
             .and_then(|tls| tls.get("verify"))
             .and_then(|node| reader::boolean(node, "`verify`", &mut self.sink))
             .unwrap_or(true);
-        Some(Target { kind: kind?, timeout, connect_timeout, connections, headers, tls_verify })
+        let connect_to =
+            fields.get("connect_to").map(|node| self.connect_to(node, safety)).unwrap_or_default();
+        if !connect_to.is_empty() && matches!(kind, Some(TargetKind::Bundled { .. })) {
+            let help = "leave it out: the bundled target is where it was started";
+            self.sink.error(fields.key_span("connect_to"), "only a target given by URL has addresses", help);
+        }
+        Some(Target { kind: kind?, timeout, connect_timeout, connect_to, connections, headers, tls_verify })
     }
 
     fn bundled(&mut self, node: &Node, dials: Option<&Node>) -> Option<TargetKind> {

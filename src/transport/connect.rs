@@ -4,6 +4,7 @@ use super::error::{TlsFailure, TransportError};
 use super::exchange::Connection;
 use super::stream::Stream;
 use super::tls::Tls;
+use nix::sys::socket::{setsockopt, sockopt};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use tokio::net::{TcpSocket, TcpStream};
@@ -57,6 +58,9 @@ async fn dial(addr: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStream>
     // A request is written in one piece and waits for its answer: Nagle's algorithm could only delay it.
     socket.set_nodelay(true)?;
     if let Some(source) = source {
+        // The port is then chosen when connecting, when the peer is known: one port serves for as many peers as there are, and binding does
+        // not search the range. Where the kernel lacks this, binding takes a port at once, which works for fewer connections.
+        let _ = setsockopt(&socket, sockopt::IpBindAddressNoPort, &true);
         socket.bind(SocketAddr::new(source, 0))?;
     }
     socket.connect(addr).await

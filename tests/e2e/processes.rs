@@ -17,6 +17,15 @@ pub(crate) fn children(parent: i32) -> Vec<i32> {
         .collect()
 }
 
+/// Those of them that are agents of a run.
+pub(crate) fn agents(parent: i32) -> Vec<i32> {
+    let is_agent = |pid: &i32| {
+        let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        command.split(|&byte| byte == 0).nth(1) == Some(b"agent".as_slice())
+    };
+    children(parent).into_iter().filter(is_agent).collect()
+}
+
 /// Whether the process is there and does more than wait for its exit code to be read.
 pub(crate) fn lives(pid: i32) -> bool {
     state_and_parent(pid).is_some_and(|(state, _)| state != 'Z')

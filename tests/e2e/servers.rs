@@ -1,8 +1,9 @@
 //! Servers on free ports of this machine that behave in one particular way, each connection on a thread of its own. They end with the
 //! test program.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
@@ -86,6 +87,20 @@ pub(crate) fn freezing(at: u64, freeze: Duration) -> SocketAddr {
         }
     })
 }
+
+/// Answers at once, and notes from which addresses connections came and how many from each.
+pub(crate) fn noting_peers() -> (SocketAddr, Peers) {
+    let peers = Peers::default();
+    let noted = Arc::clone(&peers);
+    let addr = serving(move |mut socket| {
+        let peer = socket.peer_addr().unwrap().ip();
+        *noted.lock().unwrap().entry(peer).or_default() += 1;
+        while read_request(&mut socket) && socket.write_all(ANSWER).is_ok() {}
+    });
+    (addr, peers)
+}
+
+pub(crate) type Peers = Arc<Mutex<BTreeMap<IpAddr, u64>>>;
 
 /// Reads one request without a body; false at the end of the connection.
 fn read_request(socket: &mut TcpStream) -> bool {

@@ -114,7 +114,7 @@ pub(crate) fn summary(scenario: &str, verdict: Verdict, exit_code: u8, reason: &
             cpu_ratio: 0.18,
             dispatch_lag_ms: Lag { p50: 0.03, p99: 0.41, max: 2.1 },
             loop_lag_ms: Lag { p50: 0.05, p99: 0.62, max: 2.4 },
-            rss_bytes_max: 48 * 1024 * 1024,
+            pss_bytes_max: 48 * 1024 * 1024,
             sockets_max: 806,
         },
         failures: vec![],

@@ -194,7 +194,7 @@ fn generator(report: &Report<'_>) -> Markup {
             td colspan="3" {
                 (counted(generator.agents.into(), "agent")) ", " (counted(generator.shards.into(), "shard")) ", busiest "
                 (percent(generator.cpu_ratio)) " busy, at most " (count(generator.sockets_max)) " sockets and "
-                (bytes(generator.rss_bytes_max as f64)) " of memory"
+                (bytes(generator.pss_bytes_max as f64)) " of memory"
             }
         }
     };

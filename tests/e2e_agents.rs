@@ -1,0 +1,171 @@
+//! Runs that several processes carry: the same load as one would give, nothing lost while all of them live, and a number for what goes
+//! with one that does not.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
+mod e2e;
+
+use e2e::folder::{Folder, sound};
+use e2e::invocation::{Invocation, Running, plimsoll, run, run_at};
+use e2e::{processes, scratch, servers};
+use plimsoll::record::recorded::Recorded;
+use plimsoll::record::summary::Verdict;
+use rustix::process::Signal;
+use std::path::Path;
+
+fn seconds_recorded(dir: &Path) -> u64 {
+    Recorded::open(dir).map_or(0, |recorded| recorded.manifest.duration_s as u64)
+}
+
+/// Starts a run and waits until its agents have reported twice.
+fn under_way(dir: &Path, run: Invocation, agents: usize) -> (Running, Vec<i32>) {
+    let run = run.arg("--agents").arg(agents.to_string()).out(dir).start();
+    run.await_until("second in the record", || seconds_recorded(dir) >= 2);
+    let found = processes::agents(run.pid());
+    assert_eq!(found.len(), agents);
+    (run, found)
+}
+
+fn await_end(pid: i32) {
+    for _ in 0..500 {
+        if !processes::lives(pid) {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    panic!("agent {pid} is left behind");
+}
+
+#[test]
+fn four_processes_send_the_load_that_one_would() {
+    let carried = |agents: &str| -> Folder {
+        let dir = scratch();
+        let run = plimsoll(["run", "scenarios/steady-open.yaml", "--agents", agents]).out(dir.path());
+        let run = run.set("load.0.stages.1.hold", "4s").set("thresholds", "[error_rate < 1%]");
+        run.run().exits(0);
+        sound(dir.path())
+    };
+    let (one, four) = (carried("1"), carried("4"));
+    assert_eq!((one.summary.generator.agents, four.summary.generator.agents), (1, 4));
+    assert!(one.summary.counts.planned > 500, "{:?}", one.summary.counts);
+    assert_eq!(
+        one.summary.counts.planned, four.summary.counts.planned,
+        "the same arrivals, whoever carries them"
+    );
+    for name in ["list-products", "product"] {
+        assert_eq!(one.endpoint(name).count, four.endpoint(name).count, "{name}");
+    }
+    assert_eq!(four.summary.counts.lost, 0);
+}
+
+#[test]
+fn levels_are_steered_in_all_processes_alike() {
+    let dir = scratch();
+    run("stairs.yaml").arg("--agents").arg("3").out(dir.path()).run();
+    let folder = sound(dir.path());
+    assert!(folder.summary.levels.len() >= 2, "{:?}", folder.summary.levels);
+    for level in &folder.summary.levels {
+        assert_eq!(level.users, level.level, "the users of the level, over all agents");
+    }
+}
+
+#[test]
+fn an_agent_that_is_shot_is_named_and_what_it_had_is_counted() {
+    let dir = scratch();
+    let (run, agents) = under_way(dir.path(), run("readers.yaml"), 3);
+    processes::signal(agents[1], Signal::KILL);
+    run.finish().exits(5).says("is lost");
+    let folder = sound(dir.path());
+    assert_eq!((folder.summary.verdict, folder.summary.exit_code), (Verdict::QuorumLost, 5));
+    assert!(folder.events().contains("agent: agent "), "{}", folder.events());
+    assert!(folder.events().contains("signal: 9"), "{}", folder.events());
+    assert!(folder.summary.counts.completed > 0);
+    agents.into_iter().for_each(await_end);
+}
+
+#[test]
+fn an_agent_that_hangs_is_lost_after_ten_seconds_and_does_not_hold_up_the_run() {
+    let dir = scratch();
+    let (run, agents) = under_way(dir.path(), run("readers.yaml"), 2);
+    processes::signal(agents[0], Signal::STOP);
+    run.finish().exits(5).says("said nothing for 10 s");
+    let folder = sound(dir.path());
+    assert_eq!(folder.summary.verdict, Verdict::QuorumLost);
+    assert!(folder.summary.counts.lost > 0, "the iterations its users were in: {:?}", folder.summary.counts);
+    agents.into_iter().for_each(await_end);
+}
+
+#[test]
+fn agents_end_with_their_coordinator() {
+    let dir = scratch();
+    let (run, agents) = under_way(dir.path(), run("readers.yaml"), 3);
+    run.signal(Signal::KILL);
+    run.finish();
+    agents.into_iter().for_each(await_end);
+}
+
+#[test]
+fn ctrl_c_reaches_the_users_of_every_process() {
+    let dir = scratch();
+    let (run, agents) = under_way(dir.path(), run("readers.yaml"), 3);
+    run.signal(Signal::INT);
+    run.finish().exits(130);
+    let counts = sound(dir.path()).summary.counts;
+    assert_eq!((counts.interrupted, counts.failed, counts.lost), (0, 0, 0), "{counts:?}");
+    agents.into_iter().for_each(await_end);
+}
+
+#[test]
+fn connections_come_from_every_source_address() {
+    let (addr, peers) = servers::noting_peers();
+    let dir = scratch();
+    let run = run_at("crowd.yaml", addr)
+        .set("target.connections", "fresh")
+        .set("swarm.source_ips", "[127.0.0.41, 127.0.0.42, 127.0.0.43]");
+    run.arg("--agents").arg("2").out(dir.path()).run();
+    let folder = sound(dir.path());
+    let peers = peers.lock().unwrap();
+    // The coordinator's own first connection is one of them.
+    assert_eq!(peers.values().sum::<u64>(), folder.summary.requests.connections_opened + 1);
+    let counts: Vec<u64> =
+        (41..=43).map(|n| peers.get(&[127, 0, 0, n].into()).copied().unwrap_or(0)).collect();
+    assert_eq!(counts.iter().sum::<u64>(), peers.values().sum::<u64>(), "from nowhere else: {peers:?}");
+    let most = counts.iter().max().unwrap();
+    assert!(counts.iter().all(|count| most - count <= most / 4 + 2), "evenly: {counts:?}");
+}
+
+#[test]
+fn connections_go_to_every_address_of_the_service() {
+    let (one, there) = servers::noting_peers();
+    let (other, also_there) = servers::noting_peers();
+    let dir = scratch();
+    run_at("crowd.yaml", one)
+        .set("target.connections", "fresh")
+        .set("target.connect_to", format!("[\"{one}\", \"{other}\"]"))
+        .out(dir.path())
+        .run();
+    let folder = sound(dir.path());
+    let count = |peers: &servers::Peers| peers.lock().unwrap().values().sum::<u64>();
+    let (one, other) = (count(&there), count(&also_there));
+    assert_eq!(
+        one + other,
+        folder.summary.requests.connections_opened + 2,
+        "each was tried once before the run"
+    );
+    assert!(one.abs_diff(other) <= one / 4 + 2, "{one} and {other}");
+}
+
+#[test]
+fn an_address_of_another_machine_is_refused_before_the_first_user() {
+    let (addr, peers) = servers::noting_peers();
+    let dir = scratch();
+    let run = run_at("crowd.yaml", addr).set("swarm.source_ips", "[192.0.2.77]").out(dir.path());
+    run.run().exits(8).says("this machine cannot send from 192.0.2.77");
+    assert!(peers.lock().unwrap().is_empty());
+}
+
+#[test]
+fn what_an_agent_cannot_take_is_refused() {
+    plimsoll(["run", "scenarios/smoke.yaml", "--agents", "0"]).run().exits(2).says("a number from 1 to");
+    plimsoll(["agent"]).run().exits(9).says("not by hand");
+}
