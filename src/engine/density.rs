@@ -17,7 +17,7 @@ const SHOP: &str = include_str!("../../scenarios/shop.yaml");
 
 /// Bytes of a user's task. A step that grows it grows every user of every load: find the local variable that lives across an `await`
 /// and box it, or box the whole of a rarely taken path.
-const TASK_BYTES_MAX: usize = 1152;
+const TASK_BYTES_MAX: usize = 1280;
 
 fn shard() -> (Rc<Shard>, Rc<Part>) {
     let env = |_: &str| None;

@@ -4,6 +4,7 @@
 use super::line::{Heard, Line, Push, backoff, heard};
 use super::shard::Shard;
 use super::step::{StepEnd, connect_outcome, nanos};
+use super::tap::Event;
 use super::user::User;
 use crate::clock::Nanos;
 use crate::endpoint::EndpointId;
@@ -90,6 +91,11 @@ impl User {
                     bytes_sent: 0,
                     bytes_received: 0,
                 });
+                if let Some(tap) = &shard.tap {
+                    let (address, handshake_ns) =
+                        (address.addr.to_string(), stream.opened_ns - stream.sent_ns);
+                    tap.tell(shard, Event::SocketOpened { address, path: path.clone(), handshake_ns });
+                }
                 return Ok(stream);
             }
             Ok(Err(error)) => {
@@ -219,6 +225,9 @@ impl User {
             let end = socket.line.take_end();
             return Err(end.map_or_else(not_open, |error| (outcome_of(&error), error.to_string())));
         };
+        if let Some(tap) = &shard.tap {
+            tap.tell(shard, Event::MessageSent { content: tap.content(text.as_bytes()) });
+        }
         let sending = async {
             if binary { stream.send_binary(text.into_bytes()).await } else { stream.send_text(text).await }
         };
@@ -241,7 +250,7 @@ impl User {
         };
         let sent_ns = open.last_sent_ns;
         let deadline = shard.clock.instant(begun_ns + nanos(expect.within));
-        let received = self.timer.within(deadline, next_match(&mut open.line, &wanted)).await;
+        let received = self.timer.within(deadline, next_match(shard, &mut open.line, &wanted)).await;
         let (outcome, text) = match received {
             Ok(Ok((message, mut cache))) => {
                 self.busy = true;
@@ -249,6 +258,9 @@ impl User {
                 let view = ResponseView::message(message.bytes());
                 let captured = expect.extracts.iter().try_for_each(|extract| {
                     let value = extract.apply(&view, &mut cache, self.session.stream())?;
+                    if let Some(tap) = &shard.tap {
+                        tap.captured(shard, extract.slot, &value);
+                    }
                     self.session.set(extract.slot, value);
                     Ok::<_, ExtractFailure>(())
                 });
@@ -264,6 +276,8 @@ impl User {
                 });
                 let Err(failure) = captured else { return StepEnd::Next };
                 recorder.failure(expect.endpoint, Outcome::Extract, &failure.to_string());
+                drop(recorder);
+                shard.tell_failure(expect.endpoint, Outcome::Extract, &failure.to_string());
                 return StepEnd::Failed;
             }
             Ok(Err(end)) => end_of(end),
@@ -300,7 +314,7 @@ impl User {
             let Some(open) = self.sockets[usize::from(listen.socket)].as_mut() else {
                 return not_open(shard, endpoint);
             };
-            let waiting = next_match(&mut open.line, &wanted);
+            let waiting = next_match(shard, &mut open.line, &wanted);
             match self.timer.within(shard.clock.instant(until_ns), waiting).await {
                 Ok(Ok((message, mut cache))) => {
                     let body = message.bytes();
@@ -339,6 +353,9 @@ impl User {
         {
             // The user is done with the socket: a server that does not say goodbye is no failure of a step.
             let _ = stream.close(WEBSOCKET_CLOSE_WAIT).await;
+            if let Some(tap) = &self.shard.tap {
+                tap.tell(&self.shard, Event::SocketClosed);
+            }
         }
         StepEnd::Next
     }
@@ -354,6 +371,7 @@ impl User {
 
 /// The next message whose members are as wanted; others are passed over.
 async fn next_match(
+    shard: &Shard,
     line: &mut Line<WebSocket>,
     wanted: &[(String, String)],
 ) -> Result<(Message, BodyCache), Option<WsError>> {
@@ -362,6 +380,9 @@ async fn next_match(
         let mut cache = BodyCache::default();
         let fits =
             wanted.is_empty() || cache.json(message.bytes()).is_ok_and(|json| matches(json, members(wanted)));
+        if let Some(tap) = &shard.tap {
+            tap.tell(shard, Event::MessageReceived { content: tap.content(message.bytes()), fits });
+        }
         if fits {
             return Ok((message, cache));
         }

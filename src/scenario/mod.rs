@@ -9,6 +9,7 @@ mod events;
 mod executors;
 pub mod expectation;
 pub mod extract;
+pub mod generator_limits;
 mod goals;
 pub mod keys;
 pub mod plan;

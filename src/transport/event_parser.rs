@@ -2,7 +2,6 @@
 //! the same. A line is copied only when a piece ends inside it, and a parser between two events holds no memory but the last id.
 
 use crate::limits::{EVENT_BYTES_MAX, EVENT_ID_BYTES_MAX};
-use std::borrow::Cow;
 use std::time::Duration;
 use thiserror::Error;
 
@@ -113,7 +112,7 @@ impl EventParser {
         Ok(())
     }
 
-    fn data(&mut self, value: &Cow<'_, str>) -> Result<(), EventTooLarge> {
+    fn data(&mut self, value: &str) -> Result<(), EventTooLarge> {
         if self.data.len() + 1 + value.len() > EVENT_BYTES_MAX {
             return Err(EventTooLarge);
         }

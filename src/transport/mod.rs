@@ -15,12 +15,13 @@ mod head;
 mod resolve;
 mod response;
 pub mod sse;
+mod stamp;
 mod stream;
 pub mod tls;
 pub mod websocket;
 
 pub use coding::{CodingError, ContentCoding};
-pub use connect::{Address, connect};
+pub use connect::{Address, connect, connect_watched};
 pub use error::{ExchangeError, Malformed, ResetWhile, TlsFailure, TransportError};
 pub use event_parser::{Event, EventParser, EventTooLarge};
 pub use exchange::{Buffers, Connection, Exchange, Exchanging};

@@ -3,6 +3,7 @@
 
 mod events;
 mod feed;
+mod fleet;
 mod metrics;
 mod openapi;
 mod pool;
