@@ -64,8 +64,25 @@ pub const HTTP2_SHARED_CONNECTIONS_MAX: usize = 1000;
 /// A WebSocket message kept for matching; tungstenite's own default is 64 MiB, which 10,000 sockets cannot afford.
 pub const WEBSOCKET_MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 
-/// Read buffer of a WebSocket; the crate's default of 128 KB would be 134 KB a user.
-pub const WEBSOCKET_READ_BUFFER_BYTES: usize = 4096;
+/// What a WebSocket keeps for reading: a message of usual size. System calls read into the shard's buffer whatever this is, so a small
+/// one costs copies of long messages and nothing else; the crate's default would be 128 KB a user.
+pub const WEBSOCKET_READ_BUFFER_BYTES: usize = 128;
+
+/// Messages or events that arrived while their user was thinking and wait for the step that asks for them. Past it the connection is
+/// not read, so that a server that sends much meets a full window and not a full memory.
+pub const INBOX_MESSAGES_MAX: usize = 256;
+
+/// Messages a user sends again after a reconnect: subscriptions, of which a session has a few.
+pub const RESENT_MESSAGES_MAX: usize = 64;
+
+/// A line, and the data, of one server-sent event; as large as a WebSocket message may be.
+pub const EVENT_BYTES_MAX: usize = 1024 * 1024;
+
+/// The id of an event, which a user keeps for the next `last-event-id`; a longer one is passed over, as one with a NUL is.
+pub const EVENT_ID_BYTES_MAX: usize = 1024;
+
+/// How much of a value from the wire is shown in a message.
+pub const SHOWN_VALUE_BYTES_MAX: usize = 100;
 
 /// Wait for agents to hand in the snapshot of a second before its row is written without them (and they are counted as late).
 pub const SNAPSHOT_WAIT: Duration = Duration::from_secs(3);

@@ -4,11 +4,11 @@
 
 mod transport_subjects;
 
-use plimsoll::transport::{HttpVersion, connect, websocket};
+use plimsoll::transport::{HttpVersion, connect, sse, websocket};
 use std::io::Write;
 use std::time::Duration;
 use transport_subjects::frames::{GOAWAY, Peer, RST_STREAM, peer};
-use transport_subjects::{Client, read_request, reset, scripted};
+use transport_subjects::{Client, GET, read_request, reset, scripted};
 
 fn open_descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
@@ -19,7 +19,7 @@ async fn every_ending_closes_the_socket() {
     let mut turn = 0;
     let addr = scripted(300, move |mut socket| {
         turn += 1;
-        match turn % 6 {
+        match turn % 9 {
             0 => drop(socket),
             1 => reset(socket),
             2 => {
@@ -33,6 +33,15 @@ async fn every_ending_closes_the_socket() {
             4 => {
                 let _ = socket.write_all(b"garbage");
             }
+            5 => {
+                read_request(&mut socket);
+                let _ = socket
+                    .write_all(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: a\n\ndata");
+            }
+            6 => {
+                read_request(&mut socket);
+                let _ = socket.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\nzz");
+            }
             // Never answers: the client gives up.
             _ => while read_request(&mut socket) {},
         }
@@ -42,8 +51,17 @@ async fn every_ending_closes_the_socket() {
     let _ = connect(&client.address, None).await;
     let before = open_descriptors();
     for turn in 1..300 {
-        if turn % 7 == 0 {
-            let opening = websocket::open(&client.address, None, "/", &[], None, client.clock);
+        if turn % 3 == 0 {
+            let opening = sse::open(&client.address, None, GET, &client.buffers, client.clock);
+            let reading = async {
+                let mut stream = opening.await?;
+                while stream.next().await.is_ok() {}
+                Ok::<_, sse::SseError>(())
+            };
+            let _ = tokio::time::timeout(Duration::from_millis(5), reading).await;
+        } else if turn % 7 == 0 {
+            let opening =
+                websocket::open(&client.address, None, "/", &[], None, &client.buffers, client.clock);
             let _ = tokio::time::timeout(Duration::from_millis(5), opening).await;
         } else if let Ok(mut connection) = connect(&client.address, None).await {
             let _ = tokio::time::timeout(Duration::from_millis(5), client.get(&mut connection)).await;

@@ -6,6 +6,8 @@ mod closed;
 mod control;
 #[cfg(test)]
 mod density;
+mod events;
+mod line;
 mod open;
 mod pacer;
 mod part;

@@ -18,7 +18,7 @@ use crate::load::{mix, share::Share};
 use crate::measure::recorder::Recorder;
 use crate::measure::sample::{Outcome, Sample};
 use crate::measure::snapshot::Snapshot;
-use crate::scenario::plan::{Executor, LoadPart, LoadUnit, OpenRules, Plan, SocketId};
+use crate::scenario::plan::{Executor, LoadPart, LoadUnit, OpenRules, Plan, SocketId, StreamId};
 use crate::transport::{self, Address, Buffers, Connection, Handshake, TransportError};
 use crate::units::NANOS_PER_S;
 use serde::{Deserialize, Serialize};
@@ -84,6 +84,8 @@ pub(super) struct Shard {
     connected: Cell<u64>,
     /// By [`SocketId`].
     socket_endpoints: Vec<EndpointId>,
+    /// By [`StreamId`].
+    stream_endpoints: Vec<EndpointId>,
     rented: RefCell<Vec<Vec<u8>>>,
     pub(super) parts: Vec<Rc<Part>>,
 }
@@ -133,11 +135,16 @@ impl Shard {
         for (socket, endpoint) in programs.iter().flat_map(Program::opened_sockets) {
             socket_endpoints[usize::from(socket)] = endpoint;
         }
+        let mut stream_endpoints = vec![0; plan.streams.len()];
+        for (stream, endpoint) in programs.iter().flat_map(Program::opened_streams) {
+            stream_endpoints[usize::from(stream)] = endpoint;
+        }
         let parts =
             plan.load.iter().enumerate().map(|(index, part)| Rc::new(new_part(index, part))).collect();
         Self {
             programs,
             socket_endpoints,
+            stream_endpoints,
             parts,
             share: setup.share,
             clock: setup.clock,
@@ -405,6 +412,11 @@ impl Shard {
     /// The endpoint under which a socket was opened: what is wrong with the socket later is reported there.
     pub(super) fn socket_endpoint(&self, socket: SocketId) -> EndpointId {
         self.socket_endpoints.get(usize::from(socket)).copied().unwrap_or_default()
+    }
+
+    /// The same for an event stream.
+    pub(super) fn stream_endpoint(&self, stream: StreamId) -> EndpointId {
+        self.stream_endpoints.get(usize::from(stream)).copied().unwrap_or_default()
     }
 }
 

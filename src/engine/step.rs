@@ -14,7 +14,7 @@ use crate::scenario::extract::{BodyCache, CheckKind, Condition, ResponseView};
 use crate::scenario::plan::{AtEnd, Connections, Method, SlotId};
 use crate::scenario::template::{RenderError, Template};
 use crate::transport::cookies;
-use crate::transport::{Exchange, ExchangeError, Keep, TransportError};
+use crate::transport::{CodingError, Exchange, ExchangeError, Keep, TransportError};
 use std::time::Duration;
 
 /// What the rest of the iteration makes of a step.
@@ -34,6 +34,8 @@ pub(super) struct Answer {
     body: Vec<u8>,
     elapsed: Duration,
     cache: BodyCache,
+    /// Why the body cannot be looked at.
+    undecoded: Option<CodingError>,
 }
 
 impl Answer {
@@ -99,7 +101,12 @@ impl User {
         }
     }
 
-    fn render(&mut self, shard: &Shard, prepared: &Prepared, out: &mut Vec<u8>) -> Result<(), RenderError> {
+    pub(super) fn render(
+        &mut self,
+        shard: &Shard,
+        prepared: &Prepared,
+        out: &mut Vec<u8>,
+    ) -> Result<(), RenderError> {
         let mut body = shard.scratch.take();
         let jar = self.jar.as_deref().map(|jar| (jar, shard.http_host(), shard.clock.now()));
         let done = prepared.render(&mut self.session.view(&shard.plan), jar, &mut body, out);
@@ -219,6 +226,7 @@ impl User {
         if !exchange.set_cookies.is_empty() {
             self.store_cookies(shard, std::mem::take(&mut exchange.set_cookies), prepared);
         }
+        self.last_request_ns = exchange.sent_ns;
         let mut sample = Sample {
             endpoint: request.endpoint,
             intended_ns,
@@ -228,12 +236,17 @@ impl User {
             bytes_sent: exchange.bytes_sent,
             bytes_received: exchange.bytes_received,
         };
+        let (body, undecoded) = match exchange.coding.decode(exchange.body.take().unwrap_or_default()) {
+            Ok(body) => (body, None),
+            Err(error) => (Vec::new(), Some(error)),
+        };
         let mut answer = Answer {
             status: exchange.status,
             head: exchange.head.take().unwrap_or_default(),
-            body: exchange.body.take().unwrap_or_default(),
+            body,
             elapsed: Duration::from_nanos(exchange.done_ns.saturating_sub(exchange.sent_ns)),
             cache: BodyCache::default(),
+            undecoded,
         };
         if let Some(error_ns) = exchange.read_error_ns {
             shard.recorder.borrow_mut().read_error(error_ns);
@@ -277,8 +290,11 @@ impl User {
         prepared: &Prepared,
         answer: &mut Answer,
     ) -> Result<(), (Outcome, String)> {
+        let undecoded = answer.undecoded.map(|error| (Outcome::Protocol, error.to_string()));
+        let refuse = |reads_body: bool| undecoded.clone().filter(|_| reads_body).map_or(Ok(()), Err);
         let (view, cache) = answer.view();
         for check in &prepared.request.checks {
+            refuse(check.reads_body())?;
             let verified = check.verify(&view, cache, &mut self.session.view(&shard.plan));
             if let Some(tap) = &shard.tap {
                 let failure = verified.as_ref().err().map(ToString::to_string);
@@ -291,6 +307,7 @@ impl User {
             })?;
         }
         for extract in &prepared.request.extracts {
+            refuse(extract.pick.reads_body())?;
             let value = extract
                 .apply(&view, cache, self.session.stream())
                 .map_err(|failure| (Outcome::Extract, failure.to_string()))?;
@@ -352,7 +369,7 @@ pub(super) fn connect_outcome(error: TransportError) -> Outcome {
     }
 }
 
-fn outcome_of(error: ExchangeError) -> Outcome {
+pub(super) fn outcome_of(error: ExchangeError) -> Outcome {
     match error {
         ExchangeError::Malformed(_)
         | ExchangeError::HeadTooLarge

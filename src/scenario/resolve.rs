@@ -123,6 +123,7 @@ pub(super) fn resolve(
         thresholds,
         slots: registry.slots,
         sockets: registry.sockets,
+        streams: registry.streams,
         redact: builder.secrets.into_values().filter(|value| !value.is_empty()).collect(),
         warnings: builder.sink.finish(&sources),
     })

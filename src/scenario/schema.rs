@@ -179,7 +179,10 @@ fn step_shape(key: &str) -> Value {
         "headers" => named(text()),
         "extract" => named(json!({"type": "string"})),
         "timeout" | "within" | "every" => duration(),
-        "binary" => json!({"type": "boolean"}),
+        "binary" | "resend" => json!({"type": "boolean"}),
+        "reconnect" => {
+            object(&keys::RECONNECT, &["max"], |key| if key == "max" { count() } else { any(key) })
+        }
         "repeat" => json!({"anyOf": [count(), object(&keys::REPEAT_RULES, &["max"], any)]}),
         "expect" => object(&keys::EXPECT, &[], any),
         _ => any(key),
@@ -278,6 +281,10 @@ mod tests {
             &keys::WS_SEND,
             &keys::WS_EXPECT,
             &keys::WS_LISTEN,
+            &keys::SSE_OPEN,
+            &keys::SSE_EXPECT,
+            &keys::SSE_LISTEN,
+            &keys::RECONNECT,
             &keys::OPEN,
             &keys::STEP,
             &keys::BREAKPOINT,

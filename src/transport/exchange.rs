@@ -1,6 +1,7 @@
 //! One request and its response on an HTTP/1.1 connection: the hot path. In the usual case one write, one read, two looks at the clock, and no
 //! allocation; everything else (partial writes, heads in pieces, TLS) is the same loop going round again.
 
+use super::coding::ContentCoding;
 use super::connection::Handshake;
 use super::error::{ExchangeError, ResetWhile, TlsFailure};
 use super::response::{Keep, ResponseReader};
@@ -8,7 +9,7 @@ use super::stamp::{Sampler, ask_for_stamps};
 use super::stream::{Idle, Stream};
 use crate::clock::{Clock, Nanos};
 use crate::limits;
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -27,6 +28,11 @@ impl Buffers {
     pub fn new() -> Self {
         let memory = vec![0; limits::SHARD_READ_BUFFER_BYTES].into_boxed_slice();
         Self { read: Rc::new(RefCell::new(memory)), sampler: Rc::new(Sampler::new()) }
+    }
+
+    /// The memory itself; to be given back before the poll ends.
+    pub(super) fn memory(&self) -> RefMut<'_, Box<[u8]>> {
+        self.read.borrow_mut()
     }
 }
 
@@ -63,6 +69,8 @@ pub struct Exchange {
     pub bytes_received: u64,
     /// Bytes of the body without chunk framing, kept or not.
     pub body_bytes: u64,
+    /// How the body is coded; [`ContentCoding::decode`] undoes it.
+    pub coding: ContentCoding,
     /// Another request may follow on this connection.
     pub reusable: bool,
     /// The head as it came, if [`Keep::head`]; that of HTTP/2 as HTTP/1.1 would have written it.
@@ -299,6 +307,7 @@ impl<'a> Exchanging<'a> {
             bytes_sent: self.sent_bytes as u64,
             bytes_received: response.bytes_received,
             body_bytes: response.body_bytes,
+            coding: response.coding,
             reusable: response.keep_alive && self.progress == Progress::Receiving,
             head: response.head,
             body: response.body,

@@ -2,6 +2,7 @@
 //! response that comes in one piece is parsed where it lies and allocates nothing.
 
 use super::chunked::Decoder;
+use super::coding::ContentCoding;
 use super::error::{ExchangeError, Malformed};
 use super::head::{self, Framing, Head};
 use crate::limits;
@@ -32,6 +33,7 @@ pub struct ResponseReader {
     head_only: bool,
     keep_alive: bool,
     status: u16,
+    coding: ContentCoding,
     interim: u32,
     /// Bytes of body without the chunked coding.
     body_bytes: u64,
@@ -56,6 +58,7 @@ enum State {
 #[derive(Debug)]
 pub(super) struct Response {
     pub(super) status: u16,
+    pub(super) coding: ContentCoding,
     pub(super) keep_alive: bool,
     pub(super) bytes_received: u64,
     pub(super) body_bytes: u64,
@@ -73,6 +76,7 @@ impl ResponseReader {
             head_only,
             keep_alive: false,
             status: 0,
+            coding: ContentCoding::Identity,
             interim: 0,
             body_bytes: 0,
             bytes_received: 0,
@@ -123,6 +127,7 @@ impl ResponseReader {
     pub(super) fn take(&mut self) -> Response {
         Response {
             status: self.status,
+            coding: self.coding,
             keep_alive: self.keep_alive,
             bytes_received: self.bytes_received,
             body_bytes: self.body_bytes,
@@ -198,6 +203,7 @@ impl ResponseReader {
 
     fn begin_body(&mut self, head: Head, bytes: &[u8]) -> Result<(), ExchangeError> {
         self.status = head.status;
+        self.coding = head.coding;
         self.keep_alive = head.keep_alive;
         if self.keep.head {
             self.head = Some(bytes[..head.len].into());

@@ -35,15 +35,20 @@ pub(crate) fn scripted(connections: usize, mut script: impl FnMut(TcpStream) + S
 
 /// Reads one request without a body; false at the end of the connection.
 pub(crate) fn read_request(socket: &mut TcpStream) -> bool {
+    read_head(socket).is_some()
+}
+
+/// The same, with what it said.
+pub(crate) fn read_head(socket: &mut TcpStream) -> Option<String> {
     let mut seen = Vec::new();
     let mut byte = [0];
     while !seen.ends_with(b"\r\n\r\n") {
         match socket.read(&mut byte) {
             Ok(1) => seen.push(byte[0]),
-            _ => return false,
+            _ => return None,
         }
     }
-    true
+    String::from_utf8(seen).ok()
 }
 
 /// A server that answers every connection's first request with these bytes and closes.

@@ -6,6 +6,7 @@ mod frames;
 mod request;
 mod wire;
 
+use super::coding::ContentCoding;
 use super::connection::{self, Handshake};
 use super::error::{ExchangeError, TransportError};
 use super::exchange::Exchange;
@@ -177,12 +178,18 @@ impl Http2 {
             bytes_sent: seen.bytes_sent,
             bytes_received: seen.bytes_received,
             body_bytes: kept.bytes,
+            coding: coding(&head.headers),
             reusable: self.takes_more(),
             head: keep.head.then(|| written_out(head.status, &head.headers)),
             body: keep.body.then_some(kept.body),
             set_cookies: if keep.cookies { cookies(&head.headers) } else { Vec::new() },
         })
     }
+}
+
+fn coding(headers: &http::HeaderMap) -> ContentCoding {
+    let values = headers.get_all(http::header::CONTENT_ENCODING).iter();
+    values.fold(ContentCoding::Identity, |coding, value| coding.with(value.as_bytes()))
 }
 
 impl Drop for Http2 {
