@@ -6,7 +6,7 @@ use super::pacer::Pacer;
 use super::part::{Model, Part};
 use super::program::{Program, Site, compile};
 use super::route::Route;
-use super::tap::{Event, Tap};
+use super::tap::Tap;
 use super::{closed, open};
 use crate::clock::{self, Clock, Nanos, RunQueue};
 use crate::endpoint::EndpointId;
@@ -18,11 +18,10 @@ use crate::measure::recorder::Recorder;
 use crate::measure::sample::{Outcome, Sample};
 use crate::measure::snapshot::Snapshot;
 use crate::scenario::plan::{Executor, LoadPart, LoadUnit, OpenRules, Plan, SocketId};
-use crate::transport::{self, Address, Buffers, Connection, TransportError};
+use crate::transport::{self, Buffers, Connection, TransportError};
 use crate::units::NANOS_PER_S;
 use serde::{Deserialize, Serialize};
 use std::cell::{Cell, RefCell};
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -272,25 +271,10 @@ impl Shard {
         let (address, source) = route.lane(self.next_turn());
         if let Some(tap) = &self.tap {
             // Boxed: every user's task has room for what stands here.
-            return Box::pin(self.connect_told(tap, address, source)).await;
+            let connection = Box::pin(tap.connect(self, address, source)).await?;
+            return Ok(Link { connection, _open: self.count_socket() });
         }
         let connection = transport::connect(address, source).await?;
-        Ok(Link { connection, _open: self.count_socket() })
-    }
-
-    async fn connect_told(
-        &self,
-        tap: &Tap,
-        address: &Address,
-        source: Option<IpAddr>,
-    ) -> Result<Link, TransportError> {
-        let begun_ns = self.clock.now();
-        let dialed_ns = Cell::new(begun_ns);
-        let connecting = transport::connect_watched(address, source, || dialed_ns.set(self.clock.now()));
-        let connection = connecting.await?;
-        let tls_ns = address.tls.is_some().then(|| self.clock.now() - dialed_ns.get());
-        let (address, tcp_ns) = (address.addr.to_string(), dialed_ns.get() - begun_ns);
-        tap.tell(self, Event::Connected { address, tcp_ns, tls_ns });
         Ok(Link { connection, _open: self.count_socket() })
     }
 
@@ -368,14 +352,6 @@ impl Shard {
         recorder.failure(endpoint, outcome, text);
         drop(recorder);
         self.tell_failure(endpoint, outcome, text);
-    }
-
-    #[cold]
-    pub(super) fn tell_failure(&self, endpoint: EndpointId, outcome: Outcome, text: &str) {
-        if let Some(tap) = &self.tap {
-            let endpoint = self.plan.endpoints[usize::from(endpoint)].name.clone();
-            tap.tell(self, Event::Failed { endpoint, outcome: outcome.name(), text: text.to_owned() });
-        }
     }
 
     fn without_answer(
