@@ -136,6 +136,7 @@ impl User {
         }
         match opened {
             Ok(Ok(mut stream)) => {
+                shard.count_handshake(stream.handshake());
                 shard.recorder.borrow_mut().record(&Sample {
                     endpoint: request.endpoint,
                     intended_ns,

@@ -23,5 +23,6 @@ mod tap;
 mod timer;
 pub mod trace;
 mod user;
+mod window;
 
 pub use tap::{Content, Event, TRACE_SCHEMA, Told, Trace};

@@ -4,7 +4,7 @@
 use super::chunked::Decoder;
 use super::coding::ContentCoding;
 use super::connect::{self, Address};
-use super::connection::HttpVersion;
+use super::connection::{Handshake, HttpVersion};
 use super::error::{ExchangeError, Malformed, ResetWhile, TlsFailure, TransportError};
 use super::event_parser::{Event, EventParser, EventTooLarge};
 use super::exchange::Buffers;
@@ -122,6 +122,11 @@ pub async fn open(
 }
 
 impl EventStream {
+    /// How its TLS began, if it has TLS.
+    pub fn handshake(&self) -> Option<Handshake> {
+        self.stream.handshake()
+    }
+
     /// The next event. Dropping the future loses nothing.
     ///
     /// # Errors
