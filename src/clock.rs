@@ -16,6 +16,9 @@ pub type Nanos = u64;
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     origin: tokio::time::Instant,
+    /// Time is the test's: what would wait by the kernel's timers waits by tokio's.
+    #[cfg(test)]
+    virtual_time: bool,
 }
 
 impl Clock {
@@ -27,7 +30,7 @@ impl Clock {
     /// A clock whose zero lies ahead, and that reads zero until then: every shard can be ready before the first second begins.
     #[expect(clippy::disallowed_methods, reason = "this is the one clock")]
     pub fn starting_in(delay: Duration) -> Self {
-        Self { origin: tokio::time::Instant::now() + delay }
+        Self::at(tokio::time::Instant::now() + delay)
     }
 
     /// A clock whose zero is at this Unix time: how processes that share no memory agree on the second.
@@ -36,7 +39,26 @@ impl Clock {
         let (now, now_unix_ns) = (tokio::time::Instant::now(), unix_ns());
         let ahead = Duration::from_nanos(zero_unix_ns.saturating_sub(now_unix_ns));
         let behind = Duration::from_nanos(now_unix_ns.saturating_sub(zero_unix_ns));
-        Self { origin: (now + ahead).checked_sub(behind).unwrap_or(now) }
+        Self::at((now + ahead).checked_sub(behind).unwrap_or(now))
+    }
+
+    fn at(origin: tokio::time::Instant) -> Self {
+        Self {
+            origin,
+            #[cfg(test)]
+            virtual_time: false,
+        }
+    }
+
+    /// A clock on the paused time of a test's runtime.
+    #[cfg(test)]
+    pub(crate) fn start_virtual() -> Self {
+        Self { virtual_time: true, ..Self::start() }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_virtual(&self) -> bool {
+        self.virtual_time
     }
 
     /// Nanoseconds since this clock started.

@@ -23,6 +23,8 @@ mod tap;
 mod timer;
 pub mod trace;
 mod user;
+#[cfg(test)]
+mod virtual_run;
 mod window;
 
 pub use tap::{Content, Event, TRACE_SCHEMA, Told, Trace};

@@ -174,7 +174,7 @@ impl Shard {
         self.parts.get(index).cloned()
     }
 
-    async fn run(
+    pub(super) async fn run(
         setup: Setup,
         mut commands: mpsc::UnboundedReceiver<Command>,
         reports: mpsc::Sender<Report>,

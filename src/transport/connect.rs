@@ -6,6 +6,8 @@ use super::exchange::Http1;
 use super::http2::Http2;
 use super::stream::Stream;
 use super::tls::Tls;
+#[cfg(test)]
+use crate::limits;
 use crate::limits::DESCRIPTORS_SPARED;
 use nix::sys::socket::{setsockopt, sockopt};
 use rustix::process::Resource;
@@ -22,6 +24,9 @@ pub struct Address {
     pub host_header: String,
     pub tls: Option<Tls>,
     version: HttpVersion,
+    /// Gets the other end of every connection, in place of the network.
+    #[cfg(test)]
+    simulated: Option<fn(tokio::io::DuplexStream)>,
 }
 
 impl Address {
@@ -32,7 +37,20 @@ impl Address {
         let name =
             if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.to_owned() };
         let host_header = if port == usual { name } else { format!("{name}:{port}") };
-        Self { addr, host_header, tls, version: HttpVersion::Http1 }
+        Self {
+            addr,
+            host_header,
+            tls,
+            version: HttpVersion::Http1,
+            #[cfg(test)]
+            simulated: None,
+        }
+    }
+
+    /// The same address served by a function of the test.
+    #[cfg(test)]
+    pub(crate) fn simulated(self, serve: fn(tokio::io::DuplexStream)) -> Self {
+        Self { simulated: Some(serve), ..self }
     }
 
     /// The same address spoken to in another version of HTTP.
@@ -78,6 +96,12 @@ pub(super) async fn open(
     source: Option<IpAddr>,
     version: HttpVersion,
 ) -> Result<Stream, TransportError> {
+    #[cfg(test)]
+    if let Some(serve) = address.simulated {
+        let (ours, theirs) = tokio::io::duplex(limits::SHARD_READ_BUFFER_BYTES);
+        serve(theirs);
+        return Ok(Stream::Simulated(ours));
+    }
     let socket = dial(address.addr, source).await.map_err(|error| TransportError::from_io(&error))?;
     secure(address, socket, version).await
 }
@@ -98,6 +122,8 @@ async fn speak(address: &Address, stream: Stream) -> Result<Connection, Transpor
     let http2 = match &stream {
         Stream::Plain(_) => address.version == HttpVersion::Http2,
         Stream::Tls(tls) => tls.get_ref().1.alpn_protocol() == Some(b"h2"),
+        #[cfg(test)]
+        Stream::Simulated(_) => false,
     };
     match (http2, address.version) {
         // Boxed, as the handshake of TLS is.

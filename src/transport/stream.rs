@@ -14,6 +14,9 @@ use tokio_rustls::client::TlsStream;
 pub(super) enum Stream {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
+    /// To a server in the same test, on the test's clock.
+    #[cfg(test)]
+    Simulated(tokio::io::DuplexStream),
 }
 
 /// What a connection did while nobody used it.
@@ -29,6 +32,8 @@ impl Stream {
     pub(super) fn handshake(&self) -> Option<Handshake> {
         match self {
             Self::Plain(_) => None,
+            #[cfg(test)]
+            Self::Simulated(_) => None,
             Self::Tls(tls) => Some(match tls.get_ref().1.handshake_kind() {
                 Some(HandshakeKind::Resumed) => Handshake::Resumed,
                 _ => Handshake::Full,
@@ -49,6 +54,8 @@ impl Stream {
                 Err(_) => Idle::Closed,
             },
             Self::Tls(_) => Idle::Quiet,
+            #[cfg(test)]
+            Self::Simulated(_) => Idle::Quiet,
         }
     }
 }
@@ -62,6 +69,8 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Self::Plain(socket) => Pin::new(socket).poll_read(context, buffer),
             Self::Tls(tls) => Pin::new(tls.as_mut()).poll_read(context, buffer),
+            #[cfg(test)]
+            Self::Simulated(link) => Pin::new(link).poll_read(context, buffer),
         }
     }
 }
@@ -71,6 +80,8 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Plain(socket) => Pin::new(socket).poll_write(context, bytes),
             Self::Tls(tls) => Pin::new(tls.as_mut()).poll_write(context, bytes),
+            #[cfg(test)]
+            Self::Simulated(link) => Pin::new(link).poll_write(context, bytes),
         }
     }
 
@@ -78,6 +89,8 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Plain(socket) => Pin::new(socket).poll_flush(context),
             Self::Tls(tls) => Pin::new(tls.as_mut()).poll_flush(context),
+            #[cfg(test)]
+            Self::Simulated(link) => Pin::new(link).poll_flush(context),
         }
     }
 
@@ -85,6 +98,8 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Plain(socket) => Pin::new(socket).poll_shutdown(context),
             Self::Tls(tls) => Pin::new(tls.as_mut()).poll_shutdown(context),
+            #[cfg(test)]
+            Self::Simulated(link) => Pin::new(link).poll_shutdown(context),
         }
     }
 }
