@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -72,6 +73,8 @@ def options():
 
 
 def main():
+    # Ended from outside, it still ends what it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     chosen = options()
     out = Path(chosen.out).resolve()
     out.mkdir(parents=True, exist_ok=True)
