@@ -11,7 +11,8 @@ import ours
 import scripts_of_peers as scripts
 from processes import Command
 
-CONNECTIONS = 50
+# Of a tool that wants to be told: thirty times what this load needs, and few enough that a stall holds most requests back.
+CONNECTIONS = 10
 PERCENTILES = (("p50", 50.0), ("p99", 99.0), ("p99_9", 99.9))
 
 
@@ -44,7 +45,16 @@ def read_wrk(done):
 
 
 def h2load(program, server, folder, rate, seconds):
-    argv = [program, "--h1", "-t1", "-c10", f"--rps={rate / 10}", f"-D{seconds}s", "--log-file=log", server.url]
+    argv = [
+        program,
+        "--h1",
+        "-t1",
+        f"-c{CONNECTIONS}",
+        f"--rps={rate / CONNECTIONS}",
+        f"-D{seconds}s",
+        "--log-file=log",
+        server.url,
+    ]
     return Command(argv, folder, seconds=seconds)
 
 
@@ -70,7 +80,11 @@ def read_oha(done):
 
 
 def hey(program, server, folder, rate, seconds):
-    return Command([program, "-z", f"{seconds}s", "-c", "10", "-q", str(rate // 10), server.url], folder, seconds=seconds)
+    return Command(
+        [program, "-z", f"{seconds}s", "-c", str(CONNECTIONS), "-q", str(rate // CONNECTIONS), server.url],
+        folder,
+        seconds=seconds,
+    )
 
 
 def read_hey(done):
@@ -126,7 +140,7 @@ def read_goose(done):
 
 def autocannon(*more):
     def make(program, server, folder, rate, seconds):
-        argv = [program, "-c", "10", "-R", str(rate), "-d", str(seconds), "-j", *more, server.url]
+        argv = [program, "-c", str(CONNECTIONS), "-R", str(rate), "-d", str(seconds), "-j", *more, server.url]
         return Command(argv, folder, seconds=seconds)
 
     return make
@@ -137,7 +151,7 @@ def read_autocannon(done):
 
 
 def locust(program, server, folder, rate, seconds):
-    return loads.locust(program, server, folder, 10, 1000, seconds, {"PER_USER_S": str(rate / 10)})
+    return loads.locust(program, server, folder, CONNECTIONS, 1000, seconds, {"PER_USER_S": str(rate / CONNECTIONS)})
 
 
 def read_locust(done):
