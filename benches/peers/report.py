@@ -168,7 +168,8 @@ def stall(found: dict) -> str:
         f"One thread, 1.5 ms a request, freezes 1 s every {part['every_s']:.0f} s, the first time {part['first_freeze_s']:.0f} s after "
         f"the first request; {part['rate']} arrivals/s for {part['seconds']} s. The truth is the server's own log played back against the "
         f"planned arrivals, for each run its own: p50 {spans[0]}, p99 {spans[1]}, p99.9 {spans[2]}, max {spans[3]} ms over these runs. "
-        "What the tools report:\n\n" + table(head, rows) + failures(part["failed"])
+        "A tool that wants to know how many connections gets 10, "
+        "thirty times what this load needs. What the tools report:\n\n" + table(head, rows) + failures(part["failed"])
     )
 
 
