@@ -1,6 +1,9 @@
 //! The one place that reads time. Everything else takes a [`Nanos`] as an argument, so a ten-minute ramp is a test of milliseconds.
 
 use crate::units::NANOS_PER_S;
+use rustix::time::ClockId;
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
 use std::time::Duration;
 
 /// Nanoseconds since the start of the run's clock. Integers, so that adding and merging lose nothing.
@@ -51,18 +54,46 @@ impl Clock {
 
 /// CPU time this thread has used.
 pub fn thread_cpu_ns() -> Nanos {
-    let used = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    u64::try_from(used.tv_sec).unwrap_or(0) * NANOS_PER_S + u64::try_from(used.tv_nsec).unwrap_or(0)
+    read(ClockId::ThreadCPUTime)
+}
+
+/// CPU time all threads of this process have used.
+pub fn process_cpu_ns() -> Nanos {
+    read(ClockId::ProcessCPUTime)
+}
+
+/// How long this thread has been ready to run and had no core, as the kernel counts it. Opened by the thread that is to be watched; it
+/// may be read from anywhere.
+#[derive(Debug)]
+pub struct RunQueue(Option<File>);
+
+impl RunQueue {
+    pub fn of_this_thread() -> Self {
+        Self(File::open("/proc/thread-self/schedstat").ok())
+    }
+
+    /// Nanoseconds since the thread began; `None` where the kernel does not tell.
+    pub fn waited_ns(&self) -> Option<Nanos> {
+        let mut text = [0; 96];
+        let length = self.0.as_ref()?.read_at(&mut text, 0).ok()?;
+        // Time on a core, time waiting for one, turns.
+        std::str::from_utf8(&text[..length]).ok()?.split_whitespace().nth(1)?.parse().ok()
+    }
+}
+
+/// Unix time in nanoseconds, to hold against the kernel's stamps of what it received, and to agree with another process on an instant.
+pub fn unix_ns() -> Nanos {
+    read(ClockId::Realtime)
+}
+
+fn read(clock: ClockId) -> Nanos {
+    let at = rustix::time::clock_gettime(clock);
+    u64::try_from(at.tv_sec).unwrap_or(0) * NANOS_PER_S + u64::try_from(at.tv_nsec).unwrap_or(0)
 }
 
 /// Unix time in milliseconds, for templates and for the lag of messages that carry the time they were sent.
 pub fn unix_ms() -> u64 {
     u64::try_from(utc_now().as_millisecond()).unwrap_or(0)
-}
-
-/// Unix time in nanoseconds, to agree with another process on an instant.
-pub fn unix_ns() -> u64 {
-    u64::try_from(utc_now().as_nanosecond()).unwrap_or(0)
 }
 
 /// Unix time in milliseconds with its fraction, to hold against the sending time in a message.

@@ -10,6 +10,7 @@ pub mod limits;
 pub mod live;
 pub mod load;
 pub mod measure;
+pub mod preflight;
 pub mod probe;
 pub mod record;
 pub mod report;

@@ -59,6 +59,9 @@ pub const SCRAPE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long the bundled target-app may take from its start to its first healthy answer.
 pub const TARGET_START_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// Processes of the bundled target-app.
+pub const TARGET_REPLICAS_MAX: u32 = target_app::fleet::REPLICAS_MAX;
+
 /// Processes that carry the load of one run on one machine. A million users under a limit of 20,000 descriptors need 55.
 pub const AGENTS_MAX: u32 = 256;
 
@@ -80,6 +83,10 @@ pub const AGENT_SILENCE_MAX: Duration = Duration::from_secs(10);
 /// Last words of an agent's process that are kept to explain its end.
 pub const AGENT_STDERR_BYTES_MAX: usize = 4096;
 
+/// Bytes of one request, answer or message that a trace shows, and events it tells of one iteration.
+pub const TRACE_CONTENT_BYTES_MAX: usize = 64 * 1024;
+pub const TRACE_EVENTS_MAX: usize = 10_000;
+
 /// Seconds without one completed request, while requests fail to connect, after which the target counts as lost.
 pub const TARGET_LOST_AFTER: Duration = Duration::from_secs(10);
 
@@ -99,6 +106,10 @@ pub const RECONNECT_PAUSE: Duration = Duration::from_millis(200);
 
 /// Connections a shard keeps for open arrivals to come.
 pub const IDLE_CONNECTIONS_MAX: usize = 20_000;
+
+/// Descriptors that connections leave free of what the process may have. A run out of descriptors must still be able to write its record,
+/// scrape its probes and say what happened.
+pub const DESCRIPTORS_SPARED: u64 = 32;
 
 /// Buffers for rendered requests a shard keeps; each is a few hundred bytes, one per request under way.
 pub const RENTED_BUFFERS_MAX: usize = 20_000;

@@ -69,6 +69,19 @@ fn shop_exercises_every_route_and_the_socket_without_a_failure() {
     }
 }
 
+/// Ten thousand users at once, each with a connection, on two replicas of the target.
+#[test]
+fn a_tenth_of_a_hundred_thousand_users_are_all_served() {
+    let dir = scratch();
+    plimsoll(["run", "scenarios/eco-100k.yaml", "--profile", "ci"]).out(dir.path()).run().exits(0);
+    let folder = sound(dir.path());
+    assert_eq!(folder.summary.failures, [], "unexpected failures");
+    assert_eq!((folder.summary.counts.failed, folder.summary.requests.failed), (0, 0));
+    for endpoint in ["list-products", "product", "open-feed", "subscribe-ack", "tick"] {
+        assert!(folder.endpoint(endpoint).count >= 1_000, "`{endpoint}` was reached by too few");
+    }
+}
+
 /// The shop against a target that somebody else started, so that nobody but this run and the test's one scrape asks it anything.
 #[test]
 fn requests_sent_are_the_target_s_own_count() {

@@ -3,9 +3,11 @@
 
 mod goldens;
 
+use plimsoll::preflight::{Examination, Explanation};
 use plimsoll::record::summary::Summary;
 use plimsoll::report::text::Text;
 use plimsoll::report::{FORMATS, Format, by_name};
+use plimsoll::run::Trace;
 use std::collections::HashSet;
 use std::path::Path;
 
@@ -214,17 +216,22 @@ fn colors_have_contrast() {
 /// `UPDATE_SCHEMA=1 cargo test --test report_golden schema`.
 #[test]
 fn schema_is_up_to_date() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/schemas/summary.schema.json");
-    let mut now = serde_json::to_string_pretty(&schemars::schema_for!(Summary)).expect("a schema is JSON");
-    now.push('\n');
-    if std::env::var_os("UPDATE_SCHEMA").is_some() {
-        std::fs::write(&path, &now).expect("docs/schemas can be written");
+    for (name, schema) in [
+        ("summary", schemars::schema_for!(Summary)),
+        ("explain", schemars::schema_for!(Explanation)),
+        ("doctor", schemars::schema_for!(Examination)),
+        ("trace", schemars::schema_for!(Trace)),
+    ] {
+        let file = format!("docs/schemas/{name}.schema.json");
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(&file);
+        let mut now = serde_json::to_string_pretty(&schema).expect("a schema is JSON");
+        now.push('\n');
+        if std::env::var_os("UPDATE_SCHEMA").is_some() {
+            std::fs::write(&path, &now).expect("docs/schemas can be written");
+        }
+        let kept = std::fs::read_to_string(&path).expect("the schema is checked in");
+        assert!(kept == now, "{file} is stale: UPDATE_SCHEMA=1 cargo test --test report_golden schema");
     }
-    let kept = std::fs::read_to_string(&path).expect("the schema is checked in");
-    assert!(
-        kept == now,
-        "docs/schemas/summary.schema.json is stale: UPDATE_SCHEMA=1 cargo test --test report_golden schema"
-    );
 }
 
 #[test]

@@ -87,7 +87,10 @@ pub(crate) fn system_calls(addr: &str) -> Outcome<String> {
         row.and_then(|row| row.split_whitespace().nth(3)?.parse().ok()).unwrap_or(0.0)
     };
     let each = |name: &str| format!("{:.3} {name}", calls(name) / requests);
-    Ok(format!("{} a request", ["sendto", "recvfrom", "epoll_wait", "epoll_ctl"].map(each).join(", ")))
+    Ok(format!(
+        "{} a request",
+        ["sendto", "recvfrom", "recvmsg", "setsockopt", "epoll_wait", "epoll_ctl"].map(each).join(", ")
+    ))
 }
 
 /// User and system time of all children that have ended, in ticks of 1/100 s: fields 16 and 17 of /proc/self/stat (proc(5)).

@@ -12,6 +12,7 @@ pub mod fit;
 pub mod laws;
 pub mod levels;
 pub mod next;
+mod omission;
 pub mod onset;
 pub mod saturate;
 pub mod summary;

@@ -39,6 +39,7 @@ pub fn summarize(recorded: &Recorded) -> Summary {
     let counts = counts(manifest);
     let mut warnings = progress.warnings.clone();
     warnings.extend(found.warnings);
+    warnings.extend(super::omission::hidden_stall(recorded));
     warnings.extend(interrupted_iterations(manifest));
     warnings.extend(broken_identity(&counts));
     let load_line = if manifest.level_unit.is_some() { found.load_line } else { None };
@@ -51,6 +52,7 @@ pub fn summarize(recorded: &Recorded) -> Summary {
         reason,
         counts,
         requests: progress.requests,
+        interrupted_age_ms: (progress.interrupted_age_ms.max > 0.0).then_some(progress.interrupted_age_ms),
         load_line,
         bottleneck: found.bottleneck,
         levels: found.levels,

@@ -34,6 +34,21 @@ pub(super) enum Command {
         after_help = "Examples:\n  plimsoll check scenarios/shop.yaml\n  plimsoll check my.yaml --json"
     )]
     Check(CheckArgs),
+    /// Show what a scenario will do, before it does: load curve, expected counts, and whether this machine carries it
+    #[command(
+        after_help = "Examples:\n  plimsoll explain scenarios/shop.yaml\n  plimsoll explain scenarios/mongo-ceiling.yaml --json | jq .fit.limits[0]\n\nEnds with exit code 2 where a run would be refused for not fitting into this machine."
+    )]
+    Explain(ExplainScenarioArgs),
+    /// Follow one user through one iteration: every byte in and out, times, checks, captured variables
+    #[command(
+        after_help = "Examples:\n  plimsoll trace scenarios/smoke.yaml\n  plimsoll trace scenarios/shop.yaml --journey buy --user 3\n  plimsoll trace my.yaml --json | jq '.events[] | select(.event == \"failed\")'\n\nSecrets are shown as ***. Ends with exit code 1 where the iteration failed, 8 where the target cannot be reached."
+    )]
+    Trace(TraceArgs),
+    /// Show what this machine can carry, the first wall, and what raises it
+    #[command(
+        after_help = "Examples:\n  plimsoll doctor\n  plimsoll doctor --users 100k\n  plimsoll doctor --json | jq .kinds\n\nEnds with exit code 1 where `--users` do not fit."
+    )]
+    Doctor(DoctorArgs),
     /// Render the reports of a run again from its record
     #[command(
         after_help = "Examples:\n  plimsoll report reports/shop\n  plimsoll report reports/shop --format md"
@@ -86,6 +101,9 @@ pub(super) struct RunArgs {
     /// Threads of each agent that carry users [default: one a core, shared out among the agents]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(super) shards: Option<u32>,
+    /// Begin even if the load does not fit into this machine; the record says so
+    #[arg(long)]
+    pub(super) force: bool,
     /// Print the summary as one JSON document on standard output
     #[arg(long)]
     pub(super) json: bool,
@@ -98,6 +116,43 @@ pub(super) struct RunArgs {
 pub(super) struct CheckArgs {
     #[command(flatten)]
     pub(super) scenario: ScenarioArgs,
+    /// Print one JSON document
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct ExplainScenarioArgs {
+    #[command(flatten)]
+    pub(super) scenario: ScenarioArgs,
+    /// Print one JSON document
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct TraceArgs {
+    #[command(flatten)]
+    pub(super) scenario: ScenarioArgs,
+    /// The journey to follow [default: the one that the mix of the first load part gives this user]
+    #[arg(long, value_name = "NAME")]
+    pub(super) journey: Option<String>,
+    /// Number of the user; it makes the random choices that it makes in a run
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(super) user: u64,
+    /// Wait for think times instead of passing over them
+    #[arg(long)]
+    pub(super) with_thinks: bool,
+    /// Print one JSON document
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct DoctorArgs {
+    /// Say whether so many HTTP users fit
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub(super) users: Option<u64>,
     /// Print one JSON document
     #[arg(long)]
     pub(super) json: bool,
@@ -144,9 +199,17 @@ pub(super) struct ExplainArgs {
     /// Override a dial of the profile
     #[arg(long = "dial", value_name = "NAME=VALUE")]
     pub(super) dials: Vec<String>,
+    /// Processes that serve it [default: what the scenario or else the profile says]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=i64::from(target_app::fleet::REPLICAS_MAX)))]
+    pub(super) replicas: Option<u32>,
     /// Print one JSON document
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// `500`, `100k`, `1M`.
+fn count(text: &str) -> Result<u64, String> {
+    crate::units::count(text).map_err(|error| error.to_string())
 }
 
 fn agents(text: &str) -> Result<Agents, String> {

@@ -3,12 +3,16 @@
 
 mod agent;
 mod args;
+mod chart;
 mod check;
+mod doctor;
+mod explain;
 mod load;
 mod process;
 mod report;
 mod run;
 mod target;
+mod trace;
 
 pub use process::Process;
 
@@ -21,6 +25,8 @@ pub mod exit {
     pub const FAILED: u8 = 1;
     /// A file that does not hold, or wrong usage.
     pub const USAGE: u8 = 2;
+    /// The target could not be reached.
+    pub const TARGET_LOST: u8 = 8;
     /// The tool's own input or output failed.
     pub const IO: u8 = 9;
 }
@@ -50,6 +56,9 @@ pub fn main(process: &mut Process<'_>) -> u8 {
         Command::Run(args) => run::run(process, &args, run::Purpose::Run),
         Command::Find(args) => run::run(process, &args, run::Purpose::Find),
         Command::Check(args) => check::check(process, &args),
+        Command::Explain(args) => explain::explain(process, &args),
+        Command::Trace(args) => trace::trace(process, &args),
+        Command::Doctor(args) => doctor::doctor(process, &args),
         Command::Report(args) => report::report(process, &args),
         Command::Target(command) => target::target(process, command),
         Command::Agent => agent::agent(process),

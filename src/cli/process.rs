@@ -31,6 +31,17 @@ impl Process<'_> {
         }
     }
 
+    /// Prints a result as one JSON document.
+    pub fn print_json(&mut self, value: &impl serde::Serialize) -> u8 {
+        match serde_json::to_string_pretty(value) {
+            Ok(text) => self.print(&(text + "\n")),
+            Err(error) => {
+                self.complain(&format!("plimsoll: {error}"));
+                exit::IO
+            }
+        }
+    }
+
     /// Says what went wrong. If even that cannot be written, the exit code still says it.
     pub fn complain(&mut self, text: &str) {
         let newline = if text.ends_with('\n') { "" } else { "\n" };

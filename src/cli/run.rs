@@ -6,10 +6,12 @@ use super::{Process, exit, load};
 use crate::analyze::summary::summarize;
 use crate::clock;
 use crate::live::lines::{Courtesy, Lines};
+use crate::preflight::{Fit, Machine, preflight};
 use crate::record::recorded::Recorded;
 use crate::record::rows::{End, Ended};
+use crate::record::summary::Warning;
 use crate::run::{self, Options, RunError};
-use crate::scenario::plan::{Agents, Executor, LoadUnit, Plan};
+use crate::scenario::plan::{Executor, LoadUnit, Plan};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -34,6 +36,7 @@ pub(super) fn run(process: &mut Process<'_>, args: &RunArgs, purpose: Purpose) -
         ));
         return exit::USAGE;
     }
+    let Some((fit, warnings)) = cleared(process, &plan, args, purpose) else { return exit::USAGE };
     let dir = args.out.clone().unwrap_or_else(|| default_dir(&plan));
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -44,10 +47,7 @@ pub(super) fn run(process: &mut Process<'_>, args: &RunArgs, purpose: Purpose) -
     };
     let cores =
         std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1));
-    let agents = match args.agents.unwrap_or(plan.swarm.agents) {
-        Agents::Fixed(agents) => agents,
-        Agents::Auto => 1,
-    };
+    let agents = fit.agents;
     let executable = process.executable.clone();
     let (terminal, quiet) = (process.terminal, args.quiet);
     let carried = Courtesy::onto(&mut *process.err, |out| {
@@ -60,9 +60,10 @@ pub(super) fn run(process: &mut Process<'_>, args: &RunArgs, purpose: Purpose) -
                     .shards
                     .unwrap_or((cores / agents).max(1))
                     .min((shards_max(&plan) / agents).max(1)),
-                source_addresses: agents,
+                source_addresses: fit.source_addresses,
                 executable,
                 interrupts: interrupts(),
+                warnings,
             };
             let mut lines = Lines::new(out, terminal, quiet);
             let ended = run::execute(Arc::new(plan), options, &mut lines).await;
@@ -84,6 +85,35 @@ pub(super) fn run(process: &mut Process<'_>, args: &RunArgs, purpose: Purpose) -
         return exit::IO;
     }
     conclude(process, args, &dir)
+}
+
+/// Whether the load fits into this machine, before anything is started: how it is spread and what the record is to say of it, or `None`
+/// for a run that must not begin.
+fn cleared(
+    process: &mut Process<'_>,
+    plan: &Plan,
+    args: &RunArgs,
+    purpose: Purpose,
+) -> Option<(Fit, Vec<Warning>)> {
+    let preflight = preflight(plan, &Machine::read(), args.agents.unwrap_or(plan.swarm.agents));
+    if !args.force
+        && let Some(refusal) = preflight.refusal()
+    {
+        let file = args.scenario.scenario.display();
+        process.complain(&format!(
+            "plimsoll: {file}: {refusal}\n  `plimsoll explain {file}` shows the rest; --force begins all the same"
+        ));
+        return None;
+    }
+    let warnings = preflight.warnings(args.force);
+    if !args.quiet {
+        for warning in &warnings {
+            process.complain(&format!("plimsoll: warning: {}\n  {}", warning.text, warning.remedy));
+        }
+    }
+    // How far a search could have gone is no flaw of what it found.
+    let lasting = |warning: &Warning| purpose == Purpose::Run || warning.code != "preflight";
+    Some((preflight.fit, warnings.into_iter().filter(lasting).collect()))
 }
 
 /// Slots for arrivals are shared out between the shards; with fewer than this many each, a full shard would drop or queue what its neighbor

@@ -2,15 +2,20 @@
 
 use super::args::{ExplainArgs, TargetCommand};
 use super::{Process, exit};
-use crate::scenario::plan::{Executor, Plan};
+use crate::scenario::plan::{Executor, Plan, TargetKind};
 use crate::scenario::{self, Overrides};
-use target_app::cli::CliError;
+use target_app::cli::{CliError, Surroundings};
 use target_app::explain::{Visits, explain};
 use target_app::profile::Profile;
 
 pub(super) fn target(process: &mut Process<'_>, command: TargetCommand) -> u8 {
     let done = match command {
-        TargetCommand::Serve(serve) => serve.run(process.out),
+        TargetCommand::Serve(serve) => serve.run(Surroundings {
+            out: process.out,
+            err: process.err,
+            executable: process.executable.clone(),
+            serve_words: &["target", "serve"],
+        }),
         TargetCommand::List(list) => list.run(process.out),
         TargetCommand::Explain(args) => return ceilings(process, &args),
     };
@@ -49,7 +54,12 @@ fn ceilings(process: &mut Process<'_>, args: &ExplainArgs) -> u8 {
             return exit::USAGE;
         }
     };
-    let ceilings = explain(&profile, &visits);
+    let of_scenario = match plan.target.kind {
+        TargetKind::Bundled { replicas, .. } => replicas,
+        TargetKind::External { .. } => None,
+    };
+    let replicas = args.replicas.or(of_scenario).unwrap_or(profile.replicas);
+    let ceilings = explain(&profile, replicas, &visits);
     if args.json {
         return match serde_json::to_string_pretty(&ceilings) {
             Ok(text) => process.print(&(text + "\n")),

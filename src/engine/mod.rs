@@ -1,8 +1,11 @@
 //! The engine: shards (one thread and one current-thread runtime each) whose virtual users are local tasks. Nothing on the path of
 //! a request is shared between shards, sent through a channel, logged or allocated beyond what a body needs.
 
+mod beats;
 mod closed;
 mod control;
+#[cfg(test)]
+mod density;
 mod open;
 mod pacer;
 mod part;
@@ -13,5 +16,9 @@ mod session;
 pub mod shard;
 mod socket;
 mod step;
+mod tap;
 mod timer;
+pub mod trace;
 mod user;
+
+pub use tap::{Content, Event, TRACE_SCHEMA, Told, Trace};

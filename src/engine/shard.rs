@@ -1,12 +1,14 @@
 //! A shard: one thread, one current-thread runtime, and everything its users share. Once a second it hands its window to its
 //! agent; it never waits for it.
 
+use super::beats::Beats;
 use super::pacer::Pacer;
 use super::part::{Model, Part};
 use super::program::{Program, Site, compile};
 use super::route::Route;
+use super::tap::{Event, Tap};
 use super::{closed, open};
-use crate::clock::{self, Clock, Nanos};
+use crate::clock::{self, Clock, Nanos, RunQueue};
 use crate::endpoint::EndpointId;
 use crate::limits::{IDLE_CONNECTIONS_MAX, LOOP_LAG_INTERVAL, RENTED_BUFFERS_MAX};
 use crate::load::arrivals::Schedule;
@@ -16,10 +18,11 @@ use crate::measure::recorder::Recorder;
 use crate::measure::sample::{Outcome, Sample};
 use crate::measure::snapshot::Snapshot;
 use crate::scenario::plan::{Executor, LoadPart, LoadUnit, OpenRules, Plan, SocketId};
-use crate::transport::{self, Buffers, Connection, TransportError};
+use crate::transport::{self, Address, Buffers, Connection, TransportError};
 use crate::units::NANOS_PER_S;
 use serde::{Deserialize, Serialize};
 use std::cell::{Cell, RefCell};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -69,14 +72,18 @@ pub(super) struct Shard {
     pub(super) scratch: Cell<Vec<u8>>,
     /// Connections that open arrivals hand on, the most recently used first.
     pub(super) idle: RefCell<Vec<Link>>,
+    /// The precise timer of paced users; `None` where nobody is paced, or no descriptor was left for it.
+    pub(super) beats: Option<Beats>,
     pub(super) aborted: Cell<bool>,
+    /// Only a trace has one.
+    pub(super) tap: Option<Box<Tap>>,
     sockets: Rc<Cell<u64>>,
     /// Connections asked for so far.
     connected: Cell<u64>,
     /// By [`SocketId`].
     socket_endpoints: Vec<EndpointId>,
     rented: RefCell<Vec<Vec<u8>>>,
-    parts: Vec<Rc<Part>>,
+    pub(super) parts: Vec<Rc<Part>>,
 }
 
 /// A connection that is counted while it is open.
@@ -110,7 +117,7 @@ pub fn run(setup: Setup, commands: mpsc::UnboundedReceiver<Command>, reports: mp
 }
 
 impl Shard {
-    fn new(setup: Setup) -> Self {
+    pub(super) fn new(setup: Setup) -> Self {
         let plan = Arc::clone(&setup.plan);
         let empty = (String::new(), String::new());
         let (host, prefix) = setup
@@ -138,7 +145,9 @@ impl Shard {
             buffers: Buffers::new(),
             scratch: Cell::default(),
             idle: RefCell::default(),
+            beats: None,
             aborted: Cell::new(false),
+            tap: None,
             sockets: Rc::default(),
             connected: Cell::new(0),
             rented: RefCell::default(),
@@ -146,12 +155,25 @@ impl Shard {
         }
     }
 
+    /// A shard that nothing steers, for one user with an ear on it.
+    pub(super) fn traced(setup: Setup, tap: Tap) -> Self {
+        Self { tap: Some(Box::new(tap)), ..Self::new(setup) }
+    }
+
+    pub(super) fn part(&self, index: usize) -> Option<Rc<Part>> {
+        self.parts.get(index).cloned()
+    }
+
     async fn run(
         setup: Setup,
         mut commands: mpsc::UnboundedReceiver<Command>,
         reports: mpsc::Sender<Report>,
     ) {
-        let shard = Rc::new(Self::new(setup));
+        let mut shard = Self::new(setup);
+        let paced = shard.plan.journeys.iter().any(|journey| journey.pacing.is_some());
+        let pacer = if paced { Pacer::new(shard.clock).ok() } else { None };
+        shard.beats = pacer.is_some().then(|| Beats::new(shard.clock));
+        let shard = Rc::new(shard);
         for part in &shard.parts {
             if let Model::Open(rules) = part.model {
                 *part.census.borrow_mut() = Some(shard.schedule_of(part, rules));
@@ -171,6 +193,7 @@ impl Shard {
             });
         }
         let watch = tokio::task::spawn_local(watch_lag(Rc::clone(&shard)));
+        let beating = tokio::task::spawn_local(keep_beats(Rc::clone(&shard), pacer));
         let mut window = Window::new(&shard);
         let mut failure = None;
         let mut deaf = false;
@@ -192,6 +215,7 @@ impl Shard {
             }
         }
         watch.abort();
+        beating.abort();
         shard.idle.borrow_mut().clear();
         window.hand_over_last(&shard, &reports).await;
         // The agent may be gone already when the run was cut off; then there is nobody left to tell.
@@ -246,7 +270,27 @@ impl Shard {
     pub(super) async fn connect(&self) -> Result<Link, TransportError> {
         let Some(route) = &self.http else { return Err(TransportError::Unreachable) };
         let (address, source) = route.lane(self.next_turn());
+        if let Some(tap) = &self.tap {
+            // Boxed: every user's task has room for what stands here.
+            return Box::pin(self.connect_told(tap, address, source)).await;
+        }
         let connection = transport::connect(address, source).await?;
+        Ok(Link { connection, _open: self.count_socket() })
+    }
+
+    async fn connect_told(
+        &self,
+        tap: &Tap,
+        address: &Address,
+        source: Option<IpAddr>,
+    ) -> Result<Link, TransportError> {
+        let begun_ns = self.clock.now();
+        let dialed_ns = Cell::new(begun_ns);
+        let connecting = transport::connect_watched(address, source, || dialed_ns.set(self.clock.now()));
+        let connection = connecting.await?;
+        let tls_ns = address.tls.is_some().then(|| self.clock.now() - dialed_ns.get());
+        let (address, tcp_ns) = (address.addr.to_string(), dialed_ns.get() - begun_ns);
+        tap.tell(self, Event::Connected { address, tcp_ns, tls_ns });
         Ok(Link { connection, _open: self.count_socket() })
     }
 
@@ -311,6 +355,8 @@ impl Shard {
         let mut recorder = self.recorder.borrow_mut();
         recorder.record(&sample);
         recorder.failure(endpoint, outcome, text);
+        drop(recorder);
+        self.tell_failure(endpoint, outcome, text);
     }
 
     /// The same for a message on an open WebSocket, which is no request of its own.
@@ -320,6 +366,16 @@ impl Shard {
         let mut recorder = self.recorder.borrow_mut();
         recorder.record_message(&sample);
         recorder.failure(endpoint, outcome, text);
+        drop(recorder);
+        self.tell_failure(endpoint, outcome, text);
+    }
+
+    #[cold]
+    pub(super) fn tell_failure(&self, endpoint: EndpointId, outcome: Outcome, text: &str) {
+        if let Some(tap) = &self.tap {
+            let endpoint = self.plan.endpoints[usize::from(endpoint)].name.clone();
+            tap.tell(self, Event::Failed { endpoint, outcome: outcome.name(), text: text.to_owned() });
+        }
     }
 
     fn without_answer(
@@ -388,18 +444,30 @@ async fn watch_lag(shard: Rc<Shard>) {
     }
 }
 
+/// Wakes paced users at their beats, where there are any.
+async fn keep_beats(shard: Rc<Shard>, pacer: Option<Pacer>) {
+    if let (Some(beats), Some(pacer)) = (&shard.beats, pacer) {
+        beats.run(pacer).await;
+    }
+}
+
 /// The shard's current second, and what could not be handed over yet.
 struct Window {
     next_end_s: u64,
     cpu_ns: Nanos,
+    run_queue: RunQueue,
+    queued_ns: Option<Nanos>,
     held_back: Option<Box<Snapshot>>,
 }
 
 impl Window {
     fn new(shard: &Shard) -> Self {
+        let run_queue = RunQueue::of_this_thread();
         Self {
             next_end_s: shard.clock.now() / NANOS_PER_S + 1,
             cpu_ns: clock::thread_cpu_ns(),
+            queued_ns: run_queue.waited_ns(),
+            run_queue,
             held_back: None,
         }
     }
@@ -416,15 +484,20 @@ impl Window {
         snapshot.sockets = shard.sockets.get();
         snapshot.shard_cpu_ns_max = cpu_ns.saturating_sub(self.cpu_ns);
         self.cpu_ns = cpu_ns;
+        let queued_ns = self.run_queue.waited_ns();
+        snapshot.run_queue_ns_max =
+            queued_ns.zip(self.queued_ns).map(|(now, before)| now.saturating_sub(before));
+        self.queued_ns = queued_ns;
         self.next_end_s = end_s + 1;
         match self.held_back.take() {
             None => snapshot,
             Some(mut held) => {
                 (held.users, held.sockets) = (0, 0);
-                // One shard's thread over several seconds: its CPU time adds up, unlike that of different shards.
+                // One shard's thread over several seconds: its times add up, unlike those of different shards.
                 let cpu_ns = held.shard_cpu_ns_max + snapshot.shard_cpu_ns_max;
+                let queued_ns = held.run_queue_ns_max.zip(snapshot.run_queue_ns_max).map(|(a, b)| a + b);
                 held.add(&snapshot);
-                held.shard_cpu_ns_max = cpu_ns;
+                (held.shard_cpu_ns_max, held.run_queue_ns_max) = (cpu_ns, queued_ns);
                 held
             }
         }

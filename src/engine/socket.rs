@@ -3,6 +3,7 @@
 
 use super::shard::{OpenSocket, Shard};
 use super::step::{StepEnd, connect_outcome, nanos};
+use super::tap::Event;
 use super::user::User;
 use crate::clock::{self, Nanos};
 use crate::endpoint::EndpointId;
@@ -64,6 +65,11 @@ impl User {
                     bytes_sent: 0,
                     bytes_received: 0,
                 });
+                if let Some(tap) = &shard.tap {
+                    let (address, handshake_ns) =
+                        (address.addr.to_string(), stream.opened_ns - stream.sent_ns);
+                    tap.tell(shard, Event::SocketOpened { address, path: path.clone(), handshake_ns });
+                }
                 let last_sent_ns = stream.opened_ns;
                 let socket = Socket { stream, last_sent_ns, sequence: None, _open: shard.count_socket() };
                 self.sockets[usize::from(open.socket)] = Some(Box::new(socket));
@@ -124,6 +130,9 @@ impl User {
             return not_open(shard, endpoint);
         };
         open.last_sent_ns = now;
+        if let Some(tap) = &shard.tap {
+            tap.tell(shard, Event::MessageSent { content: tap.content(text.as_bytes()) });
+        }
         let sending = async {
             if binary {
                 open.stream.send_binary(text.into_bytes()).await
@@ -153,7 +162,7 @@ impl User {
         };
         let sent_ns = open.last_sent_ns;
         let deadline = shard.clock.instant(begun_ns + nanos(expect.within));
-        let received = self.timer.within(deadline, next_match(&mut open.stream, &wanted)).await;
+        let received = self.timer.within(deadline, next_match(shard, &mut open.stream, &wanted)).await;
         let (outcome, text) = match received {
             Ok(Ok((message, mut cache))) => {
                 self.busy = true;
@@ -161,6 +170,9 @@ impl User {
                 let view = ResponseView::message(message.bytes());
                 let captured = expect.extracts.iter().try_for_each(|extract| {
                     let value = extract.apply(&view, &mut cache, self.session.stream())?;
+                    if let Some(tap) = &shard.tap {
+                        tap.captured(shard, extract.slot, &value);
+                    }
                     self.session.set(extract.slot, value);
                     Ok::<_, ExtractFailure>(())
                 });
@@ -176,6 +188,8 @@ impl User {
                 });
                 let Err(failure) = captured else { return StepEnd::Next };
                 recorder.failure(expect.endpoint, Outcome::Extract, &failure.to_string());
+                drop(recorder);
+                shard.tell_failure(expect.endpoint, Outcome::Extract, &failure.to_string());
                 return StepEnd::Failed;
             }
             Ok(Err(error)) => (outcome_of(&error), error.to_string()),
@@ -212,7 +226,7 @@ impl User {
             let Some(open) = self.sockets[usize::from(listen.socket)].as_mut() else {
                 return not_open(shard, endpoint);
             };
-            let waiting = next_match(&mut open.stream, &wanted);
+            let waiting = next_match(shard, &mut open.stream, &wanted);
             match self.timer.within(shard.clock.instant(until_ns), waiting).await {
                 Ok(Ok((message, mut cache))) => heard(shard, listen, open, &message, &mut cache),
                 Ok(Err(error)) => {
@@ -238,6 +252,9 @@ impl User {
         if let Some(open) = self.sockets[usize::from(socket)].take() {
             // The user is done with the socket: a server that does not say goodbye is no failure of a step.
             let _ = open.stream.close(WEBSOCKET_CLOSE_WAIT).await;
+            if let Some(tap) = &self.shard.tap {
+                tap.tell(&self.shard, Event::SocketClosed);
+            }
         }
         StepEnd::Next
     }
@@ -253,6 +270,7 @@ impl User {
 
 /// The next message whose members are as wanted; others are passed over.
 async fn next_match(
+    shard: &Shard,
     stream: &mut WebSocket,
     wanted: &[(String, String)],
 ) -> Result<(Message, BodyCache), WsError> {
@@ -261,6 +279,9 @@ async fn next_match(
         let mut cache = BodyCache::default();
         let fits =
             wanted.is_empty() || cache.json(message.bytes()).is_ok_and(|json| matches(json, members(wanted)));
+        if let Some(tap) = &shard.tap {
+            tap.tell(shard, Event::MessageReceived { content: tap.content(message.bytes()), fits });
+        }
         if fits {
             return Ok((message, cache));
         }

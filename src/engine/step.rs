@@ -2,6 +2,7 @@
 
 use super::render::Prepared;
 use super::shard::{Link, Shard};
+use super::tap::Event;
 use super::user::User;
 use crate::clock;
 use crate::clock::Nanos;
@@ -50,10 +51,16 @@ struct NoAnswer {
 }
 
 impl User {
-    pub(super) async fn request(&mut self, shard: &Shard, prepared: &Prepared) -> StepEnd {
+    /// `now` is the instant it is, where that is known.
+    pub(super) async fn request(
+        &mut self,
+        shard: &Shard,
+        prepared: &Prepared,
+        now: Option<Nanos>,
+    ) -> StepEnd {
         self.busy = true;
         let endpoint = prepared.request.endpoint;
-        let ready_ns = shard.clock.now();
+        let ready_ns = now.unwrap_or_else(|| shard.clock.now());
         let intended_ns = self.intended_ns.take().unwrap_or(ready_ns);
         let has_cookies = self.jar.as_ref().is_some_and(|jar| !jar.is_empty());
         let mut rented = None;
@@ -71,6 +78,9 @@ impl User {
                 }
             }
         };
+        if let Some(tap) = &shard.tap {
+            tap.request(shard, usize::from(endpoint), bytes);
+        }
         let answer = self.send(shard, prepared, bytes, (intended_ns, ready_ns)).await;
         self.control.on_wire.set(None);
         shard.give_back(rented);
@@ -105,13 +115,16 @@ impl User {
         (intended_ns, ready_ns): (Nanos, Nanos),
     ) -> Result<Exchange, NoAnswer> {
         let request = &prepared.request;
-        let keep = Keep { head: request.keeps_head, body: request.keeps_body, cookies: true };
+        let traced = shard.tap.is_some();
+        let keep =
+            Keep { head: request.keeps_head | traced, body: request.keeps_body | traced, cookies: true };
         let idempotent = matches!(request.method, Method::Get | Method::Head | Method::Put | Method::Delete);
         let mut counted = false;
         loop {
             let mut link = match self.connection.take() {
                 Some(link) if shard.plan.target.connections == Connections::PerUser => link,
-                _ => self.connect(shard).await?,
+                // Boxed: a user connects rarely, and would carry room for it in every state.
+                _ => Box::pin(self.connect(shard)).await?,
             };
             let reused = link.connection.is_used();
             if !counted {
@@ -185,6 +198,9 @@ impl User {
         mut exchange: Exchange,
     ) -> StepEnd {
         let request = &prepared.request;
+        if let Some(tap) = &shard.tap {
+            tap.answer(shard, &exchange);
+        }
         if !exchange.set_cookies.is_empty() {
             self.store_cookies(shard, std::mem::take(&mut exchange.set_cookies), prepared);
         }
@@ -204,6 +220,9 @@ impl User {
             elapsed: Duration::from_nanos(exchange.done_ns.saturating_sub(exchange.sent_ns)),
             cache: BodyCache::default(),
         };
+        if let Some(error_ns) = exchange.read_error_ns {
+            shard.recorder.borrow_mut().read_error(error_ns);
+        }
         let judged = self.evaluate(shard, prepared, &mut answer);
         if shard.reads_last_answer(self.journey) {
             self.last_answer = Some(Box::new(answer));
@@ -216,6 +235,8 @@ impl User {
         let mut recorder = shard.recorder.borrow_mut();
         recorder.record(&sample);
         recorder.failure(sample.endpoint, outcome, &text);
+        drop(recorder);
+        shard.tell_failure(sample.endpoint, outcome, &text);
         StepEnd::Failed
     }
 
@@ -243,7 +264,12 @@ impl User {
     ) -> Result<(), (Outcome, String)> {
         let (view, cache) = answer.view();
         for check in &prepared.request.checks {
-            check.verify(&view, cache, &mut self.session.view(&shard.plan)).map_err(|failure| {
+            let verified = check.verify(&view, cache, &mut self.session.view(&shard.plan));
+            if let Some(tap) = &shard.tap {
+                let failure = verified.as_ref().err().map(ToString::to_string);
+                tap.tell(shard, Event::Check { what: check.to_string(), failure });
+            }
+            verified.map_err(|failure| {
                 let outcome =
                     if failure.kind == CheckKind::Status { Outcome::Status } else { Outcome::Check };
                 (outcome, failure.text)
@@ -253,6 +279,9 @@ impl User {
             let value = extract
                 .apply(&view, cache, self.session.stream())
                 .map_err(|failure| (Outcome::Extract, failure.to_string()))?;
+            if let Some(tap) = &shard.tap {
+                tap.captured(shard, extract.slot, &value);
+            }
             self.session.set(extract.slot, value);
         }
         Ok(())
@@ -261,6 +290,9 @@ impl User {
     pub(super) fn set(&mut self, shard: &Shard, slot: SlotId, value: &Template) -> StepEnd {
         match value.value(&mut self.session.view(&shard.plan)) {
             Ok(value) => {
+                if let Some(tap) = &shard.tap {
+                    tap.captured(shard, slot, &value);
+                }
                 self.session.set(slot, value);
                 StepEnd::Next
             }
@@ -276,6 +308,11 @@ impl User {
             Some((view, cache)) => condition.holds(&mut context, Some((&view, cache))),
             None => condition.holds(&mut context, None),
         };
+        if let Some(tap) = &shard.tap
+            && let Ok(holds) = holds
+        {
+            tap.tell(shard, Event::Condition { text: condition.to_string(), holds });
+        }
         holds.map_err(|_cannot_tell| StepEnd::GiveUp)
     }
 
@@ -293,7 +330,9 @@ impl User {
 /// A connection that this process could not even ask for is its own failure, not the target's.
 pub(super) fn connect_outcome(error: TransportError) -> Outcome {
     match error {
-        TransportError::TooManyFiles | TransportError::NoLocalPort => Outcome::Generator,
+        TransportError::TooManyFiles | TransportError::NoLocalPort | TransportError::NoSocketMemory => {
+            Outcome::Generator
+        }
         _ => Outcome::Connect,
     }
 }

@@ -1,9 +1,10 @@
 //! A user's one timer. Time-outs are armed lazily: the timer may go off too early, and is then set to the true deadline. A user
 //! that sends thousands of requests a second so touches the timer wheel once per time-out span, not once per request.
 
+use pin_project_lite::pin_project;
 use std::future::Future;
-use std::pin::{Pin, pin};
-use std::task::Poll;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use tokio::time::{Instant, Sleep};
 
 /// The deadline passed before the future was ready.
@@ -25,31 +26,43 @@ impl Timer {
         self.sleep.as_mut().await;
     }
 
-    /// Drives `future` until it is ready or `deadline` has passed.
-    pub(super) async fn within<F: Future>(
-        &mut self,
+    /// Drives `future` until it is ready or `deadline` has passed. A future written out, since an `async fn` would keep the one it is given
+    /// twice, and this one is part of every user.
+    pub(super) fn within<F: Future>(&mut self, deadline: Instant, future: F) -> Within<'_, F> {
+        let sleep = self.sleep.as_mut();
+        Within { sleep, deadline, future }
+    }
+}
+
+pin_project! {
+    pub(super) struct Within<'t, F> {
+        sleep: Pin<&'t mut Sleep>,
         deadline: Instant,
+        #[pin]
         future: F,
-    ) -> Result<F::Output, Elapsed> {
-        let mut future = pin!(future);
-        let sleep = &mut self.sleep;
+    }
+}
+
+impl<F: Future> Future for Within<'_, F> {
+    type Output = Result<F::Output, Elapsed>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if let Poll::Ready(value) = this.future.poll(cx) {
+            return Poll::Ready(Ok(value));
+        }
+        let (sleep, deadline) = (this.sleep, *this.deadline);
         // A timer that has gone off cannot be waited for again, and one set too late would miss the deadline.
         if sleep.is_elapsed() || sleep.deadline() > deadline {
             sleep.as_mut().reset(deadline);
         }
-        std::future::poll_fn(|cx| {
-            if let Poll::Ready(value) = future.as_mut().poll(cx) {
-                return Poll::Ready(Ok(value));
+        while sleep.as_mut().poll(cx).is_ready() {
+            if sleep.deadline() >= deadline {
+                return Poll::Ready(Err(Elapsed));
             }
-            while sleep.as_mut().poll(cx).is_ready() {
-                if sleep.deadline() >= deadline {
-                    return Poll::Ready(Err(Elapsed));
-                }
-                sleep.as_mut().reset(deadline);
-            }
-            Poll::Pending
-        })
-        .await
+            sleep.as_mut().reset(deadline);
+        }
+        Poll::Pending
     }
 }
 

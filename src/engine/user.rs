@@ -8,6 +8,7 @@ use super::shard::{Link, Shard};
 use super::socket::Socket;
 use super::step::{Answer, StepEnd, nanos};
 use super::timer::Timer;
+use super::trace::COMPLETED;
 use crate::clock::Nanos;
 use crate::limits::RECONNECT_PAUSE;
 use crate::scenario::plan::{AtEnd, Lifetime};
@@ -80,8 +81,13 @@ impl User {
     }
 
     /// A user of a closed load: iterations until it is told to leave. `fresh` gives the number of the user that follows one whose
-    /// lifetime is a single iteration.
-    pub(super) async fn live(mut self, fresh: impl Fn() -> u64) {
+    /// lifetime is a single iteration. Not an `async fn`: that would keep the user twice, as its argument and as its variable.
+    pub(super) fn live(self, fresh: impl Fn() -> u64) -> impl Future<Output = ()> {
+        let mut user = self;
+        async move { user.go_on(&fresh).await }
+    }
+
+    async fn go_on(&mut self, fresh: &impl Fn() -> u64) {
         let mut beat_ns: Option<Nanos> = None;
         while !self.control.retire.get() {
             let mut now = self.shard.clock.now();
@@ -112,14 +118,23 @@ impl User {
     /// Waits for the next beat of the pacing. Beats that have passed altogether are not caught up with: the pacing says "at most one
     /// iteration", so they are counted as planned and dropped.
     async fn next_beat(&mut self, last_ns: Nanos, every_ns: Nanos) -> Nanos {
-        let missed = (self.shard.clock.now().saturating_sub(last_ns) / every_ns.max(1)).saturating_sub(1);
+        let free_ns = self.shard.clock.now();
+        let missed = (free_ns.saturating_sub(last_ns) / every_ns.max(1)).saturating_sub(1);
         if missed > 0 {
             let counts = &mut self.shard.recorder.borrow_mut().counts;
             counts.planned += missed;
             counts.dropped += missed;
         }
         let next_ns = last_ns + (missed + 1) * every_ns;
-        self.timer.until(self.shard.clock.instant(next_ns)).await;
+        match &self.shard.beats {
+            Some(beats) => beats.until(next_ns).await,
+            None => self.timer.until(self.shard.clock.instant(next_ns)).await,
+        }
+        if !self.control.retire.get() {
+            // Only from when the user was free: that the target kept it longer is not the generator's lag.
+            let lag_ns = self.shard.clock.now().saturating_sub(next_ns.max(free_ns));
+            self.shard.recorder.borrow_mut().dispatch_lag(lag_ns);
+        }
         next_ns
     }
 
@@ -134,7 +149,12 @@ impl User {
     }
 
     /// A user of an open load: one arrival, one iteration, counted as planned where it was scheduled.
-    pub(super) async fn arrive(mut self, intended_ns: Nanos) {
+    pub(super) fn arrive(self, intended_ns: Nanos) -> impl Future<Output = ()> {
+        let mut user = self;
+        async move { user.pass_through(intended_ns).await }
+    }
+
+    async fn pass_through(&mut self, intended_ns: Nanos) {
         self.intended_ns = Some(intended_ns);
         self.connection = self.shard.idle.borrow_mut().pop();
         self.iteration(self.shard.clock.now()).await;
@@ -143,9 +163,24 @@ impl User {
         }
     }
 
+    /// One iteration, in a trace; yields how it ended.
+    pub(super) async fn once(mut self) -> &'static str {
+        match self.iteration(self.shard.clock.now()).await {
+            IterationEnd::Completed => COMPLETED,
+            IterationEnd::Failed | IterationEnd::Stop { failed: true } => "failed",
+            IterationEnd::Stop { failed: false } => COMPLETED,
+            IterationEnd::OutOfData => "out of data",
+        }
+    }
+
     /// Waits, and moves the instant the plan gave the next request by as much: a user who thinks first is not late.
     pub(super) async fn pause(&mut self, pause_ns: Nanos) {
         self.busy = true;
+        if let Some(tap) = &self.shard.tap
+            && tap.pause(&self.shard, pause_ns)
+        {
+            return;
+        }
         if let Some(at) = &mut self.intended_ns {
             *at += pause_ns;
         }
@@ -170,15 +205,20 @@ impl User {
         self.last_answer = None;
         self.busy = false;
         let mut end = IterationEnd::Completed;
+        // What begins with a request begins it now: the clock need not be asked again.
+        let mut began_ns = Some(now);
         if !self.prepared {
-            end = if self.program().once.is_empty() { end } else { self.block(Block::Once).await };
+            end = if self.program().once.is_empty() { end } else { self.block(Block::Once, None).await };
+            if !self.program().once.is_empty() {
+                began_ns = None;
+            }
             if end == IterationEnd::Completed {
                 self.session.keep_as_base();
                 self.prepared = true;
             }
         }
         if end == IterationEnd::Completed {
-            end = self.block(Block::Body).await;
+            end = self.block(Block::Body, began_ns).await;
         }
         self.session.iteration += 1;
         self.control.iteration_since.set(None);
@@ -191,7 +231,8 @@ impl User {
         end
     }
 
-    async fn block(&mut self, block: Block) -> IterationEnd {
+    /// Runs a list of operations; `began_ns` is the instant it is, where that is known.
+    async fn block(&mut self, block: Block, mut began_ns: Option<Nanos>) -> IterationEnd {
         let shard = Rc::clone(&self.shard);
         let program = &shard.programs[self.journey];
         let ops = match block {
@@ -202,8 +243,9 @@ impl User {
         let mut at = 0;
         while let Some(op) = ops.get(at) {
             at += 1;
+            let now = began_ns.take();
             let end = match op {
-                Op::Request(prepared) => self.request(&shard, prepared).await,
+                Op::Request(prepared) => self.request(&shard, prepared, now).await,
                 Op::Think(think) => {
                     let pause = think.sample(self.session.stream());
                     self.pause(nanos(pause)).await;

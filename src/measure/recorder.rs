@@ -16,6 +16,7 @@ pub struct Recorder {
     dispatch_lag: Histogram,
     loop_lag: Histogram,
     interrupted_age: Histogram,
+    read_error: Histogram,
     connect_failures: u64,
     generator_failures: u64,
     failures: Failures,
@@ -30,6 +31,7 @@ impl Recorder {
             dispatch_lag: Histogram::new(),
             loop_lag: Histogram::new(),
             interrupted_age: Histogram::new(),
+            read_error: Histogram::new(),
             connect_failures: 0,
             generator_failures: 0,
             failures: Failures::default(),
@@ -97,6 +99,12 @@ impl Recorder {
         self.loop_lag.record(lag_ns);
     }
 
+    /// How long the last bytes of a response had lain in the socket when they were read.
+    #[cold]
+    pub fn read_error(&mut self, error_ns: Nanos) {
+        self.read_error.record(error_ns);
+    }
+
     /// The age an iteration had reached when it was cut off.
     pub fn interrupted_age(&mut self, age_ns: Nanos) {
         self.interrupted_age.record(age_ns);
@@ -132,6 +140,7 @@ impl Recorder {
             dispatch_lag: std::mem::take(&mut self.dispatch_lag),
             loop_lag: std::mem::take(&mut self.loop_lag),
             interrupted_age: std::mem::take(&mut self.interrupted_age),
+            read_error: std::mem::take(&mut self.read_error),
             connect_failures: std::mem::take(&mut self.connect_failures),
             generator_failures: std::mem::take(&mut self.generator_failures),
             failures: std::mem::take(&mut self.failures),

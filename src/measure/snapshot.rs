@@ -130,9 +130,6 @@ pub struct Snapshot {
     /// Users in the closed parts plus iterations under way in the open ones, at the end of the span.
     pub users: u64,
     pub sockets: u64,
-    /// Memory of the processes that carry users, at the end of the span: their proportional set size. Filled in by an agent, not by its
-    /// shards, which share one.
-    pub memory_bytes: u64,
     pub counts: Counts,
     pub requests: RequestCounts,
     /// By [`EndpointId`]; `None` where nothing happened.
@@ -141,8 +138,16 @@ pub struct Snapshot {
     pub loop_lag: Histogram,
     /// Ages that iterations had reached when they were cut off.
     pub interrupted_age: Histogram,
+    /// How long the last bytes of a response had lain in the socket when they were read; of the sampled responses.
+    pub read_error: Histogram,
     /// CPU time of the busiest shard's thread in the span.
     pub shard_cpu_ns_max: u64,
+    /// The longest that a shard's thread was ready to run in the span and had no core; `None` where the kernel does not tell.
+    pub run_queue_ns_max: Option<u64>,
+    /// CPU time of all threads of the agents' processes in the span.
+    pub process_cpu_ns: u64,
+    /// Memory of the agents' processes, pages they share counted once, as it was last read; 0 where that is not told.
+    pub pss_bytes: u64,
     /// Requests that failed for lack of a connection to the target.
     pub connect_failures: u64,
     /// Requests that failed because this process had no descriptor or port left: the generator's fault, not the target's.
@@ -164,7 +169,6 @@ impl Snapshot {
         self.end_ns = self.end_ns.max(other.end_ns);
         self.users += other.users;
         self.sockets += other.sockets;
-        self.memory_bytes += other.memory_bytes;
         add_counts(&mut self.counts, &other.counts);
         add_requests(&mut self.requests, &other.requests);
         for (index, window) in other.windows.iter().enumerate() {
@@ -175,7 +179,11 @@ impl Snapshot {
         self.dispatch_lag.add(&other.dispatch_lag);
         self.loop_lag.add(&other.loop_lag);
         self.interrupted_age.add(&other.interrupted_age);
+        self.read_error.add(&other.read_error);
         self.shard_cpu_ns_max = self.shard_cpu_ns_max.max(other.shard_cpu_ns_max);
+        self.run_queue_ns_max = self.run_queue_ns_max.max(other.run_queue_ns_max);
+        self.process_cpu_ns += other.process_cpu_ns;
+        self.pss_bytes += other.pss_bytes;
         self.connect_failures += other.connect_failures;
         self.generator_failures += other.generator_failures;
         self.failures.merge(&other.failures);

@@ -4,7 +4,7 @@ use crate::record::rows::Host;
 
 /// Memory of this process: its proportional set size, so that the sum over processes counts what they share once. Resident bytes where
 /// the kernel does not say; 0 where there is no `/proc`.
-pub fn memory_bytes() -> u64 {
+pub fn pss_bytes() -> u64 {
     let rollup = std::fs::read_to_string("/proc/self/smaps_rollup").unwrap_or_default();
     match kilobytes(&rollup, "Pss:") {
         0 => {
@@ -40,7 +40,7 @@ fn kilobytes(text: &str, key: &str) -> u64 {
 mod tests {
     #[test]
     fn this_process_has_memory_and_a_machine() {
-        assert!(super::memory_bytes() > 100_000);
+        assert!(super::pss_bytes() > 100_000);
         let host = super::host();
         assert!(host.cores > 0 && host.memory_bytes > 0 && !host.cpu.is_empty());
     }

@@ -93,6 +93,9 @@ pub struct Manifest {
     pub think_s: Option<f64>,
     /// Mean requests of one iteration as planned.
     pub requests_per_iteration: f64,
+    /// Every user sends when it is ready, not when a plan says so: closed loads without pacing, and nothing else.
+    #[serde(default)]
+    pub self_timed: bool,
     /// Unit of the levels: `users`, `rate`, or `null` for plain runs.
     pub level_unit: Option<String>,
     pub thresholds: Vec<String>,

@@ -17,6 +17,8 @@ pub struct Summary {
     pub reason: String,
     pub counts: Counts,
     pub requests: RequestCounts,
+    /// Age that interrupted iterations had reached when they were cut off; `null` when none was.
+    pub interrupted_age_ms: Option<Lag>,
     /// Only for executors `breakpoint` and `step`.
     pub load_line: Option<LoadLine>,
     pub bottleneck: Option<Bottleneck>,
@@ -215,15 +217,35 @@ pub struct Generator {
     pub shards: u32,
     /// Of the busiest shard's thread over the run.
     pub cpu_ratio: f64,
+    /// Cores that the generator's processes used on average, all their threads together.
+    pub cores: f64,
+    /// Share of the run that the shard's thread which waited most was ready to run and had no core; `null` where the kernel does not tell.
+    pub run_queue_ratio: Option<f64>,
     pub dispatch_lag_ms: Lag,
     /// How late a shard's own timer fired: what the generator adds to any latency it reports.
     pub loop_lag_ms: Lag,
+    /// How long responses had lain in the socket, by the kernel's own stamps, when they were read: what the generator added to their
+    /// latencies. `null` where there were no stamps.
+    pub read_error_ms: Option<ReadError>,
+    /// Requests that were not sent because this process had no descriptor, port or socket memory left.
+    pub socket_errors: u64,
+    /// Memory of the generator's processes together (PSS).
     pub pss_bytes_max: u64,
     pub sockets_max: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Lag {
+    pub p50: f64,
+    pub p99: f64,
+    pub max: f64,
+}
+
+/// A sample of the responses: about one in a hundred, over HTTP/1.1 without TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ReadError {
+    /// Responses in the sample.
+    pub count: u64,
     pub p50: f64,
     pub p99: f64,
     pub max: f64,

@@ -10,6 +10,7 @@ pub mod numbers;
 pub mod plain;
 pub mod summary_md;
 pub mod text;
+pub mod watch;
 pub mod wording;
 
 use crate::record::rows::{Event, Manifest, SaturationRow, TimelineRow};

@@ -3,7 +3,7 @@
 
 use super::numbers::{count, ms, percent, quantity, rate, span};
 use super::plain::markdown;
-use super::{Format, Report, ReportError, numbers, wording};
+use super::{Format, Report, ReportError, numbers, watch, wording};
 use crate::record::summary::{Latency, Verdict};
 use std::fmt::Write as _;
 
@@ -191,14 +191,13 @@ fn rest(out: &mut String, all: usize) -> std::fmt::Result {
 fn accounting(out: &mut String, report: &Report<'_>) -> std::fmt::Result {
     let (manifest, generator) = (report.manifest, &report.summary.generator);
     let valid = if generator.valid { "kept up" } else { "did NOT keep up" };
+    let ages = watch::interrupted_age(report.summary.interrupted_age_ms.as_ref());
     writeln!(out, "<details><summary>Accounting</summary>\n")?;
     writeln!(out, "- iterations: {}", wording::identity(&report.summary.counts).0)?;
-    writeln!(
-        out,
-        "- generator {valid}: dispatch lag p99 {}, busiest shard {} busy",
-        ms(generator.dispatch_lag_ms.p99),
-        percent(generator.cpu_ratio)
-    )?;
+    if let Some(ages) = ages {
+        writeln!(out, "- {ages}")?;
+    }
+    writeln!(out, "- generator {valid}: {}", watch::line(generator))?;
     writeln!(
         out,
         "- {} against {}, seed {}, plimsoll {}\n\n</details>",

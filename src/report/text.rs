@@ -1,9 +1,9 @@
 //! The closing text on the terminal. A search ends in four lines (load line, gives way, next, report) when all went well; a run
 //! in its table of endpoints. Whatever makes the numbers less than they seem stands above them.
 
-use super::numbers::{count, ms, percent, rate, span};
-use super::{Format, Report, ReportError, plain, wording};
-use crate::record::summary::{EndpointResult, Latency, LoadLine, ThresholdResult, Verdict};
+use super::numbers::{count, ms, rate, span};
+use super::{Format, Report, ReportError, plain, watch, wording};
+use crate::record::summary::{EndpointResult, Generator, Latency, LoadLine, ThresholdResult, Verdict};
 use std::fmt::Write as _;
 
 /// Endpoints and failures shown; the rest is counted, and stands in full in the other formats.
@@ -40,6 +40,7 @@ impl Format for Text {
         if let Some(line) = found {
             page.load_line(line, report);
         }
+        page.generator(&summary.generator);
         if let Some(path) = &self.report_path {
             page.line("report", Paint::Dim, &plain::block(path));
         }
@@ -128,6 +129,9 @@ impl Page {
         }
         let (identity, holds) = wording::identity(&summary.counts);
         self.line("iterations", if holds { Paint::Dim } else { Paint::Red }, &identity);
+        if let Some(ages) = watch::interrupted_age(summary.interrupted_age_ms.as_ref()) {
+            self.line("", Paint::Dim, &ages);
+        }
         let requests = &summary.requests;
         let per_s = requests.ok as f64 / manifest.load_s();
         let text = format!(
@@ -227,16 +231,11 @@ impl Page {
         let reason = plain::line(&summary.reason, 4 * plain::FOREIGN_CHARS_MAX);
         let colon = if reason.is_empty() { "" } else { ": " };
         self.line("verdict", Paint::Dim, &format!("{word} (exit code {}){colon}{reason}", summary.exit_code));
-        if !summary.generator.valid {
-            let generator = &summary.generator;
-            let text = format!(
-                "busiest shard {} busy, dispatch lag p99 {}, max {}",
-                percent(generator.cpu_ratio),
-                ms(generator.dispatch_lag_ms.p99),
-                ms(generator.dispatch_lag_ms.max)
-            );
-            self.line("generator", Paint::Red, &text);
-        }
+    }
+
+    fn generator(&mut self, generator: &Generator) {
+        let paint = if generator.valid { Paint::Dim } else { Paint::Red };
+        self.line("generator", paint, &watch::line(generator));
     }
 }
 

@@ -69,11 +69,11 @@ impl<'w> Coordinator<'w> {
         Self {
             levels,
             guards: Guards::new(&plan),
+            health: Health::new(&plan),
             silence: Silence::new(silent_s_max),
             plan,
             options,
             watcher,
-            health: Health::default(),
             failures: Failures::default(),
             interrupted_age: Histogram::new(),
             reached_s: 0,
@@ -109,7 +109,7 @@ impl<'w> Coordinator<'w> {
         let result = self.watch(store, &mut target, &mut crew, &mut observed, clock).await;
         crew.tell(Command::Abort);
         let failure = result?;
-        let (generator, warnings) = self.health.judge(self.size(), &self.plan.safety);
+        let (generator, warnings) = self.health.judge(self.size());
         store.manifest.progress.generator = generator;
         store.manifest.progress.warnings.extend(warnings);
         let ended = failure.or(self.ending.take()).unwrap_or_else(|| Ended {
@@ -219,10 +219,10 @@ impl<'w> Coordinator<'w> {
         self.reached_s = second.end_s;
         // Of a search, only the spans that decide a level say anything about the load line.
         let judged = self.levels.as_ref().is_none_or(|(_, levels)| matches!(levels.level(), Some((_, true))));
-        self.health.second(second, span_s, &self.plan.safety, judged);
+        self.health.second(second, span_s, judged);
         self.interrupted_age.add(&second.interrupted_age);
         // As the run goes: a record that is cut off shall say what is known of its generator.
-        let (generator, _) = self.health.judge(self.size(), &self.plan.safety);
+        let (generator, _) = self.health.judge(self.size());
         self.failures.merge(&second.failures);
         let progress = &mut store.manifest.progress;
         progress.generator = generator;

@@ -4,7 +4,7 @@ use super::Options;
 use crate::clock;
 use crate::probe::process;
 use crate::record::rows::{EndpointEntry, Manifest, PhaseMark, Progress, RECORD_SCHEMA};
-use crate::scenario::plan::{Executor, LoadUnit, Plan};
+use crate::scenario::plan::{Executor, LoadPart, LoadUnit, Plan};
 use crate::search::Goal;
 use sha2::{Digest as _, Sha256};
 
@@ -41,10 +41,11 @@ pub(super) fn begin(plan: &Plan, options: &Options) -> Manifest {
         levels: Vec::new(),
         think_s: think.map(|think| think.as_secs_f64()),
         requests_per_iteration: expectation.requests(),
+        self_timed: plan.load.iter().all(|part| is_self_timed(plan, part)),
         level_unit: level_unit(plan).map(str::to_owned),
         thresholds: plan.thresholds.iter().map(|threshold| threshold.text.clone()).collect(),
         goals: goals(plan).iter().map(|goal| goal.threshold.text.clone()).collect(),
-        progress: Progress::default(),
+        progress: Progress { warnings: options.warnings.clone(), ..Progress::default() },
         ended: None,
     }
 }
@@ -56,6 +57,16 @@ pub(super) fn steered_part(plan: &Plan) -> Option<(usize, &Executor)> {
         .map(|part| &part.executor)
         .enumerate()
         .find(|(_, executor)| matches!(executor, Executor::Step { .. } | Executor::Breakpoint { .. }))
+}
+
+/// Whether every user of this part starts an iteration when it is ready for it.
+fn is_self_timed(plan: &Plan, part: &LoadPart) -> bool {
+    let users = match &part.executor {
+        Executor::Closed { .. } => true,
+        Executor::Step { of, .. } | Executor::Breakpoint { of, .. } => *of == LoadUnit::Users,
+        Executor::Open { .. } => false,
+    };
+    users && part.mix.iter().all(|(journey, _)| plan.journeys[usize::from(*journey)].pacing.is_none())
 }
 
 fn goals(plan: &Plan) -> &[Goal] {

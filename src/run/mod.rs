@@ -9,18 +9,22 @@ mod manifest;
 mod observe;
 mod silence;
 mod sources;
+mod strain;
 mod target;
+mod trace;
 
 use crate::record::rows::{Ended, Event, SaturationRow};
 use crate::record::store::{Store, StoreError};
-use crate::record::summary::Counts;
+use crate::record::summary::{Counts, Warning};
 use crate::scenario::plan::Plan;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
+pub use crate::engine::{Content, Event as TraceEvent, TRACE_SCHEMA, Told, Trace};
 pub use levels::LevelRun;
 pub use target::TargetError;
+pub use trace::{TraceOptions, trace};
 
 /// What a run needs besides its plan.
 pub struct Options {
@@ -37,6 +41,8 @@ pub struct Options {
     pub executable: PathBuf,
     /// One message each time the user asks to stop: the first drains, the second cuts off.
     pub interrupts: mpsc::UnboundedReceiver<()>,
+    /// What was to be said before the run began, for its record.
+    pub warnings: Vec<Warning>,
 }
 
 /// Whoever watches a run while it goes on.

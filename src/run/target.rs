@@ -51,8 +51,8 @@ struct Bundled {
 /// [`TargetError`] naming the host or URL and what to do.
 pub(super) async fn prepare(plan: &Plan, options: &Options) -> Result<Target, TargetError> {
     match &plan.target.kind {
-        TargetKind::Bundled { profile, dials } => {
-            let (url, child) = start(&options.executable, profile, dials).await?;
+        TargetKind::Bundled { profile, replicas, dials } => {
+            let (url, child) = start(&options.executable, profile, *replicas, dials).await?;
             let base =
                 BaseUrl { tls: false, host: url.ip().to_string(), port: url.port(), prefix: String::new() };
             let destination = resolve(&base, plan, options).await?;
@@ -132,10 +132,14 @@ async fn knock(target: &Target, plan: &Plan) -> Result<(), TargetError> {
 async fn start(
     executable: &Path,
     profile: &str,
+    replicas: Option<u32>,
     dials: &[(String, String)],
 ) -> Result<(std::net::SocketAddr, Bundled), TargetError> {
     let mut command = Command::new(executable);
     command.args(["target", "serve", profile, "--listen", "127.0.0.1:0", "--exit-with-stdin"]);
+    if let Some(replicas) = replicas {
+        command.arg("--replicas").arg(replicas.to_string());
+    }
     for (name, value) in dials {
         command.arg("--dial").arg(format!("{name}={value}"));
     }

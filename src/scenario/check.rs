@@ -88,6 +88,21 @@ impl Check {
     }
 }
 
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Status(statuses) => write!(f, "status {statuses}"),
+            Self::Body(condition) => write!(f, "body {condition}"),
+            Self::Header { name, value } => match value.literal() {
+                Some("") => write!(f, "header {name}"),
+                Some(text) => write!(f, "header {name}: {text}"),
+                None => write!(f, "header {name}: as rendered"),
+            },
+            Self::Within(limit) => write!(f, "within {}", crate::units::show_duration(*limit)),
+        }
+    }
+}
+
 fn verify_header(
     name: &str,
     value: &Template,

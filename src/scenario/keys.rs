@@ -63,6 +63,7 @@ pub static TARGET: Section = Section {
         "http",
         "ws",
         "bundled",
+        "replicas",
         "dials",
         "timeout",
         "connect_timeout",
@@ -72,7 +73,7 @@ pub static TARGET: Section = Section {
         "tls",
         "http_version",
     ],
-    later: &["replicas"],
+    later: &[],
     foreign: &[
         ("url", "write `http: http://host:port`"),
         ("baseUrl", "write `http: http://host:port`"),
@@ -89,8 +90,12 @@ pub static SAFETY: Section = Section {
     foreign: &[],
 };
 
-pub static GENERATOR: Section =
-    Section { what: "`generator`", keys: &["dispatch_lag_p99", "cpu"], later: &[], foreign: &[] };
+pub static GENERATOR: Section = Section {
+    what: "`generator`",
+    keys: &["dispatch_lag_p99", "read_error_p99", "cpu", "run_queue"],
+    later: &[],
+    foreign: &[],
+};
 
 pub static SWARM: Section = Section {
     what: "`swarm`",

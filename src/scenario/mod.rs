@@ -8,6 +8,7 @@ pub mod document;
 mod executors;
 pub mod expectation;
 pub mod extract;
+pub mod generator_limits;
 mod goals;
 pub mod keys;
 pub mod plan;

@@ -2,6 +2,7 @@
 //! by construction, so nothing that runs it has to ask again.
 
 use super::extract::{Check, Condition, Extract, Pick};
+use super::generator_limits::GeneratorLimits;
 use super::problem::Problems;
 use super::recipe::Recipe;
 use super::template::Template;
@@ -64,8 +65,8 @@ pub struct Target {
 pub enum TargetKind {
     /// `http`: and `ws:` base URLs; at least one is there.
     External { http: Option<BaseUrl>, ws: Option<BaseUrl> },
-    /// The bundled target-app, started for this run.
-    Bundled { profile: String, dials: Vec<(String, String)> },
+    /// The bundled target-app, started for this run; without `replicas`, as many processes as its profile says.
+    Bundled { profile: String, replicas: Option<u32>, dials: Vec<(String, String)> },
 }
 
 /// `scheme://host[:port][/prefix]`, checked.
@@ -93,10 +94,7 @@ pub struct Safety {
     pub max_users: Option<u32>,
     pub max_rate_per_s: Option<f64>,
     pub abort_when: Vec<Threshold>,
-    /// Dispatch lag above which the generator, not the target, was the limit.
-    pub dispatch_lag_p99: Duration,
-    /// Share of a shard's thread, 0..1, above which likewise.
-    pub generator_cpu_ratio: f64,
+    pub generator: GeneratorLimits,
 }
 
 /// How the load is spread over processes and over addresses to send from.

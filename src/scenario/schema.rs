@@ -2,6 +2,7 @@
 //! apart; only the shapes of values are written here. `plimsoll check` knows more than a schema can say.
 
 use super::keys::{self, STEPS, Section};
+use crate::limits::TARGET_REPLICAS_MAX;
 use serde_json::{Value, json};
 
 /// JSON Schema, draft 2020-12.
@@ -89,6 +90,13 @@ fn top_shape(key: &str) -> Value {
     }
 }
 
+fn generator_shape(key: &str) -> Value {
+    match key {
+        "cpu" | "run_queue" => percent(),
+        _ => duration(),
+    }
+}
+
 fn target_shape(key: &str) -> Value {
     match key {
         "timeout" | "connect_timeout" => duration(),
@@ -96,6 +104,7 @@ fn target_shape(key: &str) -> Value {
         "tls" => object(&keys::TLS, &[], |_| json!({"type": "boolean"})),
         "connect_to" => json!({"type": "array", "items": {"type": "string"}, "minItems": 1}),
         "headers" | "dials" => named(text()),
+        "replicas" => json!({"type": "integer", "minimum": 1, "maximum": TARGET_REPLICAS_MAX}),
         _ => any(key),
     }
 }
@@ -115,7 +124,7 @@ fn safety_shape(key: &str) -> Value {
         "allow_hosts" | "abort_when" => list(json!({"type": "string"})),
         "max_users" => count(),
         "max_rate" => rate(),
-        "generator" => object(&keys::GENERATOR, &[], |key| if key == "cpu" { percent() } else { duration() }),
+        "generator" => object(&keys::GENERATOR, &[], generator_shape),
         _ => any(key),
     }
 }

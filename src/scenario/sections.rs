@@ -2,18 +2,18 @@
 
 use super::builder::{Builder, plain_json};
 use super::document::{Node, Span};
+use super::generator_limits::GeneratorLimits;
 use super::plan::{BaseUrl, Connections, Observe, ObserveSource, Safety, Target, TargetKind};
 use super::problem::Problem;
 use super::reader::{self, Fields};
 use super::template::{Template, Value, parse::Place};
 use super::{keys, suggest};
+use crate::limits::TARGET_REPLICAS_MAX;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-const DISPATCH_LAG_P99: Duration = Duration::from_millis(5);
-const GENERATOR_CPU_RATIO: f64 = 0.85;
 const SCRAPE_EVERY: Duration = Duration::from_secs(1);
 
 impl Builder<'_> {
@@ -92,13 +92,13 @@ impl Builder<'_> {
         let http = url(self, "http", ["http", "https"]);
         let ws = url(self, "ws", ["ws", "wss"]);
         let kind = match (fields.get("bundled"), fields.get("http").or(fields.get("ws"))) {
-            (Some(bundled), None) => self.bundled(bundled, fields.get("dials")),
+            (Some(bundled), None) => self.bundled(bundled, fields.get("replicas"), fields.get("dials")),
             (None, Some(_)) => {
-                if fields.get("dials").is_some() {
+                for key in ["dials", "replicas"].into_iter().filter(|key| fields.get(key).is_some()) {
                     self.sink.error(
-                        fields.key_span("dials"),
-                        "only the bundled target has dials",
-                        "write bundled: baseline, or leave `dials` out",
+                        fields.key_span(key),
+                        format!("only the bundled target has {key}"),
+                        format!("write bundled: baseline, or leave `{key}` out"),
                     );
                 }
                 // One address serves both when only one is given.
@@ -159,8 +159,9 @@ impl Builder<'_> {
         Some(Target { kind: kind?, timeout, connect_timeout, connect_to, connections, headers, tls_verify })
     }
 
-    fn bundled(&mut self, node: &Node, dials: Option<&Node>) -> Option<TargetKind> {
+    fn bundled(&mut self, node: &Node, replicas: Option<&Node>, dials: Option<&Node>) -> Option<TargetKind> {
         let profile = self.fixed(node, "a profile of the bundled target")?;
+        let replicas = replicas.and_then(|node| self.replicas(node));
         let mut settings = Vec::new();
         if let Some(dials) = dials.filter(|node| !node.is_null()) {
             let Some(entries) = dials.entries() else {
@@ -177,7 +178,20 @@ impl Builder<'_> {
                 }
             }
         }
-        Some(TargetKind::Bundled { profile, dials: settings })
+        Some(TargetKind::Bundled { profile, replicas, dials: settings })
+    }
+
+    fn replicas(&mut self, node: &Node) -> Option<u32> {
+        let text = self.fixed(node, "a number of replicas")?;
+        let number = text.parse().ok().filter(|number| (1..=TARGET_REPLICAS_MAX).contains(number));
+        if number.is_none() {
+            self.sink.error(
+                node.span,
+                format!("the bundled target cannot have `{text}` replicas"),
+                format!("write a whole number from 1 to {TARGET_REPLICAS_MAX}"),
+            );
+        }
+        number
     }
 
     fn connections(&mut self, node: &Node) -> Option<Connections> {
@@ -232,8 +246,7 @@ impl Builder<'_> {
             max_users: None,
             max_rate_per_s: None,
             abort_when: Vec::new(),
-            dispatch_lag_p99: DISPATCH_LAG_P99,
-            generator_cpu_ratio: GENERATOR_CPU_RATIO,
+            generator: GeneratorLimits::default(),
         };
         let Some(fields) = node.and_then(|node| Fields::open(node, &keys::SAFETY, &mut self.sink)) else {
             return safety;
@@ -250,18 +263,7 @@ impl Builder<'_> {
         if let Some(node) = fields.get("abort_when") {
             safety.abort_when = self.thresholds(node, "`abort_when`");
         }
-        if let Some(generator) =
-            fields.get("generator").and_then(|node| Fields::open(node, &keys::GENERATOR, &mut self.sink))
-        {
-            if let Some(node) = generator.get("dispatch_lag_p99") {
-                safety.dispatch_lag_p99 =
-                    reader::lasting(node, "`dispatch_lag_p99`", &mut self.sink).unwrap_or(DISPATCH_LAG_P99);
-            }
-            if let Some(node) = generator.get("cpu") {
-                safety.generator_cpu_ratio =
-                    reader::share(node, "`cpu`", &mut self.sink).unwrap_or(GENERATOR_CPU_RATIO);
-            }
-        }
+        safety.generator = GeneratorLimits::read(fields.get("generator"), &mut self.sink);
         safety
     }
 
@@ -437,8 +439,7 @@ mod tests {
             max_users: None,
             max_rate_per_s: None,
             abort_when: Vec::new(),
-            dispatch_lag_p99: DISPATCH_LAG_P99,
-            generator_cpu_ratio: GENERATOR_CPU_RATIO,
+            generator: GeneratorLimits::default(),
         };
         assert!(
             safety(&[]).allows("localhost") && safety(&[]).allows("127.0.0.9") && safety(&[]).allows("::1")

@@ -5,7 +5,7 @@ mod expression;
 pub mod parse;
 mod render;
 
-pub(super) use render::percent_encoded;
+pub use render::percent_encoded;
 
 use super::plan::{Plan, SlotId};
 

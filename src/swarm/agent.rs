@@ -8,7 +8,6 @@ use crate::clock::Clock;
 use crate::engine::route::Route;
 use crate::engine::shard::{Command, Report};
 use crate::load::share::Share;
-use crate::probe::process;
 use crate::scenario::plan::Plan;
 use std::io::{Error, Result};
 use std::os::fd::OwnedFd;
@@ -60,10 +59,7 @@ pub async fn serve(link: OwnedFd, env: &dyn Fn(&str) -> Option<String>) -> Resul
             report = crew.next() => report,
         };
         let (report, last) = match report {
-            CrewReport::Second(mut second) => {
-                second.memory_bytes = process::memory_bytes();
-                (Report::Snapshot(second), false)
-            }
+            CrewReport::Second(second) => (Report::Snapshot(second), false),
             CrewReport::Failed(text) | CrewReport::Lost(text) => (Report::Failed(text), true),
             CrewReport::Ended => (Report::Ended, true),
         };

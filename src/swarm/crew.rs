@@ -2,6 +2,7 @@
 //! the agents of a run, each a process; words to them go to all alike, and their seconds are merged as they complete.
 
 use super::seconds::Seconds;
+use super::usage::Usage;
 use crate::clock::Clock;
 use crate::engine::route::Route;
 use crate::engine::shard::{self, Command, Report, Setup};
@@ -30,6 +31,7 @@ pub struct Crew {
     commands: Vec<mpsc::UnboundedSender<Command>>,
     reports: mpsc::Receiver<(usize, Report)>,
     seconds: Seconds,
+    usage: Usage,
     failure: Option<CrewReport>,
 }
 
@@ -74,7 +76,8 @@ impl Crew {
         commands: Vec<mpsc::UnboundedSender<Command>>,
         reports: mpsc::Receiver<(usize, Report)>,
     ) -> Self {
-        Self { what, seconds: Seconds::new(commands.len()), commands, reports, failure: None }
+        let seconds = Seconds::new(commands.len());
+        Self { what, seconds, commands, reports, usage: Usage::default(), failure: None }
     }
 
     pub fn tell(&self, command: Command) {
@@ -87,7 +90,8 @@ impl Crew {
     /// The next second that is complete over all members, or the end.
     pub async fn next(&mut self) -> CrewReport {
         loop {
-            if let Some(second) = self.seconds.complete() {
+            if let Some(mut second) = self.seconds.complete() {
+                self.usage.tell(&mut second);
                 return CrewReport::Second(second);
             }
             if let Some(failure) = self.failure.take() {

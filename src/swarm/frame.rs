@@ -58,7 +58,7 @@ mod tests {
     use crate::measure::snapshot::Snapshot;
 
     fn second() -> Snapshot {
-        let mut snapshot = Snapshot { end_s: 3, users: 7, memory_bytes: 1 << 40, ..Snapshot::default() };
+        let mut snapshot = Snapshot { end_s: 3, users: 7, pss_bytes: 1 << 40, ..Snapshot::default() };
         for n in 0..1000u64 {
             snapshot.window_mut(2).response.record(n * n * 977);
         }

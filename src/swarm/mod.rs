@@ -10,3 +10,4 @@ mod frame;
 pub mod last_words;
 mod protocol;
 mod seconds;
+mod usage;

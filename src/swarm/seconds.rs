@@ -23,8 +23,9 @@ struct Second {
 struct Gauges {
     users: u64,
     sockets: u64,
-    memory_bytes: u64,
+    pss_bytes: u64,
     cpu_ns: u64,
+    queued_ns: Option<u64>,
 }
 
 impl Second {
@@ -37,7 +38,11 @@ impl Second {
         self.sum.add(&earlier.sum);
         for (mine, earlier) in self.members.iter_mut().zip(&earlier.members) {
             *mine = match (*mine, *earlier) {
-                (Some(mine), Some(earlier)) => Some(Gauges { cpu_ns: mine.cpu_ns + earlier.cpu_ns, ..mine }),
+                (Some(mine), Some(earlier)) => Some(Gauges {
+                    cpu_ns: mine.cpu_ns + earlier.cpu_ns,
+                    queued_ns: mine.queued_ns.zip(earlier.queued_ns).map(|(a, b)| a + b),
+                    ..mine
+                }),
                 (mine, earlier) => mine.or(earlier),
             };
         }
@@ -48,7 +53,8 @@ impl Second {
         Snapshot {
             users: members().map(|member| member.users).sum(),
             sockets: members().map(|member| member.sockets).sum(),
-            memory_bytes: members().map(|member| member.memory_bytes).sum(),
+            pss_bytes: members().map(|member| member.pss_bytes).sum(),
+            run_queue_ns_max: members().map(|member| member.queued_ns).max().flatten(),
             shard_cpu_ns_max: members().map(|member| member.cpu_ns).max().unwrap_or(0),
             ..self.sum
         }
@@ -66,8 +72,9 @@ impl Seconds {
         own.members[member] = Some(Gauges {
             users: snapshot.users,
             sockets: snapshot.sockets,
-            memory_bytes: snapshot.memory_bytes,
+            pss_bytes: snapshot.pss_bytes,
             cpu_ns: snapshot.shard_cpu_ns_max,
+            queued_ns: snapshot.run_queue_ns_max,
         });
         let members = self.reached.len();
         let second = self.open.entry(snapshot.end_s).or_insert_with(|| Second::new(members));
@@ -146,6 +153,7 @@ mod tests {
             users,
             sockets: users,
             shard_cpu_ns_max: cpu_ns,
+            run_queue_ns_max: Some(2 * cpu_ns),
             ..second(end_s, 1)
         };
         let mut seconds = Seconds::new(2);
@@ -157,6 +165,7 @@ mod tests {
         assert_eq!((joined.end_s, joined.counts.planned), (3, 4));
         assert_eq!((joined.users, joined.sockets), (56, 56), "each member's users once, as they were last");
         assert_eq!(joined.shard_cpu_ns_max, 300, "the CPU time of the busiest thread over the whole span");
+        assert_eq!(joined.run_queue_ns_max, Some(600), "and the waiting of the one that waited most");
         assert!(seconds.complete().is_none());
     }
 

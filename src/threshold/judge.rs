@@ -128,7 +128,7 @@ fn one(threshold: &Threshold, stats: &dyn Stats) -> Verdict {
 }
 
 /// Samples a quantile needs: 1,000 for p99, 10,000 for p99.9, 1 below p99.
-fn samples_needed(q: f64) -> u64 {
+pub fn samples_needed(q: f64) -> u64 {
     if q < QUANTILE_WITH_MINIMUM {
         return 1;
     }

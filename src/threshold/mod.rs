@@ -5,7 +5,7 @@ mod judge;
 mod parse;
 mod print;
 
-pub use judge::{Judgment, Verdict, Watch, judge, measure};
+pub use judge::{Judgment, Verdict, Watch, judge, measure, samples_needed};
 pub use parse::{ThresholdError, parse};
 
 use crate::endpoint::Protocol;

@@ -4,9 +4,12 @@ use super::error::{TlsFailure, TransportError};
 use super::exchange::Connection;
 use super::stream::Stream;
 use super::tls::Tls;
+use crate::limits::DESCRIPTORS_SPARED;
 use nix::sys::socket::{setsockopt, sockopt};
+use rustix::process::Resource;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsRawFd as _, RawFd};
 use tokio::net::{TcpSocket, TcpStream};
 
 /// One target: no name is looked up and no TLS set-up made after the run has begun.
@@ -44,6 +47,24 @@ pub async fn connect(address: &Address, source: Option<IpAddr>) -> Result<Connec
     open(address, source).await.map(Connection::new)
 }
 
+/// As [`connect`], for who wants to know when the connection stood and TLS, if there is any, was yet to come. A function of its own, so
+/// that the future of the other stays small.
+///
+/// # Errors
+/// As [`connect`].
+pub async fn connect_watched(
+    address: &Address,
+    source: Option<IpAddr>,
+    dialed: impl FnOnce(),
+) -> Result<Connection, TransportError> {
+    let socket = dial(address.addr, source).await.map_err(|error| TransportError::from_io(&error))?;
+    dialed();
+    match &address.tls {
+        None => Ok(Connection::new(Stream::Plain(socket))),
+        Some(tls) => handshake(tls, socket).await.map(Connection::new),
+    }
+}
+
 pub(super) async fn open(address: &Address, source: Option<IpAddr>) -> Result<Stream, TransportError> {
     let socket = dial(address.addr, source).await.map_err(|error| TransportError::from_io(&error))?;
     match &address.tls {
@@ -55,6 +76,7 @@ pub(super) async fn open(address: &Address, source: Option<IpAddr>) -> Result<St
 
 async fn dial(addr: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStream> {
     let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    leave_some(socket.as_raw_fd())?;
     // A request is written in one piece and waits for its answer: Nagle's algorithm could only delay it.
     socket.set_nodelay(true)?;
     if let Some(source) = source {
@@ -64,6 +86,15 @@ async fn dial(addr: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStream>
         socket.bind(SocketAddr::new(source, 0))?;
     }
     socket.connect(addr).await
+}
+
+/// Refuses the last descriptors of the process. The kernel gives the lowest that is free, so the number of one tells how many are taken.
+fn leave_some(descriptor: RawFd) -> io::Result<()> {
+    let most = rustix::process::getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    if u64::try_from(descriptor).unwrap_or(0) + DESCRIPTORS_SPARED < most {
+        return Ok(());
+    }
+    Err(rustix::io::Errno::MFILE.into())
 }
 
 async fn handshake(tls: &Tls, socket: TcpStream) -> Result<Stream, TransportError> {
@@ -79,6 +110,16 @@ async fn handshake(tls: &Tls, socket: TcpStream) -> Result<Stream, TransportErro
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_descriptors_are_left_to_the_record() {
+        let most =
+            rustix::process::getrlimit(Resource::Nofile).current.expect("there is a limit on descriptors");
+        let number = |n: u64| RawFd::try_from(n).expect("descriptors are small numbers");
+        assert!(leave_some(3).is_ok() && leave_some(number(most - DESCRIPTORS_SPARED - 1)).is_ok());
+        let refused = leave_some(number(most - DESCRIPTORS_SPARED)).expect_err("one of the last");
+        assert_eq!(TransportError::from_io(&refused), TransportError::TooManyFiles);
+    }
 
     #[test]
     fn the_host_field_has_the_port_unless_it_goes_without_saying() {

@@ -22,6 +22,8 @@ pub enum TransportError {
     NoLocalPort,
     #[error("too many open files in this process: raise `ulimit -n`")]
     TooManyFiles,
+    #[error("no memory left for sockets: see `sysctl net.ipv4.tcp_mem`")]
+    NoSocketMemory,
     #[error("TLS handshake: {0}")]
     Tls(TlsFailure),
     #[error("cannot connect: {0}")]
@@ -132,6 +134,7 @@ impl TransportError {
             Self::Reset => "reset",
             Self::NoLocalPort => "no local port",
             Self::TooManyFiles => "too many files",
+            Self::NoSocketMemory => "no socket memory",
             Self::Tls(_) => "tls",
             Self::Io(_) => "io",
         }
@@ -144,6 +147,10 @@ impl TransportError {
         // std has no kind for "too many open files" (EMFILE 24, ENFILE 23 on every Unix we build for).
         if matches!(error.raw_os_error(), Some(23 | 24)) {
             return Self::TooManyFiles;
+        }
+        // Nor for ENOMEM 12 and ENOBUFS 105, what Linux says when its memory for sockets is used up.
+        if matches!(error.raw_os_error(), Some(12 | 105)) {
+            return Self::NoSocketMemory;
         }
         match error.kind() {
             io::ErrorKind::ConnectionRefused => Self::Refused,

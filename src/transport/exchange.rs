@@ -3,6 +3,7 @@
 
 use super::error::{ExchangeError, ResetWhile, TlsFailure};
 use super::response::{Keep, ResponseReader};
+use super::stamp::{Sampler, ask_for_stamps};
 use super::stream::{Idle, Stream};
 use crate::clock::{Clock, Nanos};
 use crate::limits;
@@ -18,11 +19,13 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 #[derive(Clone, Debug)]
 pub struct Buffers {
     read: Rc<RefCell<Box<[u8]>>>,
+    sampler: Rc<Sampler>,
 }
 
 impl Buffers {
     pub fn new() -> Self {
-        Self { read: Rc::new(RefCell::new(vec![0; limits::SHARD_READ_BUFFER_BYTES].into_boxed_slice())) }
+        let memory = vec![0; limits::SHARD_READ_BUFFER_BYTES].into_boxed_slice();
+        Self { read: Rc::new(RefCell::new(memory)), sampler: Rc::new(Sampler::new()) }
     }
 }
 
@@ -38,6 +41,8 @@ pub struct Connection {
     stream: Stream,
     /// It has carried an exchange, so the server may meanwhile have tired of it.
     used: bool,
+    /// The kernel stamps what arrives on it.
+    stamped: bool,
 }
 
 /// What came of one request.
@@ -50,6 +55,8 @@ pub struct Exchange {
     pub first_byte_ns: Nanos,
     /// When the last bytes of the response were read.
     pub done_ns: Nanos,
+    /// How long the last bytes had lain in the socket when they were read; only of the one response in a hundred that is sampled.
+    pub read_error_ns: Option<Nanos>,
     pub bytes_sent: u64,
     /// All bytes of the response before TLS: heads, body, chunk framing.
     pub bytes_received: u64,
@@ -79,6 +86,9 @@ pub struct Exchanging<'a> {
     sent_ns: Nanos,
     first_byte_ns: Nanos,
     done_ns: Nanos,
+    /// The response is read with its kernel receive timestamp.
+    sampled: bool,
+    read_error_ns: Option<Nanos>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +104,7 @@ enum Progress {
 
 impl Connection {
     pub(super) fn new(stream: Stream) -> Self {
-        Self { stream, used: false }
+        Self { stream, used: false, stamped: false }
     }
 
     /// Sends `request`, a complete rendered request, and reads its response. `head_only` is for HEAD, whose response has no body.
@@ -119,7 +129,18 @@ impl Connection {
             sent_ns: 0,
             first_byte_ns: 0,
             done_ns: 0,
+            sampled: false,
+            read_error_ns: None,
         }
+    }
+
+    /// Sees to it that the kernel stamps what arrives. Under TLS a record may end long before the last bytes that were read, so there
+    /// are no stamps.
+    fn stamp(&mut self) -> bool {
+        if let (Stream::Plain(socket), false) = (&self.stream, self.stamped) {
+            self.stamped = ask_for_stamps(socket);
+        }
+        self.stamped
     }
 
     /// It has carried an exchange before: a failure without an answer may be the server closing an idle connection.
@@ -156,6 +177,7 @@ impl<'a> Exchanging<'a> {
             }
         }
         self.connection.used = true;
+        self.sampled = self.buffers.sampler.is_due() && self.connection.stamp();
         self.progress = Progress::Sending;
         self.sent_ns = self.clock.now();
         if let Stream::Plain(socket) = &self.connection.stream
@@ -201,7 +223,7 @@ impl<'a> Exchanging<'a> {
         let mut memory = buffers.read.borrow_mut();
         loop {
             let mut buffer = ReadBuf::new(&mut memory);
-            let outcome = ready!(Pin::new(&mut self.connection.stream).poll_read(context, &mut buffer));
+            let outcome = ready!(self.poll_read(context, &mut buffer));
             let bytes = buffer.filled();
             if let Err(error) = outcome {
                 return Poll::Ready(Err(self.failed(&error)));
@@ -219,6 +241,16 @@ impl<'a> Exchanging<'a> {
                 return Poll::Ready(Ok(()));
             }
         }
+    }
+
+    fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.sampled
+            && let Stream::Plain(socket) = &self.connection.stream
+        {
+            self.read_error_ns = ready!(self.buffers.sampler.poll_read(socket, context, buffer))?;
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut self.connection.stream).poll_read(context, buffer)
     }
 
     fn ended(&mut self) -> Result<(), ExchangeError> {
@@ -258,6 +290,7 @@ impl<'a> Exchanging<'a> {
             sent_ns: self.sent_ns,
             first_byte_ns: self.first_byte_ns,
             done_ns: self.done_ns,
+            read_error_ns: self.read_error_ns,
             bytes_sent: self.sent_bytes as u64,
             bytes_received: response.bytes_received,
             body_bytes: response.body_bytes,

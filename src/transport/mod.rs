@@ -11,11 +11,12 @@ mod exchange;
 mod head;
 mod resolve;
 mod response;
+mod stamp;
 mod stream;
 pub mod tls;
 pub mod websocket;
 
-pub use connect::{Address, connect};
+pub use connect::{Address, connect, connect_watched};
 pub use error::{ExchangeError, Malformed, ResetWhile, TlsFailure, TransportError};
 pub use exchange::{Buffers, Connection, Exchange, Exchanging};
 pub use resolve::{ResolveError, is_allowed, resolve};

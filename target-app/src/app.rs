@@ -13,11 +13,12 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use tokio::sync::{Notify, watch};
 
-use crate::cache::{self, Cache};
+use crate::cache::Cache;
 use crate::clock;
 use crate::cpu::Cpu;
 use crate::demand::CpuClass;
 use crate::feed::Hub;
+use crate::fleet::Membership;
 use crate::heap::Heap;
 use crate::metrics::{Metrics, Readings};
 use crate::profile::Dials;
@@ -26,7 +27,7 @@ use crate::route::{Route, UNMATCHED};
 use crate::routes::{health, leads, orders, products, statics, users};
 use crate::session::Tokens;
 use crate::store::{Embedded, Store};
-use crate::{ServeError, openapi, socket};
+use crate::{ServeError, descriptors, openapi, socket};
 
 /// Largest request body taken, in bytes.
 const BODY_MAX_BYTES: usize = 64 * 1024;
@@ -37,13 +38,15 @@ const CLIENT_CLOSED_REQUEST: u16 = 499;
 pub(crate) struct App {
     pub(crate) dials: Dials,
     pub(crate) store: Arc<dyn Store>,
-    pub(crate) cache: Box<dyn Cache>,
+    pub(crate) cache: Cache,
     pub(crate) queue: Box<dyn Queue>,
     pub(crate) tokens: Tokens,
     pub(crate) heap: Heap,
     pub(crate) hub: Hub,
     pub(crate) metrics: Metrics,
     pub(crate) connections: Connections,
+    /// The fleet this app is a replica of, if it is one.
+    pub(crate) membership: Option<Membership>,
     /// Turns true when the app is to stop.
     pub(crate) stopping: watch::Receiver<bool>,
     cpu: Cpu,
@@ -51,22 +54,29 @@ pub(crate) struct App {
 
 impl App {
     /// Sets up all resources of a profile. Needs a runtime.
-    pub(crate) fn new(dials: &Dials, stopping: watch::Receiver<bool>) -> Result<Self, ServeError> {
+    pub(crate) fn new(
+        dials: &Dials,
+        membership: Option<Membership>,
+        stopping: watch::Receiver<bool>,
+    ) -> Result<Self, ServeError> {
         let metrics = Metrics::new().map_err(|e| ServeError::Setup(e.to_string()))?;
-        let store: Arc<dyn Store> = Arc::new(
-            Embedded::open(dials, metrics.pool.clone()).map_err(|e| ServeError::Setup(e.to_string()))?,
-        );
+        let store = match &membership {
+            Some(fleet) => Embedded::open(fleet.store_file(), dials, metrics.pool.clone()),
+            None => Embedded::new(dials, metrics.pool.clone()),
+        };
+        let store: Arc<dyn Store> = Arc::new(store.map_err(|e| ServeError::Setup(e.to_string()))?);
         Ok(Self {
             dials: dials.clone(),
             queue: Box::new(Inline { store: Arc::clone(&store) }),
             store,
-            cache: Box::new(cache::Off),
+            cache: Cache::new(&dials.cache, metrics.cache.clone()),
             tokens: Tokens::seeded(dials.store.seed),
             heap: Heap::new(&dials.heap),
             hub: Hub::default(),
             cpu: Cpu::new(dials.app.cores, metrics.cpu_wait_time.clone()),
             metrics,
-            connections: Connections::default(),
+            connections: Connections::at_most(descriptors::connections_max(dials.mongodb.max_pool_size)),
+            membership,
             stopping,
         })
     }
@@ -79,7 +89,13 @@ impl App {
             heap: Heap::snapshot(),
             heap_limit_bytes: self.heap.limit_bytes,
             http_connections: self.connections.open(),
+            http_connections_max: self.connections.max,
         }
+    }
+
+    /// This app's own metrics, in Prometheus text.
+    pub(crate) fn figures(&self) -> Result<String, String> {
+        self.metrics.render(&self.readings()).map_err(|e| e.to_string())
     }
 }
 
@@ -152,9 +168,10 @@ impl Drop for Exchange<'_> {
 }
 
 /// How many client connections are open, WebSockets among them, so that stopping can wait for the last.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Connections {
     open: AtomicUsize,
+    max: usize,
     closed: Notify,
 }
 
@@ -180,6 +197,15 @@ impl Drop for Connection {
 }
 
 impl Connections {
+    fn at_most(max: usize) -> Self {
+        Self { open: AtomicUsize::new(0), max, closed: Notify::new() }
+    }
+
+    /// No more can be taken without starving the app itself of descriptors.
+    pub(crate) fn full(&self) -> bool {
+        self.open() >= self.max
+    }
+
     pub(crate) fn open(&self) -> usize {
         self.open.load(Ordering::Acquire)
     }

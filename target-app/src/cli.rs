@@ -4,16 +4,31 @@
 use std::future::Future;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::thread;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, value_parser};
+use rustix::process::getppid;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
+use crate::descriptors;
 use crate::explain::{UnknownRoute, Visits, explain};
+use crate::fleet::{FleetError, Launch, Membership, Order, Place, REPLICAS_MAX, supervise};
 use crate::profile::{DialError, Profile, ProfileError};
-use crate::server::{ServeError, serve};
+use crate::server::{ServeError, serve_as};
+
+/// The process a command runs in.
+pub struct Surroundings<'a> {
+    /// Standard output.
+    pub out: &'a mut dyn Write,
+    /// Standard error.
+    pub err: &'a mut dyn Write,
+    /// This very program, and the words that come before the arguments of `serve`: how replicas are started.
+    pub executable: PathBuf,
+    pub serve_words: &'a [&'a str],
+}
 
 /// What the stand-alone binary does.
 #[derive(Debug, Subcommand)]
@@ -28,10 +43,12 @@ pub enum Command {
 
 /// Serve a profile until interrupted.
 ///
-/// Prints `listening http://ADDR:PORT` once it does, and nothing else.
+/// Prints `listening http://ADDR:PORT` once it does, and nothing else on standard output. With replicas, a supervisor starts
+/// that many processes on the one address, starts another for each that ends, and `/metrics` shows the sum of all, or
+/// those of one with `?replica=0`.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Examples:\n  serve baseline\n  serve baseline --listen 127.0.0.1:0 --dial mongodb.max_pool_size=20"
+    after_help = "Examples:\n  serve baseline\n  serve baseline --listen 127.0.0.1:0 --dial mongodb.max_pool_size=20\n  serve baseline --replicas 4"
 )]
 pub struct Serve {
     /// Name of the profile (see `list`)
@@ -43,9 +60,18 @@ pub struct Serve {
     /// Override a dial of the profile, for example mongodb.max_pool_size=20
     #[arg(long = "dial", value_name = "NAME=VALUE")]
     pub dials: Vec<String>,
+    /// Processes that serve the address, under a supervisor [default: what the profile says; one is then not supervised]
+    #[arg(long, value_name = "NUMBER", value_parser = value_parser!(u32).range(1..=i64::from(REPLICAS_MAX)))]
+    pub replicas: Option<u32>,
     /// Stop when standard input ends, so that the app does not outlive the process that started it
     #[arg(long)]
     pub exit_with_stdin: bool,
+    /// Which replica this process is, as its supervisor says
+    #[arg(long, hide = true, requires = "fleet", value_name = "NUMBER/OF")]
+    replica: Option<Place>,
+    /// The directory of its fleet, likewise
+    #[arg(long, hide = true, requires = "replica", value_name = "DIR")]
+    fleet: Option<PathBuf>,
 }
 
 /// List the profiles and what each stands for.
@@ -66,6 +92,9 @@ pub struct Explain {
     /// Override a dial of the profile
     #[arg(long = "dial", value_name = "NAME=VALUE")]
     pub dials: Vec<String>,
+    /// Processes that serve it [default: what the profile says]
+    #[arg(long, value_name = "NUMBER", value_parser = value_parser!(u32).range(1..=i64::from(REPLICAS_MAX)))]
+    pub replicas: Option<u32>,
     /// Mean think time of one iteration, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 1.0)]
     pub think_s: f64,
@@ -93,6 +122,8 @@ pub enum CliError {
     Visit(String),
     #[error(transparent)]
     Serve(#[from] ServeError),
+    #[error(transparent)]
+    Fleet(#[from] FleetError),
     #[error("cannot write to standard output: {0}")]
     Output(#[from] io::Error),
     #[error("cannot start a runtime: {0}")]
@@ -106,27 +137,39 @@ impl CliError {
         match self {
             Self::Profile(_) | Self::Dial(_) | Self::Route(_) | Self::Visit(_) => 2,
             Self::Serve(ServeError::HeapExhausted { .. }) => 134,
-            Self::Serve(_) | Self::Output(_) | Self::Runtime(_) => 9,
+            Self::Serve(_) | Self::Fleet(_) | Self::Output(_) | Self::Runtime(_) => 9,
         }
     }
 }
 
 impl Command {
-    /// Runs the command to its end. `out` is standard output.
-    pub fn run(self, out: &mut dyn Write) -> Result<(), CliError> {
+    /// Runs the command to its end.
+    pub fn run(self, around: Surroundings<'_>) -> Result<(), CliError> {
         match self {
-            Self::Serve(serve) => serve.run(out),
-            Self::List(list) => list.run(out),
-            Self::Explain(explain) => explain.run(out),
+            Self::Serve(serve) => serve.run(around),
+            Self::List(list) => list.run(around.out),
+            Self::Explain(explain) => explain.run(around.out),
         }
     }
 }
 
 impl Serve {
-    /// Serves until SIGINT, SIGTERM or, if asked for, the end of standard input. Makes its own runtime, with a thread a
-    /// core of the profile.
-    pub fn run(self, out: &mut dyn Write) -> Result<(), CliError> {
+    /// Serves until SIGINT, SIGTERM or, if asked for, the end of standard input. Makes its own runtime.
+    pub fn run(self, around: Surroundings<'_>) -> Result<(), CliError> {
         let profile = Profile::named(&self.profile)?.with_dials(&self.dials)?;
+        descriptors::raise_limit();
+        match (self.replicas, profile.replicas) {
+            _ if self.replica.is_some() => self.run_process(&profile, around.out),
+            (None, 1) => self.run_process(&profile, around.out),
+            (wanted, usual) => self.run_fleet(&profile, wanted.unwrap_or(usual), around),
+        }
+    }
+
+    /// This process alone, or as the replica it was started for. It has a thread a core of the profile.
+    fn run_process(self, profile: &Profile, out: &mut dyn Write) -> Result<(), CliError> {
+        let membership =
+            self.replica.zip(self.fleet).map(|(place, directory)| Membership::new(place, directory));
+        let supervisor = getppid();
         let runtime = runtime(profile.dials().app.cores).map_err(CliError::Runtime)?;
         let mut printed = Ok(());
         let announce = |address| {
@@ -134,7 +177,35 @@ impl Serve {
         };
         runtime.block_on(async {
             let interrupted = interrupted(self.exit_with_stdin).map_err(CliError::Runtime)?;
-            serve(&profile, self.listen, announce, interrupted).await?;
+            serve_as(profile, membership.clone(), self.listen, announce, interrupted).await?;
+            Ok::<_, CliError>(())
+        })?;
+        if let Some(fleet) = membership
+            && getppid() != supervisor
+        {
+            fleet.clear_up();
+        }
+        Ok(printed?)
+    }
+
+    /// The supervisor of a fleet.
+    fn run_fleet(self, profile: &Profile, replicas: u32, around: Surroundings<'_>) -> Result<(), CliError> {
+        let Surroundings { out, err, executable, serve_words } = around;
+        let mut arguments: Vec<_> = serve_words.iter().map(|word| (*word).to_owned()).collect();
+        arguments.push(self.profile);
+        for dial in self.dials {
+            arguments.extend(["--dial".to_owned(), dial]);
+        }
+        let order = Order { replicas, listen: self.listen, launch: Launch { executable, arguments } };
+        let mut printed = Ok(());
+        let announce = |address| {
+            printed = writeln!(out, "listening http://{address}").and_then(|()| out.flush());
+        };
+        // There is nowhere left to say that standard error cannot be written to.
+        let note = |text: &str| drop(writeln!(err, "{text}"));
+        runtime(1.0).map_err(CliError::Runtime)?.block_on(async {
+            let interrupted = interrupted(self.exit_with_stdin).map_err(CliError::Runtime)?;
+            supervise(profile, &order, announce, note, interrupted).await?;
             Ok::<_, CliError>(())
         })?;
         Ok(printed?)
@@ -148,8 +219,8 @@ impl List {
             let document: Vec<_> = profiles
                 .iter()
                 .map(|p| {
-                    serde_json::json!({"name": p.name, "description": p.description, "on": p.on, "off": p.off,
-                        "dials": p.dials()})
+                    serde_json::json!({"name": p.name, "description": p.description, "replicas": p.replicas,
+                        "on": p.on, "off": p.off, "dials": p.dials()})
                 })
                 .collect();
             writeln!(out, "{}", serde_json::Value::from(document))?;
@@ -173,7 +244,7 @@ impl Explain {
             let times = times.parse().map_err(|_| CliError::Visit(text.clone()))?;
             visits.add(route, times)?;
         }
-        let ceilings = explain(&profile, &visits);
+        let ceilings = explain(&profile, self.replicas.unwrap_or(profile.replicas), &visits);
         if self.json {
             writeln!(out, "{}", serde_json::to_string(&ceilings).map_err(io::Error::from)?)?;
             return Ok(());

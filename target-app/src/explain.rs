@@ -65,18 +65,27 @@ pub struct Ceiling {
 /// N*_k = X_k (Z + R0), where Z is the think time and R0 the response time of an iteration that never waits, the sum of
 /// all D (saturation point of the asymptotic bounds: Denning and Buzen, "The Operational Analysis of Queueing Network
 /// Models", ACM Computing Surveys 10:3, 1978). A resource the iteration does not visit has no ceiling and is left out.
-pub fn explain(profile: &Profile, visits: &Visits) -> Vec<Ceiling> {
+///
+/// All resources are those of one replica, and there are `replicas` of each. A cached read is taken to be a hit: a document
+/// is read from the store once per time to live and replica, so more load means no more work for the pool. What the kernel
+/// deals out unevenly among the replicas (it hashes addresses) is not in here; with connections in the thousands it is a few
+/// per cent.
+pub fn explain(profile: &Profile, replicas: u32, visits: &Visits) -> Vec<Ceiling> {
     let dials = profile.dials();
+    let replicas = f64::from(replicas);
     let demand = |of: &dyn Fn(&Route) -> f64| -> f64 {
         visits.requests.iter().map(|(route, times)| times * of(route)).sum()
     };
-    let pool_s = demand(&|route| route.operations.iter().map(|op| dials.hold_s(*op)).sum());
+    let pool_s = demand(&|route| {
+        let in_store = route.operations.iter().filter(|op| !dials.cached(**op));
+        in_store.map(|op| dials.hold_s(*op)).sum()
+    });
     let cpu_s = demand(&|route| dials.cpu_s(route.cpu));
     let iteration_s = visits.think_s + pool_s + cpu_s;
     let requests = visits.requests_per_iteration();
 
     let served = |resource: &str, servers: f64, demand_s: f64| {
-        let iterations_per_s = servers / demand_s;
+        let iterations_per_s = replicas * servers / demand_s;
         Ceiling {
             resource: resource.to_owned(),
             rate_per_s: iterations_per_s * requests,
@@ -85,7 +94,7 @@ pub fn explain(profile: &Profile, visits: &Visits) -> Vec<Ceiling> {
         }
     };
     let held = |resource: &str, limit_bytes: f64, bytes_per_user: f64| {
-        let users = limit_bytes / bytes_per_user;
+        let users = replicas * limit_bytes / bytes_per_user;
         let iterations_per_s = users / iteration_s;
         Ceiling {
             resource: resource.to_owned(),
@@ -116,7 +125,7 @@ mod tests {
         for (name, times) in visits {
             all.add(name, *times).unwrap();
         }
-        explain(&profile, &all)
+        explain(&profile, 1, &all)
     }
 
     const ONE: [(&str, f64); 1] = [("GET /api/products/{id}", 1.0)];
@@ -172,8 +181,32 @@ mod tests {
         let mut visits = Visits::thinking(60.0);
         visits.add("GET /ws", 1.0).unwrap();
         visits.sockets_per_user = 2.0;
-        let first = explain(&profile, &visits).swap_remove(0);
+        let first = explain(&profile, 1, &visits).swap_remove(0);
         assert_eq!((first.resource.as_str(), first.users), ("app.heap", 16384.0));
+    }
+
+    #[test]
+    fn replicas_multiply_every_ceiling_and_a_cached_read_asks_nothing_of_the_pool() {
+        let profile = Profile::named("baseline").unwrap();
+        let mut visits = Visits::thinking(1.0);
+        visits.add("GET /api/products/{id}", 1.0).unwrap();
+        for (one, four) in explain(&profile, 1, &visits).iter().zip(explain(&profile, 4, &visits)) {
+            assert_eq!((one.resource.as_str(), one.users * 4.0), (four.resource.as_str(), four.users));
+        }
+        let cached = profile.with_dial("cache.l1_ttl_ms=1000").unwrap();
+        let names: Vec<_> = explain(&cached, 1, &visits).into_iter().map(|c| c.resource).collect();
+        assert_eq!(names, ["app.cpu"]);
+    }
+
+    #[test]
+    fn nothing_of_eco_100k_gives_way_below_a_hundred_thousand_users() {
+        let profile = Profile::named("eco-100k").unwrap();
+        let mut visits = Visits::thinking(20.0);
+        visits.add("GET /api/products", 1.0).unwrap();
+        visits.add("GET /api/products/{id}", 1.0).unwrap();
+        visits.sockets_per_user = 1.0;
+        let ceilings = explain(&profile, profile.replicas, &visits);
+        assert!(ceilings.len() >= 2 && ceilings.iter().all(|c| c.users > 200_000.0), "{ceilings:?}");
     }
 
     #[test]

@@ -8,8 +8,10 @@ pub mod cli;
 mod clock;
 mod cpu;
 pub mod demand;
+mod descriptors;
 pub mod explain;
 mod feed;
+pub mod fleet;
 mod heap;
 mod metrics;
 mod openapi;
@@ -23,4 +25,4 @@ mod session;
 mod socket;
 mod store;
 
-pub use server::{ServeError, serve};
+pub use server::{ServeError, serve, serve_as};

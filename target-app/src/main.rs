@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
-use target_app::cli::Command;
+use target_app::cli::{Command, Surroundings};
 
 /// The allocator whose statistics the heap metrics are.
 #[global_allocator]
@@ -19,7 +19,13 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
-    match Cli::parse().command.run(&mut std::io::stdout()) {
+    let around = Surroundings {
+        out: &mut std::io::stdout(),
+        err: &mut std::io::stderr(),
+        executable: std::env::current_exe().unwrap_or_else(|_| "target-app".into()),
+        serve_words: &["serve"],
+    };
+    match Cli::parse().command.run(around) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // There is nowhere left to say that standard error cannot be written to.

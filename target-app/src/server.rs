@@ -10,10 +10,11 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener};
 use tokio::sync::watch;
 
 use crate::app::{self, App, Connection};
+use crate::fleet::{Membership, give_figures};
 use crate::heap::Heap;
 use crate::profile::Profile;
 
@@ -23,7 +24,7 @@ const BACKLOG: u32 = 16_384;
 const BUFFER_MAX_BYTES: usize = 8 * 1024;
 /// Between two looks at idle connections and the heap.
 const UPKEEP: Duration = Duration::from_millis(250);
-/// How long to leave the listener alone when the process is out of descriptors.
+/// How long to leave the listener alone when no connection can be taken; who comes meanwhile waits in the kernel's queue.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
 /// Why the app did not start, or stopped by itself.
@@ -48,22 +49,35 @@ fn remedy(source: &io::Error) -> &'static str {
     }
 }
 
-/// Serves the profile on `listen` until `stop` comes or the heap's limit is passed, and tells `announce` the address it is
-/// bound to once it accepts connections. Prints nothing. After `stop` it accepts no more, lets requests in flight finish
-/// for at most `app.drain_ms`, and closes WebSockets.
+/// Serves the profile by this process alone; see [`serve_as`].
 pub async fn serve(
     profile: &Profile,
     listen: SocketAddr,
     announce: impl FnOnce(SocketAddr),
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
+    serve_as(profile, None, listen, announce, stop).await
+}
+
+/// Serves the profile on `listen`, as a replica of a fleet if there is a `membership`, until `stop` comes or the heap's
+/// limit is passed, and tells `announce` the address it is bound to once it accepts connections. Prints nothing. After `stop` it accepts no more, lets requests in flight finish
+/// for at most `app.drain_ms`, and closes WebSockets.
+pub async fn serve_as(
+    profile: &Profile,
+    membership: Option<Membership>,
+    listen: SocketAddr,
+    announce: impl FnOnce(SocketAddr),
+    stop: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
     let dials = profile.dials();
     let failed = |source| ServeError::Listen { listen, source };
-    let listener = bind(listen).map_err(failed)?;
+    let listener = bind(listen, membership.is_some()).map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     let (stopping, stopped) = watch::channel(false);
-    let app = Arc::new(App::new(dials, stopped)?);
+    let app = Arc::new(App::new(dials, membership, stopped)?);
     let router = app::router(Arc::clone(&app));
+    let for_fleet = app.membership.as_ref().map(Membership::listen).transpose();
+    let for_fleet = for_fleet.map_err(|e| ServeError::Setup(format!("no socket for the fleet: {e}")))?;
     announce(bound);
 
     let interval = Duration::from_millis(dials.websocket.tick_interval_ms);
@@ -71,6 +85,7 @@ pub async fn serve(
         () = accept(&listener, &router, &app) => Ok(()),
         () = app.hub.tick(interval, &app.metrics) => Ok(()),
         exhausted = upkeep(&app) => Err(exhausted),
+        () = tell_fleet(for_fleet, &app) => Ok(()),
         () = stop => Ok(()),
     };
     drop(listener);
@@ -84,15 +99,29 @@ pub async fn serve(
     end
 }
 
-fn bind(listen: SocketAddr) -> io::Result<TcpListener> {
+async fn tell_fleet(listener: Option<UnixListener>, app: &App) {
+    match listener {
+        // Without its figures the fleet counts it with those it gave last.
+        Some(listener) => give_figures(listener, || app.figures().unwrap_or_default()).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn bind(listen: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     let socket = if listen.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
+    socket.set_reuseport(shared)?;
     socket.bind(listen)?;
     socket.listen(BACKLOG)
 }
 
 async fn accept(listener: &TcpListener, router: &Router, app: &Arc<App>) {
     loop {
+        if app.connections.full() {
+            app.metrics.accept_paused("connections_max");
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            continue;
+        }
         match listener.accept().await {
             Ok((stream, _)) => {
                 tokio::spawn(converse(
@@ -102,8 +131,22 @@ async fn accept(listener: &TcpListener, router: &Router, app: &Arc<App>) {
                     app.stopping.clone(),
                 ));
             }
-            Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+            Err(e) => {
+                // A client that hung up before it was accepted is no reason to wait.
+                let Some(reason) = refusal(&e) else { continue };
+                app.metrics.accept_paused(reason);
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
         }
+    }
+}
+
+/// Why the kernel gives no connection, if asking again at once were of no use.
+fn refusal(error: &io::Error) -> Option<&'static str> {
+    match rustix::io::Errno::from_io_error(error) {
+        Some(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE) => Some("descriptors"),
+        Some(rustix::io::Errno::CONNABORTED) => None,
+        _ => Some("other"),
     }
 }
 

@@ -61,6 +61,16 @@ impl Invocation {
         self
     }
 
+    /// Started by another program, which is given the whole call as its last arguments: `taskset -c 0 plimsoll …`.
+    pub(crate) fn under(mut self, program: &str, args: &[&str]) -> Self {
+        let mut command = Command::new(program);
+        command.args(args).arg(self.command.get_program()).args(self.command.get_args());
+        command.current_dir(env!("CARGO_MANIFEST_DIR"));
+        command.envs(self.command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        self.command = command;
+        self
+    }
+
     /// The process is killed and the test fails after this time.
     pub(crate) fn within(mut self, limit: Duration) -> Self {
         self.limit = limit;

@@ -8,6 +8,7 @@ mod e2e;
 
 mod disk;
 mod endings;
+mod generator;
 mod scenario;
 mod target;
 mod verdicts;

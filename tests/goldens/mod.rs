@@ -8,7 +8,9 @@ pub(crate) mod run;
 use plimsoll::record::rows::{
     End, Ended, EndpointEntry, Event, Host, Manifest, Progress, SaturationRow, TimelineRow,
 };
-use plimsoll::record::summary::{Counts, Generator, Lag, Latency, RequestCounts, Summary, Verdict};
+use plimsoll::record::summary::{
+    Counts, Generator, Lag, Latency, ReadError, RequestCounts, Summary, Verdict,
+};
 use plimsoll::report::Report;
 
 /// An owned record, from which a [`Report`] borrows.
@@ -85,6 +87,7 @@ pub(crate) fn manifest(scenario: &str, command: &str, duration_s: f64) -> Manife
         levels: vec![],
         think_s: Some(1.0),
         requests_per_iteration: 1.0,
+        self_timed: true,
         level_unit: None,
         thresholds: vec![],
         goals: vec![],
@@ -102,6 +105,7 @@ pub(crate) fn summary(scenario: &str, verdict: Verdict, exit_code: u8, reason: &
         reason: reason.into(),
         counts: Counts::default(),
         requests: RequestCounts::default(),
+        interrupted_age_ms: None,
         load_line: None,
         bottleneck: None,
         levels: vec![],
@@ -112,8 +116,12 @@ pub(crate) fn summary(scenario: &str, verdict: Verdict, exit_code: u8, reason: &
             agents: 1,
             shards: 2,
             cpu_ratio: 0.18,
+            cores: 0.21,
+            run_queue_ratio: Some(0.012),
             dispatch_lag_ms: Lag { p50: 0.03, p99: 0.41, max: 2.1 },
             loop_lag_ms: Lag { p50: 0.05, p99: 0.62, max: 2.4 },
+            read_error_ms: Some(ReadError { count: 1_312, p50: 0.012, p99: 0.19, max: 1.4 }),
+            socket_errors: 0,
             pss_bytes_max: 48 * 1024 * 1024,
             sockets_max: 806,
         },

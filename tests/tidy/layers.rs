@@ -62,6 +62,12 @@ const MODULES: &[Module] = &[
         NOTHING_OUTSIDE,
     ),
     module("engine", Layer::Execution, &["run", "record", "probe", "search", "threshold"], NOTHING_OUTSIDE),
+    module(
+        "preflight",
+        Layer::Execution,
+        &["run", "swarm", "engine", "transport", "search", "clock"],
+        RUNTIME,
+    ),
     module("swarm", Layer::Execution, &["run", "record", "search", "threshold"], NOTHING_OUTSIDE),
     module("run", Layer::Execution, &[], NOTHING_OUTSIDE),
     module("analyze", Layer::Inference, RUNS, WORLD),

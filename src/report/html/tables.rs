@@ -1,11 +1,11 @@
 //! Every number of the result as tables with captions and headed rows: levels, endpoints, thresholds, failures, the generator's
 //! own health, the accounting, events.
 
-use crate::record::summary::{Lag, Latency};
+use crate::record::summary::{Lag, Latency, ReadError};
 use crate::report::numbers::{
     NO_NUMBER, bytes, count, counted, deviation, ms, percent, quantity, rate, span,
 };
-use crate::report::{Report, plain, wording};
+use crate::report::{Report, plain, watch, wording};
 use maud::{Markup, html};
 
 /// Rows of one table; a page stays openable whatever the run was.
@@ -189,12 +189,23 @@ fn generator(report: &Report<'_>) -> Markup {
     let body = html! {
         (lag("dispatch lag: a request's release after its due time", &generator.dispatch_lag_ms))
         (lag("loop lag: a shard's timer after its due time", &generator.loop_lag_ms))
+        @match &generator.read_error_ms {
+            Some(ReadError { count: samples, p50, p99, max }) => {
+                (lag(
+                    &format!("read error: reading a response after the kernel had it ({} sampled)", count(*samples)),
+                    &Lag { p50: *p50, p99: *p99, max: *max },
+                ))
+            }
+            None => tr { th scope="row" { "read error" } td colspan="3" { (watch::NO_STAMPS) } },
+        }
         tr {
             th scope="row" { "capacity" }
             td colspan="3" {
                 (counted(generator.agents.into(), "agent")) ", " (counted(generator.shards.into(), "shard")) ", busiest "
-                (percent(generator.cpu_ratio)) " busy, at most " (count(generator.sockets_max)) " sockets and "
-                (bytes(generator.pss_bytes_max as f64)) " of memory"
+                (percent(generator.cpu_ratio)) " busy"
+                @if let Some(ratio) = generator.run_queue_ratio { " and " (percent(ratio)) " without a core" }
+                ", " (quantity(generator.cores)) " cores in all, at most " (count(generator.sockets_max)) " sockets and "
+                (bytes(generator.pss_bytes_max as f64)) " of memory, " (count(generator.socket_errors)) " socket errors"
             }
         }
     };
@@ -213,6 +224,7 @@ fn accounting(report: &Report<'_>) -> Markup {
                 (count(requests.sent)) " requests sent, " (count(requests.ok)) " answered as expected, " (count(requests.failed))
                 " failed, " (count(requests.interrupted)) " interrupted; " (count(requests.connections_opened)) " connections opened; "
                 (bytes(requests.bytes_sent as f64)) " sent, " (bytes(requests.bytes_received as f64)) " received."
+                @if let Some(ages) = watch::interrupted_age(report.summary.interrupted_age_ms.as_ref()) { " The " (ages) "." }
             }
         }
     }

@@ -178,6 +178,6 @@ fn uuid_v4(stream: &mut crate::seed::Stream, text: &mut [u8; 36]) {
 }
 
 /// Everything but unreserved characters as `%XX`, for the fixed parts of a form.
-pub(in crate::scenario) fn percent_encoded(text: &str) -> String {
+pub fn percent_encoded(text: &str) -> String {
     Function::UrlEncode.apply(&[text.as_bytes().to_vec()])
 }

@@ -50,7 +50,7 @@ fn the_ceiling_scenario_means_what_its_comments_say() {
     assert_eq!(plan.seed, 9);
     let dials = vec![("mongodb.max_pool_size".to_owned(), "20".to_owned())];
     assert!(
-        matches!(&plan.target.kind, TargetKind::Bundled { profile, dials: d } if profile == "baseline" && *d == dials)
+        matches!(&plan.target.kind, TargetKind::Bundled { profile, dials: d, .. } if profile == "baseline" && *d == dials)
     );
     assert_eq!(plan.endpoints[0].route, "GET /api/products/{number}");
     let Executor::Breakpoint { search, timing, .. } = &plan.load[0].executor else { panic!("a search") };
@@ -66,6 +66,31 @@ fn the_ceiling_scenario_means_what_its_comments_say() {
     let expectation = plan.expect_part(&plan.load[0]);
     assert_eq!(expectation.requests(), 1.0);
     assert_eq!(expectation.think_per_request(), Some(Duration::from_secs(1)));
+}
+
+#[test]
+fn the_bundled_target_has_as_many_replicas_as_are_written() {
+    let target = |target: &str| {
+        plan_of(&format!(
+            "plimsoll: 1\ntarget: {target}\nscenarios:\n  a: {{steps: [{{get: /}}, {{think: 1s}}]}}\n\
+             load: [{{run: a, executor: closed, stages: [{{to: 1, over: 0s}}, {{hold: 1s}}]}}]\n"
+        ))
+    };
+    let replicas = |text: &str| match target(text).expect(text).target.kind {
+        TargetKind::Bundled { replicas, .. } => replicas,
+        TargetKind::External { .. } => panic!("it is the bundled one"),
+    };
+    assert_eq!(replicas("{bundled: baseline}"), None);
+    assert_eq!(replicas("{bundled: baseline, replicas: 64}"), Some(64));
+    for wrong in ["0", "65", "-1", "2.5", "many", "[2]", "99999999999999999999"] {
+        let problems = target(&format!("{{bundled: baseline, replicas: {wrong}}}")).expect_err(wrong).lines();
+        assert!(problems.iter().any(|line| line.contains("replicas")), "{wrong}: {problems:?}");
+    }
+    let elsewhere = target("{http: \"http://127.0.0.1:9\", replicas: 2}").expect_err("not ours").lines();
+    assert!(
+        elsewhere.iter().any(|line| line.contains("only the bundled target has replicas")),
+        "{elsewhere:?}"
+    );
 }
 
 #[test]

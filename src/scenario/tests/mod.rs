@@ -1,6 +1,7 @@
 //! The language from end to end: files in, plans or problems out.
 
 mod evaluate;
+mod generator;
 mod language;
 mod robust;
 

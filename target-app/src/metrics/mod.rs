@@ -13,7 +13,7 @@ use prometheus::{
 };
 
 use crate::route::Route;
-use crate::{cpu, heap, pool};
+use crate::{cache, cpu, heap, pool};
 
 /// Upper bounds of the histograms, in seconds: dense where the pool's hold and the usual objectives lie.
 const BUCKETS_S: [f64; 18] = [
@@ -34,6 +34,8 @@ pub(crate) struct Metrics {
     pub(crate) ticks_dropped: IntCounter,
     pub(crate) pool: pool::Figures,
     pub(crate) cpu_wait_time: Histogram,
+    pub(crate) cache: cache::Figures,
+    accept_pauses: IntCounterVec,
     states: Mutex<States>,
 }
 
@@ -55,7 +57,9 @@ struct States {
     heap_limit: Gauge,
     resident: Gauge,
     descriptors: Gauge,
+    descriptors_max: Gauge,
     http_connections: Gauge,
+    http_connections_max: Gauge,
 }
 
 /// The states of one scrape.
@@ -65,6 +69,7 @@ pub(crate) struct Readings {
     pub(crate) heap: heap::Snapshot,
     pub(crate) heap_limit_bytes: u64,
     pub(crate) http_connections: usize,
+    pub(crate) http_connections_max: usize,
 }
 
 impl Metrics {
@@ -106,6 +111,17 @@ impl Metrics {
                 "app_cpu_wait_time_seconds",
                 "Time a request waited for its turn on the CPU and for quota.",
             )?,
+            cache: cache::Figures {
+                hits: make.count("cache_hits_total", "Reads answered from the cache in the process.")?,
+                misses: make.count("cache_misses_total", "Reads that went on to the store.")?,
+            },
+            accept_pauses: make.registered(IntCounterVec::new(
+                Opts::new(
+                    "http_server_accept_pauses_total",
+                    "Times the listener was left alone, because no connection could be taken.",
+                ),
+                &["reason"],
+            )?)?,
             states: Mutex::new(States::new(&make)?),
             registry,
         })
@@ -115,6 +131,11 @@ impl Metrics {
     pub(crate) fn answered(&self, route: &Route, status: StatusCode, took: Duration) {
         self.requests.with_label_values(&[route.method, route.template, status.as_str()]).inc();
         self.durations.with_label_values(&[route.method, route.template]).observe(took.as_secs_f64());
+    }
+
+    /// Counts one time that the listener was left alone.
+    pub(crate) fn accept_paused(&self, reason: &str) {
+        self.accept_pauses.with_label_values(&[reason]).inc();
     }
 
     /// Everything as Prometheus text.
@@ -160,7 +181,12 @@ impl States {
             heap_limit: make.gauge("nodejs_heap_size_limit_bytes", "Heap above which the app dies.")?,
             resident: make.gauge("process_resident_memory_bytes", "Resident memory.")?,
             descriptors: make.gauge("process_open_fds", "Open file descriptors.")?,
+            descriptors_max: make.gauge("process_max_fds", "File descriptors there may be.")?,
             http_connections: make.gauge("http_server_connections", "Client connections open.")?,
+            http_connections_max: make.gauge(
+                "http_server_connections_max",
+                "Client connections there may be; more wait to be accepted.",
+            )?,
         })
     }
 
@@ -183,7 +209,9 @@ impl States {
         self.heap_limit.set(readings.heap_limit_bytes as f64);
         self.resident.set(process::resident_bytes() as f64);
         self.descriptors.set(process::open_descriptors() as f64);
+        self.descriptors_max.set(process::descriptors_max() as f64);
         self.http_connections.set(readings.http_connections as f64);
+        self.http_connections_max.set(readings.http_connections_max as f64);
     }
 }
 

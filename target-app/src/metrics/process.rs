@@ -19,6 +19,11 @@ pub(super) fn open_descriptors() -> u64 {
     }
 }
 
+/// How many there may be; zero for no limit.
+pub(super) fn descriptors_max() -> u64 {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(0)
+}
+
 #[cfg(test)]
 mod tests {
     #[test]

@@ -47,7 +47,7 @@ const CPU_US_MAX: f64 = 1e6;
 const FACTOR_MAX: f64 = 1_000.0;
 const HOUR_MS: i64 = 3_600_000;
 
-static DIALS: [Dial; 33] = [
+static DIALS: [Dial; 35] = [
     number("app.cores", 0.05, 64.0, "cores"),
     integer("app.drain_ms", 0, HOUR_MS, "ms"),
     number("app.cpu_us_per_request.read", 0.0, CPU_US_MAX, "us"),
@@ -57,6 +57,8 @@ static DIALS: [Dial; 33] = [
     number("app.cpu_us_per_request.login", 0.0, CPU_US_MAX, "us"),
     number("app.cpu_us_per_request.static", 0.0, CPU_US_MAX, "us"),
     number("app.cpu_us_per_request.upgrade", 0.0, CPU_US_MAX, "us"),
+    integer("cache.l1_ttl_ms", 0, HOUR_MS, "ms"),
+    integer("cache.l1_max_entries", 1, 1_000_000, "documents"),
     integer("heap.limit_bytes", 16 << 20, 1 << 40, "bytes"),
     integer("heap.bytes_per_socket", 0, 1 << 30, "bytes"),
     integer("mongodb.max_pool_size", 1, 10_000, "connections"),

@@ -9,6 +9,7 @@ use crate::demand::{CpuClass, Operation};
 #[serde(deny_unknown_fields)]
 pub struct Dials {
     pub app: App,
+    pub cache: Cache,
     pub heap: Heap,
     pub mongodb: Mongodb,
     pub store: Store,
@@ -38,6 +39,15 @@ pub struct CpuUsPerRequest {
     #[serde(rename = "static")]
     pub static_file: f64,
     pub upgrade: f64,
+}
+
+/// The cache in the app's own process, in front of the catalog.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cache {
+    /// How long a document is kept; zero for no cache.
+    pub l1_ttl_ms: u64,
+    pub l1_max_entries: u64,
 }
 
 /// The process heap.
@@ -147,6 +157,11 @@ impl Dials {
             Operation::OrderById => factor.order_by_id,
         };
         self.mongodb.service_time_ms * factor / 1e3
+    }
+
+    /// Whether the pool sees at most one operation per document and time to live, whatever the load.
+    pub fn cached(&self, operation: Operation) -> bool {
+        self.cache.l1_ttl_ms > 0 && matches!(operation, Operation::ProductsList | Operation::ProductById)
     }
 
     /// Judges what no single dial's range can.

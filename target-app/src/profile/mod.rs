@@ -5,13 +5,18 @@ mod dials;
 
 pub use dial::{DialError, Kind, dial_names};
 pub use dials::{
-    App, CpuUsPerRequest, Dials, Distribution, Heap, Mongodb, ServiceTimeFactor, Store, Websocket,
+    App, Cache, CpuUsPerRequest, Dials, Distribution, Heap, Mongodb, ServiceTimeFactor, Store, Websocket,
 };
 
 use serde::Deserialize;
 
+use crate::fleet::REPLICAS_MAX;
+
 /// Every profile that ships, as (name, file text).
-const SHIPPED: [(&str, &str); 1] = [("baseline", include_str!("../../profiles/baseline.toml"))];
+const SHIPPED: [(&str, &str); 2] = [
+    ("baseline", include_str!("../../profiles/baseline.toml")),
+    ("eco-100k", include_str!("../../profiles/eco-100k.toml")),
+];
 
 /// A named setting of every dial, with what it stands for.
 #[derive(Clone, Debug)]
@@ -19,6 +24,8 @@ pub struct Profile {
     pub name: String,
     /// One paragraph: what system this is and what gives way first.
     pub description: String,
+    /// Processes that serve it unless told otherwise.
+    pub replicas: u32,
     /// The mechanisms at work in this profile, and those that are not.
     pub on: Vec<String>,
     pub off: Vec<String>,
@@ -31,6 +38,7 @@ pub struct Profile {
 #[serde(deny_unknown_fields)]
 struct File {
     description: String,
+    replicas: u32,
     on: Vec<String>,
     off: Vec<String>,
     dials: toml::Table,
@@ -67,8 +75,12 @@ impl Profile {
         let file: File = toml::from_str(text).map_err(|e| syntax(e.to_string()))?;
         let dials = dials_of(&file.dials).map_err(|e| syntax(e.to_string()))?;
         dial::check_all(&file.dials).map_err(|e| syntax(e.to_string()))?;
+        if !(1..=REPLICAS_MAX).contains(&file.replicas) {
+            return Err(syntax(format!("replicas is from 1 to {REPLICAS_MAX}, not {}", file.replicas)));
+        }
         Ok(Self {
             name: name.to_owned(),
+            replicas: file.replicas,
             description: file.description.trim().to_owned(),
             on: file.on,
             off: file.off,
@@ -174,6 +186,6 @@ mod tests {
         dial app.cores cannot be "nan": expected a number from 0.05 to 64 cores
         dial "mongodb.max_pool_size" is not of the form NAME=VALUE, for example mongodb.max_pool_size=20
         "#);
-        insta::assert_snapshot!(Profile::named("basline").unwrap_err(), @r#"unknown profile "basline" (did you mean baseline?); there is: baseline"#);
+        insta::assert_snapshot!(Profile::named("basline").unwrap_err(), @r#"unknown profile "basline" (did you mean baseline?); there is: baseline, eco-100k"#);
     }
 }

@@ -45,7 +45,17 @@ pub(crate) async fn list(
         return Err(Problem::new(StatusCode::BAD_REQUEST, "invalid_query", "page is counted from 1"));
     }
     let filter = ProductFilter { category: query.category, max_price: query.max_price, page };
-    Ok(items(&app.store.products(filter).await?))
+    let key = || {
+        // A category may contain anything but stands last, so no two queries have one key.
+        let category = filter.category.as_deref();
+        format!(
+            "list:{page}:{}:{}",
+            filter.max_price.map_or_else(String::new, |p| p.to_string()),
+            category.map_or_else(String::new, |c| format!("={c}"))
+        )
+    };
+    let load = async { Ok(items(&app.store.products(filter.clone()).await?)) };
+    app.cache.get_or(key, load).await
 }
 
 /// Products that match a text, best first.
@@ -70,13 +80,8 @@ pub(crate) async fn search(
     (status = 503, body = Problem),
 ))]
 pub(crate) async fn one(State(app): State<Arc<App>>, Id(id): Id) -> Result<Document, Problem> {
-    let key = format!("product:{id}");
-    if let Some(product) = app.cache.get(&key) {
-        return Ok(product);
-    }
-    let product = app.store.product(id).await?.ok_or_else(|| Problem::not_found("product", id))?;
-    app.cache.put(&key, &product);
-    Ok(product)
+    let load = async { app.store.product(id).await?.ok_or_else(|| Problem::not_found("product", id)) };
+    app.cache.get_or(|| format!("product:{id}"), load).await
 }
 
 /// Control characters separate words too: a NUL would end the query's text half-way.

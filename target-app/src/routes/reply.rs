@@ -10,7 +10,7 @@ use crate::pool::PoolError;
 use crate::store::{Document, StoreError};
 
 /// A request that could not be served.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct Problem {
     /// A fixed word to act on, for example `email_taken`.
     error: &'static str,

@@ -1,11 +1,12 @@
-//! The embedded store: SQLite in WAL mode behind the pool. Each pooled connection is a real one to the same file. A
+//! The embedded store: SQLite in WAL mode behind the pool. Each pooled connection is a real one to the same file, and so are
+//! those of the other replicas of a fleet, each with a pool of its own. A
 //! shared in-memory database would lock whole tables between connections, so writers would fail readers; WAL does not,
 //! and nothing is synced, so it is as fast.
 //!
 //! A point read takes some ten microseconds, far less than handing it to another thread, so work runs where it is asked.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,25 +25,35 @@ use crate::profile::Dials;
 /// Leads, and orders, that are kept; the oldest go first.
 const KEPT_MAX: u32 = 100_000;
 
-/// SQLite behind a pool. The file lives in a directory of its own that goes when this is dropped.
+/// SQLite behind a pool.
 pub(crate) struct Embedded {
     pool: Pool<Connection>,
     service_time: Arc<ServiceTime>,
-    _directory: TempDir,
+    /// Where the file lives when it is this one's alone; it goes when this is dropped.
+    _directory: Option<TempDir>,
+}
+
+/// Makes and fills the file of a store.
+pub(crate) fn create(file: &Path, dials: &Dials) -> Result<(), StoreError> {
+    let mut first = connect(file)?;
+    first.execute_batch(schema::TABLES)?;
+    Ok(seed::fill(&mut first, &dials.store)?)
 }
 
 impl Embedded {
-    /// Makes, fills and opens the store. Needs a runtime, for the pool's timers.
-    pub(crate) fn open(dials: &Dials, figures: Figures) -> Result<Self, StoreError> {
+    /// Makes, fills and opens a store of its own. Needs a runtime, for the pool's timers.
+    pub(crate) fn new(dials: &Dials, figures: Figures) -> Result<Self, StoreError> {
         let directory = tempfile::Builder::new()
             .prefix("target-app-")
             .tempdir()
             .map_err(|e| StoreError::Backend(e.to_string()))?;
         let file = directory.path().join("shop.sqlite");
-        let mut first = connect(&file)?;
-        first.execute_batch(schema::TABLES)?;
-        seed::fill(&mut first, &dials.store)?;
-        drop(first);
+        create(&file, dials)?;
+        Ok(Self { _directory: Some(directory), ..Self::open(file, dials, figures)? })
+    }
+
+    /// Opens a store that another process made. Needs a runtime likewise.
+    pub(crate) fn open(file: PathBuf, dials: &Dials, figures: Figures) -> Result<Self, StoreError> {
         let mongodb = &dials.mongodb;
         let limits = Limits {
             max: mongodb.max_pool_size,
@@ -52,7 +63,7 @@ impl Embedded {
         };
         let pool = Pool::new(limits, figures, move || connect(&file).map_err(io::Error::other))?;
         let service_time = Arc::new(ServiceTime::new(dials));
-        Ok(Self { pool, service_time, _directory: directory })
+        Ok(Self { pool, service_time, _directory: None })
     }
 
     /// One operation: a connection, the work, and the rest of the dialled hold. It runs as a task of its own, so that

@@ -7,7 +7,7 @@ mod seed;
 mod service_time;
 
 pub(crate) use documents::{Credentials, Document, NewLead, NewOrder, NewUser, ProductFilter};
-pub(crate) use embedded::Embedded;
+pub(crate) use embedded::{Embedded, create};
 
 use std::future::Future;
 use std::pin::Pin;

@@ -3,12 +3,12 @@
 /// How a connection is set up. The file is a fixture that is thrown away at the end, so nothing is synced to disk; pages
 /// are shared through the map, so a hundred connections do not keep a hundred caches.
 pub(super) const PRAGMAS: &str = "
+    PRAGMA busy_timeout = 1000;
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = OFF;
     PRAGMA temp_store = MEMORY;
     PRAGMA cache_size = -256;
-    PRAGMA mmap_size = 67108864;
-    PRAGMA busy_timeout = 1000;";
+    PRAGMA mmap_size = 67108864;";
 
 /// The indexes are the ones production has: products by category and price and by text, leads by email and by status with
 /// the newest first, users by unique email.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 mod feed;
+mod fleet;
 mod metrics;
 mod openapi;
 mod pool;

@@ -1,0 +1,178 @@
+//! How far the engine's own numbers are from the truth, which is the log of the server: `cargo bench --bench accuracy` (about 90 s).
+//! Printed, not asserted, beside a bare timer loop in the same run, because the machine is what it is.
+//!
+//! 1. service time against the log, with the read error the engine reports of itself;
+//! 2. arrivals in every span of 10 s against the plan, spans left out in which the bare loop stalled too;
+//! 3. how far single arrivals are from their instant at 1,000/s, beside the bare loop;
+//! 4. response time, service time and truth when the server stands still for 300 ms of every 1.5 s.
+
+#![allow(clippy::print_stdout, reason = "a bench prints what it found")]
+
+mod bare;
+#[path = "../../tests/truth/mod.rs"]
+mod truth;
+
+use std::time::Duration;
+use truth::carried::{carry, paced_response};
+use truth::server::{Entry, Freeze, Hold, Server};
+use truth::{quantile, sorted};
+
+const QUANTILES: [(&str, f64); 3] = [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999)];
+const ROUNDS: usize = 3;
+const PER_S: u64 = 1_000;
+const ROUND: Duration = Duration::from_secs(5);
+const PLAN: Duration = Duration::from_secs(30);
+const SPAN_S: u64 = 10;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    service_time();
+    arrivals_in_time()?;
+    single_arrivals()?;
+    stalls();
+    Ok(())
+}
+
+fn us(ns: u64) -> f64 {
+    ns as f64 / 1e3
+}
+
+fn open(per_s: u64, lasting: Duration) -> String {
+    let lasting_s = lasting.as_secs();
+    format!(
+        "executor: open, stages: [{{to: {per_s}/s, over: 0s}}, {{hold: {lasting_s}s}}], graceful_stop: 3s, max_in_flight: 1k"
+    )
+}
+
+/// Exponential with a mean of 20 ms, by the inverse of its distribution.
+fn exponential(n: u64) -> Duration {
+    let share = (n as f64 * 0.618_033_988_749_895).fract();
+    Duration::from_secs_f64(-0.020 * (1.0 - share).ln())
+}
+
+fn service_time() {
+    let kinds: [(&str, Hold); 2] =
+        [("5 ms each", |_| Duration::from_millis(5)), ("exponential, mean 20 ms", exponential)];
+    for (kind, hold) in kinds {
+        let server = Server::start(hold, None);
+        let carried = carry(server.addr, "", &open(400, Duration::from_secs(10)));
+        let (sum, told) = (&carried.sum, carried.service());
+        let truth = sorted(server.take_log().iter().map(Entry::held_ns));
+        let read_ns = sum.read_error.quantile_ns(0.99);
+        println!(
+            "\nservice time, {kind}: {} requests; read error p50 {:.0} us, p99 {:.0} us, max {:.0} us of {} sampled",
+            truth.len(),
+            us(sum.read_error.quantile_ns(0.5)),
+            us(read_ns),
+            us(sum.read_error.max_ns()),
+            sum.read_error.count()
+        );
+        println!(
+            "{:<7}{:>12}{:>12}{:>10}{:>34}",
+            "", "log us", "told us", "off us", "allowed us (1 % + read error p99)"
+        );
+        for (name, q) in QUANTILES {
+            let (true_ns, told_ns) = (quantile(&truth, q), told.quantile_ns(q));
+            let off_ns = true_ns.abs_diff(told_ns);
+            let allowed_ns = true_ns / 100 + read_ns;
+            let verdict = if off_ns <= allowed_ns { "" } else { "  OUTSIDE" };
+            println!(
+                "{name:<7}{:>12.0}{:>12.0}{:>10.0}{:>34.0}{verdict}",
+                us(true_ns),
+                us(told_ns),
+                us(off_ns),
+                us(allowed_ns)
+            );
+        }
+    }
+}
+
+fn arrivals_in_time() -> Result<(), Box<dyn std::error::Error>> {
+    let server = Server::start(|_| Duration::ZERO, None);
+    let control = std::thread::spawn(|| bare::stalls(PLAN, Duration::from_millis(5)));
+    let carried = carry(server.addr, "", &open(PER_S, PLAN));
+    let stalls = control.join().map_err(|_| "the control panicked")??;
+    let planned = carried.planned_ns();
+    let arrived = sorted(server.take_log().iter().map(|entry| entry.arrived_ns));
+    let (mut judged, mut worst, mut left_out) = (0, 0, 0);
+    for start_s in 0..=PLAN.as_secs() - SPAN_S {
+        let from_ns = carried.began_ns + start_s * 1_000_000_000;
+        let to_ns = from_ns + SPAN_S * 1_000_000_000;
+        if stalls.iter().any(|stall| [from_ns, to_ns].iter().any(|at| stall[0] <= *at && *at <= stall[1])) {
+            left_out += 1;
+            continue;
+        }
+        let within = |instants: &[u64]| {
+            instants.partition_point(|at| *at < to_ns) - instants.partition_point(|at| *at < from_ns)
+        };
+        judged += 1;
+        worst = worst.max(within(&planned).abs_diff(within(&arrived)));
+    }
+    let allowed = (PER_S * SPAN_S / 1_000).max(1);
+    println!(
+        "\narrivals in any {SPAN_S} s at {PER_S}/s: {judged} spans, worst off the plan by {worst} of {} (allowed {allowed}); {left_out} spans left out, {} stalls of the bare loop",
+        PER_S * SPAN_S,
+        stalls.len()
+    );
+    Ok(())
+}
+
+fn single_arrivals() -> Result<(), Box<dyn std::error::Error>> {
+    let server = Server::start(|_| Duration::ZERO, None);
+    let (mut ours, mut control, mut response) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let due = bare::send(server.addr, PER_S, ROUND)?;
+        control.push(deviation(&due, &server.take_log()));
+        let carried = carry(server.addr, "", &open(PER_S, ROUND));
+        ours.push(deviation(&carried.planned_ns(), &server.take_log()));
+        response.push(carried.response().quantile_ns(0.5));
+    }
+    println!("\narrivals after their instant at {PER_S}/s, median of {ROUNDS} interleaved rounds");
+    println!("{:<12}{:>10}{:>10}", "", "p50 us", "p99 us");
+    let median = |rounds: &[[u64; 2]], which: usize| quantile(&sorted(rounds.iter().map(|r| r[which])), 0.5);
+    for (name, rounds) in [("bare timer", &control), ("engine", &ours)] {
+        println!("{name:<12}{:>10.0}{:>10.0}", us(median(rounds, 0)), us(median(rounds, 1)));
+    }
+    let off = |which| us(median(&ours, which)) - us(median(&control, which));
+    println!("{:<12}{:>10.0}{:>10.0}   (must be at most 30 and 250)", "difference", off(0), off(1));
+    println!("response time reported, p50: {:.0} us", us(quantile(&sorted(response.into_iter()), 0.5)));
+    Ok(())
+}
+
+fn stalls() {
+    let freeze = Freeze { every: Duration::from_millis(1500), lasting: Duration::from_millis(300) };
+    let paced = "executor: closed, stages: [{to: 100, over: 500ms}, {hold: 15s}], graceful_stop: 3s";
+    for (kind, journey, load) in [
+        ("open", "", open(200, Duration::from_secs(15))),
+        ("open, 4 slots", "", open(200, Duration::from_secs(15)).replace("1k", "4")),
+        ("paced, 100 users each 500 ms", ", pacing: {every: 500ms}", paced.to_owned()),
+    ] {
+        let server = Server::start(|_| Duration::from_micros(1500), Some(freeze));
+        let carried = carry(server.addr, journey, &load);
+        let log = server.take_log();
+        let truth =
+            if journey.is_empty() { carried.open_response(&log) } else { paced_response(&log, 500_000_000) };
+        let (response, service) = (carried.response(), carried.service());
+        println!(
+            "\nstanding still, {kind}: {} planned, {} dropped",
+            carried.sum.counts.planned, carried.sum.counts.dropped
+        );
+        println!("{:<7}{:>12}{:>14}{:>10}{:>14}", "", "log ms", "response ms", "off %", "service ms");
+        for (name, q) in [("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("p99.9", 0.999)] {
+            let (true_ms, told_ms) = (us(quantile(&truth, q)) / 1e3, us(response.quantile_ns(q)) / 1e3);
+            println!(
+                "{name:<7}{true_ms:>12.2}{told_ms:>14.2}{:>10.2}{:>14.2}",
+                (told_ms / true_ms - 1.0) * 100.0,
+                us(service.quantile_ns(q)) / 1e3
+            );
+        }
+    }
+}
+
+/// p50 and p99 of how long after its instant each request was at the server.
+fn deviation(due_ns: &[u64], log: &[Entry]) -> [u64; 2] {
+    let late = sorted(log.iter().filter_map(|entry| {
+        let due_ns = due_ns.get(usize::try_from(entry.user).ok()?)?;
+        Some(entry.arrived_ns.saturating_sub(*due_ns))
+    }));
+    [quantile(&late, 0.5), quantile(&late, 0.99)]
+}

@@ -1,0 +1,47 @@
+//! What one user costs in memory by construction: the size of its task, which every connected user holds all the time.
+
+use super::control::Control;
+use super::part::Part;
+use super::route::Route;
+use super::shard::{Setup, Shard};
+use super::user::User;
+use crate::clock::Clock;
+use crate::load::share::Share;
+use crate::scenario::{self, Overrides};
+use crate::transport::Address;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Everything a journey can hold: captures, data, cookies, a socket, conditions.
+const SHOP: &str = include_str!("../../scenarios/shop.yaml");
+
+/// Bytes of a user's task. A step that grows it grows every user of every load: find the local variable that lives across an `await`
+/// and box it, or box the whole of a rarely taken path.
+const TASK_BYTES_MAX: usize = 1280;
+
+fn shard() -> (Rc<Shard>, Rc<Part>) {
+    let env = |_: &str| None;
+    let plan = scenario::load("scenarios/shop.yaml", SHOP, &Overrides::none(&env));
+    let plan = plan.unwrap_or_else(|problems| panic!("{}", problems.render(false, 100)));
+    let address = Address::new("127.0.0.1", 80, ([127, 0, 0, 1], 80).into(), None);
+    let route = Some(Route::new(address, String::new()));
+    let setup = Setup {
+        plan: Arc::new(plan),
+        share: Share::WHOLE,
+        clock: Clock::start(),
+        http: route.clone(),
+        ws: route,
+    };
+    let shard = Rc::new(Shard::new(setup));
+    let part = Rc::clone(&shard.parts[0]);
+    (shard, part)
+}
+
+#[tokio::test]
+async fn the_task_of_a_user_stays_small() {
+    let (shard, part) = shard();
+    let control = Rc::new(Control::default());
+    let user = User::new(&shard, &part, control, 0);
+    let task = size_of_val(&user.live(|| 0));
+    assert!(task <= TASK_BYTES_MAX, "the task of a user has grown to {task} bytes");
+}

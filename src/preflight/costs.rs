@@ -1,0 +1,47 @@
+//! What a user costs, as constants. Every figure was measured; `docs/performance.md`, "What preflight counts with", names the command
+//! that shows each again.
+
+/// One agent without users: code, runtime, recorders of two shards.
+pub const AGENT_BYTES: u64 = 16_000_000;
+
+/// A user of a journey over HTTP/1.1 with its idle connection.
+pub const USER_BYTES: u64 = 2_200;
+
+/// What TLS adds to a connection.
+pub const TLS_BYTES: u64 = 8_200;
+
+/// What each open WebSocket adds to a user.
+pub const WEBSOCKET_BYTES: u64 = 6_300;
+
+/// A connected socket inside the kernel, one end.
+pub const KERNEL_SOCKET_BYTES: u64 = 2_800;
+
+/// A connection as the bundled target-app holds it.
+pub const TARGET_CONNECTION_BYTES: u64 = 7_300;
+
+/// CPU of one request over the whole tool.
+pub const REQUEST_CPU_NS: u64 = 12_500;
+
+/// Descriptors a process needs for anything but users: standard streams, the record, timers and polls of its shards, probes, and the few
+/// that connections leave free.
+pub const DESCRIPTORS_RESERVED: u64 = 128;
+
+/// Threads of an agent besides its shards: the main one, the resolver's, the runtime's.
+pub const THREADS_BESIDE_SHARDS: u64 = 4;
+
+/// Addresses of 127.0.0.0/8 that are used as sources at most; more than any machine's memory has users for.
+pub const LOOPBACK_SOURCES_MAX: u32 = 250;
+
+/// Share of the ports, in hundredths, that may be filled: the kernel looks for the last free ones ever longer.
+pub const PORTS_FILLED_PERCENT: u64 = 95;
+
+/// Share of the available memory, in hundredths, that may be filled.
+pub const MEMORY_FILLED_PERCENT: u64 = 90;
+
+/// How long Linux keeps a closed connection's port (TCP_TIMEWAIT_LEN), and after what time it takes it again where `tcp_tw_reuse` lets it.
+pub const TIME_WAIT_S: u64 = 60;
+pub const TIME_WAIT_REUSED_S: u64 = 1;
+
+/// What an answer usually takes, where the scenario does not promise less; and at the worst, where it promises nothing.
+pub const RESPONSE_USUAL_S: f64 = 0.02;
+pub const RESPONSE_WORST_S: f64 = 0.5;

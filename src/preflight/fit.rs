@@ -1,0 +1,330 @@
+//! Whether needs fit into a machine: how many processes and source addresses they take, and every limit on the way with the number of
+//! users at which it bites. Pure: the same needs and facts give the same answer anywhere.
+
+use super::costs::{
+    DESCRIPTORS_RESERVED, MEMORY_FILLED_PERCENT, PORTS_FILLED_PERCENT, THREADS_BESIDE_SHARDS,
+    TIME_WAIT_REUSED_S, TIME_WAIT_S,
+};
+use super::needs::Needs;
+use crate::limits::AGENTS_MAX;
+use crate::probe::machine::Machine;
+use crate::scenario::plan::Agents;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct Fit {
+    /// Processes that carry the users.
+    pub agents: u32,
+    /// Addresses to open connections from, for each address of the target.
+    pub source_addresses: u32,
+    /// The limits of this machine, the one that bites at the fewest users first.
+    pub limits: Vec<Limit>,
+}
+
+/// One limit of the machine beside what is needed of it.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct Limit {
+    pub resource: Resource,
+    /// For the users that will be there; for those that may come to be there; and what the machine has.
+    pub needed: u64,
+    pub needed_bound: u64,
+    pub available: u64,
+    /// The most users that fit; absent where no number of users reaches the limit.
+    pub users_max: Option<u64>,
+    pub effect: Effect,
+    /// What lifts it.
+    pub lift: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Resource {
+    /// Descriptors of one process.
+    Descriptors,
+    /// Descriptors of the bundled target.
+    TargetDescriptors,
+    /// Open files of the whole system.
+    OpenFiles,
+    /// Ports to one target, over all its addresses and all that can be sent from.
+    Ports,
+    MemoryBytes,
+    /// Connections that the firewall keeps track of.
+    TrackedConnections,
+    Threads,
+    CpuMillicores,
+}
+
+/// What happens beyond a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    /// Users fail for a reason that is not the target's: such a run is refused.
+    Refuses,
+    /// The run may be slower or invalid, and will say so.
+    Warns,
+}
+
+impl Resource {
+    pub const ALL: [Self; 8] = [
+        Self::Descriptors,
+        Self::TargetDescriptors,
+        Self::OpenFiles,
+        Self::Ports,
+        Self::MemoryBytes,
+        Self::TrackedConnections,
+        Self::Threads,
+        Self::CpuMillicores,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Descriptors => "descriptors of a process",
+            Self::TargetDescriptors => "descriptors of the target",
+            Self::OpenFiles => "open files",
+            Self::Ports => "ports to the target",
+            Self::MemoryBytes => "memory",
+            Self::TrackedConnections => "tracked connections",
+            Self::Threads => "threads",
+            Self::CpuMillicores => "cores",
+        }
+    }
+
+    /// An amount of it with its unit.
+    pub fn show(self, amount: u64) -> String {
+        match self {
+            _ if amount >= 1 << 60 => "no limit".to_owned(),
+            Self::MemoryBytes if amount >= 10_000_000_000 => format!("{:.0} GB", amount as f64 / 1e9),
+            Self::MemoryBytes if amount >= 1_000_000_000 => format!("{:.1} GB", amount as f64 / 1e9),
+            Self::MemoryBytes => format!("{:.0} MB", amount as f64 / 1e6),
+            Self::CpuMillicores => format!("{:.2}", amount as f64 / 1e3),
+            _ => grouped(amount),
+        }
+    }
+
+    fn effect(self) -> Effect {
+        match self {
+            // A connection that is not tracked is dropped only where a rule asks for tracking; a core that is busy is only late.
+            Self::TrackedConnections | Self::CpuMillicores => Effect::Warns,
+            _ => Effect::Refuses,
+        }
+    }
+}
+
+/// `12,345`.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+impl Limit {
+    /// Whether the users that will be there fit.
+    pub fn fits(&self) -> bool {
+        self.needed <= self.available
+    }
+
+    /// Whether those that may come to be there fit too.
+    pub fn fits_bound(&self) -> bool {
+        self.needed_bound <= self.available
+    }
+}
+
+impl Fit {
+    /// The limits for which the run must not begin.
+    pub fn refusing(&self) -> impl Iterator<Item = &Limit> {
+        self.limits.iter().filter(|limit| limit.effect == Effect::Refuses && !limit.fits())
+    }
+
+    /// The limits that may spoil it.
+    pub fn warning(&self) -> impl Iterator<Item = &Limit> {
+        self.limits
+            .iter()
+            .filter(|limit| !limit.fits_bound() && (limit.effect == Effect::Warns || limit.fits()))
+    }
+}
+
+/// More users than any machine carries: where no limit is below this, none bites.
+const USERS_BEYOND_ALL: u64 = 1 << 40;
+
+/// Holds `needs` against `machine`. A limit of which the machine says nothing is left out.
+pub fn fit(needs: &Needs, machine: &Machine, agents: Agents) -> Fit {
+    let case = Case { needs, machine, agents };
+    let mut limits: Vec<Limit> = Resource::ALL.iter().filter_map(|resource| case.limit(*resource)).collect();
+    limits.sort_by_key(|limit| (limit.users_max.unwrap_or(u64::MAX), limit.resource));
+    // Users whom another wall keeps out need no process of their own.
+    let walls = limits.iter().filter(|limit| {
+        limit.effect == Effect::Refuses
+            && !matches!(limit.resource, Resource::Descriptors | Resource::Threads)
+    });
+    let within_walls = walls.filter_map(|limit| limit.users_max).min().unwrap_or(u64::MAX);
+    let users = needs.users_bound.min(within_walls).max(needs.users);
+    Fit {
+        agents: u32::try_from(case.agents(users)).unwrap_or(AGENTS_MAX),
+        source_addresses: case.source_addresses(users),
+        limits,
+    }
+}
+
+pub(super) struct Case<'a> {
+    pub(super) needs: &'a Needs,
+    pub(super) machine: &'a Machine,
+    pub(super) agents: Agents,
+}
+
+impl Case<'_> {
+    fn limit(&self, resource: Resource) -> Option<Limit> {
+        let available = self.supply(resource)?;
+        let needed = self.demand(resource, self.needs.users)?;
+        let needed_bound = self.demand(resource, self.needs.users_bound)?;
+        let users_max = self.users_max(resource, available);
+        // The ladder is for what comes next: what already fits is shown with the step to twice as many.
+        let aim = if needed_bound > available { needed_bound } else { available.saturating_mul(2) };
+        let lift = super::lift::lift(self, resource, aim, needed_bound);
+        Some(Limit { resource, needed, needed_bound, available, users_max, effect: resource.effect(), lift })
+    }
+
+    /// The most users whose demand is met. Whether it is met only ever changes once with the number of users.
+    fn users_max(&self, resource: Resource, available: u64) -> Option<u64> {
+        let fits = |users: u64| self.demand(resource, users).is_some_and(|demand| demand <= available);
+        if fits(USERS_BEYOND_ALL) {
+            return None;
+        }
+        let (mut fitting, mut beyond) = (0, USERS_BEYOND_ALL);
+        while beyond - fitting > 1 {
+            let middle = fitting + (beyond - fitting) / 2;
+            *(if fits(middle) { &mut fitting } else { &mut beyond }) = middle;
+        }
+        Some(fitting)
+    }
+
+    /// Processes for so many users: each takes as many users as its descriptors have room for.
+    pub(super) fn agents(&self, users: u64) -> u64 {
+        match self.agents {
+            Agents::Fixed(agents) => u64::from(agents.max(1)),
+            Agents::Auto => {
+                let Some(limit) = self.machine.descriptors_soft else { return 1 };
+                let room = limit.saturating_sub(DESCRIPTORS_RESERVED);
+                if room == 0 {
+                    // Further processes would have no more room for users than this one.
+                    return 1;
+                }
+                let most = u64::from(AGENTS_MAX);
+                // The users of one process are a whole number, and so are their sockets.
+                let enough = |agents: u64| self.needs.sockets(users.div_ceil(agents)) <= room;
+                if !enough(most) {
+                    return most;
+                }
+                let (mut too_few, mut agents) = (0, most);
+                while agents - too_few > 1 {
+                    let middle = too_few + (agents - too_few) / 2;
+                    *(if enough(middle) { &mut agents } else { &mut too_few }) = middle;
+                }
+                agents
+            }
+        }
+    }
+
+    /// Ports that may be filled from one address to another.
+    pub(super) fn usable_ports(&self) -> Option<u64> {
+        let (first, last) = (self.machine.local_port_first?, self.machine.local_port_last?);
+        let all = u64::from(last.saturating_sub(first)) + 1;
+        let free = all.saturating_sub(u64::from(self.machine.local_ports_reserved.unwrap_or(0)));
+        Some(free * PORTS_FILLED_PERCENT / 100)
+    }
+
+    /// How long a port stays taken after its connection is closed.
+    pub(super) fn port_wait_s(&self) -> u64 {
+        let loopback = self.needs.busiest().is_some_and(|destination| destination.loopback);
+        match self.machine.tcp_tw_reuse {
+            Some(1) => TIME_WAIT_REUSED_S,
+            Some(2) if loopback => TIME_WAIT_REUSED_S,
+            _ => TIME_WAIT_S,
+        }
+    }
+
+    fn source_addresses(&self, users: u64) -> u32 {
+        let Some(usable) = self.usable_ports() else { return 1 };
+        let ports = self.needs.ports(users, self.port_wait_s());
+        let one_address = usable.saturating_mul(self.peers()).max(1);
+        let sources = u32::try_from(ports.div_ceil(one_address)).unwrap_or(u32::MAX);
+        sources.clamp(1, self.sources())
+    }
+
+    pub(super) fn sources(&self) -> u32 {
+        self.needs.busiest().map_or(1, |destination| destination.sources.max(1))
+    }
+
+    /// Addresses of the target that connections take in turn.
+    fn peers(&self) -> u64 {
+        self.needs.busiest().map_or(1, |destination| u64::from(destination.peers.max(1)))
+    }
+
+    /// Pairs of an address to send from and one to send to, each with ports of its own.
+    pub(super) fn lanes(&self) -> u64 {
+        u64::from(self.sources()).saturating_mul(self.peers())
+    }
+
+    /// What so many users need of it.
+    fn demand(&self, resource: Resource, users: u64) -> Option<u64> {
+        let sockets = self.needs.sockets(users);
+        let agents = self.agents(users);
+        Some(match resource {
+            Resource::Descriptors => self.needs.sockets(users.div_ceil(agents)) + DESCRIPTORS_RESERVED,
+            Resource::TargetDescriptors => {
+                if !self.needs.target_is_bundled {
+                    return None;
+                }
+                sockets + DESCRIPTORS_RESERVED
+            }
+            Resource::OpenFiles => {
+                let ends = if self.needs.target_is_here { 2 } else { 1 };
+                sockets * ends + agents * DESCRIPTORS_RESERVED
+            }
+            Resource::Ports => self.needs.ports(users, self.port_wait_s()),
+            Resource::MemoryBytes => self.needs.memory_bytes(users, agents),
+            Resource::TrackedConnections => sockets,
+            Resource::Threads => {
+                agents * (u64::from(self.machine.cores.unwrap_or(1)) + THREADS_BESIDE_SHARDS)
+            }
+            Resource::CpuMillicores => self.needs.cpu_millicores(users),
+        })
+    }
+
+    /// What the machine has of it; `None` where it does not say.
+    fn supply(&self, resource: Resource) -> Option<u64> {
+        let machine = self.machine;
+        match resource {
+            Resource::Descriptors | Resource::TargetDescriptors => machine.descriptors_soft,
+            Resource::OpenFiles => {
+                Some(machine.open_files_max?.saturating_sub(machine.open_files_used.unwrap_or(0)))
+            }
+            Resource::Ports => Some(self.usable_ports()?.saturating_mul(self.lanes())),
+            Resource::MemoryBytes => {
+                let group = machine.memory_cgroup_bytes.unwrap_or(u64::MAX);
+                let free = machine.memory_available_bytes.unwrap_or(u64::MAX).min(group);
+                (free < u64::MAX).then(|| free / 100 * MEMORY_FILLED_PERCENT)
+            }
+            Resource::TrackedConnections => {
+                Some(machine.conntrack_max?.saturating_sub(machine.conntrack_used.unwrap_or(0)))
+            }
+            Resource::Threads => {
+                let free = machine.threads_max.unwrap_or(u64::MAX).min(machine.pids_free.unwrap_or(u64::MAX));
+                (free < u64::MAX).then_some(free)
+            }
+            Resource::CpuMillicores => {
+                let cores = f64::from(machine.cores?).min(machine.cpu_quota_cores.unwrap_or(f64::INFINITY));
+                Some((cores * 1000.0) as u64)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,211 @@
+//! Fits of made-up needs into made-up machines: what is known beforehand, and what must hold for all of them.
+
+use super::*;
+use crate::preflight::needs::{Destination, PerUser};
+use proptest::prelude::{Strategy, prop_assert, prop_assert_eq, proptest};
+
+pub(crate) fn machine() -> Machine {
+    Machine {
+        descriptors_soft: Some(20_000),
+        descriptors_hard: Some(20_000),
+        descriptors_ceiling: Some(1_048_576),
+        open_files_max: Some(2_466_193),
+        open_files_used: Some(484),
+        local_port_first: Some(32_768),
+        local_port_last: Some(60_999),
+        local_ports_reserved: Some(0),
+        tcp_tw_reuse: Some(2),
+        memory_available_bytes: Some(24_000_000_000),
+        cores: Some(2),
+        threads_max: Some(192_731),
+        ..Machine::default()
+    }
+}
+
+fn needs(users: u64) -> Needs {
+    Needs {
+        users,
+        users_bound: users,
+        per_user: PerUser { http_connections: 1.0, requests_per_s: 0.1, ..PerUser::default() },
+        destinations: vec![Destination {
+            name: "target".into(),
+            loopback: true,
+            sources: 250,
+            peers: 1,
+            connections_per_user: 1.0,
+        }],
+        target_is_here: true,
+        target_is_bundled: false,
+        assumptions: Vec::new(),
+    }
+}
+
+fn limit(fit: &Fit, resource: Resource) -> &Limit {
+    fit.limits.iter().find(|limit| limit.resource == resource).expect("the machine tells of it")
+}
+
+#[test]
+fn a_hundred_thousand_users_under_a_limit_of_20_000_take_six_agents_and_four_addresses() {
+    let fit = fit(&needs(100_000), &machine(), Agents::Auto);
+    assert_eq!((fit.agents, fit.source_addresses), (6, 4));
+    assert_eq!(fit.refusing().count() + fit.warning().count(), 0, "{fit:#?}");
+    assert_eq!(limit(&fit, Resource::Descriptors).users_max, Some(256 * (20_000 - 128)));
+}
+
+#[test]
+fn one_agent_is_refused_what_six_carry_and_told_so() {
+    let fit = fit(&needs(100_000), &machine(), Agents::Fixed(1));
+    let refusing: Vec<&Limit> = fit.refusing().collect();
+    assert_eq!(refusing.len(), 1);
+    assert_eq!(refusing[0].users_max, Some(19_872));
+    assert_eq!((refusing[0].needed, refusing[0].available), (100_128, 20_000));
+    assert_eq!(refusing[0].lift, "--agents 6, or ulimit -n 100128");
+}
+
+#[test]
+fn a_target_elsewhere_has_the_ports_of_one_address() {
+    let mut needs = needs(60_000);
+    needs.destinations[0] = Destination { loopback: false, sources: 1, ..needs.destinations[0].clone() };
+    let ports = fit(&needs, &machine(), Agents::Auto);
+    let ports = limit(&ports, Resource::Ports);
+    assert_eq!((ports.available, ports.users_max), (26_820, Some(26_820)));
+    assert!(!ports.fits());
+    assert_eq!(ports.lift, "sysctl -w net.ipv4.ip_local_port_range=\"1024 65535\"");
+    needs.users_bound = 70_000;
+    let more = fit(&needs, &machine(), Agents::Auto);
+    assert_eq!(
+        limit(&more, Resource::Ports).lift,
+        "3 addresses to send from: swarm.source_ips: [ADDRESS, …]",
+        "no range of ports is wide enough"
+    );
+}
+
+#[test]
+fn closed_connections_keep_their_ports_for_a_minute() {
+    let mut needs = needs(1_000);
+    needs.destinations[0].loopback = false;
+    needs.per_user.connections_closed_per_s = 2.0;
+    let held = fit(&needs, &machine(), Agents::Auto);
+    assert_eq!(limit(&held, Resource::Ports).needed, 1_000 + 2 * 60 * 1_000);
+    let reused = fit(&needs, &Machine { tcp_tw_reuse: Some(1), ..machine() }, Agents::Auto);
+    assert_eq!(limit(&reused, Resource::Ports).needed, 1_000 + 2 * 1_000);
+}
+
+#[test]
+fn a_machine_that_tells_nothing_refuses_nothing() {
+    let fit = fit(&needs(10_000_000), &Machine::default(), Agents::Auto);
+    assert_eq!((fit.agents, fit.source_addresses, fit.limits.len()), (1, 1, 0));
+}
+
+#[test]
+fn the_smaller_of_memory_and_its_group_counts() {
+    let grouped = Machine { memory_cgroup_bytes: Some(1_000_000_000), ..machine() };
+    let fit = fit(&needs(200_000), &grouped, Agents::Auto);
+    let memory = limit(&fit, Resource::MemoryBytes);
+    assert_eq!(memory.available, 900_000_000);
+    assert!(!memory.fits());
+    assert!(memory.lift.starts_with("let the control group have"), "{}", memory.lift);
+}
+
+#[test]
+fn a_limit_too_small_for_a_process_itself_is_not_met_with_many_of_them() {
+    let small = Machine { descriptors_soft: Some(100), ..machine() };
+    let fit = fit(&needs(400), &small, Agents::Auto);
+    assert_eq!((fit.agents, limit(&fit, Resource::Descriptors).users_max), (1, Some(0)));
+    assert!(!limit(&fit, Resource::Descriptors).fits());
+}
+
+#[test]
+fn numbers_are_grouped() {
+    assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+}
+
+fn any_needs() -> impl Strategy<Value = Needs> {
+    let per_user = (0.0..2.0_f64, 0.0..3.0_f64, 0.0..1.0_f64, 0.0..20.0_f64, 0.0..5.0_f64);
+    (0..3_000_000_u64, 0..3_000_000_u64, per_user, 1..300_u32, proptest::bool::ANY).prop_map(
+        |(users, more, (http, ws, tls, rate, closed), sources, here)| Needs {
+            users,
+            users_bound: users + more,
+            per_user: PerUser {
+                http_connections: http,
+                websockets: ws,
+                tls_connections: tls,
+                requests_per_s: rate,
+                connections_closed_per_s: closed,
+            },
+            destinations: vec![Destination {
+                name: "target".into(),
+                loopback: here,
+                sources,
+                peers: 1 + sources % 3,
+                connections_per_user: http + ws,
+            }],
+            target_is_here: here,
+            target_is_bundled: here,
+            assumptions: Vec::new(),
+        },
+    )
+}
+
+fn any_machine() -> impl Strategy<Value = Machine> {
+    let files = (300..2_000_000_u64, 1_000..5_000_000_u64);
+    let ports = (1_024..30_000_u16, 30_000..65_535_u16, 0..2_u64);
+    let rest = (100_000_000..64_000_000_000_u64, 1..64_u32, 50..200_000_u64, 1_000..1_000_000_u64);
+    (files, ports, rest).prop_map(
+        |((soft, all), (first, last, reuse), (memory, cores, threads, conntrack))| Machine {
+            descriptors_soft: Some(soft),
+            descriptors_ceiling: Some(1 << 20),
+            open_files_max: Some(all),
+            local_port_first: Some(first),
+            local_port_last: Some(last),
+            tcp_tw_reuse: Some(reuse),
+            memory_available_bytes: Some(memory),
+            cores: Some(cores),
+            threads_max: Some(threads),
+            conntrack_max: Some(conntrack),
+            ..Machine::default()
+        },
+    )
+}
+
+fn any_agents() -> impl Strategy<Value = Agents> {
+    (0..100_u32).prop_map(|count| if count < 50 { Agents::Auto } else { Agents::Fixed(count - 49) })
+}
+
+proptest! {
+    #[test]
+    fn every_limit_bites_where_it_says(needs in any_needs(), machine in any_machine(), agents in any_agents()) {
+        for limit in fit(&needs, &machine, agents).limits {
+            let at = |users| {
+                let needs = Needs { users, users_bound: users, ..needs.clone() };
+                let again = fit(&needs, &machine, agents);
+                let fits = again.limits.iter().find(|other| other.resource == limit.resource).map(Limit::fits);
+                fits.expect("the same machine has the same limits")
+            };
+            match limit.users_max {
+                // A machine may be too small for nobody at all.
+                Some(users) => prop_assert!((at(users) || users == 0) && !at(users + 1), "{limit:?}"),
+                None => prop_assert!(at(needs.users_bound) && at(1 << 39), "{limit:?}"),
+            }
+            prop_assert_eq!(limit.fits(), limit.users_max.is_none_or(|max| needs.users <= max && at(needs.users)));
+        }
+    }
+
+    #[test]
+    fn more_users_never_take_fewer_agents_or_addresses(
+        needs in any_needs(), machine in any_machine(), agents in any_agents(), more in 0..1_000_000_u64,
+    ) {
+        let few = fit(&needs, &machine, agents);
+        let many = Needs { users: needs.users + more, users_bound: needs.users_bound + more, ..needs };
+        let many = fit(&many, &machine, agents);
+        prop_assert!(many.agents >= few.agents && many.source_addresses >= few.source_addresses);
+        prop_assert!(few.agents >= 1 && few.source_addresses >= 1);
+    }
+
+    #[test]
+    fn the_ladder_goes_up(needs in any_needs(), machine in any_machine(), agents in any_agents()) {
+        let steps: Vec<u64> =
+            fit(&needs, &machine, agents).limits.iter().map(|limit| limit.users_max.unwrap_or(u64::MAX)).collect();
+        prop_assert!(steps.is_sorted());
+    }
+}

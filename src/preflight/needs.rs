@@ -1,0 +1,342 @@
+//! What a plan asks of the machine it runs on. Everything is a function of the number of users, so that a limit can be turned round
+//! into the number of users at which it bites.
+
+use super::costs::{
+    AGENT_BYTES, KERNEL_SOCKET_BYTES, LOOPBACK_SOURCES_MAX, REQUEST_CPU_NS, RESPONSE_USUAL_S,
+    RESPONSE_WORST_S, TARGET_CONNECTION_BYTES, TLS_BYTES, USER_BYTES, WEBSOCKET_BYTES,
+};
+use crate::endpoint::Protocol;
+use crate::load::curve::Curve;
+use crate::scenario::expectation::Expectation;
+use crate::scenario::plan::{BaseUrl, Connections, Executor, LoadPart, LoadUnit, Plan, Sources, TargetKind};
+use crate::threshold::{Op, Selector, Stat, Threshold};
+use schemars::JsonSchema;
+use serde::Serialize;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+/// What a plan needs at the moment at which most sockets are open.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct Needs {
+    /// Users and open iterations at once that the plan will have whatever the target does: of a search, its first level; of open
+    /// arrivals, those in flight by Little's law.
+    pub users: u64,
+    /// Those it may come to have: of a search, its last level; of open arrivals that find a slow target, all slots.
+    pub users_bound: u64,
+    pub per_user: PerUser,
+    /// Where connections go; each has ports of its own.
+    pub destinations: Vec<Destination>,
+    /// The target's connections take this machine's memory and descriptors too.
+    pub target_is_here: bool,
+    /// The target-app is started by the run: its memory is known.
+    pub target_is_bundled: bool,
+    /// What the numbers rest on, in sentences.
+    pub assumptions: Vec<String>,
+}
+
+/// Means over the users at that moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, JsonSchema)]
+pub struct PerUser {
+    pub http_connections: f64,
+    pub websockets: f64,
+    pub tls_connections: f64,
+    pub requests_per_s: f64,
+    /// Connections that a user closes, each of which keeps its port for a while.
+    pub connections_closed_per_s: f64,
+}
+
+/// One address and port of the target.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct Destination {
+    pub name: String,
+    pub loopback: bool,
+    /// Addresses of this machine that connections can be opened from, and of the target that they can be opened to.
+    pub sources: u32,
+    pub peers: u32,
+    pub connections_per_user: f64,
+}
+
+impl Needs {
+    /// Sockets of the generator with `users` users.
+    pub fn sockets(&self, users: u64) -> u64 {
+        scaled(users, self.per_user.http_connections + self.per_user.websockets)
+    }
+
+    /// Ports to the busiest destination, those of closed connections included, which stay taken for `wait_s`.
+    pub fn ports(&self, users: u64, wait_s: u64) -> u64 {
+        let closed = self.per_user.connections_closed_per_s * wait_s as f64;
+        let busiest = self.busiest().map_or(0.0, |destination| destination.connections_per_user);
+        scaled(users, busiest + closed)
+    }
+
+    /// The destination that most connections go to.
+    pub fn busiest(&self) -> Option<&Destination> {
+        self.destinations.iter().max_by(|a, b| a.connections_per_user.total_cmp(&b.connections_per_user))
+    }
+
+    /// Memory of the generator, of its sockets in the kernel, and of the other ends where they are on this machine.
+    pub fn memory_bytes(&self, users: u64, agents: u64) -> u64 {
+        let one = &self.per_user;
+        let connections = one.http_connections + one.websockets;
+        let ends = if self.target_is_here { 2.0 } else { 1.0 };
+        let mut bytes = USER_BYTES as f64
+            + one.tls_connections * TLS_BYTES as f64
+            + one.websockets * WEBSOCKET_BYTES as f64
+            + connections * ends * KERNEL_SOCKET_BYTES as f64;
+        if self.target_is_bundled {
+            bytes += connections * TARGET_CONNECTION_BYTES as f64;
+        }
+        agents * AGENT_BYTES + scaled(users, bytes)
+    }
+
+    /// CPU the generator uses for the requests, in thousandths of a core.
+    pub fn cpu_millicores(&self, users: u64) -> u64 {
+        scaled(users, self.per_user.requests_per_s * REQUEST_CPU_NS as f64 / 1e6)
+    }
+}
+
+/// `amount` a user for so many users, whole and rounded up; what rounding errors added to a whole number does not count.
+fn scaled(users: u64, amount: f64) -> u64 {
+    (users as f64 * amount * (1.0 - f64::EPSILON)).ceil() as u64
+}
+
+/// One load part in the terms of needs.
+pub(super) struct Part<'a> {
+    pub(super) load: &'a LoadPart,
+    pub(super) expectation: Expectation,
+    /// One iteration, from its start to the start of the next one of the same user, while answers come as they usually do.
+    pub(super) iteration_s: f64,
+    /// How long an arrival stays when answers take as long as they may.
+    stay_s: f64,
+    http_share: f64,
+}
+
+/// What an answer is taken to need: usually, and at the worst that the scenario still allows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Responses {
+    usual_s: f64,
+    worst_s: f64,
+}
+
+impl<'a> Part<'a> {
+    pub(super) fn new(plan: &Plan, load: &'a LoadPart, responses: Responses) -> Self {
+        let expectation = plan.expect_part(load);
+        let arrives = matches!(model(&load.executor), LoadUnit::RatePerS);
+        let mut requests = expectation.requests();
+        let mut think_s = expectation.think.as_secs_f64();
+        if arrives {
+            // Every arrival is a new user, who begins with what users do once.
+            requests += expectation.once_per_user.values().sum::<f64>();
+            think_s += expectation.think_once.as_secs_f64();
+        }
+        let busy_s = think_s + requests * responses.usual_s;
+        let pacing_s = expectation.pacing.map_or(0.0, |pacing| pacing.as_secs_f64());
+        let iteration_s = if arrives { busy_s } else { busy_s.max(pacing_s) };
+        let stay_s = think_s + requests * responses.worst_s;
+        Self { http_share: http_share(plan, load), load, expectation, iteration_s, stay_s }
+    }
+
+    /// Requests of one user of the part.
+    pub(super) fn requests_per_s(&self) -> f64 {
+        if self.iteration_s > 0.0 { self.expectation.requests() / self.iteration_s } else { 0.0 }
+    }
+
+    /// Users at `ns` of the run: (those that will be there, those that may be).
+    pub(super) fn users_at(&self, ns: u64) -> (f64, f64) {
+        let start_ns = nanos(self.load.start);
+        let Some(elapsed_ns) = ns.checked_sub(start_ns) else { return (0.0, 0.0) };
+        let rated = |rate: f64, slots: u32| (rate * self.stay_s).min(f64::from(slots));
+        let over = |curve: &Curve| elapsed_ns >= curve.end_ns();
+        match &self.load.executor {
+            Executor::Closed { curve, .. } | Executor::Open { curve, .. } if over(curve) => (0.0, 0.0),
+            Executor::Closed { curve, .. } => {
+                let users = curve.users_at(elapsed_ns) as f64;
+                (users, users)
+            }
+            Executor::Open { curve, open, .. } => {
+                (rated(curve.value_at(elapsed_ns), open.max_in_flight), f64::from(open.max_in_flight))
+            }
+            Executor::Step { of, levels, open, .. } => {
+                let top = levels.iter().copied().fold(0.0, f64::max);
+                match of {
+                    LoadUnit::Users => (top, top),
+                    LoadUnit::RatePerS => (rated(top, open.max_in_flight), f64::from(open.max_in_flight)),
+                }
+            }
+            Executor::Breakpoint { of, search, open, .. } => match of {
+                LoadUnit::Users => (search.from, search.to),
+                LoadUnit::RatePerS => {
+                    (rated(search.from, open.max_in_flight), rated(search.to, open.max_in_flight))
+                }
+            },
+        }
+    }
+
+    /// Instants of the run at which its users may be at their most.
+    fn instants(&self) -> Vec<u64> {
+        let start_ns = nanos(self.load.start);
+        let mut instants = vec![start_ns];
+        if let Executor::Closed { curve, .. } | Executor::Open { curve, .. } = &self.load.executor {
+            for segment in curve.segments() {
+                // The last instant before the end belongs to this segment, the end itself to the next.
+                instants.extend([start_ns + segment.from_ns, start_ns + segment.to_ns.saturating_sub(1)]);
+            }
+        }
+        instants
+    }
+}
+
+fn model(executor: &Executor) -> LoadUnit {
+    match executor {
+        Executor::Closed { .. } => LoadUnit::Users,
+        Executor::Open { .. } => LoadUnit::RatePerS,
+        Executor::Step { of, .. } | Executor::Breakpoint { of, .. } => *of,
+    }
+}
+
+/// The share of a part's users whose journey sends HTTP requests.
+fn http_share(plan: &Plan, load: &LoadPart) -> f64 {
+    let total: f64 = load.mix.iter().map(|(_, weight)| f64::from(*weight)).sum();
+    let speaks_http = |id| {
+        let journey = plan.expect_journey(id);
+        let mut endpoints = journey.per_iteration.keys().chain(journey.once_per_user.keys());
+        endpoints.any(|endpoint| plan.endpoints[usize::from(*endpoint)].protocol == Protocol::Http)
+    };
+    let http: f64 =
+        load.mix.iter().filter(|(id, _)| speaks_http(*id)).map(|(_, weight)| f64::from(*weight)).sum();
+    if total > 0.0 { http / total } else { 0.0 }
+}
+
+/// What the plan needs at the moment at which it opens most sockets.
+pub fn needs(plan: &Plan) -> Needs {
+    let mut assumptions = Vec::new();
+    let responses = responses(plan);
+    assumptions.push(format!(
+        "an answer takes {}, and while arrivals are in flight up to {}",
+        crate::units::show_duration(Duration::from_secs_f64(responses.usual_s)),
+        crate::units::show_duration(Duration::from_secs_f64(responses.worst_s))
+    ));
+    let parts: Vec<Part<'_>> = plan.load.iter().map(|load| Part::new(plan, load, responses)).collect();
+    assumptions.extend(parts.iter().flat_map(|part| part.expectation.notes.iter().cloned()));
+    assumptions.dedup();
+
+    let sockets = |part: &Part<'_>| part.http_share + part.expectation.sockets;
+    let sockets_at = |ns: u64| -> f64 { parts.iter().map(|part| part.users_at(ns).1 * sockets(part)).sum() };
+    let instants = parts.iter().flat_map(Part::instants);
+    let peak_ns = instants.max_by(|a, b| sockets_at(*a).total_cmp(&sockets_at(*b))).unwrap_or(0);
+
+    let at_peak: Vec<(&Part<'_>, (f64, f64))> =
+        parts.iter().map(|part| (part, part.users_at(peak_ns))).collect();
+    let bound: f64 = at_peak.iter().map(|(_, (_, bound))| bound).sum();
+    let expected: f64 = at_peak.iter().map(|(_, (users, _))| users).sum();
+    let mean = |of: &dyn Fn(&Part<'_>) -> f64| -> f64 {
+        let sum: f64 = at_peak.iter().map(|(part, (_, bound))| bound * of(part)).sum();
+        if bound > 0.0 { sum / bound } else { 0.0 }
+    };
+    let (http, ws) = bases(&plan.target.kind);
+    let tls = |base: Option<&BaseUrl>| f64::from(u8::from(base.is_some_and(|base| base.tls)));
+    let http_connections = mean(&|part| part.http_share);
+    let websockets = mean(&|part| part.expectation.sockets);
+    // Slots that wait for a slow target send nothing: requests are a matter of the users expected.
+    let requests: f64 = at_peak.iter().map(|(part, (users, _))| users * part.requests_per_s()).sum();
+    let requests_per_s = if expected > 0.0 { requests / expected } else { 0.0 };
+    let fresh = plan.target.connections == Connections::Fresh;
+    let bundled = matches!(plan.target.kind, TargetKind::Bundled { .. });
+    let destinations = destinations(plan, http_connections, websockets);
+    Needs {
+        users: expected.ceil() as u64,
+        users_bound: bound.ceil() as u64,
+        per_user: PerUser {
+            http_connections,
+            websockets,
+            tls_connections: http_connections * tls(http.as_ref()) + websockets * tls(ws.as_ref()),
+            requests_per_s,
+            connections_closed_per_s: if fresh { requests_per_s } else { 0.0 },
+        },
+        target_is_here: bundled || destinations.iter().any(|destination| destination.loopback),
+        target_is_bundled: bundled,
+        destinations,
+        assumptions,
+    }
+}
+
+/// The tightest promise the scenario makes of its answers is the worst they may be; usually they are faster.
+pub(super) fn responses(plan: &Plan) -> Responses {
+    let goals = plan.load.iter().flat_map(|part| match &part.executor {
+        Executor::Step { fail_when, .. } => fail_when.as_slice(),
+        Executor::Breakpoint { search, .. } => &search.fail_when,
+        Executor::Closed { .. } | Executor::Open { .. } => &[],
+    });
+    let thresholds = plan.thresholds.iter().chain(goals.map(|goal| &goal.threshold));
+    let bounds =
+        thresholds.filter(|threshold| bounds_latency(threshold)).map(|threshold| threshold.value / 1e9);
+    let worst_s = bounds.min_by(f64::total_cmp).unwrap_or(RESPONSE_WORST_S);
+    Responses { usual_s: RESPONSE_USUAL_S.min(worst_s), worst_s }
+}
+
+fn bounds_latency(threshold: &Threshold) -> bool {
+    matches!(threshold.stat, Stat::Percentile(_) | Stat::Max | Stat::Mean)
+        && matches!(threshold.selector, Selector::Requests { .. })
+        && !matches!(threshold.op, Op::Equal | Op::NotEqual)
+        && threshold.value > 0.0
+}
+
+fn bases(kind: &TargetKind) -> (Option<BaseUrl>, Option<BaseUrl>) {
+    match kind {
+        TargetKind::External { http, ws } => (http.clone(), ws.clone()),
+        TargetKind::Bundled { .. } => {
+            let base = BaseUrl { tls: false, host: "127.0.0.1".into(), port: 0, prefix: String::new() };
+            (Some(base.clone()), Some(base))
+        }
+    }
+}
+
+/// HTTP and WebSockets to the same address share its ports.
+fn destinations(plan: &Plan, http_connections: f64, websockets: f64) -> Vec<Destination> {
+    let mut destinations: Vec<Destination> = Vec::new();
+    let (http, ws) = bases(&plan.target.kind);
+    for (base, connections) in [(http, http_connections), (ws, websockets)] {
+        let Some(base) = base.filter(|_| connections > 0.0) else { continue };
+        let name = match &plan.target.kind {
+            TargetKind::Bundled { profile, .. } => format!("bundled {profile}"),
+            TargetKind::External { .. } => format!("{}:{}", base.host, base.port),
+        };
+        match destinations.iter_mut().find(|destination| destination.name == name) {
+            Some(same) => same.connections_per_user += connections,
+            None => {
+                let (loopback, sources) = reach(plan, &base.host);
+                let peers = u32::try_from(plan.target.connect_to.len()).unwrap_or(u32::MAX).max(1);
+                destinations.push(Destination {
+                    name,
+                    loopback,
+                    sources,
+                    peers,
+                    connections_per_user: connections,
+                });
+            }
+        }
+    }
+    destinations
+}
+
+/// Whether a host is this machine, and how many addresses it is sent to from. All of 127.0.0.0/8 is this machine; `::1` is alone.
+fn reach(plan: &Plan, host: &str) -> (bool, u32) {
+    let named = host.trim_matches(['[', ']']).parse().ok();
+    let named =
+        named.or_else(|| host.eq_ignore_ascii_case("localhost").then_some(IpAddr::V4(Ipv4Addr::LOCALHOST)));
+    let peers: Vec<IpAddr> = match plan.target.connect_to.as_slice() {
+        [] => named.into_iter().collect(),
+        list => list.iter().map(|peer| peer.ip()).collect(),
+    };
+    let loopback = !peers.is_empty() && peers.iter().all(|ip| ip.is_loopback());
+    let sources = match &plan.swarm.sources {
+        Sources::List(list) => u32::try_from(list.len()).unwrap_or(u32::MAX).max(1),
+        Sources::Auto if loopback && peers.iter().all(IpAddr::is_ipv4) => LOOPBACK_SOURCES_MAX,
+        Sources::Auto => 1,
+    };
+    (loopback, sources)
+}
+
+pub(super) fn nanos(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+}

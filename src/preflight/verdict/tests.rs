@@ -1,0 +1,83 @@
+//! Whole scenarios held against a made-up machine: what is refused, what is warned of, and in what words.
+
+use super::*;
+use crate::preflight::fit::tests::machine;
+use crate::scenario::{self, Overrides};
+
+pub(in crate::preflight) fn plan(load: &str) -> Plan {
+    plan_with("{http: \"http://127.0.0.1:8080\", ws: \"ws://127.0.0.1:8080\"}", load)
+}
+
+fn plan_with(target: &str, load: &str) -> Plan {
+    let text = format!(
+        "plimsoll: 1\nname: made-up\nseed: 1\ntarget: {target}\nsafety: {{allow_hosts: [\"*.example\"]}}\nscenarios:\n  read:\n    steps:\n      - get: /a\n      - think: 10s\n  feed:\n    steps:\n      - ws_open: /ws\n        as: feed\n      - ws_listen: 60s\n        socket: feed\n      - ws_close: feed\n{load}"
+    );
+    match scenario::load("made-up.yaml", &text, &Overrides::none(&|_| None)) {
+        Ok(plan) => plan,
+        Err(problems) => panic!("{}", problems.lines().join("\n")),
+    }
+}
+
+fn closed(users: u64) -> String {
+    format!(
+        "load:\n  - {{name: crowd, run: read, executor: closed, stages: [{{to: {users}, over: 10s}}, {{hold: 60s}}]}}\n"
+    )
+}
+
+#[test]
+fn parts_that_follow_each_other_do_not_add_up_and_parts_at_once_do() {
+    let plan = plan(
+        "load:\n  - {name: a, run: read, executor: closed, stages: [{to: 300, over: 0s}, {hold: 10s}]}\n  - {name: b, run: read, executor: closed, start: 10s, stages: [{to: 500, over: 0s}, {hold: 10s}]}\n  - {name: c, run: feed, executor: closed, start: 15s, stages: [{to: 100, over: 0s}, {hold: 1s}]}\n",
+    );
+    let needs = needs(&plan);
+    assert_eq!((needs.users, needs.users_bound), (600, 600));
+    assert_eq!((needs.sockets(600), needs.destinations.len()), (600, 1));
+    assert!((needs.per_user.websockets - 100.0 / 600.0).abs() < 1e-9);
+}
+
+#[test]
+fn open_arrivals_are_counted_by_littles_law_and_their_slots_as_a_bound() {
+    let plan = plan(
+        "load:\n  - {name: a, run: read, executor: open, max_in_flight: 5000, stages: [{to: 20/s, over: 0s}, {hold: 60s}]}\nthresholds: [\"p99(http) < 200ms\"]\n",
+    );
+    let needs = needs(&plan);
+    assert_eq!((needs.users, needs.users_bound), (204, 5000), "20/s × (10 s of thinking + 0.2 s of answer)");
+}
+
+#[test]
+fn one_process_is_refused_what_several_carry() {
+    let plan = plan(&closed(100_000));
+    assert_eq!(preflight(&plan, &machine(), Agents::Auto).refusal(), None);
+    let one = preflight(&plan, &machine(), Agents::Fixed(1));
+    insta::assert_snapshot!(one.refusal().expect("it does not fit"));
+    let forced = one.warnings(true);
+    assert_eq!(forced[0].code, "preflight_forced");
+    insta::assert_snapshot!(forced[0].text);
+    assert!(one.warnings(false).is_empty());
+}
+
+#[test]
+fn a_target_elsewhere_is_refused_for_its_ports() {
+    let plan = plan_with("{http: \"http://shop.example\"}", &closed(40_000));
+    let held = preflight(&plan, &machine(), Agents::Auto);
+    insta::assert_snapshot!(held.refusal().expect("it does not fit"));
+}
+
+#[test]
+fn the_top_of_a_search_need_not_fit_but_its_first_level_must() {
+    let search = |from: u64| {
+        plan_with(
+            "{http: \"http://shop.example\"}",
+            &format!(
+                "load:\n  - {{name: line, run: read, executor: breakpoint, of: users, from: {from}, to: 90k, settle: 1s, window: 1s, windows: 1, fail_when: [\"p99(http) > 100ms\"]}}\n"
+            ),
+        )
+    };
+    let low = preflight(&search(100), &machine(), Agents::Auto);
+    assert_eq!(low.refusal(), None);
+    insta::assert_snapshot!(low.warnings(false)[0].text);
+    let high = preflight(&search(50_000), &machine(), Agents::Auto);
+    assert!(
+        high.refusal().expect("the first level does not fit").starts_with("the first level does not fit")
+    );
+}

@@ -1,0 +1,59 @@
+//! What the generator says of itself, in words: how busy it was, how late, and by how much its own reading of responses is off.
+
+use super::numbers::{count, ms, percent};
+use crate::record::summary::{Generator, Lag, ReadError};
+
+/// One line for the terminal and the pull request.
+pub fn line(generator: &Generator) -> String {
+    let without_core = generator
+        .run_queue_ratio
+        .map_or_else(String::new, |ratio| format!(", {} without a core", percent(ratio)));
+    format!(
+        "busiest shard {} busy{without_core}; dispatch lag p99 {}, max {}; {}",
+        percent(generator.cpu_ratio),
+        ms(generator.dispatch_lag_ms.p99),
+        ms(generator.dispatch_lag_ms.max),
+        read_error(generator.read_error_ms.as_ref())
+    )
+}
+
+/// What stands where there is no read error.
+pub const NO_STAMPS: &str = "kernel timestamps not available";
+
+fn read_error(error: Option<&ReadError>) -> String {
+    match error {
+        None => format!("read error unknown ({NO_STAMPS})"),
+        Some(error) => format!(
+            "read error p50 {}, p99 {}, max {} ({} responses)",
+            ms(error.p50),
+            ms(error.p99),
+            ms(error.max),
+            count(error.count)
+        ),
+    }
+}
+
+/// `interrupted at an age of 31 s at p50, 40.2 s at most`; nothing when nothing was.
+pub fn interrupted_age(age: Option<&Lag>) -> Option<String> {
+    let age = age?;
+    Some(format!(
+        "interrupted iterations had reached an age of {} at p50, {} at most",
+        ms(age.p50),
+        ms(age.max)
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_known_is_said() {
+        let mut generator = Generator { cpu_ratio: 0.314, ..Generator::default() };
+        insta::assert_snapshot!(line(&generator), @"busiest shard 31 % busy; dispatch lag p99 0 ms, max 0 ms; read error unknown (kernel timestamps not available)");
+        generator.run_queue_ratio = Some(0.02);
+        generator.read_error_ms = Some(ReadError { count: 1234, p50: 0.012, p99: 0.3, max: 1.25 });
+        insta::assert_snapshot!(line(&generator), @"busiest shard 31 % busy, 2 % without a core; dispatch lag p99 0 ms, max 0 ms; read error p50 0.012 ms, p99 0.3 ms, max 1.25 ms (1,234 responses)");
+        assert_eq!(interrupted_age(None), None);
+    }
+}

@@ -1,0 +1,180 @@
+//! Kernel receive timestamps on a sample of the responses: how long the bytes of an answer lay in the socket before this process read
+//! them. That is the generator's own error in every latency it reports, and only the kernel can tell it.
+//!
+//! A sampled exchange asks for stamps on its socket (`SO_TIMESTAMPNS`) just before it writes the request, so one connection gets samples
+//! like a hundred thousand do, and those that are never sampled never pay. Its response is read by `recvmsg` instead of `read`: the same
+//! number of system calls. Everything else costs a counter.
+
+use crate::clock::{self, Nanos};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, cmsg_space, recvmsg, setsockopt, sockopt};
+use nix::sys::time::TimeSpec;
+use rustix::net::{AddressFamily, SocketType};
+use std::cell::{Cell, RefCell};
+use std::io::{self, IoSliceMut};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::task::{Context, Poll, ready};
+use tokio::io::{Interest, ReadBuf};
+use tokio::net::TcpStream;
+
+/// One response in so many is sampled. A prime, so that the sample does not always fall on the same step of a journey.
+const ONE_IN: u32 = 101;
+
+/// Chooses the exchanges of a shard that are sampled.
+#[derive(Debug)]
+pub(super) struct Sampler {
+    until_next: Cell<u32>,
+    /// A socket that asks for stamps as long as the shard runs: the kernel takes none until somebody asks, begins only a while after the
+    /// first did, and would stop again with the last connection that did. `None` where there are no stamps to be had.
+    keeps_stamping: Option<OwnedFd>,
+    /// Room for the stamp beside the bytes.
+    control: RefCell<Box<[u8]>>,
+}
+
+impl Sampler {
+    pub(super) fn new() -> Self {
+        Self {
+            until_next: Cell::new(0),
+            keeps_stamping: stamping_socket(),
+            control: RefCell::new(vec![0; 2 * cmsg_space::<TimeSpec>()].into_boxed_slice()),
+        }
+    }
+
+    /// Whether the next exchange is one of the sample. The first of a shard is, so a short run has a sample too.
+    pub(super) fn is_due(&self) -> bool {
+        match self.until_next.get() {
+            0 => {
+                self.until_next.set(ONE_IN - 1);
+                self.keeps_stamping.is_some()
+            }
+            left => {
+                self.until_next.set(left - 1);
+                false
+            }
+        }
+    }
+
+    /// Reads like `poll_read`. Yields how long the last of the bytes had lain in the socket, where the kernel says so.
+    pub(super) fn poll_read(
+        &self,
+        socket: &TcpStream,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<Option<Nanos>>> {
+        let mut control = self.control.borrow_mut();
+        loop {
+            ready!(socket.poll_read_ready(context))?;
+            let mut read = None;
+            let outcome = socket.try_io(Interest::READABLE, || {
+                let bytes = buffer.initialize_unfilled();
+                let room = bytes.len();
+                let (count, waited_ns) = receive(socket, bytes, &mut control)?;
+                read = Some((count, waited_ns));
+                // A read that did not fill the buffer has emptied the socket. tokio's own reads tell the reactor so, by the same word,
+                // and spare the read that would only find nothing.
+                if count > 0 && count < room { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+            });
+            match (read, outcome) {
+                (Some((count, waited_ns)), _) => {
+                    buffer.advance(count);
+                    return Poll::Ready(Ok(waited_ns));
+                }
+                (None, Err(error)) if error.kind() != io::ErrorKind::WouldBlock => {
+                    return Poll::Ready(Err(error));
+                }
+                // The reactor had spoken too soon: wait for its next word.
+                (None, _) => {}
+            }
+        }
+    }
+}
+
+/// Asks the kernel for stamps on what this socket receives from now on.
+pub(super) fn ask_for_stamps(socket: &TcpStream) -> bool {
+    setsockopt(socket, sockopt::ReceiveTimestampns, &true).is_ok()
+}
+
+fn stamping_socket() -> Option<OwnedFd> {
+    let socket = rustix::net::socket(AddressFamily::INET, SocketType::DGRAM, None).ok()?;
+    setsockopt(&socket, sockopt::ReceiveTimestampns, &true).ok()?;
+    Some(socket)
+}
+
+/// One `recvmsg`: the bytes read, and how long the last of them had been there.
+fn receive(socket: &TcpStream, bytes: &mut [u8], control: &mut [u8]) -> io::Result<(usize, Option<Nanos>)> {
+    let mut parts = [IoSliceMut::new(bytes)];
+    let message = recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(control), MsgFlags::empty())?;
+    let now_ns = clock::unix_ns();
+    let arrived = message.cmsgs().ok().and_then(|mut messages| {
+        messages.find_map(|message| match message {
+            ControlMessageOwned::ScmTimestampns(at) => Some(at),
+            _ => None,
+        })
+    });
+    // Stamps are of the wall clock; where that was set back in between, there is nothing to tell.
+    let waited_ns = arrived.and_then(|at| now_ns.checked_sub(unix_ns(at)?));
+    Ok((message.bytes, waited_ns))
+}
+
+fn unix_ns(at: TimeSpec) -> Option<Nanos> {
+    let seconds = u64::try_from(at.tv_sec()).ok()?;
+    seconds.checked_mul(1_000_000_000)?.checked_add(u64::try_from(at.tv_nsec()).ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+
+    #[test]
+    fn one_exchange_in_a_hundred_is_sampled_and_the_first_is_among_them() {
+        let sampler = Sampler::new();
+        let sampled: Vec<usize> = (0..1_000).filter(|_| sampler.is_due()).collect();
+        assert_eq!(sampled.first(), Some(&0));
+        assert_eq!(sampled.len(), 10);
+    }
+
+    #[test]
+    fn where_the_kernel_stamps_nothing_nothing_is_sampled() {
+        let blind = Sampler { keeps_stamping: None, ..Sampler::new() };
+        assert!((0..1_000).all(|_| !blind.is_due()));
+    }
+
+    async fn read(sampler: &Sampler, socket: &TcpStream) -> (Vec<u8>, Option<Nanos>) {
+        let mut memory = [0; 64];
+        let mut buffer = ReadBuf::new(&mut memory);
+        let waited = std::future::poll_fn(|context| sampler.poll_read(socket, context, &mut buffer))
+            .await
+            .expect("read");
+        (buffer.filled().to_vec(), waited)
+    }
+
+    #[tokio::test]
+    async fn bytes_that_lie_unread_are_told_with_the_time_they_lay() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+        let near = TcpStream::connect(listener.local_addr().expect("an address")).await.expect("connected");
+        let (mut far, _) = listener.accept().await.expect("accepted");
+        let sampler = Sampler::new();
+        assert!(ask_for_stamps(&near));
+        // Stamping begins a moment after it is first asked for.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+
+        far.write_all(b"first").await.expect("written");
+        std::thread::sleep(Duration::from_millis(30));
+        far.write_all(b" and last").await.expect("written");
+        std::thread::sleep(Duration::from_millis(20));
+        let (bytes, waited_ns) = read(&sampler, &near).await;
+        assert_eq!(bytes, b"first and last");
+        let waited_ms = waited_ns.expect("this kernel stamps what it receives") / 1_000_000;
+        assert!(waited_ms >= 20, "the last bytes lay 20 ms, not {waited_ms} ms");
+
+        // The reactor was told that the socket is empty, so the next read waits instead of asking the kernel.
+        let mut nothing = [0; 8];
+        let quiet = near.try_read(&mut nothing).expect_err("nothing is there");
+        assert_eq!(quiet.kind(), io::ErrorKind::WouldBlock);
+        drop(far);
+        let (bytes, waited_ns) = read(&sampler, &near).await;
+        assert_eq!((bytes.len(), waited_ns), (0, None), "the end has no bytes and no stamp");
+    }
+}

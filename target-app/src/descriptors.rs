@@ -1,0 +1,38 @@
+//! File descriptors: every connection is one, so they are what bounds the connections of a process.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Kept back for files, timers and the links of a fleet, so that the app can still do its work and tell its figures when
+/// clients have taken all the others.
+const KEPT_BACK: u64 = 100;
+/// A pooled connection of the store: the file, its log, the index of the log, and a timer.
+const PER_POOLED: u64 = 4;
+
+/// Takes all the descriptors the machine allows. Where it cannot, the app makes do with what there is.
+pub(crate) fn raise_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}
+
+/// Client connections this process can have open beside a pool of this size.
+pub(crate) fn connections_max(pool_size: usize) -> usize {
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(for_clients(limit, pool_size as u64)).unwrap_or(usize::MAX)
+}
+
+/// At least half of them are the clients', however wide the pool.
+fn for_clients(limit: u64, pool_size: u64) -> u64 {
+    limit.saturating_sub(KEPT_BACK + PER_POOLED * pool_size).max(limit / 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::for_clients;
+
+    #[test]
+    fn clients_get_what_the_app_does_not_need_itself() {
+        assert_eq!(for_clients(20_000, 100), 19_500);
+        assert_eq!(for_clients(1_024, 10), 884);
+        assert_eq!(for_clients(1_024, 10_000), 512);
+    }
+}

@@ -1,0 +1,181 @@
+//! The keeper of one replica: starts its process, says when it serves, starts another when it ended, and ends it when the
+//! fleet stops. The process watches its standard input, which the kernel closes even for a supervisor that was killed.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::process::{Child, ChildStderr, ChildStdin, Command};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{sleep, timeout};
+
+use super::restarts::{FailingReplica, Restarts};
+use super::roll::Roll;
+use crate::clock;
+
+/// From its start to its first word.
+const START_MAX: Duration = Duration::from_secs(15);
+/// What a replica may take to end beyond the time it has for its requests.
+const END_SLACK: Duration = Duration::from_secs(2);
+/// Of what a replica says on standard error, the end is kept.
+const WORDS_MAX_BYTES: usize = 1024;
+
+/// How a replica of this very program is started.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    pub executable: PathBuf,
+    /// Everything but the address and the place.
+    pub arguments: Vec<String>,
+}
+
+/// All that one keeper needs.
+pub(super) struct Keeper {
+    pub(super) number: u32,
+    pub(super) launch: Launch,
+    pub(super) address: SocketAddr,
+    pub(super) of: u32,
+    pub(super) directory: PathBuf,
+    pub(super) drain: Duration,
+    pub(super) roll: Roll,
+    pub(super) events: mpsc::Sender<Event>,
+    pub(super) stopping: watch::Receiver<bool>,
+}
+
+/// What a keeper tells the supervisor.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// All replicas serve, for the first time.
+    Complete,
+    /// For people.
+    Note(String),
+}
+
+/// A started process.
+struct Replica {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    words: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Keeper {
+    /// Keeps the replica alive until the fleet stops; fails when it dies at once, time and again.
+    pub(super) async fn keep(mut self) -> Result<(), FailingReplica> {
+        let mut restarts = Restarts::default();
+        loop {
+            let started = clock::now();
+            let how = match self.start() {
+                Ok(mut replica) => match self.attend(&mut replica).await {
+                    Some(how) => how,
+                    None => return Ok(()),
+                },
+                Err(e) => format!("no process: {e}"),
+            };
+            let Some(pause) = restarts.ended(clock::now().duration_since(started)) else {
+                return Err(FailingReplica { replica: self.number, how });
+            };
+            let note = format!(
+                "replica {} ended with {how}; starting it again in {} ms",
+                self.number,
+                pause.as_millis()
+            );
+            // Full only when many die at once, and then the first few notes say enough.
+            let _ = self.events.try_send(Event::Note(note));
+            tokio::select! {
+                () = sleep(pause) => self.roll.restarted(),
+                _ = self.stopping.wait_for(|stopping| *stopping) => return Ok(()),
+            }
+        }
+    }
+
+    fn start(&self) -> std::io::Result<Replica> {
+        let mut command = Command::new(&self.launch.executable);
+        command
+            .args(&self.launch.arguments)
+            .args(["--exit-with-stdin", "--listen", &self.address.to_string()])
+            .args(["--replica", &format!("{}/{}", self.number, self.of), "--fleet"])
+            .arg(&self.directory)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            // Control-C in a terminal is for the supervisor, which then ends its replicas.
+            .process_group(0);
+        let mut child = command.spawn()?;
+        let words = Arc::new(Mutex::new(Vec::new()));
+        if let Some(stderr) = child.stderr.take() {
+            tokio::spawn(keep_last_words(stderr, Arc::clone(&words)));
+        }
+        Ok(Replica { stdin: child.stdin.take(), child, words })
+    }
+
+    /// Lets the replica serve until it ends, and tells how it did; none when it was ended because the fleet stops.
+    async fn attend(&mut self, replica: &mut Replica) -> Option<String> {
+        let mut stopping = self.stopping.clone();
+        let stopped = async { drop(stopping.wait_for(|stopping| *stopping).await) };
+        let ended = tokio::select! {
+            status = self.serve(replica) => Some(status),
+            () = stopped => None,
+        };
+        self.roll.died(self.number);
+        match ended {
+            Some(status) => Some(replica.how(status).await),
+            None => {
+                replica.end(self.drain + END_SLACK).await;
+                None
+            }
+        }
+    }
+
+    async fn serve(&self, replica: &mut Replica) -> std::io::Result<ExitStatus> {
+        let stdout = replica.child.stdout.take().ok_or(std::io::ErrorKind::BrokenPipe)?;
+        let mut out = BufReader::new(stdout).lines();
+        match timeout(START_MAX, out.next_line()).await {
+            Ok(Ok(Some(_))) => {
+                if self.roll.ready(self.number) {
+                    // The supervisor listens as long as there is a keeper.
+                    let _ = self.events.send(Event::Complete).await;
+                }
+            }
+            // It is ending.
+            Ok(_) => {}
+            Err(_) => replica.child.start_kill()?,
+        }
+        replica.child.wait().await
+    }
+}
+
+impl Replica {
+    /// Closes its standard input, and kills it when it does not end then.
+    async fn end(&mut self, patience: Duration) {
+        drop(self.stdin.take());
+        if timeout(patience, self.child.wait()).await.is_err() {
+            // Fails when it has ended in this moment.
+            let _ = self.child.kill().await;
+        }
+    }
+
+    async fn how(&self, status: std::io::Result<ExitStatus>) -> String {
+        // Its last words are on their way through the pipe.
+        tokio::task::yield_now().await;
+        let words = self.words.lock().unwrap_or_else(PoisonError::into_inner);
+        let words = String::from_utf8_lossy(&words).trim().replace('\n', " / ");
+        let status = status.map_or_else(|e| e.to_string(), |status| status.to_string());
+        if words.is_empty() { status } else { format!("{status}, saying: {words}") }
+    }
+}
+
+async fn keep_last_words(mut stderr: ChildStderr, words: Arc<Mutex<Vec<u8>>>) {
+    let mut bytes = [0; 256];
+    while let Ok(count) = stderr.read(&mut bytes).await {
+        if count == 0 {
+            break;
+        }
+        let mut words = words.lock().unwrap_or_else(PoisonError::into_inner);
+        words.extend_from_slice(&bytes[..count]);
+        let excess = words.len().saturating_sub(WORDS_MAX_BYTES);
+        words.drain(..excess);
+    }
+}

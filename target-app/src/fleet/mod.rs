@@ -1,0 +1,128 @@
+//! A fleet: several replicas of one profile on one address, each a process of its own, under a supervisor. The kernel deals
+//! the connections out (SO_REUSEPORT); the replicas share one store, as those of the shop share one MongoDB, and answer
+//! `/metrics` for all of them together.
+//!
+//! The supervisor keeps a private directory: the store's file, its own socket for the figures of the fleet
+//! (`fleet.sock`), and one for those of each replica (`replica-N.sock`).
+
+mod address;
+mod figures;
+mod keeper;
+mod link;
+mod restarts;
+mod roll;
+mod supervisor;
+
+pub use self::keeper::Launch;
+pub use self::restarts::FailingReplica;
+pub use self::supervisor::{FleetError, Order, supervise};
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use tokio::net::UnixListener;
+
+/// Replicas of one fleet; the kernel's choice among sockets of one port, and this machine, are no use beyond it.
+pub const REPLICAS_MAX: u32 = 64;
+
+/// Which replica of how many: `3/10`, counted from zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub number: u32,
+    pub of: u32,
+}
+
+impl FromStr for Place {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (number, of) = text.split_once('/').ok_or("expected NUMBER/OF")?;
+        let place = Self {
+            number: number.parse().map_err(|_| "expected a number before the slash")?,
+            of: of.parse().map_err(|_| "expected a number after the slash")?,
+        };
+        if place.number >= place.of { Err("there is no such place".to_owned()) } else { Ok(place) }
+    }
+}
+
+/// What makes a process a replica of a fleet.
+#[derive(Clone, Debug)]
+pub struct Membership {
+    place: Place,
+    directory: PathBuf,
+}
+
+impl Membership {
+    pub fn new(place: Place, directory: PathBuf) -> Self {
+        Self { place, directory }
+    }
+
+    pub(crate) fn place(&self) -> Place {
+        self.place
+    }
+
+    /// The file of the store that all replicas share.
+    pub(crate) fn store_file(&self) -> PathBuf {
+        store_file(&self.directory)
+    }
+
+    /// The socket this replica gives its own figures on.
+    pub(crate) fn listen(&self) -> io::Result<UnixListener> {
+        let socket = replica_socket(&self.directory, self.place.number);
+        // One that died leaves its socket behind.
+        match std::fs::remove_file(&socket) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+            _ => UnixListener::bind(socket),
+        }
+    }
+
+    /// The metrics of all replicas together, in Prometheus text.
+    pub(crate) async fn figures_of_all(&self) -> io::Result<String> {
+        link::ask(&fleet_socket(&self.directory)).await
+    }
+
+    /// The metrics of one replica.
+    pub(crate) async fn figures_of(&self, number: u32) -> io::Result<String> {
+        link::ask(&replica_socket(&self.directory, number)).await
+    }
+
+    /// Clears up after a supervisor that was killed and could not. Every replica tries; whoever comes first succeeds.
+    pub fn clear_up(&self) {
+        // A sibling may have done it, and there is no one left to tell of anything else.
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// Answers each connection with the text that `figures` makes.
+pub(crate) async fn give_figures(listener: UnixListener, figures: impl Fn() -> String) {
+    loop {
+        let connection = link::accept(&listener).await;
+        link::answer(connection, &figures()).await;
+    }
+}
+
+fn store_file(directory: &Path) -> PathBuf {
+    directory.join("shop.sqlite")
+}
+
+fn fleet_socket(directory: &Path) -> PathBuf {
+    directory.join("fleet.sock")
+}
+
+fn replica_socket(directory: &Path, number: u32) -> PathBuf {
+    directory.join(format!("replica-{number}.sock"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Place;
+
+    #[test]
+    fn a_place_is_one_of_those_there_are() {
+        assert_eq!("3/10".parse(), Ok(Place { number: 3, of: 10 }));
+        for wrong in ["3", "10/10", "0/0", "a/2", "1/-2", ""] {
+            assert!(wrong.parse::<Place>().is_err(), "{wrong}");
+        }
+    }
+}

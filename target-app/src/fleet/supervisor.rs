@@ -1,0 +1,111 @@
+//! The supervisor of a fleet: takes the address, fills the store, has every replica kept alive, answers for all of them
+//! together, and ends them when it is told to stop.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::net::UnixListener;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use super::keeper::{Event, Keeper, Launch};
+use super::restarts::FailingReplica;
+use super::roll::Roll;
+use super::{address, fleet_socket, store_file};
+use crate::profile::Profile;
+use crate::server::ServeError;
+use crate::store;
+
+/// Notes under way to a person.
+const EVENTS_MAX: usize = 64;
+
+/// What fleet is wanted.
+#[derive(Clone, Debug)]
+pub struct Order {
+    pub replicas: u32,
+    /// Port 0 finds a free one.
+    pub listen: SocketAddr,
+    pub launch: Launch,
+}
+
+/// Why a fleet did not start, or stopped by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum FleetError {
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    #[error("cannot set up a directory for the fleet: {0}; TMPDIR says where it is made")]
+    Directory(#[source] io::Error),
+    #[error(transparent)]
+    Failing(#[from] FailingReplica),
+}
+
+/// Runs the fleet until `stop` comes or a replica cannot be kept alive. Tells `announce` the address once every replica
+/// serves, and `note` what a person may want to know. Prints nothing.
+pub async fn supervise(
+    profile: &Profile,
+    order: &Order,
+    announce: impl FnOnce(SocketAddr),
+    mut note: impl FnMut(&str),
+    stop: impl Future<Output = ()>,
+) -> Result<(), FleetError> {
+    let listen = order.listen;
+    let reserved = address::reserve(listen).map_err(|source| ServeError::Listen { listen, source })?;
+    let directory = TempDir::with_prefix("target-app-").map_err(FleetError::Directory)?;
+    store::create(&store_file(directory.path()), profile.dials())
+        .map_err(|e| ServeError::Setup(e.to_string()))?;
+    let asked = UnixListener::bind(fleet_socket(directory.path())).map_err(FleetError::Directory)?;
+
+    let (stopping, stopped) = watch::channel(false);
+    let (events, mut told) = mpsc::channel(EVENTS_MAX);
+    let roll = Roll::of(order.replicas);
+    let mut keepers = JoinSet::new();
+    for number in 0..order.replicas {
+        let keeper = Keeper {
+            number,
+            launch: order.launch.clone(),
+            address: reserved.address,
+            of: order.replicas,
+            directory: directory.path().to_owned(),
+            drain: Duration::from_millis(profile.dials().app.drain_ms),
+            roll: roll.clone(),
+            events: events.clone(),
+            stopping: stopped.clone(),
+        };
+        keepers.spawn(keeper.keep());
+    }
+    let answering = tokio::spawn({
+        let directory = directory.path().to_owned();
+        async move { roll.answer(asked, directory).await }
+    });
+
+    let mut announce = Some(announce);
+    let mut stop = std::pin::pin!(stop);
+    let end = loop {
+        tokio::select! {
+            () = &mut stop => break Ok(()),
+            Some(ended) = keepers.join_next() => break failure(ended),
+            Some(event) = told.recv() => match event {
+                Event::Complete => if let Some(announce) = announce.take() {
+                    announce(reserved.address);
+                },
+                Event::Note(text) => note(&text),
+            },
+        }
+    };
+    // Each keeper gives its replica the time it has for its requests, and little more.
+    let _ = stopping.send(true);
+    while keepers.join_next().await.is_some() {}
+    answering.abort();
+    end
+}
+
+/// Before the fleet stops a keeper ends only by giving up.
+fn failure(ended: Result<Result<(), FailingReplica>, tokio::task::JoinError>) -> Result<(), FleetError> {
+    match ended {
+        Ok(end) => Ok(end?),
+        Err(e) => Err(ServeError::Setup(format!("the keeper of a replica failed: {e}")).into()),
+    }
+}
