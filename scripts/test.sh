@@ -12,7 +12,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # Debian keeps servers such as nginx where only root's PATH looks.
 export PATH="$PATH:/usr/sbin:/sbin"
 
-readonly SLICES=(install fmt clippy unit integration tidy doc deny build e2e find)
+readonly SLICES=(install fmt clippy unit integration tidy doc deny fuzz build e2e find)
 
 # program : Debian package : what is skipped without it ("needed" if nothing can be)
 readonly PROGRAMS=(
@@ -20,12 +20,17 @@ readonly PROGRAMS=(
   "make:build-essential:needed"
   "python3:python3:tests against Python's http.server (integration), the check of the found load line (find)"
   "nginx:nginx-light:tests against nginx (integration)"
+  "nghttpd:nghttp2-server:tests against nghttpd (integration)"
+  "node:nodejs:tests against Node's http (integration)"
+  "uvicorn:uvicorn:tests against uvicorn (integration)"
   "chromium:chromium:the look at the report in a browser (find)"
 )
 
 # A find is eight levels of about sixteen seconds, and a page is drawn at once; past these times something hangs.
 readonly FIND_SECONDS_MAX=600
 readonly PAGE_SECONDS_MAX=60
+# Long enough for a mistake that a new line of a reader makes easy; whoever works on a reader runs its target for longer.
+readonly FUZZ_SECONDS=20
 
 scratch=$(mktemp -d)
 readonly scratch
@@ -120,6 +125,22 @@ slice_deny() {
   else
     skip "licenses, advisories and sources of dependencies (deny): there is no cargo-deny (cargo install cargo-deny)"
   fi
+}
+
+# Each reader of what comes from outside, for a short while: cargo +nightly fuzz run TARGET goes on from what is found.
+slice_fuzz() {
+  if ! has cargo-fuzz; then
+    skip "fuzzing of the readers (fuzz): there is no cargo-fuzz (cargo install cargo-fuzz)"
+    return
+  elif ! cargo +nightly --version > /dev/null 2>&1; then
+    skip "fuzzing of the readers (fuzz): there is no nightly compiler (rustup toolchain install nightly)"
+    return
+  fi
+  local target
+  for target in fuzz/fuzz_targets/*.rs; do
+    target=$(basename "$target" .rs)
+    cargo +nightly fuzz run "$target" -- -max_total_time="$FUZZ_SECONDS" -timeout=10 -rss_limit_mb=4096 -verbosity=0 -print_final_stats=1
+  done
 }
 
 slice_build() {

@@ -18,6 +18,9 @@ pub enum Protocol {
     Ws,
     /// Server push to receipt, for messages that carry their sending time.
     WsLag,
+    /// Opening of an event stream, and events that were waited for.
+    Sse,
+    SseLag,
 }
 
 impl Protocol {
@@ -27,6 +30,8 @@ impl Protocol {
             Self::Http => "http",
             Self::Ws => "ws",
             Self::WsLag => "ws.lag",
+            Self::Sse => "sse",
+            Self::SseLag => "sse.lag",
         }
     }
 }

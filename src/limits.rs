@@ -34,14 +34,55 @@ pub const SHARD_READ_BUFFER_BYTES: usize = 64 * 1024;
 pub const ADDRESSES_TRIED_MAX: usize = 8;
 pub const ADDRESS_TRIAL: Duration = Duration::from_secs(1);
 
-/// TLS sessions a shard remembers for resumption; one server name is one entry of a few tickets.
-pub const TLS_SESSIONS_PER_SHARD_MAX: usize = 32;
+/// TLS 1.3 tickets a shard keeps for resumption, each good for one connection. A server gives one to four a handshake, so users who
+/// reconnect a thousand at a time find one each; with its certificate chain a ticket is 1–4 KB.
+pub const TLS_TICKETS_PER_SHARD_MAX: usize = 1024;
+
+/// A file of certificates or a key; a bundle of all public roots is 220 KB.
+pub const PEM_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// Fields in a request that is sent over HTTP/2; httparse needs the array beforehand.
+pub const REQUEST_HEADERS_MAX: usize = 100;
+
+/// Windows for what comes in over HTTP/2. The protocol's own 64 KB would make a body of a megabyte wait sixteen round trips; browsers
+/// grant 1–6 MB a stream.
+pub const HTTP2_STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
+pub const HTTP2_CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
+
+/// Response head over HTTP/2, as the peer is told; [`RESPONSE_HEAD_BYTES_MAX`] in the terms of RFC 9113 section 6.5.2.
+pub const HTTP2_HEADER_LIST_BYTES_MAX: u32 = 64 * 1024;
+
+/// Streams given up by the client whose late answers are still recognized as such: as many as usual servers allow at once, times eight.
+pub const HTTP2_RESET_STREAMS_MAX: usize = 1024;
+
+/// Streams a server is taken to allow until the first connection to it has been told; RFC 9113 section 6.5.2 recommends 100 at least.
+pub const HTTP2_STREAMS_EXPECTED: usize = 100;
+
+/// Shared HTTP/2 connections of a shard; at 100 streams each, 100,000 requests under way.
+pub const HTTP2_SHARED_CONNECTIONS_MAX: usize = 1000;
 
 /// A WebSocket message kept for matching; tungstenite's own default is 64 MiB, which 10,000 sockets cannot afford.
 pub const WEBSOCKET_MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 
-/// Read buffer of a WebSocket; the crate's default of 128 KB would be 134 KB a user.
-pub const WEBSOCKET_READ_BUFFER_BYTES: usize = 4096;
+/// What a WebSocket keeps for reading: a message of usual size. System calls read into the shard's buffer whatever this is, so a small
+/// one costs copies of long messages and nothing else; the crate's default would be 128 KB a user.
+pub const WEBSOCKET_READ_BUFFER_BYTES: usize = 128;
+
+/// Messages or events that arrived while their user was thinking and wait for the step that asks for them. Past it the connection is
+/// not read, so that a server that sends much meets a full window and not a full memory.
+pub const INBOX_MESSAGES_MAX: usize = 256;
+
+/// Messages a user sends again after a reconnect: subscriptions, of which a session has a few.
+pub const RESENT_MESSAGES_MAX: usize = 64;
+
+/// A line, and the data, of one server-sent event; as large as a WebSocket message may be.
+pub const EVENT_BYTES_MAX: usize = 1024 * 1024;
+
+/// The id of an event, which a user keeps for the next `last-event-id`; a longer one is passed over, as one with a NUL is.
+pub const EVENT_ID_BYTES_MAX: usize = 1024;
+
+/// How much of a value from the wire is shown in a message.
+pub const SHOWN_VALUE_BYTES_MAX: usize = 100;
 
 /// Wait for agents to hand in the snapshot of a second before its row is written without them (and they are counted as late).
 pub const SNAPSHOT_WAIT: Duration = Duration::from_secs(3);

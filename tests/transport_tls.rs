@@ -4,11 +4,14 @@
 
 mod transport_subjects;
 
-use plimsoll::transport::tls::{Tls, Trust};
-use plimsoll::transport::{Address, ExchangeError, TlsFailure, TransportError, connect};
+use plimsoll::transport::tls::{Identity, Rules, Tls, TlsSetupError, Trust};
+use plimsoll::transport::{
+    Address, Connection, ExchangeError, Handshake, HttpVersion, TlsFailure, TransportError, connect,
+};
 use rcgen::{CertificateParams, DnType, KeyPair, date_time_ymd};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{HandshakeKind, ServerConfig};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{HandshakeKind, RootCertStore, ServerConfig};
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,6 +22,7 @@ use transport_subjects::{Client, KEEP, scripted};
 
 struct Issued {
     certificate: CertificateDer<'static>,
+    key: PrivateKeyDer<'static>,
     config: Arc<ServerConfig>,
 }
 
@@ -40,10 +44,10 @@ fn issue(names: &[&str], expired: bool) -> Issued {
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
-        .with_single_cert(vec![certificate.clone()], secret)
+        .with_single_cert(vec![certificate.clone()], secret.clone_key())
         .unwrap();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Issued { certificate, config: Arc::new(config) }
+    Issued { certificate, key: secret, config: Arc::new(config) }
 }
 
 /// A server that answers every request of every connection with `response`, then closes if `closing` (without a TLS goodbye).
@@ -184,4 +188,138 @@ async fn bodies_larger_than_a_record() {
     }
     let exchanging = connection.exchange(b"", false, KEEP, &client.buffers, &client.clock);
     assert!(size_of_val(&exchanging) <= 300);
+}
+
+/// A server that accepts clients of `client` only.
+fn wanting(client: &Issued, server: &Issued) -> Arc<ServerConfig> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut roots = RootCertStore::empty();
+    roots.add(client.certificate.clone()).unwrap();
+    let verifier =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build().unwrap();
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(vec![server.certificate.clone()], server.key.clone_key())
+        .unwrap();
+    Arc::new(config)
+}
+
+fn identity(issued: &Issued) -> Arc<Identity> {
+    Arc::new(Identity { certificates: vec![issued.certificate.clone()], key: issued.key.clone_key() })
+}
+
+#[tokio::test]
+async fn client_certificates() {
+    let (server, ours, strangers) =
+        (issue(&["localhost"], false), issue(&["user"], false), issue(&["stranger"], false));
+    let (addr, _handshakes) = serve(wanting(&ours, &server), OK, false).await;
+    let with = |client: Option<Arc<Identity>>, tls13: bool| {
+        let rules = Rules {
+            client,
+            tls12: !tls13,
+            tls13,
+            ..Rules::trusting(Trust::Roots(vec![server.certificate.clone()]))
+        };
+        let mut client = Client::new(addr);
+        let tls = Tls::with_rules("localhost", &rules).unwrap();
+        client.address = Address::new("localhost", addr.port(), addr, Some(tls));
+        client
+    };
+    for tls13 in [true, false] {
+        assert_eq!(with(Some(identity(&ours)), tls13).fresh().await.unwrap().status, 200);
+        for (client, failure) in [
+            (None, TlsFailure::ClientCertificateWanted),
+            (Some(identity(&strangers)), TlsFailure::ClientCertificateRefused),
+        ] {
+            // In TLS 1.3 the client is done before the server has looked: the refusal is the first thing it reads.
+            let client = with(client, tls13);
+            let refused = match connect(&client.address, None).await {
+                Err(TransportError::Tls(failure)) => Some(failure),
+                Err(error) => panic!("{error}"),
+                Ok(mut connection) => match client.get(&mut connection).await {
+                    Err(ExchangeError::Tls(failure)) => Some(failure),
+                    Err(ExchangeError::Reset(_)) => None,
+                    other => panic!("{other:?}"),
+                },
+            };
+            // TLS 1.2 has no alert of its own for a certificate that is missing.
+            let vague = !tls13 && refused == Some(TlsFailure::Alert);
+            assert!(vague || refused.is_none_or(|refused| refused == failure), "{refused:?} {tls13}");
+        }
+    }
+    let mismatched =
+        Identity { certificates: vec![ours.certificate.clone()], key: strangers.key.clone_key() };
+    let rules = Rules { client: Some(Arc::new(mismatched)), ..Rules::trusting(Trust::Any) };
+    assert!(matches!(Tls::with_rules("localhost", &rules), Err(TlsSetupError::Identity(_))));
+}
+
+#[tokio::test]
+async fn versions_names_and_resumption_are_as_asked() {
+    let issued = issue(&["shop.example"], false);
+    let (addr, mut handshakes) = serve(issued.config.clone(), OK, false).await;
+    let usual = Rules {
+        server_name: Some("shop.example".to_owned()),
+        ..Rules::trusting(Trust::Roots(vec![issued.certificate.clone()]))
+    };
+    let client = |rules: &Rules| {
+        let mut client = Client::new(addr);
+        let tls = Tls::with_rules("127.0.0.1", rules).unwrap();
+        client.address = Address::new("127.0.0.1", addr.port(), addr, Some(tls));
+        client
+    };
+    for (rules, second) in [
+        (Rules { tls13: false, ..usual.clone() }, HandshakeKind::Resumed),
+        (Rules { tls12: false, ..usual.clone() }, HandshakeKind::Resumed),
+        (Rules { resumption: false, ..usual.clone() }, HandshakeKind::Full),
+    ] {
+        let client = client(&rules);
+        for expected in [HandshakeKind::Full, second] {
+            let mut connection = client.connect().await;
+            let ours = connection.handshake();
+            assert_eq!(ours == Some(Handshake::Resumed), expected == HandshakeKind::Resumed);
+            assert_eq!(client.get(&mut connection).await.unwrap().status, 200);
+            assert_eq!(handshakes.recv().await, Some(expected));
+        }
+    }
+    // A crowd that reconnects finds a ticket each.
+    let crowd = client(&usual);
+    for turn in 0..2 {
+        let mut open = Vec::new();
+        for _ in 0..20 {
+            open.push(crowd.connect().await);
+        }
+        for connection in &mut open {
+            assert_eq!(crowd.get(connection).await.unwrap().status, 200);
+            let kind = handshakes.recv().await;
+            assert!(turn == 0 || kind == Some(HandshakeKind::Resumed), "{kind:?}");
+        }
+    }
+    let old = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS12])
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![issued.certificate.clone()], issued.key.clone_key())
+        .unwrap();
+    let (addr, _handshakes) = serve(Arc::new(old), OK, false).await;
+    let tls = Tls::with_rules("shop.example", &Rules { tls12: false, ..usual }).unwrap();
+    let address = Address::new("shop.example", addr.port(), addr, Some(tls));
+    let error = connect(&address, None).await.unwrap_err();
+    assert_eq!(error, TransportError::Tls(TlsFailure::NothingInCommon));
+}
+
+#[tokio::test]
+async fn the_server_chooses_the_protocol() {
+    let issued = issue(&["localhost"], false);
+    let (addr, _handshakes) = serve(Arc::clone(&issued.config), OK, false).await;
+    let speaking = |version| {
+        let tls = Tls::new("localhost", &Trust::Roots(vec![issued.certificate.clone()])).unwrap();
+        Address::new("localhost", addr.port(), addr, Some(tls)).speaking(version)
+    };
+    let chosen = connect(&speaking(HttpVersion::Auto), None).await.unwrap();
+    assert!(matches!(chosen, Connection::Http1(_)));
+    // It offers HTTP/1.1 only, and says so with an alert.
+    let error = connect(&speaking(HttpVersion::Http2), None).await.unwrap_err();
+    assert_eq!(error, TransportError::Tls(TlsFailure::NoProtocol));
 }

@@ -33,12 +33,14 @@ pub(crate) fn http(addr: SocketAddr, users: usize, tls: bool) -> Outcome {
 }
 
 pub(crate) fn websocket(addr: SocketAddr, users: usize) -> Outcome {
+    let buffers = Buffers::new();
     let clock = Clock::start();
     let address = Rc::new(Address::new("127.0.0.1", addr.port(), addr, None));
     measure(users, |ready| {
-        let address = Rc::clone(&address);
+        let (address, buffers) = (Rc::clone(&address), buffers.clone());
         async move {
-            let Ok(mut socket) = websocket::open(&address, None, "/", &[], None, clock).await else { return };
+            let opening = websocket::open(&address, None, "/", &[], None, &buffers, clock);
+            let Ok(mut socket) = opening.await else { return };
             if socket.send_text("hello").await.is_ok() && socket.next().await.is_ok() {
                 ready.set(ready.get() + 1);
             }

@@ -6,6 +6,8 @@ mod closed;
 mod control;
 #[cfg(test)]
 mod density;
+mod events;
+mod line;
 mod open;
 mod pacer;
 mod part;
@@ -14,11 +16,13 @@ mod render;
 pub mod route;
 mod session;
 pub mod shard;
+mod sharing;
 mod socket;
 mod step;
 mod tap;
 mod timer;
 pub mod trace;
 mod user;
+mod window;
 
 pub use tap::{Content, Event, TRACE_SCHEMA, Told, Trace};

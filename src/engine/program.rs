@@ -5,9 +5,11 @@ use super::render::Prepared;
 use crate::endpoint::EndpointId;
 use crate::scenario::extract::Condition;
 use crate::scenario::plan::{
-    Journey, Lifetime, Plan, SlotId, SocketId, Step, Think, WsExpect, WsListen, WsOpen,
+    Journey, Lifetime, Plan, Reconnect, SlotId, SocketId, SseExpect, SseListen, Step, StreamId, Think,
+    WsExpect, WsListen, WsOpen, WsSend,
 };
 use crate::scenario::template::Template;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// Index of an operation.
@@ -43,17 +45,27 @@ pub(super) enum Op {
         body: Address,
     },
     StopUser,
-    WsOpen(Box<WsOpen>),
-    WsSend {
-        socket: SocketId,
-        message: Template,
-        binary: bool,
-    },
+    /// Shared with the sockets it opened, which may have to be opened again.
+    WsOpen(Rc<WsOpen>),
+    WsSend(Box<WsSend>),
     WsExpect(Box<WsExpect>),
     WsListen(Box<WsListen>),
     WsClose {
         socket: SocketId,
     },
+    SseOpen(Rc<PreparedStream>),
+    SseExpect(Box<SseExpect>),
+    SseListen(Box<SseListen>),
+    SseClose {
+        stream: StreamId,
+    },
+}
+
+/// The opening of an event stream, ready to be sent.
+pub(super) struct PreparedStream {
+    pub(super) stream: StreamId,
+    pub(super) prepared: Prepared,
+    pub(super) reconnect: Option<Reconnect>,
 }
 
 pub(super) struct Program {
@@ -72,6 +84,14 @@ impl Program {
     pub(super) fn opened_sockets(&self) -> impl Iterator<Item = (SocketId, EndpointId)> {
         self.once.iter().chain(&self.body).filter_map(|op| match op {
             Op::WsOpen(open) => Some((open.socket, open.endpoint)),
+            _ => None,
+        })
+    }
+
+    /// Every event stream likewise.
+    pub(super) fn opened_streams(&self) -> impl Iterator<Item = (StreamId, EndpointId)> {
+        self.once.iter().chain(&self.body).filter_map(|op| match op {
+            Op::SseOpen(open) => Some((open.stream, open.prepared.request.endpoint)),
             _ => None,
         })
     }
@@ -158,13 +178,19 @@ impl Compiler<'_> {
             }
             Step::Choose { weights, branches } => self.choose(weights, branches),
             Step::StopUser => self.ops.push(Op::StopUser),
-            Step::WsOpen(open) => self.ops.push(Op::WsOpen(open.clone())),
-            Step::WsSend { socket, message, binary } => {
-                self.ops.push(Op::WsSend { socket: *socket, message: message.clone(), binary: *binary });
-            }
+            Step::WsOpen(open) => self.ops.push(Op::WsOpen(Rc::new(open.as_ref().clone()))),
+            Step::WsSend(send) => self.ops.push(Op::WsSend(send.clone())),
             Step::WsExpect(expect) => self.ops.push(Op::WsExpect(expect.clone())),
             Step::WsListen(listen) => self.ops.push(Op::WsListen(listen.clone())),
             Step::WsClose { socket } => self.ops.push(Op::WsClose { socket: *socket }),
+            Step::SseOpen(open) => self.ops.push(Op::SseOpen(Rc::new(PreparedStream {
+                stream: open.stream,
+                prepared: Prepared::new(&open.request, self.site),
+                reconnect: open.reconnect,
+            }))),
+            Step::SseExpect(expect) => self.ops.push(Op::SseExpect(expect.clone())),
+            Step::SseListen(listen) => self.ops.push(Op::SseListen(listen.clone())),
+            Step::SseClose { stream } => self.ops.push(Op::SseClose { stream: *stream }),
         }
     }
 

@@ -1,11 +1,12 @@
 //! Where requests go and where they come from, settled once before the run begins. A [`Destination`] is plain data that can be sent to an
 //! agent in another process; a [`Route`] is what a shard connects with.
 
-use crate::scenario::plan::{BaseUrl, Target};
-use crate::transport::Address;
-use crate::transport::tls::{Tls, TlsSetupError, Trust};
+use crate::scenario::plan::{self, BaseUrl, Target};
+use crate::transport::tls::{Identity, Rules, Tls, TlsSetupError, Trust};
+use crate::transport::{Address, HttpVersion};
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 /// A base URL with the addresses it was found to have.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,14 +41,16 @@ impl Route {
     /// Never: a destination without an address is made nowhere.
     pub fn to(destination: &Destination, target: &Target) -> Result<Self, TlsSetupError> {
         let base = &destination.base;
-        let tls = if base.tls {
-            let trust = if target.tls_verify { Trust::System } else { Trust::Any };
-            Some(Tls::new(&base.host, &trust)?)
-        } else {
-            None
+        let tls = if base.tls { Some(Tls::with_rules(&base.host, &rules(&target.tls))?) } else { None };
+        let version = match target.http_version {
+            plan::HttpVersion::Auto => HttpVersion::Auto,
+            plan::HttpVersion::Http1 => HttpVersion::Http1,
+            plan::HttpVersion::Http2 => HttpVersion::Http2,
         };
-        let mut addresses =
-            destination.peers.iter().map(|&peer| Address::new(&base.host, base.port, peer, tls.clone()));
+        let mut addresses = destination
+            .peers
+            .iter()
+            .map(|&peer| Address::new(&base.host, base.port, peer, tls.clone()).speaking(version));
         let address = addresses.next().expect("a destination has at least one address");
         Ok(Self {
             address,
@@ -83,6 +86,26 @@ impl Route {
     /// One way to each address of the service.
     pub fn lanes(&self) -> impl Iterator<Item = (&Address, Option<IpAddr>)> {
         (0..self.others.len() as u64 + 1).map(|turn| self.lane(turn))
+    }
+}
+
+fn rules(tls: &plan::TlsRules) -> Rules {
+    let trust = match (&tls.roots, tls.verify) {
+        (_, false) => Trust::Any,
+        (Some(roots), true) => Trust::Roots(roots.clone()),
+        (None, true) => Trust::System,
+    };
+    let client = tls.client.as_ref().map(|client| {
+        let (certificates, key) = (client.certificates.clone(), client.key.clone_key());
+        Arc::new(Identity { certificates, key })
+    });
+    Rules {
+        trust,
+        client,
+        tls12: tls.tls12,
+        tls13: tls.tls13,
+        server_name: tls.server_name.clone(),
+        resumption: tls.resumption,
     }
 }
 

@@ -6,9 +6,11 @@ use super::pacer::Pacer;
 use super::part::{Model, Part};
 use super::program::{Program, Site, compile};
 use super::route::Route;
-use super::tap::{Event, Tap};
+use super::sharing::Sharing;
+use super::tap::Tap;
+use super::window::Window;
 use super::{closed, open};
-use crate::clock::{self, Clock, Nanos, RunQueue};
+use crate::clock::{Clock, Nanos};
 use crate::endpoint::EndpointId;
 use crate::limits::{IDLE_CONNECTIONS_MAX, LOOP_LAG_INTERVAL, RENTED_BUFFERS_MAX};
 use crate::load::arrivals::Schedule;
@@ -17,12 +19,11 @@ use crate::load::{mix, share::Share};
 use crate::measure::recorder::Recorder;
 use crate::measure::sample::{Outcome, Sample};
 use crate::measure::snapshot::Snapshot;
-use crate::scenario::plan::{Executor, LoadPart, LoadUnit, OpenRules, Plan, SocketId};
-use crate::transport::{self, Address, Buffers, Connection, TransportError};
+use crate::scenario::plan::{Executor, LoadPart, LoadUnit, OpenRules, Plan, SocketId, StreamId};
+use crate::transport::{self, Buffers, Connection, Handshake, TransportError};
 use crate::units::NANOS_PER_S;
 use serde::{Deserialize, Serialize};
 use std::cell::{Cell, RefCell};
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -70,18 +71,21 @@ pub(super) struct Shard {
     pub(super) buffers: Buffers,
     /// Rendered bodies, before their length is known.
     pub(super) scratch: Cell<Vec<u8>>,
-    /// Connections that open arrivals hand on, the most recently used first.
+    /// Connections that open arrivals hand on, or users who share take from, the most recently used first.
     pub(super) idle: RefCell<Vec<Link>>,
+    pub(super) sharing: Rc<Sharing>,
     /// The precise timer of paced users; `None` where nobody is paced, or no descriptor was left for it.
     pub(super) beats: Option<Beats>,
     pub(super) aborted: Cell<bool>,
     /// Only a trace has one.
     pub(super) tap: Option<Box<Tap>>,
-    sockets: Rc<Cell<u64>>,
+    pub(super) sockets: Rc<Cell<u64>>,
     /// Connections asked for so far.
     connected: Cell<u64>,
     /// By [`SocketId`].
     socket_endpoints: Vec<EndpointId>,
+    /// By [`StreamId`].
+    stream_endpoints: Vec<EndpointId>,
     rented: RefCell<Vec<Vec<u8>>>,
     pub(super) parts: Vec<Rc<Part>>,
 }
@@ -89,7 +93,7 @@ pub(super) struct Shard {
 /// A connection that is counted while it is open.
 pub(super) struct Link {
     pub(super) connection: Connection,
-    _open: OpenSocket,
+    pub(super) open: OpenSocket,
 }
 
 /// Counts a socket from its opening to its drop, so that opened − closed is what is open.
@@ -131,11 +135,16 @@ impl Shard {
         for (socket, endpoint) in programs.iter().flat_map(Program::opened_sockets) {
             socket_endpoints[usize::from(socket)] = endpoint;
         }
+        let mut stream_endpoints = vec![0; plan.streams.len()];
+        for (stream, endpoint) in programs.iter().flat_map(Program::opened_streams) {
+            stream_endpoints[usize::from(stream)] = endpoint;
+        }
         let parts =
             plan.load.iter().enumerate().map(|(index, part)| Rc::new(new_part(index, part))).collect();
         Self {
             programs,
             socket_endpoints,
+            stream_endpoints,
             parts,
             share: setup.share,
             clock: setup.clock,
@@ -145,6 +154,7 @@ impl Shard {
             buffers: Buffers::new(),
             scratch: Cell::default(),
             idle: RefCell::default(),
+            sharing: Rc::new(Sharing::new(plan.target.http_version, tls)),
             beats: None,
             aborted: Cell::new(false),
             tap: None,
@@ -217,6 +227,7 @@ impl Shard {
         watch.abort();
         beating.abort();
         shard.idle.borrow_mut().clear();
+        shard.sharing.close();
         window.hand_over_last(&shard, &reports).await;
         // The agent may be gone already when the run was cut off; then there is nobody left to tell.
         let _ = reports.send(failure.map_or(Report::Ended, Report::Failed)).await;
@@ -272,26 +283,19 @@ impl Shard {
         let (address, source) = route.lane(self.next_turn());
         if let Some(tap) = &self.tap {
             // Boxed: every user's task has room for what stands here.
-            return Box::pin(self.connect_told(tap, address, source)).await;
+            let connection = Box::pin(tap.connect(self, address, source)).await?;
+            self.count_handshake(connection.handshake());
+            return Ok(Link { connection, open: self.count_socket() });
         }
         let connection = transport::connect(address, source).await?;
-        Ok(Link { connection, _open: self.count_socket() })
+        self.count_handshake(connection.handshake());
+        Ok(Link { connection, open: self.count_socket() })
     }
 
-    async fn connect_told(
-        &self,
-        tap: &Tap,
-        address: &Address,
-        source: Option<IpAddr>,
-    ) -> Result<Link, TransportError> {
-        let begun_ns = self.clock.now();
-        let dialed_ns = Cell::new(begun_ns);
-        let connecting = transport::connect_watched(address, source, || dialed_ns.set(self.clock.now()));
-        let connection = connecting.await?;
-        let tls_ns = address.tls.is_some().then(|| self.clock.now() - dialed_ns.get());
-        let (address, tcp_ns) = (address.addr.to_string(), dialed_ns.get() - begun_ns);
-        tap.tell(self, Event::Connected { address, tcp_ns, tls_ns });
-        Ok(Link { connection, _open: self.count_socket() })
+    pub(super) fn count_handshake(&self, handshake: Option<Handshake>) {
+        let requests = &mut self.recorder.borrow_mut().requests;
+        requests.tls_handshakes += u64::from(handshake.is_some());
+        requests.tls_resumed += u64::from(handshake == Some(Handshake::Resumed));
     }
 
     /// Connections of all shards of a run together take the lanes in turn.
@@ -370,14 +374,6 @@ impl Shard {
         self.tell_failure(endpoint, outcome, text);
     }
 
-    #[cold]
-    pub(super) fn tell_failure(&self, endpoint: EndpointId, outcome: Outcome, text: &str) {
-        if let Some(tap) = &self.tap {
-            let endpoint = self.plan.endpoints[usize::from(endpoint)].name.clone();
-            tap.tell(self, Event::Failed { endpoint, outcome: outcome.name(), text: text.to_owned() });
-        }
-    }
-
     fn without_answer(
         &self,
         endpoint: EndpointId,
@@ -393,6 +389,11 @@ impl Shard {
     /// The endpoint under which a socket was opened: what is wrong with the socket later is reported there.
     pub(super) fn socket_endpoint(&self, socket: SocketId) -> EndpointId {
         self.socket_endpoints.get(usize::from(socket)).copied().unwrap_or_default()
+    }
+
+    /// The same for an event stream.
+    pub(super) fn stream_endpoint(&self, stream: StreamId) -> EndpointId {
+        self.stream_endpoints.get(usize::from(stream)).copied().unwrap_or_default()
     }
 }
 
@@ -448,75 +449,5 @@ async fn watch_lag(shard: Rc<Shard>) {
 async fn keep_beats(shard: Rc<Shard>, pacer: Option<Pacer>) {
     if let (Some(beats), Some(pacer)) = (&shard.beats, pacer) {
         beats.run(pacer).await;
-    }
-}
-
-/// The shard's current second, and what could not be handed over yet.
-struct Window {
-    next_end_s: u64,
-    cpu_ns: Nanos,
-    run_queue: RunQueue,
-    queued_ns: Option<Nanos>,
-    held_back: Option<Box<Snapshot>>,
-}
-
-impl Window {
-    fn new(shard: &Shard) -> Self {
-        let run_queue = RunQueue::of_this_thread();
-        Self {
-            next_end_s: shard.clock.now() / NANOS_PER_S + 1,
-            cpu_ns: clock::thread_cpu_ns(),
-            queued_ns: run_queue.waited_ns(),
-            run_queue,
-            held_back: None,
-        }
-    }
-
-    fn take(&mut self, shard: &Shard, end_s: u64) -> Box<Snapshot> {
-        for part in &shard.parts {
-            shard.count_planned(part, shard.clock.now());
-        }
-        let mut snapshot = Box::new(shard.recorder.borrow_mut().take());
-        let cpu_ns = clock::thread_cpu_ns();
-        snapshot.end_s = end_s;
-        snapshot.end_ns = shard.clock.now();
-        snapshot.users = shard.parts.iter().map(|part| part.live.get()).sum();
-        snapshot.sockets = shard.sockets.get();
-        snapshot.shard_cpu_ns_max = cpu_ns.saturating_sub(self.cpu_ns);
-        self.cpu_ns = cpu_ns;
-        let queued_ns = self.run_queue.waited_ns();
-        snapshot.run_queue_ns_max =
-            queued_ns.zip(self.queued_ns).map(|(now, before)| now.saturating_sub(before));
-        self.queued_ns = queued_ns;
-        self.next_end_s = end_s + 1;
-        match self.held_back.take() {
-            None => snapshot,
-            Some(mut held) => {
-                (held.users, held.sockets) = (0, 0);
-                // One shard's thread over several seconds: its times add up, unlike those of different shards.
-                let cpu_ns = held.shard_cpu_ns_max + snapshot.shard_cpu_ns_max;
-                let queued_ns = held.run_queue_ns_max.zip(snapshot.run_queue_ns_max).map(|(a, b)| a + b);
-                held.add(&snapshot);
-                (held.shard_cpu_ns_max, held.run_queue_ns_max) = (cpu_ns, queued_ns);
-                held
-            }
-        }
-    }
-
-    /// Never waits: while the agent is behind, seconds are added up here and handed over together.
-    fn hand_over(&mut self, shard: &Shard, reports: &mpsc::Sender<Report>) {
-        let end_s = self.next_end_s.max(shard.clock.now() / NANOS_PER_S);
-        let snapshot = self.take(shard, end_s);
-        if let Err(mpsc::error::TrySendError::Full(Report::Snapshot(snapshot))) =
-            reports.try_send(Report::Snapshot(snapshot))
-        {
-            self.held_back = Some(snapshot);
-        }
-    }
-
-    async fn hand_over_last(&mut self, shard: &Shard, reports: &mpsc::Sender<Report>) {
-        let snapshot = self.take(shard, self.next_end_s);
-        // The agent may be gone already when the run was cut off; then there is nobody left to tell.
-        let _ = reports.send(Report::Snapshot(snapshot)).await;
     }
 }

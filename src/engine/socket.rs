@@ -1,54 +1,80 @@
 //! WebSocket steps. A socket belongs to the user and may outlive an iteration; what is measured is the opening handshake, the time
 //! from the last message sent to the one that answers it, and the lag of pushed messages that say when they were sent.
 
-use super::shard::{OpenSocket, Shard};
+use super::line::{Heard, Line, Push, backoff, heard};
+use super::shard::Shard;
 use super::step::{StepEnd, connect_outcome, nanos};
 use super::tap::Event;
 use super::user::User;
-use crate::clock::{self, Nanos};
+use crate::clock::Nanos;
 use crate::endpoint::EndpointId;
-use crate::limits::{RECONNECT_PAUSE, WEBSOCKET_CLOSE_WAIT};
+use crate::limits::{RECONNECT_PAUSE, RESENT_MESSAGES_MAX, WEBSOCKET_CLOSE_WAIT};
 use crate::measure::sample::{OnWire, Outcome, Sample};
 use crate::scenario::extract::{BodyCache, ExtractFailure, ResponseView};
 use crate::scenario::matches;
-use crate::scenario::plan::{SocketId, WsExpect, WsListen, WsOpen};
+use crate::scenario::plan::{SocketId, WsExpect, WsListen, WsOpen, WsSend};
 use crate::scenario::template::{RenderError, Template};
 use crate::transport::websocket::{self, Message, WebSocket, WsError};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+impl Push for WebSocket {
+    type Message = Message;
+    type End = WsError;
+
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Message, WsError>> {
+        Self::poll_next(self, context)
+    }
+}
 
 pub(super) struct Socket {
-    stream: WebSocket,
+    pub(super) line: Line<WebSocket>,
+    /// The step that opened it.
+    pub(super) open: Rc<WsOpen>,
     /// When the user last sent a message; an expected message is timed from here.
     last_sent_ns: Nanos,
-    /// Last number seen by a `sequence`.
-    sequence: Option<f64>,
-    _open: OpenSocket,
+    /// What is sent again after a reconnect, and whether as binary.
+    resent: Vec<(String, bool)>,
 }
 
 impl User {
-    pub(super) async fn ws_open(&mut self, shard: &Shard, open: &WsOpen) -> StepEnd {
-        let ready_ns = shard.clock.now();
-        let intended_ns = self.intended_ns.take().unwrap_or(ready_ns);
-        let (path, headers) = match self.ws_request(shard, open) {
-            Ok(request) => request,
-            Err(error) => return self.unbound(shard, open.endpoint, &error),
-        };
+    pub(super) async fn ws_open(&mut self, shard: &Shard, open: &Rc<WsOpen>) -> StepEnd {
+        let intended_ns = self.intended_ns.take();
         self.sockets[usize::from(open.socket)] = None;
+        let stream = match self.ws_dial(shard, open, intended_ns).await {
+            Ok(stream) => stream,
+            Err(end) => return end,
+        };
+        let last_sent_ns = stream.opened_ns;
+        let line = Line::new(stream, shard.count_socket());
+        let socket = Socket { line, open: Rc::clone(open), last_sent_ns, resent: Vec::new() };
+        self.sockets[usize::from(open.socket)] = Some(Box::new(socket));
+        StepEnd::Next
+    }
+
+    /// Connects and shakes hands, which is a request of its own in the record.
+    async fn ws_dial(
+        &mut self,
+        shard: &Shard,
+        open: &WsOpen,
+        intended_ns: Option<Nanos>,
+    ) -> Result<WebSocket, StepEnd> {
+        let ready_ns = shard.clock.now();
+        let intended_ns = intended_ns.unwrap_or(ready_ns);
+        let (path, headers) =
+            self.ws_request(shard, open).map_err(|error| self.unbound(shard, open.endpoint, &error))?;
         let Some(route) = &shard.ws else {
-            shard.failed(
-                open.endpoint,
-                intended_ns,
-                None,
-                Outcome::Connect,
-                "the target has no `ws` address",
-            );
-            return StepEnd::Failed;
+            let text = "the target has no `ws` address";
+            shard.failed(open.endpoint, intended_ns, None, Outcome::Connect, text);
+            return Err(StepEnd::Failed);
         };
         self.busy = true;
         self.control.on_wire.set(Some(OnWire { endpoint: open.endpoint, intended_ns, sent_ns: ready_ns }));
         let deadline = shard.clock.instant(ready_ns + nanos(open.within));
         let (address, source) = route.lane(shard.next_turn());
         let subprotocol = open.subprotocol.as_deref();
-        let opening = websocket::open(address, source, &path, &headers, subprotocol, shard.clock);
+        let opening =
+            websocket::open(address, source, &path, &headers, subprotocol, &shard.buffers, shard.clock);
         let opened = self.timer.within(deadline, opening).await;
         self.control.on_wire.set(None);
         if !matches!(opened, Ok(Err(WsError::Connect(_)))) {
@@ -56,6 +82,7 @@ impl User {
         }
         match opened {
             Ok(Ok(stream)) => {
+                shard.count_handshake(stream.handshake());
                 shard.recorder.borrow_mut().record(&Sample {
                     endpoint: open.endpoint,
                     intended_ns,
@@ -70,28 +97,75 @@ impl User {
                         (address.addr.to_string(), stream.opened_ns - stream.sent_ns);
                     tap.tell(shard, Event::SocketOpened { address, path: path.clone(), handshake_ns });
                 }
-                let last_sent_ns = stream.opened_ns;
-                let socket = Socket { stream, last_sent_ns, sequence: None, _open: shard.count_socket() };
-                self.sockets[usize::from(open.socket)] = Some(Box::new(socket));
-                StepEnd::Next
+                return Ok(stream);
             }
             Ok(Err(error)) => {
-                let outcome = match error {
-                    WsError::Refused { .. } => Outcome::Status,
-                    _ => outcome_of(&error),
-                };
+                let outcome = outcome_of(&error);
                 shard.failed(open.endpoint, intended_ns, Some(ready_ns), outcome, &error.to_string());
                 if matches!(error, WsError::Connect(_)) {
-                    self.pause(nanos(RECONNECT_PAUSE)).await;
+                    self.timer.until(shard.clock.instant(shard.clock.now() + nanos(RECONNECT_PAUSE))).await;
                 }
-                StepEnd::Failed
             }
             Err(_elapsed) => {
                 let text = format!("not open within {}", crate::units::show_duration(open.within));
                 shard.failed(open.endpoint, intended_ns, Some(ready_ns), Outcome::Timeout, &text);
-                StepEnd::Failed
             }
         }
+        Err(StepEnd::Failed)
+    }
+
+    /// The socket is of no use any more: opens it again if its `ws_open` says so, or else forgets it. Whether it is open afterwards.
+    async fn ws_lost(&mut self, shard: &Shard, id: SocketId) -> bool {
+        let index = usize::from(id);
+        loop {
+            let Some(socket) = self.sockets[index].as_mut() else { return false };
+            socket.line.cut();
+            let attempt = socket.line.attempts + 1;
+            let (Some(rules), open) = (socket.open.reconnect, Rc::clone(&socket.open)) else {
+                self.sockets[index] = None;
+                return false;
+            };
+            if attempt > rules.max || self.control.retire.get() {
+                self.sockets[index] = None;
+                return false;
+            }
+            socket.line.attempts = attempt;
+            let wait = backoff(rules, attempt, None, self.session.stream());
+            self.timer.until(shard.clock.instant(shard.clock.now() + nanos(wait))).await;
+            shard.recorder.borrow_mut().requests.streams.reconnects += 1;
+            let Ok(stream) = self.ws_dial(shard, &open, None).await else { continue };
+            let Some(socket) = self.sockets[index].as_mut() else { return false };
+            socket.last_sent_ns = stream.opened_ns;
+            socket.line.renew(stream, shard.count_socket());
+            if self.ws_resend(shard, id).await {
+                return true;
+            }
+        }
+    }
+
+    /// Sends again what the scenario marked so; false when the fresh connection broke over it.
+    async fn ws_resend(&mut self, shard: &Shard, id: SocketId) -> bool {
+        let resent = match &self.sockets[usize::from(id)] {
+            Some(socket) => socket.resent.clone(),
+            None => return false,
+        };
+        for (text, binary) in resent {
+            if let Err((outcome, text)) = self.ws_say(shard, id, text, binary).await {
+                shard.failed_message(shard.socket_endpoint(id), shard.clock.now(), outcome, &text);
+                return false;
+            }
+        }
+        true
+    }
+
+    /// A socket that ended while its user was waiting for something else.
+    pub(super) async fn ws_ended_unasked(&mut self, shard: &Shard, id: SocketId) {
+        let end = self.sockets[usize::from(id)].as_mut().and_then(|socket| socket.line.take_end());
+        if let Some(error) = end {
+            let now = shard.clock.now();
+            shard.failed_message(shard.socket_endpoint(id), now, outcome_of(&error), &error.to_string());
+        }
+        self.ws_lost(shard, id).await;
     }
 
     fn ws_request(
@@ -106,49 +180,64 @@ impl User {
         Ok((path, headers.collect::<Result<_, _>>()?))
     }
 
-    fn text(&mut self, shard: &Shard, template: &Template) -> Result<String, RenderError> {
+    pub(super) fn text(&mut self, shard: &Shard, template: &Template) -> Result<String, RenderError> {
         let mut out = Vec::new();
         template.render(&mut self.session.view(&shard.plan), &mut out)?;
         Ok(String::from_utf8_lossy(&out).into_owned())
     }
 
     /// Sends a message. Not a request of its own: what is measured is the answer, at `ws_expect`.
-    pub(super) async fn ws_send(
-        &mut self,
-        shard: &Shard,
-        socket: SocketId,
-        message: &Template,
-        binary: bool,
-    ) -> StepEnd {
-        let endpoint = shard.socket_endpoint(socket);
-        let text = match self.text(shard, message) {
+    pub(super) async fn ws_send(&mut self, shard: &Shard, send: &WsSend) -> StepEnd {
+        let endpoint = shard.socket_endpoint(send.socket);
+        let text = match self.text(shard, &send.message) {
             Ok(text) => text,
             Err(error) => return self.unbound(shard, endpoint, &error),
         };
+        if let Some(socket) = self.sockets[usize::from(send.socket)].as_mut()
+            && send.resend
+            && socket.resent.len() < RESENT_MESSAGES_MAX
+        {
+            socket.resent.push((text.clone(), send.binary));
+        }
+        self.ws_send_text(shard, send.socket, text, send.binary).await
+    }
+
+    async fn ws_send_text(&mut self, shard: &Shard, id: SocketId, text: String, binary: bool) -> StepEnd {
         let now = shard.clock.now();
-        let Some(open) = self.sockets[usize::from(socket)].as_mut() else {
-            return not_open(shard, endpoint);
+        let Err((outcome, text)) = self.ws_say(shard, id, text, binary).await else { return StepEnd::Next };
+        shard.failed_message(shard.socket_endpoint(id), now, outcome, &text);
+        self.ws_lost(shard, id).await;
+        StepEnd::Failed
+    }
+
+    async fn ws_say(
+        &mut self,
+        shard: &Shard,
+        id: SocketId,
+        text: String,
+        binary: bool,
+    ) -> Result<(), (Outcome, String)> {
+        let not_open = || (Outcome::Connect, NOT_OPEN.to_owned());
+        let socket = self.sockets[usize::from(id)].as_mut().ok_or_else(not_open)?;
+        let now = shard.clock.now();
+        socket.last_sent_ns = now;
+        let Some(stream) = socket.line.live() else {
+            // It ended while the user was waiting, and this is the step that finds out.
+            let end = socket.line.take_end();
+            return Err(end.map_or_else(not_open, |error| (outcome_of(&error), error.to_string())));
         };
-        open.last_sent_ns = now;
         if let Some(tap) = &shard.tap {
             tap.tell(shard, Event::MessageSent { content: tap.content(text.as_bytes()) });
         }
         let sending = async {
-            if binary {
-                open.stream.send_binary(text.into_bytes()).await
-            } else {
-                open.stream.send_text(text).await
-            }
+            if binary { stream.send_binary(text.into_bytes()).await } else { stream.send_text(text).await }
         };
         let deadline = shard.clock.instant(now + nanos(shard.plan.target.timeout));
-        let failure = match self.timer.within(deadline, sending).await {
-            Ok(Ok(())) => return StepEnd::Next,
-            Ok(Err(error)) => (outcome_of(&error), error.to_string()),
-            Err(_elapsed) => (Outcome::Timeout, "the server does not read its messages".to_owned()),
-        };
-        self.sockets[usize::from(socket)] = None;
-        shard.failed_message(endpoint, now, failure.0, &failure.1);
-        StepEnd::Failed
+        match self.timer.within(deadline, sending).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err((outcome_of(&error), error.to_string())),
+            Err(_elapsed) => Err((Outcome::Timeout, "the server does not read its messages".to_owned())),
+        }
     }
 
     pub(super) async fn ws_expect(&mut self, shard: &Shard, expect: &WsExpect) -> StepEnd {
@@ -162,7 +251,7 @@ impl User {
         };
         let sent_ns = open.last_sent_ns;
         let deadline = shard.clock.instant(begun_ns + nanos(expect.within));
-        let received = self.timer.within(deadline, next_match(shard, &mut open.stream, &wanted)).await;
+        let received = self.timer.within(deadline, next_match(shard, &mut open.line, &wanted)).await;
         let (outcome, text) = match received {
             Ok(Ok((message, mut cache))) => {
                 self.busy = true;
@@ -192,16 +281,16 @@ impl User {
                 shard.tell_failure(expect.endpoint, Outcome::Extract, &failure.to_string());
                 return StepEnd::Failed;
             }
-            Ok(Err(error)) => (outcome_of(&error), error.to_string()),
+            Ok(Err(end)) => end_of(end),
             Err(_elapsed) => {
                 let within = crate::units::show_duration(expect.within);
                 (Outcome::Timeout, format!("no such message within {within}"))
             }
         };
-        if outcome != Outcome::Timeout {
-            self.sockets[usize::from(expect.socket)] = None;
-        }
         shard.failed_message(expect.endpoint, sent_ns, outcome, &text);
+        if outcome != Outcome::Timeout {
+            self.ws_lost(shard, expect.socket).await;
+        }
         StepEnd::Failed
     }
 
@@ -226,20 +315,31 @@ impl User {
             let Some(open) = self.sockets[usize::from(listen.socket)].as_mut() else {
                 return not_open(shard, endpoint);
             };
-            let waiting = next_match(shard, &mut open.stream, &wanted);
+            let waiting = next_match(shard, &mut open.line, &wanted);
             match self.timer.within(shard.clock.instant(until_ns), waiting).await {
-                Ok(Ok((message, mut cache))) => heard(shard, listen, open, &message, &mut cache),
-                Ok(Err(error)) => {
-                    self.sockets[usize::from(listen.socket)] = None;
-                    shard.failed_message(endpoint, now, outcome_of(&error), &error.to_string());
-                    return StepEnd::Failed;
+                Ok(Ok((message, mut cache))) => {
+                    let body = message.bytes();
+                    let (received_ns, bytes_received) = (message.received_ns, body.len() as u64);
+                    let message = Heard { body, received_ns, bytes_received };
+                    heard(shard, &listen.pushed, &mut open.line.sequence, endpoint, &message, &mut cache);
+                }
+                Ok(Err(end)) => {
+                    let (outcome, text) = end_of(end);
+                    shard.failed_message(endpoint, now, outcome, &text);
+                    if !self.ws_lost(shard, listen.socket).await {
+                        return StepEnd::Failed;
+                    }
                 }
                 Err(_elapsed) if until_ns >= end_ns => return StepEnd::Next,
                 Err(_elapsed) => {
                     if let Some((every, template)) = &listen.every {
                         beat_ns = Some(until_ns + nanos(*every));
-                        let end = self.ws_send(shard, listen.socket, template, false).await;
-                        if end != StepEnd::Next {
+                        let text = match self.text(shard, template) {
+                            Ok(text) => text,
+                            Err(error) => return self.unbound(shard, endpoint, &error),
+                        };
+                        let end = self.ws_send_text(shard, listen.socket, text, false).await;
+                        if end != StepEnd::Next && self.sockets[usize::from(listen.socket)].is_none() {
                             return end;
                         }
                     }
@@ -249,9 +349,11 @@ impl User {
     }
 
     pub(super) async fn ws_close(&mut self, socket: SocketId) -> StepEnd {
-        if let Some(open) = self.sockets[usize::from(socket)].take() {
+        if let Some((stream, _open)) =
+            self.sockets[usize::from(socket)].take().and_then(|open| open.line.into_live())
+        {
             // The user is done with the socket: a server that does not say goodbye is no failure of a step.
-            let _ = open.stream.close(WEBSOCKET_CLOSE_WAIT).await;
+            let _ = stream.close(WEBSOCKET_CLOSE_WAIT).await;
             if let Some(tap) = &self.shard.tap {
                 tap.tell(&self.shard, Event::SocketClosed);
             }
@@ -259,7 +361,7 @@ impl User {
         StepEnd::Next
     }
 
-    fn matches(
+    pub(super) fn matches(
         &mut self,
         shard: &Shard,
         templates: &[(String, Template)],
@@ -271,11 +373,11 @@ impl User {
 /// The next message whose members are as wanted; others are passed over.
 async fn next_match(
     shard: &Shard,
-    stream: &mut WebSocket,
+    line: &mut Line<WebSocket>,
     wanted: &[(String, String)],
-) -> Result<(Message, BodyCache), WsError> {
+) -> Result<(Message, BodyCache), Option<WsError>> {
     loop {
-        let message = stream.next().await?;
+        let message = line.next().await?;
         let mut cache = BodyCache::default();
         let fits =
             wanted.is_empty() || cache.json(message.bytes()).is_ok_and(|json| matches(json, members(wanted)));
@@ -292,54 +394,20 @@ fn members(wanted: &[(String, String)]) -> impl Iterator<Item = (&str, &[u8])> {
     wanted.iter().map(|(member, value)| (member.as_str(), value.as_bytes()))
 }
 
-/// Records the lag of a pushed message and the gaps in its sequence.
-fn heard(shard: &Shard, listen: &WsListen, open: &mut Socket, message: &Message, cache: &mut BodyCache) {
-    let view = ResponseView::message(message.bytes());
-    if let Some((endpoint, sent_at)) = &listen.lag {
-        match sent_at.number(&view, cache) {
-            Ok(sent_ms) => {
-                // Two clocks meet here: the server's and ours. On one machine they are one; a lag below zero is recorded as zero.
-                let lag_ms = (clock::unix_ms_fine() - sent_ms).max(0.0);
-                let done_ns = message.received_ns;
-                let sent_ns = done_ns.saturating_sub((lag_ms * 1e6) as u64);
-                shard.recorder.borrow_mut().record_message(&Sample {
-                    endpoint: *endpoint,
-                    intended_ns: sent_ns,
-                    sent_ns,
-                    done_ns,
-                    outcome: Outcome::Ok,
-                    bytes_sent: 0,
-                    bytes_received: message.bytes().len() as u64,
-                });
-            }
-            Err(failure) => {
-                shard.failed_message(*endpoint, message.received_ns, Outcome::Extract, &failure.to_string());
-            }
-        }
-    }
-    if let Some(sequence) = &listen.sequence
-        && let Ok(number) = sequence.number(&view, cache)
-    {
-        if open.sequence.is_some_and(|last| number != last + 1.0) {
-            let text = if open.sequence.is_some_and(|last| number <= last) {
-                "a pushed message came twice or out of order"
-            } else {
-                "pushed messages are missing from the sequence"
-            };
-            shard.failed_message(
-                shard.socket_endpoint(listen.socket),
-                message.received_ns,
-                Outcome::Check,
-                text,
-            );
-        }
-        open.sequence = Some(number);
-    }
-}
+/// What a step is told whose socket was never opened, or ended before.
+const NOT_OPEN: &str = "the socket is not open";
 
 fn not_open(shard: &Shard, endpoint: EndpointId) -> StepEnd {
-    shard.failed_message(endpoint, shard.clock.now(), Outcome::Connect, "the socket is not open");
+    shard.failed_message(endpoint, shard.clock.now(), Outcome::Connect, NOT_OPEN);
     StepEnd::Failed
+}
+
+/// How a socket ended, if that has not been told before.
+fn end_of(end: Option<WsError>) -> (Outcome, String) {
+    end.map_or_else(
+        || (Outcome::Connect, NOT_OPEN.to_owned()),
+        |error| (outcome_of(&error), error.to_string()),
+    )
 }
 
 fn outcome_of(error: &WsError) -> Outcome {

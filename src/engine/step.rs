@@ -1,7 +1,8 @@
 //! One request of a user: render, connect if need be, exchange, check, capture, record.
 
 use super::render::Prepared;
-use super::shard::{Link, Shard};
+use super::shard::Shard;
+use super::sharing::Carrier;
 use super::tap::Event;
 use super::user::User;
 use crate::clock;
@@ -13,7 +14,7 @@ use crate::scenario::extract::{BodyCache, CheckKind, Condition, ResponseView};
 use crate::scenario::plan::{AtEnd, Connections, Method, SlotId};
 use crate::scenario::template::{RenderError, Template};
 use crate::transport::cookies;
-use crate::transport::{Exchange, ExchangeError, Keep, TransportError};
+use crate::transport::{CodingError, Exchange, ExchangeError, Keep, TransportError};
 use std::time::Duration;
 
 /// What the rest of the iteration makes of a step.
@@ -33,6 +34,8 @@ pub(super) struct Answer {
     body: Vec<u8>,
     elapsed: Duration,
     cache: BodyCache,
+    /// Why the body cannot be looked at.
+    undecoded: Option<CodingError>,
 }
 
 impl Answer {
@@ -98,7 +101,12 @@ impl User {
         }
     }
 
-    fn render(&mut self, shard: &Shard, prepared: &Prepared, out: &mut Vec<u8>) -> Result<(), RenderError> {
+    pub(super) fn render(
+        &mut self,
+        shard: &Shard,
+        prepared: &Prepared,
+        out: &mut Vec<u8>,
+    ) -> Result<(), RenderError> {
         let mut body = shard.scratch.take();
         let jar = self.jar.as_deref().map(|jar| (jar, shard.http_host(), shard.clock.now()));
         let done = prepared.render(&mut self.session.view(&shard.plan), jar, &mut body, out);
@@ -106,7 +114,8 @@ impl User {
         done
     }
 
-    /// One exchange, repeated once on a fresh connection where the server had closed the idle one and repeating is safe.
+    /// One exchange, repeated where the server had closed an idle connection or says that it has not looked at the request, and where
+    /// repeating is safe.
     async fn send(
         &mut self,
         shard: &Shard,
@@ -120,18 +129,19 @@ impl User {
             Keep { head: request.keeps_head | traced, body: request.keeps_body | traced, cookies: true };
         let idempotent = matches!(request.method, Method::Get | Method::Head | Method::Put | Method::Delete);
         let mut counted = false;
+        let mut repeated = false;
         loop {
-            let mut link = match self.connection.take() {
-                Some(link) if shard.plan.target.connections == Connections::PerUser => link,
+            let (mut carrier, started_ns) = match self.connection.take() {
+                Some(link) if !counted => (Carrier::Own(link), ready_ns),
+                Some(link) => (Carrier::Own(link), shard.clock.now()),
                 // Boxed: a user connects rarely, and would carry room for it in every state.
-                _ => Box::pin(self.connect(shard)).await?,
+                None => (Box::pin(self.connect(shard)).await?, shard.clock.now()),
             };
-            let reused = link.connection.is_used();
+            let reused = carrier.is_used();
             if !counted {
                 shard.recorder.borrow_mut().sent(request.endpoint);
                 counted = true;
             }
-            let started_ns = if reused { ready_ns } else { shard.clock.now() };
             self.control.on_wire.set(Some(OnWire {
                 endpoint: request.endpoint,
                 intended_ns,
@@ -139,41 +149,53 @@ impl User {
             }));
             let deadline = shard.clock.instant(started_ns + nanos(request.timeout));
             let head_only = request.method == Method::Head;
-            let exchanging = link.connection.exchange(bytes, head_only, keep, &shard.buffers, &shard.clock);
-            match self.timer.within(deadline, exchanging).await {
-                Ok(Ok(exchange)) => {
-                    if exchange.reusable && shard.plan.target.connections == Connections::PerUser {
-                        self.connection = Some(link);
-                    }
-                    return Ok(exchange);
-                }
+            let exchanging = carrier.exchange(bytes, head_only, keep, &shard.buffers, &shard.clock);
+            let ended = self.timer.within(deadline, exchanging).await;
+            let waited_for = if ended.is_err() { carrier.waited_for() } else { None };
+            let keeps = match &ended {
+                Ok(Ok(exchange)) => exchange.reusable,
+                _ => carrier.is_intact(),
+            };
+            self.release(shard, carrier, keeps);
+            let (outcome, text) = match ended {
+                Ok(Ok(exchange)) => return Ok(exchange),
+                // Ends with the last of the connections that were closed while idle.
+                Ok(Err(error)) if reused && error.sent_nothing() => continue,
                 Ok(Err(error))
-                    if reused && (error.sent_nothing() || idempotent && error.answered_nothing()) => {}
-                Ok(Err(error)) => {
-                    return Err(NoAnswer {
-                        outcome: outcome_of(error),
-                        text: error.to_string(),
-                        sent_ns: Some(started_ns),
-                    });
+                    if !repeated
+                        && (error.not_processed() || reused && idempotent && error.answered_nothing()) =>
+                {
+                    repeated = true;
+                    continue;
                 }
+                Ok(Err(error)) => (outcome_of(error), error.to_string()),
                 Err(_elapsed) => {
-                    return Err(NoAnswer {
-                        outcome: Outcome::Timeout,
-                        text: format!(
-                            "no complete answer within {}",
-                            crate::units::show_duration(request.timeout)
-                        ),
-                        sent_ns: Some(started_ns),
-                    });
+                    let within = crate::units::show_duration(request.timeout);
+                    let why = waited_for.map(|why| format!(": {why}")).unwrap_or_default();
+                    (Outcome::Timeout, format!("no complete answer within {within}{why}"))
                 }
+            };
+            return Err(NoAnswer { outcome, text, sent_ns: Some(started_ns) });
+        }
+    }
+
+    /// Puts what carried an exchange where the next one will look for it, or closes it.
+    fn release(&mut self, shard: &Shard, carrier: Carrier, keeps: bool) {
+        if let Carrier::Own(link) = carrier
+            && keeps
+        {
+            match shard.plan.target.connections {
+                Connections::PerUser => self.connection = Some(link),
+                Connections::Shared => shard.keep_idle(link),
+                Connections::Fresh => {}
             }
         }
     }
 
-    async fn connect(&mut self, shard: &Shard) -> Result<Link, NoAnswer> {
+    async fn connect(&mut self, shard: &Shard) -> Result<Carrier, NoAnswer> {
         let deadline = shard.clock.instant(shard.clock.now() + nanos(shard.plan.target.connect_timeout));
-        match self.timer.within(deadline, shard.connect()).await {
-            Ok(Ok(link)) => Ok(link),
+        match self.timer.within(deadline, shard.carrier()).await {
+            Ok(Ok(carrier)) => Ok(carrier),
             Ok(Err(error)) => {
                 let outcome = connect_outcome(error);
                 Err(NoAnswer { outcome, text: error.to_string(), sent_ns: None })
@@ -204,6 +226,7 @@ impl User {
         if !exchange.set_cookies.is_empty() {
             self.store_cookies(shard, std::mem::take(&mut exchange.set_cookies), prepared);
         }
+        self.last_request_ns = exchange.sent_ns;
         let mut sample = Sample {
             endpoint: request.endpoint,
             intended_ns,
@@ -213,12 +236,17 @@ impl User {
             bytes_sent: exchange.bytes_sent,
             bytes_received: exchange.bytes_received,
         };
+        let (body, undecoded) = match exchange.coding.decode(exchange.body.take().unwrap_or_default()) {
+            Ok(body) => (body, None),
+            Err(error) => (Vec::new(), Some(error)),
+        };
         let mut answer = Answer {
             status: exchange.status,
             head: exchange.head.take().unwrap_or_default(),
-            body: exchange.body.take().unwrap_or_default(),
+            body,
             elapsed: Duration::from_nanos(exchange.done_ns.saturating_sub(exchange.sent_ns)),
             cache: BodyCache::default(),
+            undecoded,
         };
         if let Some(error_ns) = exchange.read_error_ns {
             shard.recorder.borrow_mut().read_error(error_ns);
@@ -262,8 +290,11 @@ impl User {
         prepared: &Prepared,
         answer: &mut Answer,
     ) -> Result<(), (Outcome, String)> {
+        let undecoded = answer.undecoded.map(|error| (Outcome::Protocol, error.to_string()));
+        let refuse = |reads_body: bool| undecoded.clone().filter(|_| reads_body).map_or(Ok(()), Err);
         let (view, cache) = answer.view();
         for check in &prepared.request.checks {
+            refuse(check.reads_body())?;
             let verified = check.verify(&view, cache, &mut self.session.view(&shard.plan));
             if let Some(tap) = &shard.tap {
                 let failure = verified.as_ref().err().map(ToString::to_string);
@@ -276,6 +307,7 @@ impl User {
             })?;
         }
         for extract in &prepared.request.extracts {
+            refuse(extract.pick.reads_body())?;
             let value = extract
                 .apply(&view, cache, self.session.stream())
                 .map_err(|failure| (Outcome::Extract, failure.to_string()))?;
@@ -337,11 +369,12 @@ pub(super) fn connect_outcome(error: TransportError) -> Outcome {
     }
 }
 
-fn outcome_of(error: ExchangeError) -> Outcome {
+pub(super) fn outcome_of(error: ExchangeError) -> Outcome {
     match error {
         ExchangeError::Malformed(_)
         | ExchangeError::HeadTooLarge
         | ExchangeError::BodyTooLarge { .. }
+        | ExchangeError::Unsendable(_)
         | ExchangeError::Unsolicited => Outcome::Protocol,
         _ => Outcome::Reset,
     }

@@ -3,13 +3,16 @@
 
 use super::shard::Shard;
 use crate::clock::Nanos;
+use crate::endpoint::EndpointId;
 use crate::limits::{TRACE_CONTENT_BYTES_MAX, TRACE_EVENTS_MAX};
+use crate::measure::sample::Outcome;
 use crate::scenario::plan::SlotId;
 use crate::scenario::template::Value;
-use crate::transport::Exchange;
+use crate::transport::{self, Address, Connection, Exchange, TransportError};
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::cell::Cell;
+use std::net::IpAddr;
 use tokio::sync::mpsc;
 
 /// Version of the JSON form; a change of what a key means raises it.
@@ -132,6 +135,23 @@ impl Tap {
         }
     }
 
+    /// Opens a connection and tells how long that took.
+    pub(super) async fn connect(
+        &self,
+        shard: &Shard,
+        address: &Address,
+        source: Option<IpAddr>,
+    ) -> Result<Connection, TransportError> {
+        let begun_ns = shard.clock.now();
+        let dialed_ns = Cell::new(begun_ns);
+        let connecting = transport::connect_watched(address, source, || dialed_ns.set(shard.clock.now()));
+        let connection = connecting.await?;
+        let tls_ns = address.tls.is_some().then(|| shard.clock.now() - dialed_ns.get());
+        let (address, tcp_ns) = (address.addr.to_string(), dialed_ns.get() - begun_ns);
+        self.tell(shard, Event::Connected { address, tcp_ns, tls_ns });
+        Ok(connection)
+    }
+
     #[cold]
     pub(super) fn request(&self, shard: &Shard, endpoint: usize, bytes: &[u8]) {
         let endpoint = shard.plan.endpoints[endpoint].name.clone();
@@ -201,6 +221,16 @@ impl Tap {
                 Event::SocketOpened { address, path: self.harmless(&path), handshake_ns }
             }
             other => other,
+        }
+    }
+}
+
+impl Shard {
+    #[cold]
+    pub(super) fn tell_failure(&self, endpoint: EndpointId, outcome: Outcome, text: &str) {
+        if let Some(tap) = &self.tap {
+            let endpoint = self.plan.endpoints[usize::from(endpoint)].name.clone();
+            tap.tell(self, Event::Failed { endpoint, outcome: outcome.name(), text: text.to_owned() });
         }
     }
 }

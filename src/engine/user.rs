@@ -1,6 +1,7 @@
 //! A virtual user: a session, perhaps a connection, and a program counter going through its journey.
 
 use super::control::{Control, Presence};
+use super::events::Events;
 use super::part::Part;
 use super::program::{Op, Program};
 use super::session::Session;
@@ -11,7 +12,7 @@ use super::timer::Timer;
 use super::trace::COMPLETED;
 use crate::clock::Nanos;
 use crate::limits::RECONNECT_PAUSE;
-use crate::scenario::plan::{AtEnd, Lifetime};
+use crate::scenario::plan::{AtEnd, Connections, Lifetime};
 use crate::transport::cookies::Jar;
 use rand::RngExt as _;
 use std::rc::Rc;
@@ -25,7 +26,10 @@ pub(super) struct User {
     pub(super) connection: Option<Link>,
     pub(super) jar: Option<Box<Jar>>,
     pub(super) sockets: Box<[Option<Box<Socket>>]>,
+    pub(super) streams: Box<[Option<Box<Events>>]>,
     pub(super) last_answer: Option<Box<Answer>>,
+    /// When the last answered request was sent; an expected event may be its effect.
+    pub(super) last_request_ns: Nanos,
     /// The plan's instant for the next request to send, if the plan had one.
     pub(super) intended_ns: Option<Nanos>,
     pub(super) journey: usize,
@@ -67,6 +71,8 @@ impl User {
             connection: None,
             jar: None,
             sockets: (0..shard.plan.sockets.len()).map(|_| None).collect(),
+            streams: (0..shard.plan.streams.len()).map(|_| None).collect(),
+            last_request_ns: 0,
             last_answer: None,
             intended_ns: None,
             counters: vec![0; program.counters].into_boxed_slice(),
@@ -127,8 +133,8 @@ impl User {
         }
         let next_ns = last_ns + (missed + 1) * every_ns;
         match &self.shard.beats {
-            Some(beats) => beats.until(next_ns).await,
-            None => self.timer.until(self.shard.clock.instant(next_ns)).await,
+            Some(beats) if self.holds_nothing() => beats.until(next_ns).await,
+            _ => self.rest(next_ns).await,
         }
         if !self.control.retire.get() {
             // Only from when the user was free: that the target kept it longer is not the generator's lag.
@@ -156,7 +162,9 @@ impl User {
 
     async fn pass_through(&mut self, intended_ns: Nanos) {
         self.intended_ns = Some(intended_ns);
-        self.connection = self.shard.idle.borrow_mut().pop();
+        if self.shard.plan.target.connections == Connections::PerUser {
+            self.connection = self.shard.idle.borrow_mut().pop();
+        }
         self.iteration(self.shard.clock.now()).await;
         if let Some(link) = self.connection.take() {
             self.shard.keep_idle(link);
@@ -185,7 +193,17 @@ impl User {
             *at += pause_ns;
         }
         let until_ns = self.shard.clock.now() + pause_ns;
-        self.timer.until(self.shard.clock.instant(until_ns)).await;
+        self.rest(until_ns).await;
+    }
+
+    /// Waits until an instant of the run. A user who holds something open reads it meanwhile.
+    async fn rest(&mut self, until_ns: Nanos) {
+        if self.holds_nothing() {
+            self.timer.until(self.shard.clock.instant(until_ns)).await;
+        } else {
+            // Boxed, so that users without sockets carry no room for it.
+            Box::pin(self.attend(until_ns)).await;
+        }
     }
 
     fn program(&self) -> &Program {
@@ -294,12 +312,17 @@ impl User {
                 }
                 Op::StopUser => return IterationEnd::Stop { failed },
                 Op::WsOpen(open) => Box::pin(self.ws_open(&shard, open)).await,
-                Op::WsSend { socket, message, binary } => {
-                    Box::pin(self.ws_send(&shard, *socket, message, *binary)).await
-                }
+                Op::WsSend(send) => Box::pin(self.ws_send(&shard, send)).await,
                 Op::WsExpect(expect) => Box::pin(self.ws_expect(&shard, expect)).await,
                 Op::WsListen(listen) => Box::pin(self.ws_listen(&shard, listen)).await,
                 Op::WsClose { socket } => Box::pin(self.ws_close(*socket)).await,
+                Op::SseOpen(open) => Box::pin(self.sse_open(&shard, open)).await,
+                Op::SseExpect(expect) => Box::pin(self.sse_expect(&shard, expect)).await,
+                Op::SseListen(listen) => Box::pin(self.sse_listen(&shard, listen)).await,
+                Op::SseClose { stream } => {
+                    self.streams[usize::from(*stream)] = None;
+                    StepEnd::Next
+                }
             };
             match end {
                 StepEnd::Next => {}

@@ -207,6 +207,12 @@ pub fn add_requests(into: &mut RequestCounts, from: &RequestCounts) {
     into.bytes_sent += from.bytes_sent;
     into.bytes_received += from.bytes_received;
     into.connections_opened += from.connections_opened;
+    into.tls_handshakes += from.tls_handshakes;
+    into.tls_resumed += from.tls_resumed;
+    into.streams.reconnects += from.streams.reconnects;
+    into.streams.missing += from.streams.missing;
+    into.streams.repeated += from.streams.repeated;
+    into.streams.early += from.streams.early;
 }
 
 #[cfg(test)]

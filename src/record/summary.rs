@@ -70,6 +70,26 @@ pub struct RequestCounts {
     pub bytes_sent: u64,
     pub bytes_received: u64,
     pub connections_opened: u64,
+    /// TLS handshakes completed, and those of them that took up a session of an earlier connection.
+    #[serde(default)]
+    pub tls_handshakes: u64,
+    #[serde(default)]
+    pub tls_resumed: u64,
+    #[serde(default)]
+    pub streams: StreamCounts,
+}
+
+/// What WebSockets and event streams went through besides their requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StreamCounts {
+    /// Attempts to open again what had ended unexpectedly.
+    pub reconnects: u64,
+    /// Messages a `sequence` says there were and that did not come.
+    pub missing: u64,
+    /// Messages that came twice or out of order.
+    pub repeated: u64,
+    /// Messages that say they were sent later than they were received: the server's clock is ahead of ours by more than their lag.
+    pub early: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -188,7 +208,7 @@ pub struct LevelResource {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EndpointResult {
     pub name: String,
-    /// `http`, `ws` or `ws.lag`.
+    /// `http`, `ws`, `ws.lag`, `sse` or `sse.lag`.
     pub protocol: String,
     pub count: u64,
     pub failed: u64,

@@ -135,13 +135,14 @@ impl Page {
         let requests = &summary.requests;
         let per_s = requests.ok as f64 / manifest.load_s();
         let text = format!(
-            "{} sent, {} as expected ({}), {} failed, {} interrupted, {} connections opened",
+            "{} sent, {} as expected ({}), {} failed, {} interrupted, {} connections opened{}",
             count(requests.sent),
             count(requests.ok),
             rate(per_s),
             count(requests.failed),
             count(requests.interrupted),
-            count(requests.connections_opened)
+            count(requests.connections_opened),
+            wording::handshakes(requests)
         );
         self.line("requests", Paint::Dim, &text);
         if let Some(bottleneck) = &summary.bottleneck {

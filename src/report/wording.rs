@@ -5,7 +5,9 @@ use super::numbers::{about, bytes, count, percent, quantity};
 use super::plain;
 use super::{Report, numbers};
 use crate::record::rows::End;
-use crate::record::summary::{Bottleneck, BottleneckStatus, Candidate, Counts, LoadLine, NextWall, Verdict};
+use crate::record::summary::{
+    Bottleneck, BottleneckStatus, Candidate, Counts, LoadLine, NextWall, RequestCounts, Verdict,
+};
 
 /// Above this the number is an extrapolation and says so (predicted over highest measured load).
 const EXTRAPOLATION_MIN: f64 = 1.25;
@@ -136,6 +138,14 @@ pub fn in_use(kind: Option<&str>, used: f64, limit: Option<f64>) -> String {
         _ => "in use",
     };
     format!("{}{of_limit} {what}", show(used))
+}
+
+/// What follows the number of connections where some had TLS; nothing otherwise.
+pub fn handshakes(requests: &RequestCounts) -> String {
+    match requests.tls_handshakes {
+        0 => String::new(),
+        all => format!(" ({} TLS handshakes, {} resumed)", count(all), count(requests.tls_resumed)),
+    }
 }
 
 /// Completed with what went otherwise: `planned 100 = completed 97 + failed 1 + …`, and whether that is true.

@@ -2,7 +2,7 @@
 //! can hold at the step being read.
 
 use super::document::{Node, Span};
-use super::plan::{DataTable, SlotId, SocketId};
+use super::plan::{DataTable, SlotId, SocketId, StreamId};
 use super::problem::{Problem, Sink};
 use super::reader;
 use super::suggest;
@@ -20,6 +20,7 @@ pub(super) struct Flow {
     pub(super) surely: BTreeSet<SlotId>,
     pub(super) perhaps: BTreeSet<SlotId>,
     pub(super) sockets: BTreeSet<SocketId>,
+    pub(super) streams: BTreeSet<StreamId>,
 }
 
 impl Flow {
@@ -28,6 +29,7 @@ impl Flow {
         self.surely = self.surely.intersection(&other.surely).copied().collect();
         self.perhaps.extend(&other.perhaps);
         self.sockets.extend(&other.sockets);
+        self.streams.extend(&other.streams);
     }
 }
 
@@ -39,6 +41,7 @@ pub(super) struct Registry {
     pub(super) places: Vec<Span>,
     pub(super) slots: Vec<String>,
     pub(super) sockets: Vec<String>,
+    pub(super) streams: Vec<String>,
 }
 
 pub(super) struct Builder<'a> {

@@ -9,7 +9,8 @@ use std::time::Duration;
 /// Means over one iteration of a journey, or of a load part's mix.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Expectation {
-    /// Requests of one iteration by endpoint; WebSocket handshakes and awaited messages count under theirs.
+    /// Requests of one iteration by endpoint; WebSocket handshakes, openings of event streams and awaited messages count
+    /// under theirs.
     pub per_iteration: BTreeMap<EndpointId, f64>,
     /// The same for `once_per_user`, once in a user's life.
     pub once_per_user: BTreeMap<EndpointId, f64>,
@@ -17,7 +18,7 @@ pub struct Expectation {
     pub think: Duration,
     /// The same within `once_per_user`.
     pub think_once: Duration,
-    /// WebSockets one user holds open at the most.
+    /// WebSockets and event streams one user holds open at the most.
     pub sockets: f64,
     /// Shortest time between the starts of iterations, where all journeys have a pacing.
     pub pacing: Option<Duration>,
@@ -143,10 +144,19 @@ impl Count {
                 self.sockets += times.min(1.0);
                 self.sockets_max = self.sockets_max.max(self.sockets);
             }
-            Step::WsClose { .. } => self.sockets = (self.sockets - times.min(1.0)).max(0.0),
+            Step::WsClose { .. } | Step::SseClose { .. } => {
+                self.sockets = (self.sockets - times.min(1.0)).max(0.0)
+            }
             Step::WsExpect(expect) => self.visit(expect.endpoint, times),
             Step::WsListen(listen) => self.think_s += times * listen.for_time.mean().as_secs_f64(),
-            Step::Set { .. } | Step::WsSend { .. } => {}
+            Step::SseOpen(open) => {
+                self.visit(open.request.endpoint, times);
+                self.sockets += times.min(1.0);
+                self.sockets_max = self.sockets_max.max(self.sockets);
+            }
+            Step::SseExpect(expect) => self.visit(expect.endpoint, times),
+            Step::SseListen(listen) => self.think_s += times * listen.for_time.mean().as_secs_f64(),
+            Step::Set { .. } | Step::WsSend(_) => {}
         }
     }
 }

@@ -159,5 +159,7 @@ fn show_protocol(protocol: Protocol) -> &'static str {
         Protocol::Http => "http",
         Protocol::Ws => "ws",
         Protocol::WsLag => "ws.lag",
+        Protocol::Sse => "sse",
+        Protocol::SseLag => "sse.lag",
     }
 }

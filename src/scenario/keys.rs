@@ -81,7 +81,28 @@ pub static TARGET: Section = Section {
     ],
 };
 
-pub static TLS: Section = Section { what: "`tls`", keys: &["verify"], later: &[], foreign: &[] };
+pub static TLS: Section = Section {
+    what: "`tls`",
+    keys: &[
+        "verify",
+        "ca",
+        "client_cert",
+        "client_key",
+        "server_name",
+        "min_version",
+        "max_version",
+        "resumption",
+    ],
+    later: &[],
+    foreign: &[
+        ("cert", "write `client_cert`"),
+        ("key", "write `client_key`"),
+        ("cacert", "write `ca`"),
+        ("sni", "write `server_name`"),
+        ("insecure", "write `verify: false`"),
+        ("insecureSkipTLSVerify", "write `verify: false`"),
+    ],
+};
 
 pub static SAFETY: Section = Section {
     what: "`safety`",
@@ -131,7 +152,7 @@ pub static JOURNEY: Section = Section {
 pub static PACING: Section = Section { what: "`pacing`", keys: &["every"], later: &[], foreign: &[] };
 
 /// Verbs of steps, each with the section of its keys.
-pub static STEPS: [(&str, &Section); 18] = [
+pub static STEPS: [(&str, &Section); 22] = [
     ("get", &REQUEST),
     ("post", &REQUEST),
     ("put", &REQUEST),
@@ -150,11 +171,14 @@ pub static STEPS: [(&str, &Section); 18] = [
     ("ws_expect", &WS_EXPECT),
     ("ws_listen", &WS_LISTEN),
     ("ws_close", &WS_CLOSE),
+    ("sse_open", &SSE_OPEN),
+    ("sse_expect", &SSE_EXPECT),
+    ("sse_listen", &SSE_LISTEN),
+    ("sse_close", &SSE_CLOSE),
 ];
 
 /// Verbs of the language that this version does not run.
-pub const STEPS_LATER: [&str; 8] =
-    ["group", "parallel", "rendezvous", "for_each", "sse_open", "sse_expect", "sse_close", "log"];
+pub const STEPS_LATER: [&str; 5] = ["group", "parallel", "rendezvous", "for_each", "log"];
 
 pub const STEPS_FOREIGN: [(&str, &str); 9] = [
     ("request", "write the method as the verb: `get: /path`"),
@@ -217,14 +241,24 @@ pub static STOP_USER: Section =
     Section { what: "a stop_user step", keys: &["stop_user"], later: &[], foreign: &[] };
 pub static WS_OPEN: Section = Section {
     what: "a ws_open step",
-    keys: &["ws_open", "as", "name", "headers", "subprotocol", "expect"],
-    later: &["reconnect"],
+    keys: &["ws_open", "as", "name", "headers", "subprotocol", "expect", "reconnect"],
+    later: &[],
     foreign: &[("socket", "name the socket with `as`")],
 };
 pub static WS_OPEN_EXPECT: Section =
     Section { what: "`expect` of a ws_open step", keys: &["within"], later: &[], foreign: &[] };
-pub static WS_SEND: Section =
-    Section { what: "a ws_send step", keys: &["ws_send", "socket", "binary"], later: &[], foreign: &[] };
+pub static RECONNECT: Section = Section {
+    what: "`reconnect`",
+    keys: &["max", "backoff"],
+    later: &[],
+    foreign: &[("retries", "write `max`"), ("delay", "write `backoff: 1s..10s`")],
+};
+pub static WS_SEND: Section = Section {
+    what: "a ws_send step",
+    keys: &["ws_send", "socket", "binary", "resend"],
+    later: &[],
+    foreign: &[],
+};
 pub static WS_EXPECT: Section = Section {
     what: "a ws_expect step",
     keys: &["ws_expect", "socket", "within", "name", "extract"],
@@ -239,6 +273,35 @@ pub static WS_LISTEN: Section = Section {
 };
 pub static WS_CLOSE: Section =
     Section { what: "a ws_close step", keys: &["ws_close"], later: &[], foreign: &[] };
+pub static SSE_OPEN: Section = Section {
+    what: "an sse_open step",
+    keys: &["sse_open", "as", "name", "headers", "expect", "reconnect"],
+    later: &[],
+    foreign: &[("stream", "name the stream with `as`")],
+};
+pub static SSE_OPEN_EXPECT: Section =
+    Section { what: "`expect` of an sse_open step", keys: &["within"], later: &[], foreign: &[] };
+pub static SSE_EXPECT: Section = Section {
+    what: "an sse_expect step",
+    keys: &["sse_expect", "stream", "event", "text", "within", "name", "extract"],
+    later: &[],
+    foreign: &[
+        ("match", "write the members after the verb: sse_expect: {type: ready}"),
+        ("socket", "write `stream`"),
+    ],
+};
+pub static SSE_LISTEN: Section = Section {
+    what: "an sse_listen step",
+    keys: &["sse_listen", "stream", "event", "match", "text", "name", "lag", "sequence"],
+    later: &[],
+    foreign: &[
+        ("every", "an event stream goes one way: nothing can be sent on it"),
+        ("send", "an event stream goes one way: nothing can be sent on it"),
+        ("socket", "write `stream`"),
+    ],
+};
+pub static SSE_CLOSE: Section =
+    Section { what: "an sse_close step", keys: &["sse_close"], later: &[], foreign: &[] };
 
 const FOREIGN_LOAD: &[(&str, &str)] = &[
     ("vus", "write `stages: [{to: 50, over: 0s}, {hold: 5m}]`"),

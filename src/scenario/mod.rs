@@ -5,6 +5,7 @@ mod check;
 mod compose;
 mod condition;
 pub mod document;
+mod events;
 mod executors;
 pub mod expectation;
 pub mod extract;
@@ -26,6 +27,7 @@ mod suggest;
 mod tables;
 pub mod template;
 mod think;
+mod tls;
 
 pub use problem::{Problem, Problems, Severity};
 pub use socket::matches;

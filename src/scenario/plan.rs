@@ -10,9 +10,11 @@ use crate::endpoint::{Endpoint, EndpointId};
 use crate::load::{arrivals::Arrivals, curve::Curve};
 use crate::search::Goal;
 use crate::threshold::Threshold;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Index into [`Plan::journeys`].
@@ -21,6 +23,8 @@ pub type JourneyId = u16;
 pub type SlotId = u16;
 /// Index of a WebSocket among a user's sockets; see [`Plan::sockets`].
 pub type SocketId = u8;
+/// Index of an event stream among a user's streams; see [`Plan::streams`].
+pub type StreamId = u8;
 
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -41,6 +45,8 @@ pub struct Plan {
     pub slots: Vec<String>,
     /// Names of the WebSockets a user can hold, by [`SocketId`].
     pub sockets: Vec<String>,
+    /// Names of the event streams a user can hold, by [`StreamId`].
+    pub streams: Vec<String>,
     /// Values of `secrets`: they must be replaced by `***` in everything that is written.
     pub redact: Vec<String>,
     /// What `check` has to say although the scenario can run.
@@ -57,8 +63,39 @@ pub struct Target {
     pub connections: Connections,
     /// Sent with every request, before the step's own.
     pub headers: Vec<(String, Template)>,
-    /// Accept any server certificate (`tls: {verify: false}`).
-    pub tls_verify: bool,
+    pub http_version: HttpVersion,
+    pub tls: TlsRules,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HttpVersion {
+    /// What the server chooses over TLS; 1.1 in clear text.
+    Auto,
+    Http1,
+    /// In clear text without asking (prior knowledge).
+    Http2,
+}
+
+/// `target.tls`, its files read.
+#[derive(Clone, Debug)]
+pub struct TlsRules {
+    /// False: accept any server certificate.
+    pub verify: bool,
+    /// Trusted instead of what the machine trusts.
+    pub roots: Option<Vec<CertificateDer<'static>>>,
+    pub client: Option<Arc<ClientCertificate>>,
+    /// At least one of the two.
+    pub tls12: bool,
+    pub tls13: bool,
+    pub server_name: Option<String>,
+    pub resumption: bool,
+}
+
+/// A certificate, with those that lead to its issuer after it, and its key.
+#[derive(Debug)]
+pub struct ClientCertificate {
+    pub certificates: Vec<CertificateDer<'static>>,
+    pub key: PrivateKeyDer<'static>,
 }
 
 #[derive(Clone, Debug)]
@@ -85,6 +122,8 @@ pub enum Connections {
     PerUser,
     /// A new connection for every request.
     Fresh,
+    /// The users of a shard share: HTTP/1.1 takes an idle connection or opens one, HTTP/2 opens a stream.
+    Shared,
 }
 
 #[derive(Clone, Debug)]
@@ -146,10 +185,14 @@ pub enum Step {
     Choose { weights: Vec<u32>, branches: Vec<Vec<Step>> },
     StopUser,
     WsOpen(Box<WsOpen>),
-    WsSend { socket: SocketId, message: Template, binary: bool },
+    WsSend(Box<WsSend>),
     WsExpect(Box<WsExpect>),
     WsListen(Box<WsListen>),
     WsClose { socket: SocketId },
+    SseOpen(Box<SseOpen>),
+    SseExpect(Box<SseExpect>),
+    SseListen(Box<SseListen>),
+    SseClose { stream: StreamId },
 }
 
 #[derive(Clone, Debug)]
@@ -206,6 +249,26 @@ pub struct WsOpen {
     pub headers: Vec<(String, Template)>,
     pub subprotocol: Option<String>,
     pub within: Duration,
+    pub reconnect: Option<Reconnect>,
+}
+
+/// What a user does when a connection that should stay open ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reconnect {
+    /// Attempts in a row, without a message in between.
+    pub max: u32,
+    /// Wait before the first attempt, doubled for each that follows, up to `wait_max`.
+    pub wait_min: Duration,
+    pub wait_max: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub struct WsSend {
+    pub socket: SocketId,
+    pub message: Template,
+    pub binary: bool,
+    /// Sent again after a reconnect.
+    pub resend: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -224,12 +287,55 @@ pub struct WsListen {
     pub socket: SocketId,
     pub for_time: Think,
     pub matches: Vec<(String, Template)>,
+    pub pushed: Pushed,
+    /// Keep-alive message while listening.
+    pub every: Option<(Duration, Template)>,
+}
+
+/// What is measured of every message or event that a listening step hears.
+#[derive(Clone, Debug)]
+pub struct Pushed {
     /// Where push-to-receipt lag is recorded, and the JSONPath to the sending time in Unix milliseconds.
     pub lag: Option<(EndpointId, Pick)>,
     /// JSONPath of a number that must grow by one with every matching message.
     pub sequence: Option<Pick>,
-    /// Keep-alive message while listening.
-    pub every: Option<(Duration, Template)>,
+}
+
+#[derive(Clone, Debug)]
+pub struct SseOpen {
+    pub stream: StreamId,
+    /// The GET that opens it; its time-out is that of the opening, and its endpoint where the opening is recorded.
+    pub request: Request,
+    pub reconnect: Option<Reconnect>,
+}
+
+/// Which events of a stream are meant; others are passed over.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// The name of the event.
+    pub event: Option<Template>,
+    /// The data hold this text.
+    pub text: Option<Template>,
+    /// JSON members the data must carry.
+    pub members: Vec<(String, Template)>,
+}
+
+#[derive(Clone, Debug)]
+pub struct SseExpect {
+    /// Latency from the opening of the stream, or from the user's last request if that came later, is recorded here.
+    pub endpoint: EndpointId,
+    pub stream: StreamId,
+    pub wanted: Wanted,
+    pub within: Duration,
+    pub extracts: Vec<Extract>,
+}
+
+#[derive(Clone, Debug)]
+pub struct SseListen {
+    pub stream: StreamId,
+    pub for_time: Think,
+    pub wanted: Wanted,
+    pub pushed: Pushed,
 }
 
 #[derive(Clone, Debug)]

@@ -9,6 +9,7 @@ use super::problem::{Problem, Problems};
 use super::reader::{self, Fields};
 use super::recipe::Recipe;
 use super::steps::{Walk, captured_names};
+use super::tls::Home;
 use super::{Overrides, keys};
 use std::collections::HashSet;
 use std::path::Path;
@@ -53,7 +54,7 @@ pub(super) fn resolve(
     let mut safety = builder.safety(top.get("safety"));
     let swarm = builder.swarm(top.get("swarm"));
     let target = match top.get("target") {
-        Some(node) => builder.target(node, &safety),
+        Some(node) => builder.target(node, &safety, &Home { sources: &sources, files }),
         None => {
             builder.missing(
                 top.span,
@@ -122,6 +123,7 @@ pub(super) fn resolve(
         thresholds,
         slots: registry.slots,
         sockets: registry.sockets,
+        streams: registry.streams,
         redact: builder.secrets.into_values().filter(|value| !value.is_empty()).collect(),
         warnings: builder.sink.finish(&sources),
     })

@@ -100,8 +100,9 @@ fn generator_shape(key: &str) -> Value {
 fn target_shape(key: &str) -> Value {
     match key {
         "timeout" | "connect_timeout" => duration(),
-        "connections" => one_of(&["per_user", "fresh"]),
-        "tls" => object(&keys::TLS, &[], |_| json!({"type": "boolean"})),
+        "connections" => one_of(&["per_user", "shared", "fresh"]),
+        "http_version" => json!({"enum": ["auto", "1.1", "2", 1.1, 2]}),
+        "tls" => object(&keys::TLS, &[], tls_shape),
         "connect_to" => json!({"type": "array", "items": {"type": "string"}, "minItems": 1}),
         "headers" | "dials" => named(text()),
         "replicas" => json!({"type": "integer", "minimum": 1, "maximum": TARGET_REPLICAS_MAX}),
@@ -116,6 +117,14 @@ fn swarm_shape(key: &str) -> Value {
             json!({"anyOf": [{"const": "auto"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]})
         }
         _ => any(key),
+    }
+}
+
+fn tls_shape(key: &str) -> Value {
+    match key {
+        "verify" | "resumption" => json!({"type": "boolean"}),
+        "min_version" | "max_version" => json!({"enum": ["1.2", "1.3", 1.2, 1.3]}),
+        _ => json!({"type": "string"}),
     }
 }
 
@@ -170,7 +179,10 @@ fn step_shape(key: &str) -> Value {
         "headers" => named(text()),
         "extract" => named(json!({"type": "string"})),
         "timeout" | "within" | "every" => duration(),
-        "binary" => json!({"type": "boolean"}),
+        "binary" | "resend" => json!({"type": "boolean"}),
+        "reconnect" => {
+            object(&keys::RECONNECT, &["max"], |key| if key == "max" { count() } else { any(key) })
+        }
         "repeat" => json!({"anyOf": [count(), object(&keys::REPEAT_RULES, &["max"], any)]}),
         "expect" => object(&keys::EXPECT, &[], any),
         _ => any(key),
@@ -269,6 +281,10 @@ mod tests {
             &keys::WS_SEND,
             &keys::WS_EXPECT,
             &keys::WS_LISTEN,
+            &keys::SSE_OPEN,
+            &keys::SSE_EXPECT,
+            &keys::SSE_LISTEN,
+            &keys::RECONNECT,
             &keys::OPEN,
             &keys::STEP,
             &keys::BREAKPOINT,

@@ -7,6 +7,7 @@ use super::plan::{BaseUrl, Connections, Observe, ObserveSource, Safety, Target, 
 use super::problem::Problem;
 use super::reader::{self, Fields};
 use super::template::{Template, Value, parse::Place};
+use super::tls::Home;
 use super::{keys, suggest};
 use crate::limits::TARGET_REPLICAS_MAX;
 use std::collections::BTreeMap;
@@ -68,7 +69,7 @@ impl Builder<'_> {
         }
     }
 
-    pub(super) fn target(&mut self, node: &Node, safety: &Safety) -> Option<Target> {
+    pub(super) fn target(&mut self, node: &Node, safety: &Safety, home: &Home<'_>) -> Option<Target> {
         let fields = Fields::open(node, &keys::TARGET, &mut self.sink)?;
         let url = |builder: &mut Self, key: &str, schemes: [&str; 2]| {
             let node = fields.get(key)?;
@@ -131,32 +132,18 @@ impl Builder<'_> {
         let (timeout, connect_timeout) =
             (duration(self, "timeout", TIMEOUT), duration(self, "connect_timeout", CONNECT_TIMEOUT));
         let headers = fields.get("headers").map(|node| self.headers(node)).unwrap_or_default();
-        if let Some(version) = fields.get("http_version")
-            && let Some(text) = reader::text(version, "`http_version`", &mut self.sink)
-            && !matches!(text, "auto" | "1.1")
-        {
-            let problem = match text {
-                "2" | "2.0" => reader::not_yet(version.span, &format!("http_version: {text}")),
-                _ => Problem::error(version.span, format!("there is no HTTP version `{text}`"))
-                    .help("write 1.1 or auto"),
-            };
-            self.sink.push(problem);
-        }
+        let http_version = self.http_version(&fields, kind.as_ref());
         let connections =
             fields.get("connections").and_then(|node| self.connections(node)).unwrap_or(Connections::PerUser);
-        let tls_verify = fields
-            .get("tls")
-            .and_then(|node| Fields::open(node, &keys::TLS, &mut self.sink))
-            .and_then(|tls| tls.get("verify"))
-            .and_then(|node| reader::boolean(node, "`verify`", &mut self.sink))
-            .unwrap_or(true);
+        let tls = self.tls(fields.get("tls"), home);
         let connect_to =
             fields.get("connect_to").map(|node| self.connect_to(node, safety)).unwrap_or_default();
         if !connect_to.is_empty() && matches!(kind, Some(TargetKind::Bundled { .. })) {
             let help = "leave it out: the bundled target is where it was started";
             self.sink.error(fields.key_span("connect_to"), "only a target given by URL has addresses", help);
         }
-        Some(Target { kind: kind?, timeout, connect_timeout, connect_to, connections, headers, tls_verify })
+        let kind = kind?;
+        Some(Target { kind, timeout, connect_timeout, connect_to, connections, headers, http_version, tls })
     }
 
     fn bundled(&mut self, node: &Node, replicas: Option<&Node>, dials: Option<&Node>) -> Option<TargetKind> {
@@ -195,11 +182,11 @@ impl Builder<'_> {
     }
 
     fn connections(&mut self, node: &Node) -> Option<Connections> {
-        if node.scalar().is_some_and(|scalar| scalar.text == "shared") {
-            self.sink.push(reader::not_yet(node.span, "connections: shared"));
-            return None;
-        }
-        let choices = [("per_user", Connections::PerUser), ("fresh", Connections::Fresh)];
+        let choices = [
+            ("per_user", Connections::PerUser),
+            ("shared", Connections::Shared),
+            ("fresh", Connections::Fresh),
+        ];
         reader::word(node, "`connections`", &choices, &mut self.sink)
     }
 

@@ -129,6 +129,10 @@ impl Builder<'_> {
             "ws_expect" => out.extend(self.ws_expect(value, &fields)),
             "ws_listen" => out.extend(self.ws_listen(value, &fields)),
             "ws_close" => out.extend(self.ws_close(value)),
+            "sse_open" => out.extend(self.sse_open(value, &fields)),
+            "sse_expect" => out.extend(self.sse_expect(value, &fields)),
+            "sse_listen" => out.extend(self.sse_listen(value, &fields)),
+            "sse_close" => out.extend(self.sse_close(value)),
             method => out.extend(self.request(method, value, &fields)),
         }
     }

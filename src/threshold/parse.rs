@@ -17,7 +17,7 @@ pub struct ThresholdError {
 const STATS: &str =
     "a threshold begins with p50…p99.99, max, mean, error_rate, rate, dropped, count, used or waiting";
 const SELECTORS: &str =
-    "select requests with http, ws or ws.lag, as in p99(http{name=login}) or p99(service:http)";
+    "select requests with http, ws, ws.lag, sse or sse.lag, as in p99(http{name=login}) or p99(service:http)";
 const TAIL: &str = "after the value stands `in PHASE`, `for 15s` or `for 95% of 10s windows`";
 
 /// Reads one threshold.
@@ -198,6 +198,8 @@ impl<'t> Reader<'t> {
             "http" => Protocol::Http,
             "ws" => Protocol::Ws,
             "ws.lag" => Protocol::WsLag,
+            "sse" => Protocol::Sse,
+            "sse.lag" => Protocol::SseLag,
             _ => {
                 return Err(self.refuse(start, name.len(), format!("`{name}` is not a protocol"), SELECTORS));
             }

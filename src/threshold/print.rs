@@ -68,6 +68,8 @@ impl fmt::Display for Selector {
                     Protocol::Http => "http",
                     Protocol::Ws => "ws",
                     Protocol::WsLag => "ws.lag",
+                    Protocol::Sse => "sse",
+                    Protocol::SseLag => "sse.lag",
                 };
                 write!(f, "({clock}{protocol}")?;
                 if let Some(name) = name {

@@ -1,7 +1,9 @@
 //! Where requests go, settled once before the run, and opening a connection to it.
 
+use super::connection::{Connection, HttpVersion};
 use super::error::{TlsFailure, TransportError};
-use super::exchange::Connection;
+use super::exchange::Http1;
+use super::http2::Http2;
 use super::stream::Stream;
 use super::tls::Tls;
 use crate::limits::DESCRIPTORS_SPARED;
@@ -19,6 +21,7 @@ pub struct Address {
     /// Value of the `host:` field: the name as the scenario gave it, with its port unless that is the scheme's own.
     pub host_header: String,
     pub tls: Option<Tls>,
+    version: HttpVersion,
 }
 
 impl Address {
@@ -29,7 +32,12 @@ impl Address {
         let name =
             if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.to_owned() };
         let host_header = if port == usual { name } else { format!("{name}:{port}") };
-        Self { addr, host_header, tls }
+        Self { addr, host_header, tls, version: HttpVersion::Http1 }
+    }
+
+    /// The same address spoken to in another version of HTTP.
+    pub fn speaking(self, version: HttpVersion) -> Self {
+        Self { version, ..self }
     }
 
     /// The same address with a TLS session store of its own: shards share no lock, not even for resumption.
@@ -44,7 +52,8 @@ impl Address {
 /// # Errors
 /// Why there is no connection, by name.
 pub async fn connect(address: &Address, source: Option<IpAddr>) -> Result<Connection, TransportError> {
-    open(address, source).await.map(Connection::new)
+    let stream = open(address, source, address.version).await?;
+    speak(address, stream).await
 }
 
 /// As [`connect`], for who wants to know when the connection stood and TLS, if there is any, was yet to come. A function of its own, so
@@ -59,18 +68,45 @@ pub async fn connect_watched(
 ) -> Result<Connection, TransportError> {
     let socket = dial(address.addr, source).await.map_err(|error| TransportError::from_io(&error))?;
     dialed();
-    match &address.tls {
-        None => Ok(Connection::new(Stream::Plain(socket))),
-        Some(tls) => handshake(tls, socket).await.map(Connection::new),
-    }
+    let stream = secure(address, socket, address.version).await?;
+    speak(address, stream).await
 }
 
-pub(super) async fn open(address: &Address, source: Option<IpAddr>) -> Result<Stream, TransportError> {
+/// A socket on which `version` may be spoken, whatever the address is for: a WebSocket opens with HTTP/1.1.
+pub(super) async fn open(
+    address: &Address,
+    source: Option<IpAddr>,
+    version: HttpVersion,
+) -> Result<Stream, TransportError> {
     let socket = dial(address.addr, source).await.map_err(|error| TransportError::from_io(&error))?;
+    secure(address, socket, version).await
+}
+
+async fn secure(
+    address: &Address,
+    socket: TcpStream,
+    version: HttpVersion,
+) -> Result<Stream, TransportError> {
     match &address.tls {
         None => Ok(Stream::Plain(socket)),
         // Boxed: the state of a handshake is kilobytes, and a plain connection's future would carry room for it.
-        Some(tls) => Box::pin(handshake(tls, socket)).await,
+        Some(tls) => Box::pin(handshake(tls, socket, version)).await,
+    }
+}
+
+async fn speak(address: &Address, stream: Stream) -> Result<Connection, TransportError> {
+    let http2 = match &stream {
+        Stream::Plain(_) => address.version == HttpVersion::Http2,
+        Stream::Tls(tls) => tls.get_ref().1.alpn_protocol() == Some(b"h2"),
+    };
+    match (http2, address.version) {
+        // Boxed, as the handshake of TLS is.
+        (true, _) => {
+            let http2 = Box::pin(Http2::begin(stream)).await?;
+            Ok(Connection::Http2(Box::new(http2)))
+        }
+        (false, HttpVersion::Http2) => Err(TransportError::NotHttp2),
+        (false, _) => Ok(Connection::Http1(Http1::new(stream))),
     }
 }
 
@@ -97,8 +133,8 @@ fn leave_some(descriptor: RawFd) -> io::Result<()> {
     Err(rustix::io::Errno::MFILE.into())
 }
 
-async fn handshake(tls: &Tls, socket: TcpStream) -> Result<Stream, TransportError> {
-    match tls.connector().connect(tls.name(), socket).await {
+async fn handshake(tls: &Tls, socket: TcpStream, version: HttpVersion) -> Result<Stream, TransportError> {
+    match tls.shake(socket, version).await {
         Ok(stream) => Ok(Stream::Tls(Box::new(stream))),
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
             Err(TransportError::Tls(TlsFailure::Closed))

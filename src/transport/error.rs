@@ -26,6 +26,10 @@ pub enum TransportError {
     NoSocketMemory,
     #[error("TLS handshake: {0}")]
     Tls(TlsFailure),
+    #[error("the server does not speak HTTP/2: write `http_version: auto` or `1.1`")]
+    NotHttp2,
+    #[error("the server ended HTTP/2 as it began, or began it wrongly ({0:?})")]
+    Http2(h2::Reason),
     #[error("cannot connect: {0}")]
     Io(io::ErrorKind),
 }
@@ -33,14 +37,26 @@ pub enum TransportError {
 /// Why a TLS handshake or record failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum TlsFailure {
-    #[error("the certificate's issuer is not trusted")]
+    #[error("the certificate's issuer is not trusted: name it in `target.tls.ca`")]
     UnknownIssuer,
-    #[error("the certificate is for another name")]
+    #[error("the certificate is for another name: write the name it is for in `target.tls.server_name`")]
     WrongName,
     #[error("the certificate has expired or is not valid yet")]
     NotValidNow,
     #[error("the certificate is not acceptable")]
     BadCertificate,
+    #[error(
+        "the server wants a client certificate: give `target.tls.client_cert` and `target.tls.client_key`"
+    )]
+    ClientCertificateWanted,
+    #[error("the server does not accept the client certificate")]
+    ClientCertificateRefused,
+    #[error(
+        "the server and this client have no version of TLS or no cipher in common: see `min_version` and `max_version` of `target.tls`"
+    )]
+    NothingInCommon,
+    #[error("the server speaks no protocol of those offered (ALPN): see `target.http_version`")]
+    NoProtocol,
     #[error("the server refused it with an alert")]
     Alert,
     #[error("the peer does not speak TLS, or breaks its rules")]
@@ -72,10 +88,30 @@ pub enum ExchangeError {
     HeadTooLarge,
     #[error("the response body is larger than {limit_bytes} bytes")]
     BodyTooLarge { limit_bytes: u64 },
+    /// HTTP/2: the server said that it has not looked at the request, so any method may be sent again (RFC 9113 section 8.7).
+    #[error("the server did not look at the request ({0:?})")]
+    NotProcessed(h2::Reason),
+    #[error("the server reset the stream ({0:?})")]
+    StreamReset(h2::Reason),
+    #[error("the server ended the connection with GOAWAY ({0:?})")]
+    GoneAway(h2::Reason),
+    #[error("{0}")]
+    Unsendable(Unsendable),
     #[error("TLS: {0}")]
     Tls(TlsFailure),
     #[error("input or output: {0}")]
     Io(io::ErrorKind),
+}
+
+/// Which part of a rendered request HTTP/2 cannot carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Unsendable {
+    #[error("the path of the request holds a character that no URI may hold")]
+    Path,
+    #[error("a header of the request holds a character that no header may hold")]
+    Field,
+    #[error("the `host` header of the request is no host")]
+    Host,
 }
 
 /// How far an exchange was when the connection was reset.
@@ -89,7 +125,7 @@ pub enum ResetWhile {
     Receiving,
 }
 
-/// Which rule of HTTP/1.1 (RFC 9112) a response broke.
+/// Which rule of HTTP/1.1 (RFC 9112) or HTTP/2 (RFC 9113) a response broke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Malformed {
     #[error("it does not begin with `HTTP/1.`")]
@@ -122,6 +158,8 @@ pub enum Malformed {
     UnexpectedUpgrade,
     #[error("bytes after the end of the response")]
     BytesAfterEnd,
+    #[error("HTTP/2 {0:?}")]
+    Http2(h2::Reason),
 }
 
 impl TransportError {
@@ -136,6 +174,8 @@ impl TransportError {
             Self::TooManyFiles => "too many files",
             Self::NoSocketMemory => "no socket memory",
             Self::Tls(_) => "tls",
+            Self::NotHttp2 => "not http/2",
+            Self::Http2(_) => "http/2",
             Self::Io(_) => "io",
         }
     }
@@ -176,6 +216,10 @@ impl ExchangeError {
             Self::Malformed(_) => "malformed",
             Self::HeadTooLarge => "head too large",
             Self::BodyTooLarge { .. } => "body too large",
+            Self::NotProcessed(_) => "not processed",
+            Self::StreamReset(_) => "stream reset",
+            Self::GoneAway(_) => "gone away",
+            Self::Unsendable(_) => "unsendable",
             Self::Tls(_) => "tls",
             Self::Io(_) => "io",
         }
@@ -184,6 +228,11 @@ impl ExchangeError {
     /// Not a byte of the request went out: any method may be repeated on a fresh connection.
     pub fn sent_nothing(self) -> bool {
         matches!(self, Self::ClosedWhileIdle | Self::Unsolicited)
+    }
+
+    /// The server said that it has not looked at the request: any method may be repeated, once, on whatever connection.
+    pub fn not_processed(self) -> bool {
+        matches!(self, Self::NotProcessed(_))
     }
 
     /// The connection ended before a byte of the response: on a connection that had been idle this is most likely the server
@@ -203,9 +252,28 @@ impl TlsFailure {
         let inner = error.get_ref()?.downcast_ref::<rustls::Error>()?;
         Some(match inner {
             rustls::Error::InvalidCertificate(certificate) => Self::from_certificate(certificate),
-            rustls::Error::AlertReceived(_) => Self::Alert,
+            rustls::Error::AlertReceived(alert) => Self::from_alert(*alert),
+            rustls::Error::PeerIncompatible(_) => Self::NothingInCommon,
+            rustls::Error::NoApplicationProtocol => Self::NoProtocol,
             _ => Self::Protocol,
         })
+    }
+
+    fn from_alert(alert: rustls::AlertDescription) -> Self {
+        use rustls::AlertDescription as A;
+        match alert {
+            A::CertificateRequired | A::NoCertificate => Self::ClientCertificateWanted,
+            A::BadCertificate
+            | A::UnsupportedCertificate
+            | A::CertificateRevoked
+            | A::CertificateExpired
+            | A::CertificateUnknown
+            | A::UnknownCA
+            | A::AccessDenied => Self::ClientCertificateRefused,
+            A::ProtocolVersion | A::InsufficientSecurity => Self::NothingInCommon,
+            A::NoApplicationProtocol => Self::NoProtocol,
+            _ => Self::Alert,
+        }
     }
 
     fn from_certificate(error: &rustls::CertificateError) -> Self {
@@ -218,6 +286,12 @@ impl TlsFailure {
             }
             _ => Self::BadCertificate,
         }
+    }
+}
+
+impl From<Unsendable> for ExchangeError {
+    fn from(what: Unsendable) -> Self {
+        Self::Unsendable(what)
     }
 }
 
@@ -234,7 +308,7 @@ mod tests {
     #[test]
     fn errors_stay_small() {
         assert!(size_of::<ExchangeError>() <= 16);
-        assert!(size_of::<TransportError>() <= 4);
+        assert!(size_of::<TransportError>() <= 8);
     }
 
     #[test]

@@ -1,13 +1,15 @@
-//! One request and its response on a connection: the hot path. In the usual case one write, one read, two looks at the clock, and no
+//! One request and its response on an HTTP/1.1 connection: the hot path. In the usual case one write, one read, two looks at the clock, and no
 //! allocation; everything else (partial writes, heads in pieces, TLS) is the same loop going round again.
 
+use super::coding::ContentCoding;
+use super::connection::Handshake;
 use super::error::{ExchangeError, ResetWhile, TlsFailure};
 use super::response::{Keep, ResponseReader};
 use super::stamp::{Sampler, ask_for_stamps};
 use super::stream::{Idle, Stream};
 use crate::clock::{Clock, Nanos};
 use crate::limits;
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -27,6 +29,11 @@ impl Buffers {
         let memory = vec![0; limits::SHARD_READ_BUFFER_BYTES].into_boxed_slice();
         Self { read: Rc::new(RefCell::new(memory)), sampler: Rc::new(Sampler::new()) }
     }
+
+    /// The memory itself; to be given back before the poll ends.
+    pub(super) fn memory(&self) -> RefMut<'_, Box<[u8]>> {
+        self.read.borrow_mut()
+    }
 }
 
 impl Default for Buffers {
@@ -35,9 +42,9 @@ impl Default for Buffers {
     }
 }
 
-/// A connection that takes one exchange after the other. Dropping it closes the socket.
+/// An HTTP/1.1 connection: it takes one exchange after the other. Dropping it closes the socket.
 #[derive(Debug)]
-pub struct Connection {
+pub struct Http1 {
     stream: Stream,
     /// It has carried an exchange, so the server may meanwhile have tired of it.
     used: bool,
@@ -62,9 +69,11 @@ pub struct Exchange {
     pub bytes_received: u64,
     /// Bytes of the body without chunk framing, kept or not.
     pub body_bytes: u64,
+    /// How the body is coded; [`ContentCoding::decode`] undoes it.
+    pub coding: ContentCoding,
     /// Another request may follow on this connection.
     pub reusable: bool,
-    /// The head as it came, if [`Keep::head`].
+    /// The head as it came, if [`Keep::head`]; that of HTTP/2 as HTTP/1.1 would have written it.
     pub head: Option<Box<[u8]>>,
     /// If [`Keep::body`].
     pub body: Option<Vec<u8>>,
@@ -76,7 +85,7 @@ pub struct Exchange {
 #[derive(Debug)]
 #[must_use = "nothing is sent until it is polled"]
 pub struct Exchanging<'a> {
-    connection: &'a mut Connection,
+    connection: &'a mut Http1,
     request: &'a [u8],
     buffers: &'a Buffers,
     clock: &'a Clock,
@@ -102,7 +111,7 @@ enum Progress {
     Refused,
 }
 
-impl Connection {
+impl Http1 {
     pub(super) fn new(stream: Stream) -> Self {
         Self { stream, used: false, stamped: false }
     }
@@ -132,6 +141,10 @@ impl Connection {
             sampled: false,
             read_error_ns: None,
         }
+    }
+
+    pub(super) fn handshake(&self) -> Option<Handshake> {
+        self.stream.handshake()
     }
 
     /// Sees to it that the kernel stamps what arrives. Under TLS a record may end long before the last bytes that were read, so there
@@ -294,6 +307,7 @@ impl<'a> Exchanging<'a> {
             bytes_sent: self.sent_bytes as u64,
             bytes_received: response.bytes_received,
             body_bytes: response.body_bytes,
+            coding: response.coding,
             reusable: response.keep_alive && self.progress == Progress::Receiving,
             head: response.head,
             body: response.body,

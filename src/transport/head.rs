@@ -1,6 +1,7 @@
 //! The head of a response, read in place by `httparse`: only the fields that frame the body or concern the connection are looked
 //! at, because this runs once per request.
 
+use super::coding::ContentCoding;
 use super::error::Malformed;
 use crate::limits;
 use httparse::{Header, ParserConfig, Status};
@@ -15,6 +16,7 @@ pub(super) struct Head {
     pub(super) framing: Framing,
     /// The server will take another request on this connection.
     pub(super) keep_alive: bool,
+    pub(super) coding: ContentCoding,
 }
 
 /// How the end of the body is found, RFC 9112 section 6.3 (rules 4 to 8; the others depend on the request).
@@ -58,7 +60,16 @@ pub(super) fn parse(bytes: &[u8], cookies: Option<&mut Vec<Box<str>>>) -> Result
         status,
         framing: fields.framing(http11)?,
         keep_alive: if http11 { !fields.close } else { fields.keep_alive && !fields.close },
+        coding: fields.coding,
     }))
+}
+
+/// The first field of that name (any case) in a head that has been parsed, without surrounding blanks.
+pub(super) fn field<'h>(head: &'h [u8], name: &str) -> Option<&'h [u8]> {
+    head.split(|byte| *byte == b'\n').skip(1).find_map(|line| {
+        let colon = memchr::memchr(b':', line)?;
+        line[..colon].eq_ignore_ascii_case(name.as_bytes()).then(|| line[colon + 1..].trim_ascii())
+    })
 }
 
 #[derive(Default)]
@@ -68,6 +79,7 @@ struct Fields {
     encoding: Option<Coding>,
     close: bool,
     keep_alive: bool,
+    coding: ContentCoding,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -91,6 +103,9 @@ impl Fields {
                     }
                 }
                 14 if header.name.eq_ignore_ascii_case("content-length") => fields.length(header.value)?,
+                16 if header.name.eq_ignore_ascii_case("content-encoding") => {
+                    fields.coding = fields.coding.with(header.value);
+                }
                 17 if header.name.eq_ignore_ascii_case("transfer-encoding") => {
                     fields.encoding(header.value)?;
                 }

@@ -2,6 +2,7 @@
 //! response that comes in one piece is parsed where it lies and allocates nothing.
 
 use super::chunked::Decoder;
+use super::coding::ContentCoding;
 use super::error::{ExchangeError, Malformed};
 use super::head::{self, Framing, Head};
 use crate::limits;
@@ -16,6 +17,13 @@ pub struct Keep {
     pub cookies: bool,
 }
 
+impl Keep {
+    /// What a body may have: less when its bytes are kept.
+    pub(super) fn body_bytes_max(self) -> u64 {
+        if self.body { limits::RESPONSE_BODY_KEPT_BYTES_MAX as u64 } else { limits::RESPONSE_BODY_BYTES_MAX }
+    }
+}
+
 /// Reads the response to one request.
 #[derive(Debug)]
 pub struct ResponseReader {
@@ -25,6 +33,7 @@ pub struct ResponseReader {
     head_only: bool,
     keep_alive: bool,
     status: u16,
+    coding: ContentCoding,
     interim: u32,
     /// Bytes of body without the chunked coding.
     body_bytes: u64,
@@ -49,6 +58,7 @@ enum State {
 #[derive(Debug)]
 pub(super) struct Response {
     pub(super) status: u16,
+    pub(super) coding: ContentCoding,
     pub(super) keep_alive: bool,
     pub(super) bytes_received: u64,
     pub(super) body_bytes: u64,
@@ -66,6 +76,7 @@ impl ResponseReader {
             head_only,
             keep_alive: false,
             status: 0,
+            coding: ContentCoding::Identity,
             interim: 0,
             body_bytes: 0,
             bytes_received: 0,
@@ -116,6 +127,7 @@ impl ResponseReader {
     pub(super) fn take(&mut self) -> Response {
         Response {
             status: self.status,
+            coding: self.coding,
             keep_alive: self.keep_alive,
             bytes_received: self.bytes_received,
             body_bytes: self.body_bytes,
@@ -191,6 +203,7 @@ impl ResponseReader {
 
     fn begin_body(&mut self, head: Head, bytes: &[u8]) -> Result<(), ExchangeError> {
         self.status = head.status;
+        self.coding = head.coding;
         self.keep_alive = head.keep_alive;
         if self.keep.head {
             self.head = Some(bytes[..head.len].into());
@@ -254,11 +267,7 @@ impl ResponseReader {
 
     /// Whether so many more bytes of body are within the bound.
     fn admit(&self, more: u64) -> Result<(), ExchangeError> {
-        let limit_bytes = if self.keep.body {
-            limits::RESPONSE_BODY_KEPT_BYTES_MAX as u64
-        } else {
-            limits::RESPONSE_BODY_BYTES_MAX
-        };
+        let limit_bytes = self.keep.body_bytes_max();
         if self.body_bytes.saturating_add(more) > limit_bytes {
             return Err(ExchangeError::BodyTooLarge { limit_bytes });
         }

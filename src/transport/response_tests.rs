@@ -34,7 +34,8 @@ fn read<'b>(
     if !done {
         reader.end()?;
     }
-    let Response { status, keep_alive, bytes_received, body_bytes, head, body, set_cookies } = reader.take();
+    let Response { status, keep_alive, bytes_received, body_bytes, head, body, set_cookies, coding: _ } =
+        reader.take();
     Ok(Seen { status, keep_alive, bytes_received, body_bytes, head, body, set_cookies })
 }
 

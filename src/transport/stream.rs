@@ -1,6 +1,8 @@
 //! A connected socket, plain or under TLS. The TLS part is boxed so that a plain connection, which is what a hundred thousand users
 //! hold, stays at the size of a socket handle.
 
+use super::connection::Handshake;
+use rustls::HandshakeKind;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -23,6 +25,17 @@ pub(super) enum Idle {
 }
 
 impl Stream {
+    /// How its TLS began, if it has TLS.
+    pub(super) fn handshake(&self) -> Option<Handshake> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(tls) => Some(match tls.get_ref().1.handshake_kind() {
+                Some(HandshakeKind::Resumed) => Handshake::Resumed,
+                _ => Handshake::Full,
+            }),
+        }
+    }
+
     /// Looks whether the peer closed or spoke, without a system call as long as the reactor has reported nothing about the socket:
     /// tokio's `try_read` asks its own readiness first, and the last read of an exchange left that cleared.
     ///

@@ -1,15 +1,20 @@
-//! TLS towards the target: rustls with ring, the operating system's trusted roots, HTTP/1.1 by ALPN, and session resumption as
-//! browsers have it. Built once before the run; a handshake that fails in the run is a [`super::TlsFailure`].
+//! TLS 1.2 and 1.3 towards the target: rustls with ring, the operating system's trusted roots or those given, a client certificate where
+//! the server wants one, and session resumption as browsers have it. Built once before the run; a handshake that fails in the run is a [`super::TlsFailure`].
 
-use crate::limits;
+use super::connection::HttpVersion;
+use super::tickets::Tickets;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use std::io;
 use std::sync::Arc;
 use thiserror::Error;
+use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 /// Which server certificates are accepted.
 #[derive(Clone, Debug)]
@@ -22,6 +27,34 @@ pub enum Trust {
     Any,
 }
 
+/// How TLS is to be spoken.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    pub trust: Trust,
+    /// Shown to a server that asks for one.
+    pub client: Option<Arc<Identity>>,
+    /// At least one of the two.
+    pub tls12: bool,
+    pub tls13: bool,
+    /// The name to ask for and to find in the certificate, instead of the host connected to.
+    pub server_name: Option<String>,
+    /// Reconnecting takes up a session of an earlier connection of the shard.
+    pub resumption: bool,
+}
+
+/// A client's certificate, with those that lead to its issuer after it, and its key.
+#[derive(Debug)]
+pub struct Identity {
+    pub certificates: Vec<CertificateDer<'static>>,
+    pub key: PrivateKeyDer<'static>,
+}
+
+impl Rules {
+    pub fn trusting(trust: Trust) -> Self {
+        Self { trust, client: None, tls12: true, tls13: true, server_name: None, resumption: true }
+    }
+}
+
 #[derive(Debug, Error)]
 pub enum TlsSetupError {
     #[error("`{host}` is not a name a certificate can be for")]
@@ -30,6 +63,8 @@ pub enum TlsSetupError {
         "no trusted root certificate found on this machine ({detail}): install the ca-certificates package, set SSL_CERT_FILE, or set tls: {{verify: false}}"
     )]
     NoRoots { detail: String },
+    #[error("the client certificate and its key do not serve: {0}")]
+    Identity(rustls::Error),
     #[error("TLS set-up: {0}")]
     Rustls(#[from] rustls::Error),
 }
@@ -39,43 +74,64 @@ pub enum TlsSetupError {
 pub struct Tls {
     config: Arc<ClientConfig>,
     name: ServerName<'static>,
+    resumption: bool,
 }
 
 impl Tls {
+    /// By the usual rules.
+    ///
     /// # Errors
-    /// When `host` cannot be in a certificate, or the machine has no trusted roots.
+    /// As [`Self::with_rules`].
     pub fn new(host: &str, trust: &Trust) -> Result<Self, TlsSetupError> {
+        Self::with_rules(host, &Rules::trusting(trust.clone()))
+    }
+
+    /// # Errors
+    /// When the name cannot be in a certificate, the machine has no trusted roots, or the client certificate does not serve.
+    pub fn with_rules(host: &str, rules: &Rules) -> Result<Self, TlsSetupError> {
+        let host = rules.server_name.as_deref().unwrap_or(host);
         let bare = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let name = ServerName::try_from(bare).map_err(|_| TlsSetupError::Name { host: host.to_owned() })?;
-        Ok(Self { config: Arc::new(client_config(trust)?), name })
+        Ok(Self { config: Arc::new(client_config(rules)?), name, resumption: rules.resumption })
     }
 
     /// The same with a session store of its own, so that shards do not meet at its lock.
     pub fn for_shard(&self) -> Self {
         let mut config = ClientConfig::clone(&self.config);
-        config.resumption = Resumption::in_memory_sessions(limits::TLS_SESSIONS_PER_SHARD_MAX);
-        Self { config: Arc::new(config), name: self.name.clone() }
+        config.resumption = resumption(self.resumption);
+        Self { config: Arc::new(config), ..self.clone() }
     }
 
-    pub(super) fn connector(&self) -> TlsConnector {
-        TlsConnector::from(Arc::clone(&self.config))
-    }
-
-    pub(super) fn name(&self) -> ServerName<'static> {
-        self.name.clone()
+    /// Shakes hands on a connected socket, offering by ALPN what this version of HTTP needs.
+    pub(super) async fn shake(
+        &self,
+        socket: TcpStream,
+        version: HttpVersion,
+    ) -> io::Result<TlsStream<TcpStream>> {
+        let protocols = match version {
+            HttpVersion::Auto => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+            HttpVersion::Http1 => vec![b"http/1.1".to_vec()],
+            HttpVersion::Http2 => vec![b"h2".to_vec()],
+        };
+        let connector = TlsConnector::from(Arc::clone(&self.config));
+        connector.with_alpn(protocols).connect(self.name.clone(), socket).await
     }
 }
 
-fn client_config(trust: &Trust) -> Result<ClientConfig, TlsSetupError> {
+fn client_config(rules: &Rules) -> Result<ClientConfig, TlsSetupError> {
     let provider = Arc::new(ring::default_provider());
+    let versions: Vec<_> = [(rules.tls12, &TLS12), (rules.tls13, &TLS13)]
+        .into_iter()
+        .filter(|(on, _)| *on)
+        .map(|(_, v)| v)
+        .collect();
     let builder =
-        ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
-    let mut config = match trust {
-        Trust::Any => builder
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(AnyCertificate { provider }))
-            .with_no_client_auth(),
-        Trust::System => builder.with_root_certificates(system_roots()?).with_no_client_auth(),
+        ClientConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(&versions)?;
+    let builder = match &rules.trust {
+        Trust::Any => {
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate { provider }))
+        }
+        Trust::System => builder.with_root_certificates(system_roots()?),
         Trust::Roots(certificates) => {
             let mut roots = RootCertStore::empty();
             for certificate in certificates {
@@ -84,12 +140,21 @@ fn client_config(trust: &Trust) -> Result<ClientConfig, TlsSetupError> {
             let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
                 .build()
                 .map_err(|error| TlsSetupError::NoRoots { detail: error.to_string() })?;
-            builder.with_webpki_verifier(verifier).with_no_client_auth()
+            builder.with_webpki_verifier(verifier)
         }
     };
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    config.resumption = Resumption::in_memory_sessions(limits::TLS_SESSIONS_PER_SHARD_MAX);
+    let mut config = match &rules.client {
+        None => builder.with_no_client_auth(),
+        Some(client) => builder
+            .with_client_auth_cert(client.certificates.clone(), client.key.clone_key())
+            .map_err(TlsSetupError::Identity)?,
+    };
+    config.resumption = resumption(rules.resumption);
     Ok(config)
+}
+
+fn resumption(wanted: bool) -> Resumption {
+    if wanted { Resumption::store(Arc::new(Tickets::default())) } else { Resumption::disabled() }
 }
 
 fn system_roots() -> Result<RootCertStore, TlsSetupError> {
@@ -154,10 +219,11 @@ mod tests {
 
     #[test]
     fn names_are_checked_before_the_run() {
-        assert!(Tls::new("shop.example", &Trust::Any).is_ok());
-        assert!(Tls::new("127.0.0.1", &Trust::Any).is_ok());
-        assert!(Tls::new("[::1]", &Trust::Any).is_ok());
-        let error = Tls::new("not a name", &Trust::Any).unwrap_err();
+        let any = Trust::Any;
+        assert!(Tls::new("shop.example", &any).is_ok());
+        assert!(Tls::new("127.0.0.1", &any).is_ok());
+        assert!(Tls::new("[::1]", &any).is_ok());
+        let error = Tls::new("not a name", &any).unwrap_err();
         assert_eq!(error.to_string(), "`not a name` is not a name a certificate can be for");
         assert!(matches!(
             Tls::new("a.example", &Trust::Roots(Vec::new())),

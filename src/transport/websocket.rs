@@ -1,13 +1,17 @@
-//! WebSockets through tokio-tungstenite over the transport's own sockets, with buffers small enough for ten thousand idle ones.
+//! WebSockets through tokio-tungstenite over the transport's own sockets. They read through the shard's buffer, so that an idle one
+//! keeps only a buffer of [`limits::WEBSOCKET_READ_BUFFER_BYTES`] and its last messages' room.
 
+use super::borrowed::Borrowing;
 use super::connect::{self, Address};
+use super::connection::{Handshake, HttpVersion};
 use super::error::{TlsFailure, TransportError};
-use super::stream::Stream;
+use super::exchange::Buffers;
 use crate::clock::{Clock, Nanos};
 use crate::limits;
 use futures_util::{SinkExt, StreamExt};
 use std::io;
 use std::net::IpAddr;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use thiserror::Error;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -30,7 +34,7 @@ pub enum WsError {
     #[error("the path of the opening handshake is not valid")]
     Path,
     /// Closed with the closing handshake; 1005 stands for a close without a code.
-    #[error("the server closed the socket with code {code}")]
+    #[error("the server closed the socket with code {code}{}", close_name(*code))]
     Closed { code: u16 },
     #[error("the connection ended without the closing handshake")]
     Reset,
@@ -58,6 +62,21 @@ enum Payload {
     Binary(Bytes),
 }
 
+impl Payload {
+    /// What a message of the crate is here; nothing for a ping or pong.
+    fn of(read: tungstenite::Result<tungstenite::Message>) -> Result<Option<Self>, WsError> {
+        Ok(match read.map_err(|error| WsError::from_tungstenite(&error))? {
+            tungstenite::Message::Text(text) => Some(Self::Text(text)),
+            tungstenite::Message::Binary(bytes) => Some(Self::Binary(bytes)),
+            tungstenite::Message::Close(frame) => {
+                let code = frame.map_or(CloseCode::Status, |frame| frame.code);
+                return Err(WsError::Closed { code: code.into() });
+            }
+            _ => None,
+        })
+    }
+}
+
 impl Message {
     pub fn bytes(&self) -> &[u8] {
         match &self.payload {
@@ -78,7 +97,7 @@ impl Message {
 /// An open socket. Dropping it closes the connection without a word.
 #[derive(Debug)]
 pub struct WebSocket {
-    stream: WebSocketStream<Stream>,
+    stream: WebSocketStream<Borrowing>,
     clock: Clock,
     /// Just before the opening handshake was sent, the connection being there.
     pub sent_ns: Nanos,
@@ -96,24 +115,51 @@ pub async fn open(
     path: &str,
     headers: &[(String, String)],
     subprotocol: Option<&str>,
+    buffers: &Buffers,
     clock: Clock,
 ) -> Result<WebSocket, WsError> {
     let request = handshake_request(address, path, headers, subprotocol)?;
-    let stream = connect::open(address, source).await?;
-    let config = WebSocketConfig::default()
-        .read_buffer_size(limits::WEBSOCKET_READ_BUFFER_BYTES)
-        .write_buffer_size(0)
-        .max_message_size(Some(limits::WEBSOCKET_MESSAGE_BYTES_MAX))
-        .max_frame_size(Some(limits::WEBSOCKET_MESSAGE_BYTES_MAX));
+    let stream = Borrowing::new(connect::open(address, source, HttpVersion::Http1).await?, buffers.clone());
     let sent_ns = clock.now();
     // Boxed: the state of the handshake is larger than the socket that comes of it.
-    let (stream, _) = Box::pin(client_async_with_config(request, stream, Some(config)))
+    let (stream, _) = Box::pin(client_async_with_config(request, stream, Some(config())))
         .await
         .map_err(|error| WsError::from_tungstenite(&error))?;
     Ok(WebSocket { stream, clock, sent_ns, opened_ns: clock.now() })
 }
 
+fn config() -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(limits::WEBSOCKET_READ_BUFFER_BYTES)
+        .write_buffer_size(0)
+        .max_message_size(Some(limits::WEBSOCKET_MESSAGE_BYTES_MAX))
+        .max_frame_size(Some(limits::WEBSOCKET_MESSAGE_BYTES_MAX))
+}
+
+/// Reads what a server sends after the handshake: the texts and bytes of its messages, and how it ended. What [`WebSocket`] does with a
+/// connection, without one.
+#[cfg(any(test, fuzzing))]
+pub fn read_all(bytes: &[u8]) -> (Vec<Vec<u8>>, WsError) {
+    use tungstenite::protocol::{Role, WebSocket as Frames};
+    let mut frames = Frames::from_raw_socket(io::Cursor::new(bytes.to_vec()), Role::Client, Some(config()));
+    let mut messages = Vec::new();
+    loop {
+        let payload = Payload::of(frames.read());
+        match payload {
+            Ok(Some(Payload::Text(text))) => messages.push(text.as_bytes().to_vec()),
+            Ok(Some(Payload::Binary(bytes))) => messages.push(bytes.to_vec()),
+            Ok(None) => {}
+            Err(error) => return (messages, error),
+        }
+    }
+}
+
 impl WebSocket {
+    /// How its TLS began, if it has TLS.
+    pub fn handshake(&self) -> Option<Handshake> {
+        self.stream.get_ref().handshake()
+    }
+
     /// # Errors
     /// When the connection is gone. Waits while the server does not read.
     pub async fn send_text(&mut self, text: impl Into<Utf8Bytes>) -> Result<(), WsError> {
@@ -135,22 +181,29 @@ impl WebSocket {
     /// # Errors
     /// [`WsError::Closed`] after the closing handshake, the others when the socket broke. It is of no use afterwards.
     pub async fn next(&mut self) -> Result<Message, WsError> {
+        std::future::poll_fn(|context| self.poll_next(context)).await
+    }
+
+    /// As [`Self::next`]. The loop is bounded by tokio's budget: it pends after 128 reads.
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Message, WsError>> {
         loop {
-            let payload = match self.stream.next().await {
-                None => return Err(WsError::Reset),
-                Some(Err(error)) => return Err(WsError::from_tungstenite(&error)),
-                Some(Ok(tungstenite::Message::Text(text))) => Payload::Text(text),
-                Some(Ok(tungstenite::Message::Binary(bytes))) => Payload::Binary(bytes),
-                Some(Ok(tungstenite::Message::Close(frame))) => {
-                    // One more turn sends the answer that completes the closing handshake.
-                    let _ = self.stream.flush().await;
-                    let code = frame.map_or(CloseCode::Status, |frame| frame.code);
-                    return Err(WsError::Closed { code: code.into() });
-                }
-                // Going on reading is what sends the pong.
-                Some(Ok(_)) => continue,
+            let Some(read) = ready!(self.stream.poll_next_unpin(context)) else {
+                return Poll::Ready(Err(WsError::Reset));
             };
-            return Ok(Message { payload, received_ns: self.clock.now() });
+            match Payload::of(read) {
+                // Going on reading is what sends the pong.
+                Ok(None) => {}
+                Ok(Some(payload)) => {
+                    return Poll::Ready(Ok(Message { payload, received_ns: self.clock.now() }));
+                }
+                Err(error) => {
+                    if matches!(error, WsError::Closed { .. }) {
+                        // One more turn sends the answer that completes the closing handshake.
+                        let _ = self.stream.poll_flush_unpin(context);
+                    }
+                    return Poll::Ready(Err(error));
+                }
+            }
         }
     }
 
@@ -173,6 +226,28 @@ impl WebSocket {
     }
 }
 
+/// What RFC 6455 section 7.4.1 and its registry call a code.
+fn close_name(code: u16) -> &'static str {
+    match code {
+        1000 => " (normal)",
+        1001 => " (going away)",
+        1002 => " (protocol error)",
+        1003 => " (data it does not take)",
+        1005 => " (none given)",
+        1007 => " (invalid data)",
+        1008 => " (policy)",
+        1009 => " (message too large)",
+        1010 => " (extension missing)",
+        1011 => " (server error)",
+        1012 => " (restart)",
+        1013 => " (try again later)",
+        1014 => " (bad gateway)",
+        3000..=3999 => " (a registered one)",
+        4000..=4999 => " (the application's own)",
+        _ => "",
+    }
+}
+
 fn handshake_request(
     address: &Address,
     path: &str,
@@ -186,8 +261,8 @@ fn handshake_request(
     let subprotocol = subprotocol.map(|name| ("sec-websocket-protocol".to_owned(), name.to_owned()));
     for (name, value) in headers.iter().cloned().chain(subprotocol) {
         let invalid = || WsError::Header { name: name.as_str().into() };
-        let key = tungstenite::http::HeaderName::from_bytes(name.as_bytes()).map_err(|_| invalid())?;
-        let value = tungstenite::http::HeaderValue::from_str(&value).map_err(|_| invalid())?;
+        let key = http::HeaderName::from_bytes(name.as_bytes()).map_err(|_| invalid())?;
+        let value = http::HeaderValue::from_str(&value).map_err(|_| invalid())?;
         request.headers_mut().insert(key, value);
     }
     Ok(request)
@@ -229,7 +304,13 @@ impl WsError {
                 ) => Self::Reset,
                 (None, kind) => Self::Io(kind),
             },
+            E::Protocol(error) => Self::Protocol(error.to_string().into()),
+            E::Utf8(_) => Self::Protocol("a text message is not UTF-8".into()),
             other => Self::Protocol(other.to_string().into()),
         }
     }
 }
+
+#[cfg(test)]
+#[path = "websocket_tests.rs"]
+mod tests;

@@ -24,7 +24,7 @@ use crate::metrics::{Metrics, Readings};
 use crate::profile::Dials;
 use crate::queue::{Inline, Queue};
 use crate::route::{Route, UNMATCHED};
-use crate::routes::{health, leads, orders, products, statics, users};
+use crate::routes::{events, health, leads, orders, products, statics, users};
 use crate::session::Tokens;
 use crate::store::{Embedded, Store};
 use crate::{ServeError, descriptors, openapi, socket};
@@ -113,6 +113,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/api/orders/{id}", get(orders::one))
         .route("/static/{asset}", get(statics::asset))
         .route("/ws", get(socket::open))
+        .route("/events", get(events::open))
         .route("/metrics", get(health::metrics))
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))

@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +20,10 @@ use crate::metrics::Metrics;
 
 /// Parts the tick interval is divided into; a topic belongs to one of them.
 const PHASES: usize = 50;
+/// Longest id of a topic.
+const ID_MAX_BYTES: usize = 64;
+/// Ticks that may wait for a slow client; more are dropped and counted.
+pub(crate) const OUTBOX_MAX: usize = 16;
 /// Ticks of one topic that are sent late after the app was held up; an outbox holds no more.
 const MISSED_MAX: u64 = 16;
 
@@ -32,12 +37,33 @@ pub(crate) struct Topic {
 /// The channels there are.
 pub(crate) const CHANNELS: [&str; 3] = ["product", "stock", "order"];
 
+impl Topic {
+    /// # Errors
+    /// What a channel or an id is, when this is none.
+    pub(crate) fn new(channel: &str, id: &str) -> Result<Self, &'static str> {
+        let Some(channel) = CHANNELS.into_iter().find(|known| *known == channel) else {
+            return Err("channel is one of product, stock, order");
+        };
+        if id.is_empty() || id.len() > ID_MAX_BYTES {
+            return Err("id is from 1 to 64 bytes long");
+        }
+        Ok(Self { channel, id: id.to_owned() })
+    }
+}
+
+static LISTENERS: AtomicU64 = AtomicU64::new(0);
+
+/// A number that no other socket or event stream of this process has.
+pub(crate) fn listener_number() -> u64 {
+    LISTENERS.fetch_add(1, Ordering::Relaxed)
+}
+
 /// All topics that someone listens to.
 pub(crate) struct Hub {
     phases: Vec<Mutex<HashMap<Topic, Listeners>>>,
 }
 
-/// By the number of the socket.
+/// By the number of the socket or event stream.
 type Listeners = HashMap<u64, mpsc::Sender<Utf8Bytes>>;
 
 impl Default for Hub {

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use utoipa::OpenApi;
 
-use crate::routes::{health, leads, orders, products, statics, users};
+use crate::routes::{events, health, leads, orders, products, statics, users};
 use crate::socket;
 use crate::store::Document;
 
@@ -24,6 +24,7 @@ use crate::store::Document;
         orders::one,
         statics::asset,
         socket::open,
+        events::open,
         health::metrics,
         health::live,
         health::ready,

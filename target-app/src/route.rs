@@ -50,7 +50,7 @@ const fn route(
     Route { method, template, cpu, operations }
 }
 
-pub static ROUTES: [Route; 16] = [
+pub static ROUTES: [Route; 17] = [
     route("GET", "/api/products", CpuClass::List, &[Operation::ProductsList]),
     route("GET", "/api/products/search", CpuClass::Search, &[Operation::ProductsSearch]),
     route("GET", "/api/products/{id}", CpuClass::Read, &[Operation::ProductById]),
@@ -63,6 +63,7 @@ pub static ROUTES: [Route; 16] = [
     route("GET", "/api/orders/{id}", CpuClass::Read, &[Operation::OrderById]),
     route("GET", "/static/{asset}", CpuClass::Static, &[]),
     route("GET", "/ws", CpuClass::Upgrade, &[]),
+    route("GET", "/events", CpuClass::Upgrade, &[]),
     route("GET", "/metrics", CpuClass::Operational, &[]),
     route("GET", "/healthz", CpuClass::Operational, &[]),
     route("GET", "/readyz", CpuClass::Operational, &[]),

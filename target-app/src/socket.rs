@@ -5,7 +5,6 @@
 use std::borrow::Cow;
 use std::hint::black_box;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
@@ -17,7 +16,7 @@ use tokio::sync::mpsc;
 
 use crate::app::{App, Connection};
 use crate::clock;
-use crate::feed::{CHANNELS, Topic};
+use crate::feed::{self, OUTBOX_MAX, Topic};
 use crate::routes::Problem;
 
 /// A socket's read buffer; the library's own default of 128 KiB would make an idle socket cost six times as much.
@@ -26,10 +25,6 @@ const READ_BUFFER_BYTES: usize = 2 * 1024;
 const MESSAGE_MAX_BYTES: usize = 16 * 1024;
 /// Bytes that may wait for a slow client before its socket is given up.
 const WRITE_BUFFER_MAX_BYTES: usize = 64 * 1024;
-/// Ticks that may wait for a slow client; more are dropped and counted.
-const OUTBOX_MAX: usize = 16;
-/// Longest id of a topic.
-const ID_MAX_BYTES: usize = 64;
 
 /// Opens a socket.
 #[utoipa::path(get, path = "/ws", responses(
@@ -56,8 +51,6 @@ pub(crate) async fn open(
     }
 }
 
-static SOCKETS: AtomicU64 = AtomicU64::new(0);
-
 /// One open socket, from upgrade to close; dropping it undoes all it holds.
 struct Session {
     app: Arc<App>,
@@ -76,7 +69,7 @@ impl Session {
         app.metrics.websockets.inc();
         app.metrics.websockets_opened.inc();
         Self {
-            number: SOCKETS.fetch_add(1, Ordering::Relaxed),
+            number: feed::listener_number(),
             topics: Vec::new(),
             outbox,
             inbox,
@@ -168,18 +161,12 @@ impl Drop for Session {
 /// The topic of a message. A number for an id is taken as its text.
 fn topic(message: &Map<String, Value>) -> Result<Topic, &'static str> {
     let channel = message.get("channel").and_then(Value::as_str).unwrap_or_default();
-    let Some(channel) = CHANNELS.into_iter().find(|known| *known == channel) else {
-        return Err("channel is one of product, stock, order");
-    };
     let id = match message.get("id") {
         Some(Value::String(id)) => Cow::Borrowed(id.as_str()),
         Some(Value::Number(id)) => Cow::Owned(id.to_string()),
         _ => return Err("id is a string or a number"),
     };
-    if id.is_empty() || id.len() > ID_MAX_BYTES {
-        return Err("id is from 1 to 64 bytes long");
-    }
-    Ok(Topic { channel, id: id.into_owned() })
+    Topic::new(channel, &id)
 }
 
 fn error(error: &str, detail: &str) -> String {

@@ -199,6 +199,7 @@ fn conclude(record: &mut Record, levels: &[usize]) {
         bytes_sent: 118 * sent,
         bytes_received: 612 * sent,
         connections_opened: 804,
+        ..RequestCounts::default()
     };
     let last_good = summary.levels.iter().filter(|l| l.good).map(|l| l.level).reduce(f64::max);
     let first_bad = summary.levels.iter().filter(|l| !l.good).map(|l| l.level).reduce(f64::min);

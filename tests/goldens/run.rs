@@ -136,6 +136,7 @@ fn conclude(record: &mut Record) {
         bytes_sent: sent * 150,
         bytes_received: sent * 900,
         connections_opened: 812,
+        ..RequestCounts::default()
     };
     let threshold = |text: &str, value, result: &str, note: Option<&str>| ThresholdResult {
         text: text.into(),

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 /// Folders that hold nothing of ours: what builds and runs leave behind, and version control.
-const NOT_OURS: &[&str] = &["target", ".git", "node_modules", "__pycache__"];
+const NOT_OURS: &[&str] = &["target", ".git", "node_modules", "__pycache__", "corpus", "artifacts"];
 
 /// Of `reports` only this belongs to the repository; the rest is what runs left there.
 const REPORTS: &str = "reports";

@@ -4,10 +4,15 @@
 #![allow(dead_code, reason = "each test program uses its part")]
 #![allow(clippy::unwrap_used, reason = "a subject that cannot go on fails its test")]
 
+pub(crate) mod frames;
+pub(crate) mod shard;
+
 use plimsoll::clock::Clock;
 use plimsoll::transport::{Address, Buffers, Connection, Exchange, ExchangeError, Keep, connect};
+use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -30,15 +35,20 @@ pub(crate) fn scripted(connections: usize, mut script: impl FnMut(TcpStream) + S
 
 /// Reads one request without a body; false at the end of the connection.
 pub(crate) fn read_request(socket: &mut TcpStream) -> bool {
+    read_head(socket).is_some()
+}
+
+/// The same, with what it said.
+pub(crate) fn read_head(socket: &mut TcpStream) -> Option<String> {
     let mut seen = Vec::new();
     let mut byte = [0];
     while !seen.ends_with(b"\r\n\r\n") {
         match socket.read(&mut byte) {
             Ok(1) => seen.push(byte[0]),
-            _ => return false,
+            _ => return None,
         }
     }
-    true
+    String::from_utf8(seen).ok()
 }
 
 /// A server that answers every connection's first request with these bytes and closes.
@@ -94,7 +104,17 @@ pub(crate) struct Program {
 impl Program {
     /// Starts `command` and waits until something listens at `addr`; `None` if the program is not there or does not come up.
     pub(crate) fn start(command: &mut Command, addr: SocketAddr) -> Option<Self> {
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().ok()?;
+        Self::run(command.stdout(Stdio::null()).stderr(Stdio::null()), addr)
+    }
+
+    /// The same, all it says going to the file `log`.
+    pub(crate) fn logged(command: &mut Command, addr: SocketAddr, log: &Path) -> Option<Self> {
+        let file = File::create(log).unwrap();
+        Self::run(command.stdout(file.try_clone().unwrap()).stderr(file), addr)
+    }
+
+    fn run(command: &mut Command, addr: SocketAddr) -> Option<Self> {
+        let child = command.stdin(Stdio::null()).spawn().ok()?;
         let mut program = Self { child, addr };
         for _ in 0..250 {
             if TcpStream::connect(addr).is_ok() {

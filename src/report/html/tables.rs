@@ -222,7 +222,8 @@ fn accounting(report: &Report<'_>) -> Markup {
             p.identity.bad[!holds] { (identity) @if !holds { " – the counts do not add up: the record is incomplete" } }
             p {
                 (count(requests.sent)) " requests sent, " (count(requests.ok)) " answered as expected, " (count(requests.failed))
-                " failed, " (count(requests.interrupted)) " interrupted; " (count(requests.connections_opened)) " connections opened; "
+                " failed, " (count(requests.interrupted)) " interrupted; " (count(requests.connections_opened)) " connections opened"
+                (wording::handshakes(requests)) "; "
                 (bytes(requests.bytes_sent as f64)) " sent, " (bytes(requests.bytes_received as f64)) " received."
                 @if let Some(ages) = watch::interrupted_age(report.summary.interrupted_age_ms.as_ref()) { " The " (ages) "." }
             }

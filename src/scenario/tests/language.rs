@@ -24,7 +24,7 @@ macro_rules! bad {
     )*};
 }
 
-bad!(keys, units, flow_template, tabs, colon, variables, target, profiles, empty, list);
+bad!(keys, units, flow_template, tabs, colon, variables, target, profiles, empty, list, streams);
 
 #[test]
 fn the_shipped_scenarios_load_without_a_word() {
@@ -232,4 +232,43 @@ fn a_profile_with_its_own_load_sets_foreign_thresholds_aside() {
         plan.warnings.items.len() == 2
             && plan.warnings.lines()[0].contains("set aside: no stage has the phase `peak`")
     );
+}
+
+#[test]
+fn event_streams_and_reconnects_are_read() {
+    let text = "      - sse_open: /events?channel=${data.t}\n        as: feed\n        headers: {Accept: text/plain}\n        expect: {within: 3s}\n        reconnect: {max: 3}\n      - {sse_expect: , event: ready, stream: feed}\n      - {sse_expect: {type: tick, id: \"${data.t}\"}, text: up, stream: feed, extract: {seq: $.seq}}\n      - {sse_listen: 1s..2s, event: tick, stream: feed, lag: $.at, sequence: $.seq}\n      - {sse_close: feed}\n      - {ws_open: /ws, reconnect: {max: 2, backoff: 100ms..1s}}\n      - {ws_send: hello, resend: true}";
+    let plan = plan_of(&format!(
+        "plimsoll: 1\ntarget: {{http: \"http://127.0.0.1:8080\"}}\ndata: {{t: {{values: [a]}}}}\nscenarios:\n  a:\n    steps:\n{text}\nload:\n  - {{run: a, executor: closed, stages: [{{to: 1, over: 0s}}, {{hold: 1s}}]}}\nthresholds: [\"p99(sse{{name=ready}}) < 1s\", p99(sse.lag) < 1s]\n"
+    ))
+    .unwrap_or_else(|problems| panic!("{}", problems.lines().join("\n")));
+    let names: Vec<String> =
+        plan.endpoints.iter().map(|e| format!("{} {} {}", e.protocol.name(), e.name, e.route)).collect();
+    assert_eq!(
+        names,
+        [
+            "sse SSE /events GET /events",
+            "sse ready SSE ready",
+            "sse tick SSE tick",
+            "sse.lag tick SSE tick",
+            "ws WS /ws GET /ws"
+        ]
+    );
+    let seconds = Duration::from_secs;
+    let steps = &plan.journeys[0].steps;
+    let Step::SseOpen(open) = &steps[0] else { panic!("sse_open") };
+    let again = open.reconnect.expect("reconnect");
+    assert_eq!((again.max, again.wait_min, again.wait_max), (3, seconds(1), seconds(10)));
+    assert_eq!(open.request.timeout, seconds(3));
+    let headers: Vec<&str> = open.request.headers.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(headers, ["Accept", "cache-control"], "the scenario's own comes before the usual one");
+    let Step::SseExpect(expect) = &steps[2] else { panic!("sse_expect") };
+    assert_eq!(
+        (expect.wanted.members.len(), expect.wanted.text.is_some(), expect.extracts.len()),
+        (2, true, 1)
+    );
+    let Step::SseListen(listen) = &steps[3] else { panic!("sse_listen") };
+    assert!(listen.pushed.lag.is_some() && listen.pushed.sequence.is_some());
+    assert!(matches!(&steps[6], Step::WsSend(send) if send.resend && !send.binary));
+    let expectation = plan.expect_journey(0);
+    assert_eq!((expectation.sockets, expectation.think), (1.0, Duration::from_millis(1500)));
 }

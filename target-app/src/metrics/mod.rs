@@ -30,6 +30,8 @@ pub(crate) struct Metrics {
     durations: HistogramVec,
     pub(crate) websockets: IntGauge,
     pub(crate) websockets_opened: IntCounter,
+    pub(crate) event_streams: IntGauge,
+    pub(crate) event_streams_opened: IntCounter,
     pub(crate) ticks: IntCounter,
     pub(crate) ticks_dropped: IntCounter,
     pub(crate) pool: pool::Figures,
@@ -98,12 +100,17 @@ impl Metrics {
         registry.register(Box::new(durations.clone()))?;
         let websockets = IntGauge::new("websocket_connections", "WebSockets open.")?;
         registry.register(Box::new(websockets.clone()))?;
+        let event_streams = IntGauge::new("sse_connections", "Event streams open.")?;
+        registry.register(Box::new(event_streams.clone()))?;
         Ok(Self {
             requests,
             durations,
             websockets,
             websockets_opened: make.count("websocket_connections_opened_total", "WebSockets opened.")?,
-            ticks: make.count("websocket_ticks_sent_total", "Ticks handed to a socket.")?,
+            event_streams,
+            event_streams_opened: make.count("sse_connections_opened_total", "Event streams opened.")?,
+            ticks: make
+                .count("websocket_ticks_sent_total", "Ticks handed to a socket or an event stream.")?,
             ticks_dropped: make
                 .count("websocket_ticks_dropped_total", "Ticks a slow socket had no room for.")?,
             pool,

@@ -1,6 +1,7 @@
 //! The app from outside: a server in this process on a free port (or the real binary, in `process`), spoken to over TCP.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+mod events;
 mod feed;
 mod fleet;
 mod metrics;

@@ -1,0 +1,353 @@
+//! Steps on event streams. A stream belongs to the user and may outlive an iteration; what is measured is its opening, the time until
+//! an expected event (from the opening, or from the user's last request if that came later), and the lag of events that say when they
+//! were sent.
+
+use super::line::{Heard, Line, Push, backoff, heard};
+use super::program::PreparedStream;
+use super::shard::Shard;
+use super::step::{self, StepEnd, connect_outcome, nanos};
+use super::user::User;
+use crate::clock::Nanos;
+use crate::endpoint::EndpointId;
+use crate::limits::RECONNECT_PAUSE;
+use crate::measure::sample::{OnWire, Outcome, Sample};
+use crate::scenario::extract::{BodyCache, ExtractFailure, ResponseView};
+use crate::scenario::matches;
+use crate::scenario::plan::{SseExpect, SseListen, StreamId, Wanted};
+use crate::scenario::template::RenderError;
+use crate::transport::sse::{self, EventStream, Received, SseError};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+impl Push for EventStream {
+    type Message = Received;
+    type End = End;
+
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Received, End>> {
+        Self::poll_next(self, context).map_err(|error| End {
+            error,
+            last_event_id: self.last_event_id().into(),
+            retry: self.retry(),
+        })
+    }
+}
+
+/// How a stream ended, and what it leaves for the connection after it.
+pub(super) struct End {
+    error: SseError,
+    last_event_id: Box<str>,
+    /// The wait that the server asked for.
+    retry: Option<Duration>,
+}
+
+pub(super) struct Events {
+    pub(super) line: Line<EventStream>,
+    /// The step that opened it.
+    pub(super) open: Rc<PreparedStream>,
+    opened_ns: Nanos,
+    /// Over all its connections so far.
+    last_event_id: Box<str>,
+    retry: Option<Duration>,
+}
+
+impl Events {
+    fn remember(&mut self, end: End) {
+        if !end.last_event_id.is_empty() {
+            self.last_event_id = end.last_event_id;
+        }
+        self.retry = end.retry.or(self.retry);
+    }
+}
+
+/// What a step waits for, rendered.
+struct Rendered {
+    event: Option<String>,
+    text: Option<String>,
+    members: Vec<(String, String)>,
+}
+
+impl Rendered {
+    fn fits(&self, received: &Received, cache: &mut BodyCache) -> bool {
+        let event = &received.event;
+        let members = || self.members.iter().map(|(member, value)| (member.as_str(), value.as_bytes()));
+        self.event.as_deref().is_none_or(|name| name == &*event.name)
+            && self.text.as_deref().is_none_or(|text| event.data.contains(text))
+            && (self.members.is_empty()
+                || cache.json(event.data.as_bytes()).is_ok_and(|json| matches(json, members())))
+    }
+}
+
+impl User {
+    pub(super) async fn sse_open(&mut self, shard: &Shard, open: &Rc<PreparedStream>) -> StepEnd {
+        let intended_ns = self.intended_ns.take();
+        let index = usize::from(open.stream);
+        self.streams[index] = None;
+        match self.sse_dial(shard, open, intended_ns, "").await {
+            Ok(stream) => {
+                let opened_ns = stream.opened_ns;
+                let events = Events {
+                    line: Line::new(stream, shard.count_socket()),
+                    open: Rc::clone(open),
+                    opened_ns,
+                    last_event_id: Box::default(),
+                    retry: None,
+                };
+                self.streams[index] = Some(Box::new(events));
+                StepEnd::Next
+            }
+            Err(end) => end,
+        }
+    }
+
+    /// Sends the request and waits for the head of the answer, which is a request of its own in the record.
+    async fn sse_dial(
+        &mut self,
+        shard: &Shard,
+        open: &PreparedStream,
+        intended_ns: Option<Nanos>,
+        last_event_id: &str,
+    ) -> Result<EventStream, StepEnd> {
+        let request = &open.prepared.request;
+        let ready_ns = shard.clock.now();
+        let intended_ns = intended_ns.unwrap_or(ready_ns);
+        let mut bytes = shard.rent();
+        if let Err(error) = self.render(shard, &open.prepared, &mut bytes) {
+            shard.give_back(Some(bytes));
+            return Err(self.unbound(shard, request.endpoint, &error));
+        }
+        add_last_event_id(&mut bytes, last_event_id);
+        let Some(route) = &shard.http else {
+            shard.give_back(Some(bytes));
+            let text = "the target has no `http` address";
+            shard.failed(request.endpoint, intended_ns, None, Outcome::Connect, text);
+            return Err(StepEnd::Failed);
+        };
+        self.busy = true;
+        self.control.on_wire.set(Some(OnWire { endpoint: request.endpoint, intended_ns, sent_ns: ready_ns }));
+        let deadline = shard.clock.instant(ready_ns + nanos(request.timeout));
+        let (address, source) = route.lane(shard.next_turn());
+        let opening = sse::open(address, source, &bytes, &shard.buffers, shard.clock);
+        let opened = self.timer.within(deadline, Box::pin(opening)).await;
+        self.control.on_wire.set(None);
+        shard.give_back(Some(bytes));
+        if !matches!(opened, Ok(Err(SseError::Connect(_)))) {
+            shard.recorder.borrow_mut().sent(request.endpoint);
+        }
+        match opened {
+            Ok(Ok(mut stream)) => {
+                shard.count_handshake(stream.handshake());
+                shard.recorder.borrow_mut().record(&Sample {
+                    endpoint: request.endpoint,
+                    intended_ns,
+                    sent_ns: stream.sent_ns,
+                    done_ns: stream.opened_ns,
+                    outcome: Outcome::Ok,
+                    bytes_sent: stream.bytes_sent,
+                    bytes_received: stream.take_bytes_received(),
+                });
+                return Ok(stream);
+            }
+            Ok(Err(error)) => {
+                let outcome = outcome_of(&error);
+                shard.failed(request.endpoint, intended_ns, Some(ready_ns), outcome, &error.to_string());
+                if matches!(error, SseError::Connect(_)) {
+                    self.timer.until(shard.clock.instant(shard.clock.now() + nanos(RECONNECT_PAUSE))).await;
+                }
+            }
+            Err(_elapsed) => {
+                let text = format!("not open within {}", crate::units::show_duration(request.timeout));
+                shard.failed(request.endpoint, intended_ns, Some(ready_ns), Outcome::Timeout, &text);
+            }
+        }
+        Err(StepEnd::Failed)
+    }
+
+    /// The stream is at its end: opens it again if its `sse_open` says so, or else forgets it. Whether it is open afterwards.
+    async fn sse_lost(&mut self, shard: &Shard, id: StreamId, end: Option<End>) -> bool {
+        let index = usize::from(id);
+        if let (Some(events), Some(end)) = (self.streams[index].as_mut(), end) {
+            events.remember(end);
+        }
+        loop {
+            let Some(events) = self.streams[index].as_mut() else { return false };
+            events.line.cut();
+            let attempt = events.line.attempts + 1;
+            let (Some(rules), open) = (events.open.reconnect, Rc::clone(&events.open)) else {
+                self.streams[index] = None;
+                return false;
+            };
+            if attempt > rules.max || self.control.retire.get() {
+                self.streams[index] = None;
+                return false;
+            }
+            events.line.attempts = attempt;
+            let last_event_id = events.last_event_id.clone();
+            let wait = backoff(rules, attempt, events.retry, self.session.stream());
+            self.timer.until(shard.clock.instant(shard.clock.now() + nanos(wait))).await;
+            shard.recorder.borrow_mut().requests.streams.reconnects += 1;
+            let Ok(stream) = self.sse_dial(shard, &open, None, &last_event_id).await else { continue };
+            let Some(events) = self.streams[index].as_mut() else { return false };
+            events.opened_ns = stream.opened_ns;
+            events.line.renew(stream, shard.count_socket());
+            return true;
+        }
+    }
+
+    /// A stream that ended while its user was waiting for something else.
+    pub(super) async fn sse_ended_unasked(&mut self, shard: &Shard, id: StreamId) {
+        let end = self.streams[usize::from(id)].as_mut().and_then(|events| events.line.take_end());
+        let (outcome, text) = end_of(end.as_ref());
+        shard.failed_message(shard.stream_endpoint(id), shard.clock.now(), outcome, &text);
+        self.sse_lost(shard, id, end).await;
+    }
+
+    pub(super) async fn sse_expect(&mut self, shard: &Shard, expect: &SseExpect) -> StepEnd {
+        let wanted = match self.rendered(shard, &expect.wanted) {
+            Ok(wanted) => wanted,
+            Err(error) => return self.unbound(shard, expect.endpoint, &error),
+        };
+        let begun_ns = shard.clock.now();
+        let Some(events) = self.streams[usize::from(expect.stream)].as_mut() else {
+            return not_open(shard, expect.endpoint);
+        };
+        let sent_ns = events.opened_ns.max(self.last_request_ns);
+        let deadline = shard.clock.instant(begun_ns + nanos(expect.within));
+        let received = self.timer.within(deadline, next_match(events, &wanted)).await;
+        let (outcome, text, end) = match received {
+            Ok(Ok((received, mut cache))) => {
+                self.busy = true;
+                self.intended_ns = None;
+                let bytes_received = events.line.live().map_or(0, EventStream::take_bytes_received);
+                let view = ResponseView::message(received.event.data.as_bytes());
+                let captured = expect.extracts.iter().try_for_each(|extract| {
+                    let value = extract.apply(&view, &mut cache, self.session.stream())?;
+                    self.session.set(extract.slot, value);
+                    Ok::<_, ExtractFailure>(())
+                });
+                let mut recorder = shard.recorder.borrow_mut();
+                recorder.record_message(&Sample {
+                    endpoint: expect.endpoint,
+                    intended_ns: sent_ns,
+                    sent_ns,
+                    done_ns: received.received_ns,
+                    outcome: if captured.is_ok() { Outcome::Ok } else { Outcome::Extract },
+                    bytes_sent: 0,
+                    bytes_received,
+                });
+                let Err(failure) = captured else { return StepEnd::Next };
+                recorder.failure(expect.endpoint, Outcome::Extract, &failure.to_string());
+                return StepEnd::Failed;
+            }
+            Ok(Err(end)) => {
+                let (outcome, text) = end_of(end.as_ref());
+                (outcome, text, end)
+            }
+            Err(_elapsed) => {
+                let within = crate::units::show_duration(expect.within);
+                (Outcome::Timeout, format!("no such event within {within}"), None)
+            }
+        };
+        shard.failed_message(expect.endpoint, sent_ns, outcome, &text);
+        if outcome != Outcome::Timeout {
+            self.sse_lost(shard, expect.stream, end).await;
+        }
+        StepEnd::Failed
+    }
+
+    pub(super) async fn sse_listen(&mut self, shard: &Shard, listen: &SseListen) -> StepEnd {
+        let endpoint = shard.stream_endpoint(listen.stream);
+        let wanted = match self.rendered(shard, &listen.wanted) {
+            Ok(wanted) => wanted,
+            Err(error) => return self.unbound(shard, endpoint, &error),
+        };
+        let span = listen.for_time.sample(self.session.stream());
+        let end_ns = shard.clock.now() + nanos(span);
+        self.busy = true;
+        // What follows the listening starts when it sends.
+        self.intended_ns = None;
+        loop {
+            let now = shard.clock.now();
+            if now >= end_ns || self.control.retire.get() {
+                return StepEnd::Next;
+            }
+            let Some(events) = self.streams[usize::from(listen.stream)].as_mut() else {
+                return not_open(shard, endpoint);
+            };
+            match self.timer.within(shard.clock.instant(end_ns), next_match(events, &wanted)).await {
+                Ok(Ok((received, mut cache))) => {
+                    let message = Heard {
+                        body: received.event.data.as_bytes(),
+                        received_ns: received.received_ns,
+                        bytes_received: events.line.live().map_or(0, EventStream::take_bytes_received),
+                    };
+                    heard(shard, &listen.pushed, &mut events.line.sequence, endpoint, &message, &mut cache);
+                }
+                Ok(Err(end)) => {
+                    let (outcome, text) = end_of(end.as_ref());
+                    shard.failed_message(endpoint, now, outcome, &text);
+                    if !self.sse_lost(shard, listen.stream, end).await {
+                        return StepEnd::Failed;
+                    }
+                }
+                Err(_elapsed) => return StepEnd::Next,
+            }
+        }
+    }
+
+    fn rendered(&mut self, shard: &Shard, wanted: &Wanted) -> Result<Rendered, RenderError> {
+        let event = wanted.event.as_ref().map(|event| self.text(shard, event)).transpose()?;
+        let text = wanted.text.as_ref().map(|text| self.text(shard, text)).transpose()?;
+        Ok(Rendered { event, text, members: self.matches(shard, &wanted.members)? })
+    }
+}
+
+/// The next event that fits; others are passed over.
+async fn next_match(events: &mut Events, wanted: &Rendered) -> Result<(Received, BodyCache), Option<End>> {
+    loop {
+        let received = events.line.next().await?;
+        let mut cache = BodyCache::default();
+        if wanted.fits(&received, &mut cache) {
+            return Ok((received, cache));
+        }
+    }
+}
+
+/// Puts the field before the empty line that ends the head.
+fn add_last_event_id(request: &mut Vec<u8>, id: &str) {
+    // An id is a line of the stream, but may hold what a field must not (RFC 9110, section 5.5).
+    if id.is_empty() || id.bytes().any(|byte| byte.is_ascii_control()) {
+        return;
+    }
+    request.truncate(request.len() - b"\r\n".len());
+    request.extend_from_slice(b"last-event-id: ");
+    request.extend_from_slice(id.as_bytes());
+    request.extend_from_slice(b"\r\n\r\n");
+}
+
+/// What a step is told whose stream was never opened, or ended before.
+const NOT_OPEN: &str = "the event stream is not open";
+
+fn not_open(shard: &Shard, endpoint: EndpointId) -> StepEnd {
+    shard.failed_message(endpoint, shard.clock.now(), Outcome::Connect, NOT_OPEN);
+    StepEnd::Failed
+}
+
+/// How a stream ended, if that has not been told before.
+fn end_of(end: Option<&End>) -> (Outcome, String) {
+    end.map_or_else(
+        || (Outcome::Connect, NOT_OPEN.to_owned()),
+        |end| (outcome_of(&end.error), end.error.to_string()),
+    )
+}
+
+fn outcome_of(error: &SseError) -> Outcome {
+    match error {
+        SseError::Connect(error) => connect_outcome(*error),
+        SseError::Http(error) => step::outcome_of(*error),
+        SseError::Status { .. } => Outcome::Status,
+        SseError::ContentType { .. } => Outcome::Check,
+        SseError::Compressed | SseError::TooLarge(_) => Outcome::Protocol,
+        SseError::Ended => Outcome::Reset,
+    }
+}

@@ -1,0 +1,264 @@
+//! A connection that stays open and brings messages by itself: a WebSocket or an event stream. It is read whenever its user waits,
+//! so that a message is timed when it came and not when somebody asked for it, a ping is answered, and an end is noticed.
+
+use super::shard::{OpenSocket, Shard};
+use super::user::User;
+use crate::clock::{self, Nanos};
+use crate::endpoint::EndpointId;
+use crate::limits::INBOX_MESSAGES_MAX;
+use crate::measure::sample::{Outcome, Sample};
+use crate::scenario::extract::{BodyCache, ResponseView};
+use crate::scenario::plan::{Pushed, Reconnect};
+use crate::seed::Stream;
+use rand::RngExt as _;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+/// The wire side of it.
+pub(super) trait Push {
+    type Message;
+    type End;
+    /// The next message. An error is the end: the connection is of no use afterwards.
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Self::Message, Self::End>>;
+}
+
+/// One connection as its user holds it. When it has ended it is closed at once, while what it brought before may still be taken.
+pub(super) struct Line<P: Push> {
+    live: Option<(P, OpenSocket)>,
+    /// Brought while the user did not ask; without memory once it is taken.
+    inbox: VecDeque<P::Message>,
+    end: Option<P::End>,
+    /// Last number seen by a `sequence`. It goes on over reconnects: what was missed meanwhile is missing.
+    pub(super) sequence: Option<f64>,
+    /// Reconnects since the last message.
+    pub(super) attempts: u32,
+}
+
+impl<P: Push> Line<P> {
+    pub(super) fn new(push: P, open: OpenSocket) -> Self {
+        Self { live: Some((push, open)), inbox: VecDeque::new(), end: None, sequence: None, attempts: 0 }
+    }
+
+    /// Puts a fresh connection in the place of one that has ended.
+    pub(super) fn renew(&mut self, push: P, open: OpenSocket) {
+        self.live = Some((push, open));
+        self.end = None;
+    }
+
+    /// The connection, unless it has ended.
+    pub(super) fn live(&mut self) -> Option<&mut P> {
+        self.live.as_mut().map(|(push, _)| push)
+    }
+
+    /// Closes it without a word.
+    pub(super) fn cut(&mut self) {
+        self.live = None;
+        self.end = None;
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.live.is_none()
+    }
+
+    /// Takes the connection away, to say goodbye on it.
+    pub(super) fn into_live(self) -> Option<(P, OpenSocket)> {
+        self.live
+    }
+
+    pub(super) fn take_end(&mut self) -> Option<P::End> {
+        self.end.take()
+    }
+
+    /// The next message, or how it ended; `None` when that has been told before. Dropping the future loses nothing.
+    pub(super) async fn next(&mut self) -> Result<P::Message, Option<P::End>> {
+        std::future::poll_fn(|context| {
+            if let Some(message) = self.inbox.pop_front() {
+                if self.inbox.is_empty() {
+                    self.inbox = VecDeque::new();
+                }
+                return Poll::Ready(Ok(message));
+            }
+            let Some((push, _)) = &mut self.live else { return Poll::Ready(Err(self.end.take())) };
+            let next = std::task::ready!(push.poll_next(context));
+            match &next {
+                Ok(_) => self.attempts = 0,
+                Err(_) => self.live = None,
+            }
+            Poll::Ready(next.map_err(Some))
+        })
+        .await
+    }
+
+    /// Takes what has come. Past the bound nothing is read: then the server waits, not this memory.
+    pub(super) fn poll_fill(&mut self, context: &mut Context<'_>) {
+        while let Some((push, _)) = &mut self.live
+            && self.inbox.len() < INBOX_MESSAGES_MAX
+            && let Poll::Ready(next) = push.poll_next(context)
+        {
+            match next {
+                Ok(message) => {
+                    self.attempts = 0;
+                    self.inbox.push_back(message);
+                }
+                Err(end) => {
+                    self.live = None;
+                    self.end = Some(end);
+                }
+            }
+        }
+    }
+}
+
+/// Which of a user's lines has ended and is to be opened again.
+#[derive(Clone, Copy)]
+enum Lost {
+    Socket(u8),
+    Stream(u8),
+}
+
+impl User {
+    pub(super) fn holds_nothing(&self) -> bool {
+        self.sockets.iter().all(Option::is_none) && self.streams.iter().all(Option::is_none)
+    }
+
+    /// Waits until an instant and reads meanwhile what is open. What ends and has a `reconnect` is opened again; what has none is
+    /// left for the next step that works on it.
+    pub(super) async fn attend(&mut self, until_ns: Nanos) {
+        let until = self.shard.clock.instant(until_ns);
+        loop {
+            let (sockets, streams) = (&mut self.sockets, &mut self.streams);
+            let watching = std::future::poll_fn(|context| {
+                for (id, socket) in (0..).zip(sockets.iter_mut()) {
+                    let Some(socket) = socket else { continue };
+                    socket.line.poll_fill(context);
+                    if socket.line.has_ended() && socket.open.reconnect.is_some() {
+                        return Poll::Ready(Lost::Socket(id));
+                    }
+                }
+                for (id, stream) in (0..).zip(streams.iter_mut()) {
+                    let Some(stream) = stream else { continue };
+                    stream.line.poll_fill(context);
+                    if stream.line.has_ended() && stream.open.reconnect.is_some() {
+                        return Poll::Ready(Lost::Stream(id));
+                    }
+                }
+                Poll::Pending
+            });
+            let Ok(lost) = self.timer.within(until, watching).await else { return };
+            let shard = Rc::clone(&self.shard);
+            match lost {
+                Lost::Socket(id) => self.ws_ended_unasked(&shard, id).await,
+                Lost::Stream(id) => self.sse_ended_unasked(&shard, id).await,
+            }
+        }
+    }
+}
+
+/// The wait before an attempt to connect again, the first being 1: doubled from attempt to attempt, then shortened at random by up to a
+/// half, so that users who lost their connections together do not come back together. A server may ask for a longer first wait.
+pub(super) fn backoff(
+    rules: Reconnect,
+    attempt: u32,
+    asked: Option<Duration>,
+    stream: &mut Stream,
+) -> Duration {
+    let first = asked.unwrap_or(rules.wait_min).max(rules.wait_min);
+    let most = rules.wait_max.max(first);
+    let doubled = first.saturating_mul(1_u32.checked_shl(attempt.saturating_sub(1)).unwrap_or(u32::MAX));
+    let share = stream.random_range(0.5..=1.0);
+    // What a server asks for is the least, so only what is added to it is left to chance.
+    doubled.min(most).mul_f64(share).max(asked.unwrap_or_default())
+}
+
+/// A message as a listening step sees it.
+pub(super) struct Heard<'m> {
+    pub(super) body: &'m [u8],
+    pub(super) received_ns: Nanos,
+    pub(super) bytes_received: u64,
+}
+
+/// Records the lag of a pushed message and the gaps in its sequence, `last` being the number before it.
+pub(super) fn heard(
+    shard: &Shard,
+    pushed: &Pushed,
+    last: &mut Option<f64>,
+    endpoint: EndpointId,
+    message: &Heard<'_>,
+    cache: &mut BodyCache,
+) {
+    let view = ResponseView::message(message.body);
+    if let Some((endpoint, sent_at)) = &pushed.lag {
+        match sent_at.number(&view, cache) {
+            Ok(sent_ms) => lag(shard, *endpoint, sent_ms, message),
+            Err(failure) => {
+                shard.failed_message(*endpoint, message.received_ns, Outcome::Extract, &failure.to_string());
+            }
+        }
+    }
+    let Some(sequence) = &pushed.sequence else { return };
+    let number = match sequence.number(&view, cache) {
+        Ok(number) => number,
+        Err(failure) => {
+            shard.failed_message(endpoint, message.received_ns, Outcome::Extract, &failure.to_string());
+            return;
+        }
+    };
+    let before = last.replace(number);
+    let text = match before {
+        Some(before) if number <= before => {
+            shard.recorder.borrow_mut().requests.streams.repeated += 1;
+            "a pushed message came twice or out of order"
+        }
+        Some(before) if number > before + 1.0 => {
+            // Saturating, as casts from floating point are.
+            shard.recorder.borrow_mut().requests.streams.missing += (number - before - 1.0).round() as u64;
+            "pushed messages are missing from the sequence"
+        }
+        _ => return,
+    };
+    shard.failed_message(endpoint, message.received_ns, Outcome::Check, text);
+}
+
+/// Two clocks meet here: the server's and ours. On one machine they are one. Where they are not, the lag is off by their difference; what
+/// would be below zero is recorded as zero and counted, which shows that they differ.
+fn lag(shard: &Shard, endpoint: EndpointId, sent_ms: f64, message: &Heard<'_>) {
+    let waited_ms = shard.clock.now().saturating_sub(message.received_ns) as f64 / 1e6;
+    let lag_ms = clock::unix_ms_fine() - waited_ms - sent_ms;
+    let mut recorder = shard.recorder.borrow_mut();
+    recorder.requests.streams.early += u64::from(lag_ms < 0.0);
+    let done_ns = message.received_ns;
+    let sent_ns = done_ns.saturating_sub((lag_ms.max(0.0) * 1e6) as u64);
+    recorder.record_message(&Sample {
+        endpoint,
+        intended_ns: sent_ns,
+        sent_ns,
+        done_ns,
+        outcome: Outcome::Ok,
+        bytes_sent: 0,
+        bytes_received: message.bytes_received,
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seed::{Purpose, stream};
+
+    #[test]
+    fn waits_double_up_to_their_bound_and_never_undercut_what_a_server_asks() {
+        let rules = Reconnect { max: 9, wait_min: Duration::from_secs(1), wait_max: Duration::from_secs(10) };
+        let mut random = stream(1, Purpose::User, 0, 0);
+        for (attempt, most) in [(1, 1.0), (2, 2.0), (3, 4.0), (4, 8.0), (5, 10.0), (40, 10.0)] {
+            for _ in 0..50 {
+                let wait = backoff(rules, attempt, None, &mut random).as_secs_f64();
+                assert!((most / 2.0..=most).contains(&wait), "attempt {attempt}: {wait}");
+            }
+        }
+        let asked = Duration::from_secs(30);
+        assert_eq!(backoff(rules, 1, Some(asked), &mut random), asked);
+        let little = backoff(rules, 1, Some(Duration::from_millis(10)), &mut random);
+        assert!(little >= Duration::from_millis(500), "a server does not shorten what the scenario says");
+    }
+}

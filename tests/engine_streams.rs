@@ -1,0 +1,376 @@
+//! Sockets and event streams through a whole shard: what servers do to them is in the record by name, what ends is opened again, and
+//! every connection that was opened is closed.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
+mod transport_subjects;
+
+use futures_util::{SinkExt, StreamExt};
+use plimsoll::clock::Clock;
+use plimsoll::engine::route::Route;
+use plimsoll::engine::shard::{self, Command, Report, Setup};
+use plimsoll::load::share::Share;
+use plimsoll::measure::snapshot::Snapshot;
+use plimsoll::scenario::plan::Plan;
+use plimsoll::scenario::{self, Overrides};
+use plimsoll::transport::Address;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio_tungstenite::tungstenite::{Bytes, Message};
+use transport_subjects::{read_head, scripted};
+
+/// What a run of one user left: everything added up, by the names of the plan.
+struct Ran {
+    plan: Arc<Plan>,
+    sum: Snapshot,
+}
+
+impl Ran {
+    /// Failures as (endpoint, kind, text, count), most frequent first.
+    fn failures(&self) -> Vec<(String, String, String, u64)> {
+        let name = |id| self.plan.endpoints[usize::from(id)].name.clone();
+        let list = self.sum.failures.list(name);
+        list.into_iter().map(|f| (f.endpoint, f.kind, f.text, f.count)).collect()
+    }
+
+    fn completed(&self, endpoint: &str, protocol: &str) -> u64 {
+        self.window(endpoint, protocol).map_or(0, |window| window.completed)
+    }
+
+    fn window(&self, endpoint: &str, protocol: &str) -> Option<&plimsoll::measure::snapshot::Window> {
+        let mut known = self.plan.endpoints.iter();
+        let index = known.position(|e| e.name == endpoint && e.protocol.name() == protocol)?;
+        self.sum.windows.get(index)?.as_deref()
+    }
+}
+
+/// One user goes through `steps` once, within a few seconds.
+fn carry(addr: SocketAddr, steps: &str) -> Ran {
+    let text = format!(
+        "plimsoll: 1\nname: streams\ntarget: {{http: \"http://{addr}\", ws: \"ws://{addr}\", timeout: 2s}}\nobserve: []\nscenarios:\n  a:\n    steps:\n{steps}      - stop_user\nload:\n  - {{run: a, executor: closed, stages: [{{to: 1, over: 0s}}, {{hold: 6s}}], graceful_stop: 1s}}\n"
+    );
+    let env = |_: &str| None;
+    let plan = scenario::load("streams.yaml", &text, &Overrides::none(&env))
+        .unwrap_or_else(|problems| panic!("{}", problems.lines().join("\n")));
+    let plan = Arc::new(plan);
+    let address = Address::new("127.0.0.1", addr.port(), addr, None);
+    let route = Route::new(address, String::new());
+    let (say, commands) = mpsc::unbounded_channel();
+    let (reports, mut told) = mpsc::channel(8);
+    let setup = Setup {
+        plan: Arc::clone(&plan),
+        share: Share::WHOLE,
+        clock: Clock::start(),
+        http: Some(route.clone()),
+        ws: Some(route),
+    };
+    let thread = std::thread::spawn(move || shard::run(setup, commands, reports));
+    let mut sum = Snapshot::default();
+    let mut sockets = 0;
+    loop {
+        match told.blocking_recv().unwrap() {
+            Report::Snapshot(second) => {
+                sockets = second.sockets;
+                let gone = second.users == 0 && sum.counts.planned > 0;
+                sum.add(&second);
+                if gone {
+                    let _ = say.send(Command::Drain);
+                }
+            }
+            Report::Ended => break,
+            Report::Failed(text) | Report::Lost(text) => panic!("{text}"),
+        }
+    }
+    thread.join().unwrap();
+    let requests = sum.requests;
+    assert_eq!(requests.sent + sum.connect_failures, requests.ok + requests.failed + requests.interrupted);
+    assert_eq!(sum.counts.planned, sum.counts.completed + sum.counts.failed + sum.counts.interrupted);
+    assert_eq!(sockets, 0, "opened - closed");
+    Ran { plan, sum }
+}
+
+/// A server of event streams: the `n`-th connection, counted from 0, gets what `script` says to its request's head.
+fn streaming(script: impl Fn(usize, &str, &mut std::net::TcpStream) + Send + 'static) -> SocketAddr {
+    let mut turn = 0;
+    scripted(20, move |mut socket| {
+        let head = read_head(&mut socket).unwrap_or_default();
+        script(turn, &head, &mut socket);
+        turn += 1;
+    })
+}
+
+const OPENING: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n\r\n";
+
+fn say(socket: &mut std::net::TcpStream, text: &str) {
+    let _ = socket.write_all(text.as_bytes());
+}
+
+#[test]
+fn events_are_expected_heard_and_their_sequence_watched() {
+    let addr = streaming(|_, head, socket| {
+        assert!(head.starts_with("GET /events?id=7 HTTP/1.1\r\n"), "{head}");
+        assert!(head.contains("accept: text/event-stream\r\n") && !head.contains("last-event-id"), "{head}");
+        let _ = socket.write_all(OPENING);
+        say(socket, ": hello\n\nevent: ready\ndata: {\"type\": \"subscribed\", \"token\": \"abc\"}\n\n");
+        let now = plimsoll::clock::unix_ms();
+        for seq in [1, 2, 3, 6, 6, 7] {
+            let sent = if seq == 7 { now + 600_000 } else { now };
+            say(
+                socket,
+                &format!("event: tick\ndata: {{\"type\": \"tick\", \"seq\": {seq}, \"at\": {sent}}}\n\n"),
+            );
+            say(socket, "event: noise\ndata: {\"type\": \"noise\"}\n\n");
+        }
+        std::thread::sleep(Duration::from_millis(1500));
+    });
+    let ran = carry(
+        addr,
+        "      - {sse_open: /events?id=7, as: feed}\n      - {sse_expect: {type: subscribed}, stream: feed, event: ready, text: abc, extract: {token: $.token}}\n      - {sse_listen: 500ms, stream: feed, event: tick, match: {type: tick}, lag: $.at, sequence: $.seq}\n      - {sse_expect: , stream: feed, event: never, within: 50ms}\n      - {sse_close: feed}\n",
+    );
+    assert_eq!(ran.completed("SSE /events", "sse"), 1);
+    assert_eq!(ran.completed("ready", "sse"), 1);
+    assert_eq!(ran.completed("tick", "sse.lag"), 6);
+    let streams = ran.sum.requests.streams;
+    assert_eq!((streams.missing, streams.repeated, streams.early, streams.reconnects), (2, 1, 1, 0));
+    let failures = ran.failures();
+    assert_eq!(failures.len(), 3, "{failures:?}");
+    assert!(failures.iter().any(|f| f.2 == "no such event within 50ms" && f.1 == "timeout"), "{failures:?}");
+    let lag = ran.window("tick", "sse.lag").unwrap();
+    assert!(lag.response.max_ns() < 2_000_000_000, "{} ns", lag.response.max_ns());
+}
+
+#[test]
+fn a_stream_that_ends_is_opened_again_where_it_was() {
+    let addr = streaming(|turn, head, socket| {
+        let _ = socket.write_all(OPENING);
+        if turn == 0 {
+            say(socket, "retry: 30\nid: 41\nevent: tick\ndata: {\"seq\": 41}\n\n");
+            return;
+        }
+        assert!(head.contains("\r\nlast-event-id: 41\r\n\r\n"), "{head}");
+        say(socket, "event: tick\ndata: {\"seq\": 42}\n\n");
+        std::thread::sleep(Duration::from_millis(900));
+        say(socket, "event: done\ndata: x\n\n");
+        std::thread::sleep(Duration::from_millis(900));
+    });
+    // It ends while the user thinks: that is noticed then, not by the step after.
+    let ran = carry(
+        addr,
+        "      - {sse_open: /events, reconnect: {max: 2, backoff: 20ms..40ms}}\n      - {think: 300ms}\n      - {sse_listen: 300ms, event: tick, name: tick, lag: $.seq, sequence: $.seq}\n      - {sse_expect: , event: done, within: 2s}\n",
+    );
+    let streams = ran.sum.requests.streams;
+    assert_eq!((streams.reconnects, streams.missing, streams.repeated), (1, 0, 0));
+    assert_eq!(ran.completed("SSE /events", "sse"), 2);
+    let failures = ran.failures();
+    assert!(
+        failures.iter().any(|f| f.1 == "reset" && f.2 == "the server ended the event stream"),
+        "{failures:?}"
+    );
+}
+
+#[test]
+fn answers_that_are_no_event_stream_are_named() {
+    for (answer, kind, text) in [
+        (
+            "HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n",
+            "status",
+            "the server answered with status 503, not with an event stream",
+        ),
+        (
+            "HTTP/1.1 204 No Content\r\n\r\n",
+            "status",
+            "the server answered with status 204, not with an event stream",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\n\r\n<html>",
+            "check",
+            "the answer is `text/html`, not `text/event-stream`",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-encoding: gzip\r\n\r\n",
+            "protocol",
+            "the event stream is compressed: ask for it without `accept-encoding`",
+        ),
+        ("SSH-2.0-OpenSSH\r\n\r\n", "protocol", "malformed response: it does not begin with `HTTP/1.`"),
+        (
+            "HTTP/1.1 200 OK\r\ncontent-ty",
+            "reset",
+            "the server closed the connection inside the response head",
+        ),
+        ("", "reset", "the server closed the connection before answering"),
+    ] {
+        let addr = streaming(move |_, _, socket| say(socket, answer));
+        let ran = carry(addr, "      - {sse_open: /events, expect: {within: 500ms}}\n");
+        let failures = ran.failures();
+        assert_eq!((failures[0].1.as_str(), failures[0].2.as_str()), (kind, text));
+        assert_eq!((ran.sum.requests.ok, ran.sum.requests.failed), (0, 1));
+    }
+}
+
+#[test]
+fn streams_that_break_in_the_middle_are_named() {
+    let chunked = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+    let endless = format!("data: {}", "x".repeat(1024 * 1024 + 100));
+    for (body, kind, text) in [
+        (format!("{chunked}zz\r\n"), "protocol", "malformed response: chunk size line"),
+        (format!("{chunked}5\r\ndata"), "reset", "the server closed the connection inside the response body"),
+        (format!("{chunked}0\r\n\r\n"), "reset", "the server ended the event stream"),
+        (
+            format!("{}{endless}", String::from_utf8_lossy(OPENING)),
+            "protocol",
+            "an event is larger than 1048576 bytes",
+        ),
+    ] {
+        let addr = streaming(move |_, _, socket| say(socket, &body));
+        let ran = carry(addr, "      - {sse_open: /events}\n      - {sse_expect: , event: e, within: 3s}\n");
+        let failures = ran.failures();
+        assert_eq!((failures[0].1.as_str(), failures[0].2.as_str()), (kind, text));
+    }
+}
+
+/// A WebSocket server: the `n`-th connection is handed to `script` once it is open.
+fn sockets<F>(script: impl Fn(usize, Server) -> F + Send + 'static) -> SocketAddr
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let addr = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            let turn = AtomicUsize::new(0);
+            while let Ok((socket, _)) = listener.accept().await {
+                let Ok(server) = tokio_tungstenite::accept_async(socket).await else { continue };
+                tokio::spawn(script(turn.fetch_add(1, Ordering::Relaxed), server));
+            }
+        });
+    });
+    addr
+}
+
+type Server = tokio_tungstenite::WebSocketStream<tokio::net::TcpStream>;
+
+#[test]
+fn a_socket_that_is_closed_is_opened_again_and_says_its_piece_again() {
+    let addr = sockets(|turn, mut server| async move {
+        let Some(Ok(said)) = server.next().await else { return };
+        assert_eq!(said.to_text().unwrap(), "{\"type\":\"subscribe\"}");
+        server.send(Message::text("{\"type\":\"subscribed\"}")).await.unwrap();
+        server.send(Message::text(format!("{{\"type\":\"tick\",\"seq\":{}}}", 1 + 3 * turn))).await.unwrap();
+        if turn == 0 {
+            // Not a word of goodbye.
+            return;
+        }
+        while server.next().await.is_some() {}
+    });
+    let ran = carry(
+        addr,
+        "      - {ws_open: /ws, as: s, reconnect: {max: 2, backoff: 10ms..20ms}}\n      - {ws_send: {type: subscribe}, socket: s, resend: true}\n      - {ws_expect: {type: subscribed}, socket: s}\n      - {ws_listen: 400ms, socket: s, match: {type: tick}, sequence: $.seq}\n      - {ws_close: s}\n",
+    );
+    let streams = ran.sum.requests.streams;
+    assert_eq!((streams.reconnects, streams.missing), (1, 2), "ticks 2 and 3 came while it was away");
+    assert_eq!((ran.completed("WS /ws", "ws"), ran.completed("subscribed", "ws")), (2, 1));
+    let failures = ran.failures();
+    assert!(
+        failures.iter().any(|f| f.2 == "the connection ended without the closing handshake"),
+        "{failures:?}"
+    );
+}
+
+#[test]
+fn reconnecting_has_an_end() {
+    let addr = sockets(|_, mut server| async move {
+        let _ = server.close(None).await;
+        while server.next().await.is_some() {}
+    });
+    let ran = carry(
+        addr,
+        "      - {ws_open: /ws, reconnect: {max: 3, backoff: 1ms}}\n      - {ws_listen: 5s}\n      - {ws_send: too late}\n",
+    );
+    assert_eq!(ran.sum.requests.streams.reconnects, 3);
+    assert_eq!(ran.completed("WS /ws", "ws"), 4);
+    let failures = ran.failures();
+    let closed = failures.iter().find(|f| f.2 == "the server closed the socket with code 1005 (none given)");
+    assert_eq!(closed.map(|f| f.3), Some(4), "{failures:?}");
+    assert!(failures.iter().any(|f| f.2 == "the socket is not open"), "{failures:?}");
+}
+
+#[test]
+fn a_user_who_thinks_answers_pings_and_times_messages_when_they_came() {
+    let addr = sockets(|_, mut server| async move {
+        server.send(Message::Ping(Bytes::from_static(b"there?"))).await.unwrap();
+        let answered = tokio::time::timeout(Duration::from_millis(500), server.next()).await;
+        let word = if matches!(answered, Ok(Some(Ok(Message::Pong(_))))) { "awake" } else { "asleep" };
+        server.send(Message::text(format!("{{\"type\":\"{word}\"}}"))).await.unwrap();
+        while server.next().await.is_some() {}
+    });
+    let ran = carry(
+        addr,
+        "      - {ws_open: /ws}\n      - {think: 900ms}\n      - {ws_expect: {type: awake}, within: 1s}\n      - {ws_close: }\n",
+    );
+    let window = ran.window("awake", "ws").expect("the ping was answered while the user was thinking");
+    assert!(window.response.max_ns() < 600_000_000, "{} ns hold the think time", window.response.max_ns());
+}
+
+#[test]
+fn bodies_are_decoded_where_somebody_looks() {
+    let gzipped: &[u8] = &[
+        0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0xab, 0x56, 0xca, 0xcf, 0x56, 0xb2, 0x2a, 0x29, 0x2a, 0x4d, 0xad,
+        5, 0, 0x90, 0x5f, 0xd4, 0xa7, 0xb, 0, 0, 0,
+    ];
+    let answer = |coding: &str, body: &[u8]| {
+        let head = format!(
+            "HTTP/1.1 200 OK\r\ncontent-encoding: {coding}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+            body.len()
+        );
+        [head.as_bytes(), body].concat()
+    };
+    for (coding, body, step, failure) in [
+        ("gzip", gzipped, "expect: {body: $.ok == true}", None),
+        (
+            "gzip",
+            &gzipped[..20],
+            "expect: {body: $.ok == true}",
+            Some(("protocol", "the body is cut off inside its gzip coding")),
+        ),
+        (
+            "br",
+            gzipped,
+            "extract: {ok: $.ok}",
+            Some(("protocol", "the body is not what its content-encoding says: br")),
+        ),
+        (
+            "rot13",
+            b"{}",
+            "extract: {ok: $.ok}",
+            Some((
+                "protocol",
+                "the body cannot be decoded: its content-encoding is none of gzip, deflate, br and zstd",
+            )),
+        ),
+        ("rot13", b"{}", "expect: {status: 200}", None),
+        (
+            "rot13",
+            b"{}",
+            "expect: {status: 201, body: $.ok exists}",
+            Some(("status", "status 200, expected 201")),
+        ),
+    ] {
+        let bytes = answer(coding, body);
+        let wire = bytes.len() as u64;
+        let addr = streaming(move |_, _, socket| {
+            let _ = socket.write_all(&bytes);
+        });
+        let ran = carry(addr, &format!("      - {{get: /, {step}}}\n"));
+        let failures = ran.failures();
+        let found = failures.first().map(|f| (f.1.as_str(), f.2.as_str()));
+        assert_eq!(found, failure, "{coding}, {step}");
+        assert_eq!(ran.sum.requests.bytes_received, wire, "bytes are those of the wire");
+    }
+}
