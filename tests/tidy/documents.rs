@@ -19,13 +19,13 @@ const REGISTRIES: &str = concat!(
     r"ian\.org"
 );
 
-/// The one file that cargo writes itself.
+/// What cargo writes itself.
 const LOCK: &str = "Cargo.lock";
 
 fn matching(pattern: &str, files: &[File], why: &str) -> Vec<String> {
     let pattern = Regex::new(pattern).expect("a pattern");
     let mut findings = Vec::new();
-    for file in files.iter().filter(|file| file.path != LOCK) {
+    for file in files.iter().filter(|file| !file.path.ends_with(LOCK)) {
         for (index, line) in file.text.lines().enumerate() {
             if let Some(found) = pattern.find(line) {
                 findings.push(format!("{}:{}: `{}`: {why}", file.path, index + 1, found.as_str().trim()));
