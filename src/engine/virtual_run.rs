@@ -65,7 +65,7 @@ fn serve(mut link: DuplexStream) {
             let mix =
                 (field("x-user:") * 7919 + field("x-iteration:") * 104_729 + request.len() as u64) % 2003;
             tokio::time::sleep(std::time::Duration::from_millis(1 + mix % 180)).await;
-            let status = if mix % 11 == 0 { "503 Busy" } else { "200 OK" };
+            let status = if mix.is_multiple_of(11) { "503 Busy" } else { "200 OK" };
             let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 2\r\n\r\nok");
             if link.write_all(answer.as_bytes()).await.is_err() {
                 return;
