@@ -26,6 +26,9 @@ pub const REQUEST_CPU_NS: u64 = 12_500;
 /// that connections leave free.
 pub const DESCRIPTORS_RESERVED: u64 = 128;
 
+/// What the fullest of several processes on one address may hold, of an even share.
+pub const TARGET_SPREAD_PERCENT: u64 = 115;
+
 /// Threads of an agent besides its shards: the main one, the resolver's, the runtime's.
 pub const THREADS_BESIDE_SHARDS: u64 = 4;
 

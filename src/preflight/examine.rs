@@ -141,7 +141,7 @@ fn crowd(kind: Kind, users: u64) -> Needs {
             connections_per_user: 1.0,
         }],
         target_is_here: false,
-        target_is_bundled: false,
+        target_processes: None,
         assumptions: Vec::new(),
     }
 }

@@ -2,8 +2,8 @@
 //! users at which it bites. Pure: the same needs and facts give the same answer anywhere.
 
 use super::costs::{
-    DESCRIPTORS_RESERVED, MEMORY_FILLED_PERCENT, PORTS_FILLED_PERCENT, THREADS_BESIDE_SHARDS,
-    TIME_WAIT_REUSED_S, TIME_WAIT_S,
+    DESCRIPTORS_RESERVED, MEMORY_FILLED_PERCENT, PORTS_FILLED_PERCENT, TARGET_SPREAD_PERCENT,
+    THREADS_BESIDE_SHARDS, TIME_WAIT_REUSED_S, TIME_WAIT_S,
 };
 use super::needs::Needs;
 use crate::limits::AGENTS_MAX;
@@ -278,10 +278,10 @@ impl Case<'_> {
         Some(match resource {
             Resource::Descriptors => self.needs.sockets(users.div_ceil(agents)) + DESCRIPTORS_RESERVED,
             Resource::TargetDescriptors => {
-                if !self.needs.target_is_bundled {
-                    return None;
-                }
-                sockets + DESCRIPTORS_RESERVED
+                let processes = self.needs.target_processes?;
+                // The kernel deals connections out to them by a hash, so one gets some more than its share.
+                let spread = if processes > 1 { TARGET_SPREAD_PERCENT } else { 100 };
+                (sockets.div_ceil(processes) * spread).div_ceil(100) + DESCRIPTORS_RESERVED
             }
             Resource::OpenFiles => {
                 let ends = if self.needs.target_is_here { 2 } else { 1 };

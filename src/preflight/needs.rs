@@ -28,8 +28,8 @@ pub struct Needs {
     pub destinations: Vec<Destination>,
     /// The target's connections take this machine's memory and descriptors too.
     pub target_is_here: bool,
-    /// The target-app is started by the run: its memory is known.
-    pub target_is_bundled: bool,
+    /// Processes of the target-app that the run starts, whose memory is known; `None` for a target that is there already.
+    pub target_processes: Option<u64>,
     /// What the numbers rest on, in sentences.
     pub assumptions: Vec<String>,
 }
@@ -83,7 +83,7 @@ impl Needs {
             + one.tls_connections * TLS_BYTES as f64
             + one.websockets * WEBSOCKET_BYTES as f64
             + connections * ends * KERNEL_SOCKET_BYTES as f64;
-        if self.target_is_bundled {
+        if self.target_processes.is_some() {
             bytes += connections * TARGET_CONNECTION_BYTES as f64;
         }
         agents * AGENT_BYTES + scaled(users, bytes)
@@ -93,6 +93,12 @@ impl Needs {
     pub fn cpu_millicores(&self, users: u64) -> u64 {
         scaled(users, self.per_user.requests_per_s * REQUEST_CPU_NS as f64 / 1e6)
     }
+}
+
+fn target_processes(kind: &TargetKind) -> Option<u64> {
+    let TargetKind::Bundled { profile, replicas, .. } = kind else { return None };
+    let own = || target_app::profile::Profile::named(profile).map_or(1, |profile| profile.replicas);
+    Some(replicas.unwrap_or_else(own).max(1).into())
 }
 
 /// `amount` a user for so many users, whole and rounded up; what rounding errors added to a whole number does not count.
@@ -241,7 +247,7 @@ pub fn needs(plan: &Plan) -> Needs {
     let requests: f64 = at_peak.iter().map(|(part, (users, _))| users * part.requests_per_s()).sum();
     let requests_per_s = if expected > 0.0 { requests / expected } else { 0.0 };
     let fresh = plan.target.connections == Connections::Fresh;
-    let bundled = matches!(plan.target.kind, TargetKind::Bundled { .. });
+    let target_processes = target_processes(&plan.target.kind);
     let destinations = destinations(plan, http_connections, websockets);
     Needs {
         users: expected.ceil() as u64,
@@ -253,8 +259,9 @@ pub fn needs(plan: &Plan) -> Needs {
             requests_per_s,
             connections_closed_per_s: if fresh { requests_per_s } else { 0.0 },
         },
-        target_is_here: bundled || destinations.iter().any(|destination| destination.loopback),
-        target_is_bundled: bundled,
+        target_is_here: target_processes.is_some()
+            || destinations.iter().any(|destination| destination.loopback),
+        target_processes,
         destinations,
         assumptions,
     }

@@ -35,7 +35,7 @@ fn needs(users: u64) -> Needs {
             connections_per_user: 1.0,
         }],
         target_is_here: true,
-        target_is_bundled: false,
+        target_processes: None,
         assumptions: Vec::new(),
     }
 }
@@ -141,7 +141,7 @@ fn any_needs() -> impl Strategy<Value = Needs> {
                 connections_per_user: http + ws,
             }],
             target_is_here: here,
-            target_is_bundled: here,
+            target_processes: here.then_some(1 + u64::from(sources % 12)),
             assumptions: Vec::new(),
         },
     )
