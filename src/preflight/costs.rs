@@ -38,6 +38,11 @@ pub const LOOPBACK_SOURCES_MAX: u32 = 250;
 /// Share of the ports, in hundredths, that may be filled: the kernel looks for the last free ones ever longer.
 pub const PORTS_FILLED_PERCENT: u64 = 95;
 
+/// Share of the ports, in hundredths, that one source address is given where there are more addresses to take. Linux gives outgoing
+/// connections every second port first; once that half is taken, each further connection walks past thousands of taken ports with locks
+/// held, and a hundred thousand of them stall the machine for tens of seconds.
+pub const PORTS_EASY_PERCENT: u64 = 40;
+
 /// Share of the available memory, in hundredths, that may be filled.
 pub const MEMORY_FILLED_PERCENT: u64 = 90;
 

@@ -2,8 +2,8 @@
 //! users at which it bites. Pure: the same needs and facts give the same answer anywhere.
 
 use super::costs::{
-    DESCRIPTORS_RESERVED, MEMORY_FILLED_PERCENT, PORTS_FILLED_PERCENT, TARGET_SPREAD_PERCENT,
-    THREADS_BESIDE_SHARDS, TIME_WAIT_REUSED_S, TIME_WAIT_S,
+    DESCRIPTORS_RESERVED, MEMORY_FILLED_PERCENT, PORTS_EASY_PERCENT, PORTS_FILLED_PERCENT,
+    TARGET_SPREAD_PERCENT, THREADS_BESIDE_SHARDS, TIME_WAIT_REUSED_S, TIME_WAIT_S,
 };
 use super::needs::Needs;
 use crate::limits::AGENTS_MAX;
@@ -233,10 +233,14 @@ impl Case<'_> {
 
     /// Ports that may be filled from one address to another.
     pub(super) fn usable_ports(&self) -> Option<u64> {
+        Some(self.ports_there()? * PORTS_FILLED_PERCENT / 100)
+    }
+
+    fn ports_there(&self) -> Option<u64> {
         let (first, last) = (self.machine.local_port_first?, self.machine.local_port_last?);
         let all = u64::from(last.saturating_sub(first)) + 1;
         let free = all.saturating_sub(u64::from(self.machine.local_ports_reserved.unwrap_or(0)));
-        Some(free * PORTS_FILLED_PERCENT / 100)
+        Some(free)
     }
 
     /// How long a port stays taken after its connection is closed.
@@ -250,9 +254,10 @@ impl Case<'_> {
     }
 
     fn source_addresses(&self, users: u64) -> u32 {
-        let Some(usable) = self.usable_ports() else { return 1 };
+        let Some(ports_there) = self.ports_there() else { return 1 };
+        let easy = ports_there * PORTS_EASY_PERCENT / 100;
         let ports = self.needs.ports(users, self.port_wait_s());
-        let one_address = usable.saturating_mul(self.peers()).max(1);
+        let one_address = easy.saturating_mul(self.peers()).max(1);
         let sources = u32::try_from(ports.div_ceil(one_address)).unwrap_or(u32::MAX);
         sources.clamp(1, self.sources())
     }

@@ -45,9 +45,9 @@ fn limit(fit: &Fit, resource: Resource) -> &Limit {
 }
 
 #[test]
-fn a_hundred_thousand_users_under_a_limit_of_20_000_take_six_agents_and_four_addresses() {
+fn a_hundred_thousand_users_under_a_limit_of_20_000_take_six_agents_and_nine_addresses() {
     let fit = fit(&needs(100_000), &machine(), Agents::Auto);
-    assert_eq!((fit.agents, fit.source_addresses), (6, 4));
+    assert_eq!((fit.agents, fit.source_addresses), (6, 9));
     assert_eq!(fit.refusing().count() + fit.warning().count(), 0, "{fit:#?}");
     assert_eq!(limit(&fit, Resource::Descriptors).users_max, Some(256 * (20_000 - 128)));
 }
