@@ -41,7 +41,8 @@ fn four_processes_send_the_load_that_one_would() {
     let carried = |agents: &str| -> Folder {
         let dir = scratch();
         let run = plimsoll(["run", "scenarios/steady-open.yaml", "--agents", agents]).out(dir.path());
-        let run = run.set("load.0.stages.1.hold", "4s").set("thresholds", "[error_rate < 1%]");
+        let run =
+            run.on_a_busy_machine().set("load.0.stages.1.hold", "4s").set("thresholds", "[error_rate < 1%]");
         run.run().exits(0);
         sound(dir.path())
     };

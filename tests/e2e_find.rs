@@ -174,7 +174,7 @@ fn without_instruments_no_resource_is_named() {
 fn far_below_saturation_nothing_gives_way() {
     let _alone = the_machine();
     let dir = scratch();
-    run("stairs.yaml").out(dir.path()).run().exits(0);
+    run("stairs.yaml").on_a_busy_machine().out(dir.path()).run().exits(0);
     let folder = sound(dir.path());
     let found = bottleneck(&folder);
     assert_eq!((found.status, found.resource.as_deref()), (BottleneckStatus::None, None), "{found:?}");

@@ -56,9 +56,9 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// Mean share of the stretch.
+    /// Mean share of the stretch. A thread without a core also ends its seconds late, so they hold more than a second.
     pub(super) fn ratio(self) -> f64 {
-        self.spent_ns as f64 / 1e9 / self.seconds.max(1) as f64
+        (self.spent_ns as f64 / 1e9 / self.seconds.max(1) as f64).min(1.0)
     }
 }
 
