@@ -107,7 +107,7 @@ slice_integration() {
     [[ $name == e2e* || $name == tidy ]] || targets+=(--test "$name")
   done < <(test_targets)
   # The whole workspace, as in the other slices: one package alone would be built with other features, and so again.
-  cargo test --locked --workspace "${targets[@]}"
+  cargo test --locked --workspace --no-fail-fast "${targets[@]}"
 }
 
 slice_tidy() {

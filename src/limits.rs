@@ -164,8 +164,8 @@ pub const WEBSOCKET_CLOSE_WAIT: Duration = Duration::from_secs(1);
 /// Last words of the bundled target-app that are kept to explain its end.
 pub const TARGET_STDERR_BYTES_MAX: usize = 4096;
 
-/// From the start of the shards' threads to the first second of the run: all of them are ready by then.
-pub const START_DELAY: Duration = Duration::from_millis(50);
+/// From the start of the shards' threads to the first second of the run: all of them are ready by then, and a run begins at once.
+pub const START_DELAY: Duration = Duration::from_millis(10);
 
 /// Beyond [`SNAPSHOT_WAIT`], for shards to end once they were told to cut off what runs; then the run ends without those that hang.
 pub const ABORT_WAIT: Duration = Duration::from_secs(2);

@@ -1,5 +1,5 @@
-//! Before the first packet: what a plan needs ([`needs`]), what this machine has ([`crate::probe::machine`]), and whether the one fits
-//! into the other ([`fit`]): which limit bites first, at how many users, and what lifts it.
+//! Before the first packet: what a plan needs ([`needs()`]), what this machine has ([`crate::probe::machine`]), and whether the one fits
+//! into the other ([`fit()`]): which limit bites first, at how many users, and what lifts it.
 
 pub mod costs;
 pub mod examine;

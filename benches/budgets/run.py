@@ -1,0 +1,151 @@
+#!/usr/bin/env python3
+"""The budgets of the whole tool that the other benches do not print, each against a control in the same run: nginx, one second's worth of
+connections, an even rate, two shards, a rich step, and the start of the process. Prints a table for docs/performance.md.
+
+    benches/budgets/run.py [PLIMSOLL]
+
+Needs nginx and taskset (Debian: nginx-light util-linux) and two cores with nothing else to do."""
+
+import json
+import os
+import pathlib
+import resource
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+ROUNDS = 3
+ITEMS = json.dumps({"items": [{"id": n, "name": f"item {n}", "price": n / 2} for n in range(24)]})
+
+LITERAL = "      - get: /\n        expect: {status: 200}\n"
+RICH = """      - get: /items?page=${rand.int(1, 40)}&user=${user.id}
+        name: items
+        headers: {x-kind: "${vars_kind}"}
+        expect: {status: 200, body: $.items is not empty}
+        extract: {item: "$.items[*].id | random"}
+"""
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def scenario(folder, port, steps, stages, extra=""):
+    path = pathlib.Path(folder, f"{free_port()}.yaml")
+    path.write_text(
+        f"plimsoll: 1\nname: budget\ntarget: {{http: 'http://127.0.0.1:{port}', connect_timeout: 10s}}\nobserve: []\n"
+        "safety: {generator: {dispatch_lag_p99: 10s, read_error_p99: 10s, cpu: 100%, run_queue: 100%}}\n"
+        f"vars: {{vars_kind: rich}}\n{extra}"
+        f"scenarios:\n  read:\n    steps:\n{steps}"
+        f"load:\n  - {{name: users, run: read, executor: closed, stages: {stages}, graceful_stop: 1s}}\n"
+    )
+    return path
+
+
+def run(plimsoll, path, *flags, pin=None):
+    """The summary, and CPU microseconds of the whole process for each request."""
+    out = tempfile.mkdtemp()
+    command = [plimsoll, "run", path, "--out", out, "--json", "--quiet", *flags]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(["taskset", "-c", pin, *command] if pin else command, capture_output=True, text=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if not done.stdout:
+        sys.exit(f"{path}: exit code {done.returncode}\n{done.stderr}")
+    summary = json.loads(done.stdout)
+    counts = summary["counts"]
+    assert counts["planned"] == sum(counts[k] for k in ("completed", "failed", "dropped", "interrupted", "lost")), counts
+    assert summary["requests"]["failed"] == 0, summary["failures"]
+    cpu_s = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+    return summary, cpu_s * 1e6 / max(summary["requests"]["sent"], 1)
+
+
+def nginx(folder, port):
+    conf = pathlib.Path(folder, "nginx.conf")
+    temp = " ".join(f"{kind}_temp_path {folder};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+    conf.write_text(
+        f"daemon off; worker_processes 1; worker_rlimit_nofile 20000; pid {folder}/pid; error_log {folder}/error.log;\n"
+        f"events {{ worker_connections 19000; }}\nhttp {{ access_log off; keepalive_requests 1000000000; {temp}\n"
+        f"server {{ listen 127.0.0.1:{port} backlog=4096; location /items {{ default_type application/json; return 200 '{ITEMS}'; }}\n"
+        "location / { return 200 ok; } } }\n"
+    )
+    process = subprocess.Popen(["taskset", "-c", "1", "nginx", "-c", conf, "-p", folder], stderr=subprocess.DEVNULL)
+    time.sleep(0.7)
+    return process
+
+
+def first_request_ms(plimsoll, folder):
+    """From the start of the process to its first request, less what a process that only tells its version takes."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port, seen = server.getsockname()[1], []
+
+        def answer():
+            while True:
+                try:
+                    link, _ = server.accept()
+                except OSError:
+                    return
+                threading.Thread(target=talk, args=(link,), daemon=True).start()
+
+        def talk(link):
+            while link.recv(4096):
+                seen.append(time.perf_counter())
+                link.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+
+        threading.Thread(target=answer, daemon=True).start()
+        path = scenario(folder, port, LITERAL + "      - think: 1s\n", "[{to: 1, over: 0s}, {hold: 300ms}]")
+        began = time.perf_counter()
+        run(plimsoll, path)
+        first = (seen[0] - began) * 1e3
+    began = time.perf_counter()
+    subprocess.run([plimsoll, "--version"], capture_output=True, check=True)
+    return first, (time.perf_counter() - began) * 1e3
+
+
+def main():
+    plimsoll = os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else "target/release/plimsoll")
+    folder = tempfile.mkdtemp()
+    port = free_port()
+    server = nginx(folder, port)
+    rows = []
+    try:
+        busy = "[{to: 64, over: 0s}, {hold: 5s}]"
+        literal, rich, one, two = [], [], [], []
+        for _ in range(ROUNDS):
+            literal.append(run(plimsoll, scenario(folder, port, LITERAL, busy), "--shards", "1", pin="0")[1])
+            rich.append(run(plimsoll, scenario(folder, port, RICH, busy), "--shards", "1", pin="0")[1])
+            one.append(run(plimsoll, scenario(folder, port, LITERAL, busy), "--shards", "1", pin="0")[1])
+            two.append(run(plimsoll, scenario(folder, port, LITERAL, busy), "--shards", "2", pin="0")[1])
+        ratio = statistics.median(b / a for a, b in zip(literal, rich))
+        rows.append(("step with variables, a pick, JSON body, extract, 2 checks / literal GET", "-", f"{ratio:.2f}"))
+        ratio = statistics.median(b / a for a, b in zip(one, two))
+        rows.append(("two shards / one shard on the same core, CPU per request", "1.05", f"{ratio:.3f}"))
+
+        at_once = scenario(folder, port, LITERAL + "      - think: 60s\n", "[{to: 10k, over: 0s}, {hold: 5s}]")
+        opened = [run(plimsoll, at_once)[0]["endpoints"][0]["response_ms"]["max"] for _ in range(ROUNDS)]
+        rows.append(("10,000 connections opened and answered, no ramp", "1.0 s", f"{statistics.median(opened) / 1e3:.2f} s"))
+
+        steady = scenario(folder, port, "      - think: 4s..12s\n" + LITERAL, "[{to: 10k, over: 5s}, {hold: 30s}]")
+        summary, _ = run(plimsoll, steady)
+        generator = summary["generator"]
+        rate = summary["requests"]["sent"] / 35
+        rows.append((f"10,000 users at {rate:,.0f} requests/s, cores", "0.035", f"{generator['cores']:.3f}"))
+        rows.append(("the same, memory a user", "4.4 KB", f"{generator['pss_bytes_max'] / 1e4 / 1e3:.2f} KB, all of the process"))
+
+        starts = [first_request_ms(plimsoll, folder) for _ in range(7)]
+        first, bare = (statistics.median(column) for column in zip(*starts))
+        rows.append(("start of the process to its first request", "40 ms", f"{first:.0f} ms, bare start {bare:.0f} ms"))
+    finally:
+        server.terminate()
+        server.wait()
+    print("| what | at most | found |\n|---|---|---|")
+    for row in rows:
+        print("| " + " | ".join(row) + " |")
+
+
+main()
