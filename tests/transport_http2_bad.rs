@@ -263,6 +263,8 @@ async fn what_hangs_says_where() {
             // Half open: it takes everything and says nothing, so the connection is given up too.
             let silent = client(peer(1, &[], Peer::listen));
             let mut connection = silent.connect().await;
+            // What it says of the settings shall not be heard after the request.
+            tokio::time::sleep(Duration::from_millis(300)).await;
             let said = hang(&mut connection, &silent, GET).await;
             assert_eq!(said, Some("the request is out, no answer has begun"));
             assert!(!connection.is_intact());
