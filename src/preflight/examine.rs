@@ -126,6 +126,7 @@ fn crowd(kind: Kind, users: u64) -> Needs {
     Needs {
         users,
         users_bound: users,
+        users_active_bound: users,
         per_user: PerUser {
             http_connections: 1.0 - websockets,
             websockets,

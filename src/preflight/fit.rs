@@ -182,7 +182,11 @@ impl Case<'_> {
     fn limit(&self, resource: Resource) -> Option<Limit> {
         let available = self.supply(resource)?;
         let needed = self.demand(resource, self.needs.users)?;
-        let needed_bound = self.demand(resource, self.needs.users_bound)?;
+        let bound = match resource {
+            Resource::CpuMillicores => self.needs.users_active_bound,
+            _ => self.needs.users_bound,
+        };
+        let needed_bound = self.demand(resource, bound)?;
         let users_max = self.users_max(resource, available);
         // The ladder is for what comes next: what already fits is shown with the step to twice as many.
         let aim = if needed_bound > available { needed_bound } else { available.saturating_mul(2) };

@@ -23,6 +23,8 @@ pub struct Needs {
     pub users: u64,
     /// Those it may come to have: of a search, its last level; of open arrivals that find a slow target, all slots.
     pub users_bound: u64,
+    /// Of these, the ones that send requests: slots that wait for a slow target do not.
+    pub users_active_bound: u64,
     pub per_user: PerUser,
     /// Where connections go; each has ports of its own.
     pub destinations: Vec<Destination>,
@@ -178,6 +180,14 @@ impl<'a> Part<'a> {
         }
     }
 
+    /// Of the users that may be there, those that send requests.
+    fn active_of(&self, (expected, bound): (f64, f64)) -> f64 {
+        match &self.load.executor {
+            Executor::Open { .. } | Executor::Step { of: LoadUnit::RatePerS, .. } => expected,
+            Executor::Closed { .. } | Executor::Step { .. } | Executor::Breakpoint { .. } => bound,
+        }
+    }
+
     /// Instants of the run at which its users may be at their most.
     fn instants(&self) -> Vec<u64> {
         let start_ns = nanos(self.load.start);
@@ -234,6 +244,7 @@ pub fn needs(plan: &Plan) -> Needs {
     let at_peak: Vec<(&Part<'_>, (f64, f64))> =
         parts.iter().map(|part| (part, part.users_at(peak_ns))).collect();
     let bound: f64 = at_peak.iter().map(|(_, (_, bound))| bound).sum();
+    let active_bound: f64 = at_peak.iter().map(|(part, users)| part.active_of(*users)).sum();
     let expected: f64 = at_peak.iter().map(|(_, (users, _))| users).sum();
     let mean = |of: &dyn Fn(&Part<'_>) -> f64| -> f64 {
         let sum: f64 = at_peak.iter().map(|(part, (_, bound))| bound * of(part)).sum();
@@ -252,6 +263,7 @@ pub fn needs(plan: &Plan) -> Needs {
     Needs {
         users: expected.ceil() as u64,
         users_bound: bound.ceil() as u64,
+        users_active_bound: active_bound.ceil() as u64,
         per_user: PerUser {
             http_connections,
             websockets,

@@ -115,13 +115,15 @@ async fn knock(target: &Target, plan: &Plan) -> Result<(), TargetError> {
     let route = Route::to(destination, &plan.target)
         .map_err(|error| TargetError::Tls { host: destination.base.host.clone(), text: error.to_string() })?;
     let unreachable = |text: String| TargetError::Unreachable { url: target.label.clone(), text };
+    let one = destination.peers.len() == 1;
     for (address, source) in route.lanes() {
+        let at = if one { String::new() } else { format!("{}: ", address.addr) };
         match tokio::time::timeout(plan.target.connect_timeout, transport::connect(address, source)).await {
             Ok(Ok(_connection)) => {}
-            Ok(Err(error)) => return Err(unreachable(format!("{}: {error}", address.addr))),
+            Ok(Err(error)) => return Err(unreachable(format!("{at}{error}"))),
             Err(_elapsed) => {
                 let within = crate::units::show_duration(plan.target.connect_timeout);
-                return Err(unreachable(format!("{}: no connection within {within}", address.addr)));
+                return Err(unreachable(format!("{at}no connection within {within}")));
             }
         }
     }

@@ -26,6 +26,7 @@ fn needs(users: u64) -> Needs {
     Needs {
         users,
         users_bound: users,
+        users_active_bound: users,
         per_user: PerUser { http_connections: 1.0, requests_per_s: 0.1, ..PerUser::default() },
         destinations: vec![Destination {
             name: "target".into(),
@@ -126,6 +127,7 @@ fn any_needs() -> impl Strategy<Value = Needs> {
         |(users, more, (http, ws, tls, rate, closed), sources, here)| Needs {
             users,
             users_bound: users + more,
+            users_active_bound: users + more,
             per_user: PerUser {
                 http_connections: http,
                 websockets: ws,
