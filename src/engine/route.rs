@@ -12,8 +12,10 @@ use std::sync::Arc;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Destination {
     pub base: BaseUrl,
-    /// Of one service, connected to in turn; never empty.
-    pub peers: Vec<SocketAddr>,
+    /// An address of the service, and its further ones: they are connected to in turn. Apart, since what comes over a link must not be able to
+    /// have none.
+    pub peer: SocketAddr,
+    pub others: Vec<SocketAddr>,
     /// Addresses of this machine to connect from in turn; when empty, the kernel chooses.
     pub sources: Vec<IpAddr>,
 }
@@ -36,9 +38,6 @@ impl Route {
 
     /// # Errors
     /// When TLS cannot be set up for the host.
-    ///
-    /// # Panics
-    /// Never: a destination without an address is made nowhere.
     pub fn to(destination: &Destination, target: &Target) -> Result<Self, TlsSetupError> {
         let base = &destination.base;
         let tls = if base.tls { Some(Tls::with_rules(&base.host, &rules(&target.tls))?) } else { None };
@@ -47,14 +46,11 @@ impl Route {
             plan::HttpVersion::Http1 => HttpVersion::Http1,
             plan::HttpVersion::Http2 => HttpVersion::Http2,
         };
-        let mut addresses = destination
-            .peers
-            .iter()
-            .map(|&peer| Address::new(&base.host, base.port, peer, tls.clone()).speaking(version));
-        let address = addresses.next().expect("a destination has at least one address");
+        let address =
+            |peer: SocketAddr| Address::new(&base.host, base.port, peer, tls.clone()).speaking(version);
         Ok(Self {
-            address,
-            others: addresses.collect(),
+            address: address(destination.peer),
+            others: destination.others.iter().map(|&peer| address(peer)).collect(),
             prefix: base.prefix.clone(),
             sources: destination.sources.clone(),
         })

@@ -100,13 +100,13 @@ fn url_of(base: &BaseUrl, scheme: &str) -> String {
 }
 
 async fn resolve(base: &BaseUrl, plan: &Plan, options: &Options) -> Result<Destination, TargetError> {
-    let peers = if plan.target.connect_to.is_empty() {
-        vec![transport::resolve(&base.host, base.port, &plan.safety.allow_hosts).await?]
-    } else {
-        plan.target.connect_to.clone()
+    let (peer, others) = match plan.target.connect_to.split_first() {
+        Some((first, others)) => (*first, others.to_vec()),
+        None => (transport::resolve(&base.host, base.port, &plan.safety.allow_hosts).await?, Vec::new()),
     };
+    let peers: Vec<_> = std::iter::once(peer).chain(others.iter().copied()).collect();
     let sources = sources::choose(&plan.swarm.sources, &peers, options.source_addresses)?;
-    Ok(Destination { base: base.clone(), peers, sources })
+    Ok(Destination { base: base.clone(), peer, others, sources })
 }
 
 /// One connection before the first user, so that a wrong address is an answer at once and not a run full of failures.
@@ -115,7 +115,7 @@ async fn knock(target: &Target, plan: &Plan) -> Result<(), TargetError> {
     let route = Route::to(destination, &plan.target)
         .map_err(|error| TargetError::Tls { host: destination.base.host.clone(), text: error.to_string() })?;
     let unreachable = |text: String| TargetError::Unreachable { url: target.label.clone(), text };
-    let one = destination.peers.len() == 1;
+    let one = destination.others.is_empty();
     for (address, source) in route.lanes() {
         let at = if one { String::new() } else { format!("{}: ", address.addr) };
         match tokio::time::timeout(plan.target.connect_timeout, transport::connect(address, source)).await {

@@ -18,7 +18,7 @@ pub(crate) fn carry(addr: SocketAddr, target: &str, rest: &str) -> Snapshot {
     let plan = scenario::load("test.yaml", &text, &Overrides::none(&env))
         .unwrap_or_else(|problems| panic!("{}", problems.lines().join("\n")));
     let TargetKind::External { http: Some(base), .. } = &plan.target.kind else { panic!("a target by URL") };
-    let destination = Destination { base: base.clone(), peers: vec![addr], sources: Vec::new() };
+    let destination = Destination { base: base.clone(), peer: addr, others: Vec::new(), sources: Vec::new() };
     let route = Route::to(&destination, &plan.target).unwrap();
     let (_say, commands) = mpsc::unbounded_channel::<Command>();
     let (reports, mut told) = mpsc::channel(8);
