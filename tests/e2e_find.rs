@@ -36,6 +36,7 @@ fn search(from: u32, dials: &[(&str, &str)]) -> Invocation {
         .set("load.0.settle", "3s")
         .set("load.0.window", "3s")
         .set("load.0.cooldown", "1s")
+        .on_a_busy_machine()
         .within(Duration::from_secs(300));
     dials.iter().fold(search, |search, (name, value)| search.dial(name, value))
 }

@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
-"""The budgets of the whole tool that the other benches do not print, each against a control in the same run: nginx, one second's worth of
-connections, an even rate, two shards, a rich step, and the start of the process. Prints a table for docs/performance.md.
+"""The budgets of the whole tool that the other benches do not print, each beside a control in the same run: wrk for a literal GET, bare
+epoll for ten thousand connections opened at once and for ten thousand users who think, a bare start for the start of the process.
+Prints a table for docs/performance.md.
 
     benches/budgets/run.py [PLIMSOLL]
 
-Needs nginx and taskset (Debian: nginx-light util-linux) and two cores with nothing else to do."""
+Needs cargo, nginx, wrk and taskset (Debian: nginx-light wrk util-linux) and two cores with nothing else to do."""
 
 import json
 import os
 import pathlib
+import re
 import resource
 import socket
 import statistics
@@ -19,6 +21,8 @@ import threading
 import time
 
 ROUNDS = 3
+# As in the bench's `floor-think`: each user thinks 4 to 12 s.
+USERS_WHO_THINK, THINK_S = 10_000, 8
 ITEMS = json.dumps({"items": [{"id": n, "name": f"item {n}", "price": n / 2} for n in range(24)]})
 
 LITERAL = "      - get: /\n        expect: {status: 200}\n"
@@ -79,6 +83,41 @@ def nginx(folder, port):
     return process
 
 
+def control(*arguments):
+    """The numbers that a mode of the bench `cost_per_request` prints."""
+    command = ["cargo", "bench", "--quiet", "--bench", "cost_per_request", "--", *map(str, arguments)]
+    return [float(word) for word in subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()]
+
+
+def wrk_us(port):
+    """CPU microseconds that wrk takes for a request, pinned as the generator is."""
+    command = ["taskset", "-c", "0", "wrk", "-t1", "-c64", "-d5s", f"http://127.0.0.1:{port}/"]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu_s = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+    return cpu_s * 1e6 / int(re.search(r"(\d+) requests in", text).group(1))
+
+
+def cpu_ns(pid):
+    """CPU time of all threads of a process."""
+    tasks = pathlib.Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks)
+
+
+def thinking_us(plimsoll, path, settled_s, span_s):
+    """CPU microseconds of the whole process for a request while users think: from the `settled_s`-th second on, for `span_s`. And the summary."""
+    out = tempfile.mkdtemp()
+    process = subprocess.Popen([plimsoll, "run", path, "--out", out, "--json", "--quiet"], stdout=subprocess.PIPE, text=True)
+    time.sleep(settled_s)
+    before, began = cpu_ns(process.pid), time.monotonic()
+    time.sleep(span_s)
+    spent_ns, lasted_s = cpu_ns(process.pid) - before, time.monotonic() - began
+    summary = json.loads(process.communicate()[0])
+    per_s = USERS_WHO_THINK / THINK_S
+    return spent_ns / 1e3 / (per_s * lasted_s), summary
+
+
 def first_request_ms(plimsoll, folder):
     """From the start of the process to its first request, less what a process that only tells its version takes."""
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -107,6 +146,12 @@ def first_request_ms(plimsoll, folder):
     return first, (time.perf_counter() - began) * 1e3
 
 
+def ratio(ones, others):
+    """The median of the ratios pair by pair, and what they lie between."""
+    ratios = sorted(one / other for one, other in zip(ones, others))
+    return f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+
+
 def main():
     plimsoll = os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else "target/release/plimsoll")
     folder = tempfile.mkdtemp()
@@ -114,28 +159,40 @@ def main():
     server = nginx(folder, port)
     rows = []
     try:
+        control("floor-connect", f"127.0.0.1:{port}", 10)  # built before anything is timed
         busy = "[{to: 64, over: 0s}, {hold: 5s}]"
-        literal, rich, one, two = [], [], [], []
+        wrk, literal, rich, two = [], [], [], []
         for _ in range(ROUNDS):
+            wrk.append(wrk_us(port))
             literal.append(run(plimsoll, scenario(folder, port, LITERAL, busy), "--shards", "1", pin="0")[1])
             rich.append(run(plimsoll, scenario(folder, port, RICH, busy), "--shards", "1", pin="0")[1])
-            one.append(run(plimsoll, scenario(folder, port, LITERAL, busy), "--shards", "1", pin="0")[1])
             two.append(run(plimsoll, scenario(folder, port, LITERAL, busy), "--shards", "2", pin="0")[1])
-        ratio = statistics.median(b / a for a, b in zip(literal, rich))
-        rows.append(("step with variables, a pick, JSON body, extract, 2 checks / literal GET", "-", f"{ratio:.2f}"))
-        ratio = statistics.median(b / a for a, b in zip(one, two))
-        rows.append(("two shards / one shard on the same core, CPU per request", "1.05", f"{ratio:.3f}"))
+        rows.append(("literal GET, status check, all metrics on / wrk", "1.00", ratio(literal, wrk)))
+        rows.append(("step with variables, a pick, JSON body, extract, 2 checks / literal GET", "1.85", ratio(rich, literal)))
+        rows.append(("two shards / one shard on the same core, CPU per request", "1.05", ratio(two, literal)))
 
         at_once = scenario(folder, port, LITERAL + "      - think: 60s\n", "[{to: 10k, over: 0s}, {hold: 5s}]")
-        opened = [run(plimsoll, at_once)[0]["endpoints"][0]["response_ms"]["max"] for _ in range(ROUNDS)]
-        rows.append(("10,000 connections opened and answered, no ramp", "1.0 s", f"{statistics.median(opened) / 1e3:.2f} s"))
+        opened, bare = [], []
+        for _ in range(ROUNDS):
+            opened.append(run(plimsoll, at_once)[0]["endpoints"][0]["response_ms"]["max"])
+            bare.append(control("floor-connect", f"127.0.0.1:{port}", 10_000)[0])
+        found = f"{statistics.median(opened) / 1e3:.2f} s, bare epoll {statistics.median(bare) / 1e3:.2f} s"
+        rows.append(("10,000 connections opened and answered, no ramp", "1.0 s", found))
 
-        steady = scenario(folder, port, "      - think: 4s..12s\n" + LITERAL, "[{to: 10k, over: 5s}, {hold: 30s}]")
-        summary, _ = run(plimsoll, steady)
-        generator = summary["generator"]
-        rate = summary["requests"]["sent"] / 35
-        rows.append((f"10,000 users at {rate:,.0f} requests/s, cores", "0.035", f"{generator['cores']:.3f}"))
-        rows.append(("the same, memory a user", "4.4 KB", f"{generator['pss_bytes_max'] / 1e4 / 1e3:.2f} KB, all of the process"))
+        steady = scenario(folder, port, LITERAL + "      - think: 4s..12s\n", "[{to: 10k, over: 5s}, {hold: 35s}]")
+        ours, floor = [], []
+        for _ in range(ROUNDS):
+            spent, summary = thinking_us(plimsoll, steady, 18, 20)
+            ours.append(spent)
+            floor.append(control("floor-think", f"127.0.0.1:{port}", USERS_WHO_THINK, 20)[1])
+        per_s = USERS_WHO_THINK / THINK_S
+        found = (
+            f"{statistics.median(ours) * per_s / 1e6:.3f}, bare epoll {statistics.median(floor) * per_s / 1e6:.3f}, "
+            f"the one / the other {ratio(ours, floor)}"
+        )
+        rows.append((f"10,000 users at {per_s:,.0f} requests/s, cores of the whole process", "0.035", found))
+        pss = summary["generator"]["pss_bytes_max"]
+        rows.append(("the same, memory a user", "4.4 KB", f"{pss / 1e4 / 1e3:.2f} KB, all of the process"))
 
         starts = [first_request_ms(plimsoll, folder) for _ in range(7)]
         first, bare = (statistics.median(column) for column in zip(*starts))

@@ -8,6 +8,7 @@
 #![allow(clippy::print_stdout, reason = "a bench prints what it found")]
 
 mod children;
+mod crowd;
 mod engine;
 mod floor;
 mod idle;
@@ -37,6 +38,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ["serve-ws"] => server::websocket(),
         ["serve-tls"] => server::tls(),
         ["floor", addr] => floor::run(addr.parse()?, CONNECTIONS, ROUND),
+        ["floor-connect", addr, users] => crowd::connect(addr.parse()?, users.parse()?),
+        ["floor-think", addr, users, seconds] => {
+            crowd::think(addr.parse()?, users.parse()?, Duration::from_secs(seconds.parse()?))
+        }
         ["ours", addr] => ours::run(addr.parse()?, CONNECTIONS, ROUND),
         ["engine", addr] => engine::run(addr.parse()?, CONNECTIONS, ROUND),
         ["idle-engine", addr, users] => engine::idle(addr.parse()?, users.parse()?),

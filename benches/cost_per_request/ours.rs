@@ -7,8 +7,8 @@ use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::runtime::Builder;
-use tokio::task::LocalSet;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::task::JoinSet;
 
 /// What a shard keeps of its samples.
 struct Record {
@@ -23,7 +23,7 @@ pub(crate) fn run(
     connections: usize,
     duration: Duration,
 ) -> Result<(), Box<dyn std::error::Error>> {
-    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     let histogram = || Histogram::new_with_bounds(1, 3_600_000_000_000, 3).map(RefCell::new);
     let record = Rc::new(Record {
         response: histogram()?,
@@ -32,14 +32,22 @@ pub(crate) fn run(
         failed: Cell::new(0),
     });
     let until_ns = u64::try_from(duration.as_nanos())?;
-    let local = LocalSet::new();
+    let mut users = JoinSet::new();
     let address = Rc::new(Address::new("127.0.0.1", addr.port(), addr, None));
     let clock = Clock::start();
     let buffers = Buffers::new();
-    for _ in 0..connections {
-        local.spawn_local(user(Rc::clone(&address), buffers.clone(), clock, until_ns, Rc::clone(&record)));
-    }
-    runtime.block_on(local);
+    runtime.block_on(async {
+        for _ in 0..connections {
+            users.spawn_local(user(
+                Rc::clone(&address),
+                buffers.clone(),
+                clock,
+                until_ns,
+                Rc::clone(&record),
+            ));
+        }
+        users.join_all().await
+    });
     if record.failed.get() > 0 {
         return Err(format!("{} requests failed", record.failed.get()).into());
     }

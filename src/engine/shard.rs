@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use tokio::runtime::LocalOptions;
 use tokio::sync::mpsc;
 
 /// Everything a shard needs to begin.
@@ -107,7 +108,10 @@ impl Drop for OpenSocket {
 
 /// Runs a shard to its end on the calling thread.
 pub fn run(setup: Setup, commands: mpsc::UnboundedReceiver<Command>, reports: mpsc::Sender<Report>) {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    // A local runtime schedules users itself; a `LocalSet` inside another one would be a second scheduler between them and the reactor.
+    let built =
+        tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+    let runtime = match built {
         Ok(runtime) => runtime,
         Err(error) => {
             let text = format!("cannot start a shard's runtime: {error}");
@@ -116,8 +120,7 @@ pub fn run(setup: Setup, commands: mpsc::UnboundedReceiver<Command>, reports: mp
             return;
         }
     };
-    let local = tokio::task::LocalSet::new();
-    runtime.block_on(local.run_until(Shard::run(setup, commands, reports)));
+    runtime.block_on(Shard::run(setup, commands, reports));
 }
 
 impl Shard {

@@ -30,6 +30,15 @@ impl Lateness {
         &self.all
     }
 
+    /// Whether the p99 is above the limit beyond what chance does to a few: of `n` delays whose p99 is just at the limit, `n / 100` are
+    /// above it, give or take √(0.01 × 0.99 × n), and three of those are exceeded once in several hundred runs. One alone never counts:
+    /// it may have met with any hiccup of the machine.
+    pub(super) fn exceeds(&self, limit_ms: f64) -> bool {
+        let all = self.all.count() as f64;
+        let late = self.all.count_above((limit_ms * 1e6) as u64) as f64;
+        late > (0.01 * all + 3.0 * (0.0099 * all).sqrt()).max(1.0)
+    }
+
     pub(super) fn worst_in_words(&self) -> String {
         self.worst.map_or_else(String::new, |(at_s, p99_ns)| {
             format!(", worst at {at_s} s ({:.1} ms)", p99_ns as f64 / 1e6)
@@ -96,6 +105,24 @@ impl Strain {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn late(late: u64, of: u64) -> bool {
+        let mut delays = Histogram::new();
+        (0..of).for_each(|n| delays.record(if n < late { 8_000_000 } else { 1_000_000 }));
+        let mut lateness = Lateness::default();
+        lateness.add(&delays, 1);
+        lateness.exceeds(5.0)
+    }
+
+    #[test]
+    fn a_few_delays_need_more_than_one_in_a_hundred_late_to_tell() {
+        assert!(!late(0, 0));
+        assert!(!late(1, 1), "one alone");
+        assert!(late(2, 2));
+        assert!(!late(3, 100) && late(4, 100));
+        assert!(!late(7, 273) && late(8, 273));
+        assert!(!late(1_090, 100_000) && late(1_100, 100_000), "with many it is the p99 itself");
+    }
 
     #[test]
     fn the_longest_stretch_is_told_with_its_own_mean() {

@@ -14,6 +14,7 @@ use rustix::process::Resource;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd as _, RawFd};
+use std::sync::LazyLock;
 use tokio::net::{TcpSocket, TcpStream};
 
 /// One target: no name is looked up and no TLS set-up made after the run has begun.
@@ -150,10 +151,14 @@ async fn dial(addr: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStream>
     socket.connect(addr).await
 }
 
+/// The process's own limit. Asked for once: a thousand connections a second would ask a thousand times, and whoever starts the process sets
+/// it before.
+static DESCRIPTORS_MAX: LazyLock<u64> =
+    LazyLock::new(|| rustix::process::getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX));
+
 /// Refuses the last descriptors of the process. The kernel gives the lowest that is free, so the number of one tells how many are taken.
 fn leave_some(descriptor: RawFd) -> io::Result<()> {
-    let most = rustix::process::getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    if u64::try_from(descriptor).unwrap_or(0) + DESCRIPTORS_SPARED < most {
+    if u64::try_from(descriptor).unwrap_or(0) + DESCRIPTORS_SPARED < *DESCRIPTORS_MAX {
         return Ok(());
     }
     Err(rustix::io::Errno::MFILE.into())
@@ -175,8 +180,7 @@ mod tests {
 
     #[test]
     fn the_last_descriptors_are_left_to_the_record() {
-        let most =
-            rustix::process::getrlimit(Resource::Nofile).current.expect("there is a limit on descriptors");
+        let most = *DESCRIPTORS_MAX;
         let number = |n: u64| RawFd::try_from(n).expect("descriptors are small numbers");
         assert!(leave_some(3).is_ok() && leave_some(number(most - DESCRIPTORS_SPARED - 1)).is_ok());
         let refused = leave_some(number(most - DESCRIPTORS_SPARED)).expect_err("one of the last");
