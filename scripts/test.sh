@@ -68,6 +68,10 @@ slice_install() {
       skip "$without: there is no $program (package $package)"
     fi
   done
+  # Fuzzing needs a nightly compiler, which is not fetched for it: who has one gets the tool as well.
+  if ! has cargo-fuzz && cargo +nightly --version > /dev/null 2>&1; then
+    cargo install --locked --quiet cargo-fuzz || echo "cargo-fuzz could not be installed"
+  fi
   # A toolchain installed with the minimal profile has neither; rust-toolchain.toml asks for both.
   if has rustup; then
     cargo fmt --version > /dev/null 2>&1 || rustup component add rustfmt

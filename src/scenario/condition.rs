@@ -1,10 +1,10 @@
 //! Conditions of `expect: {body: …}`, `if` and `until`: comparisons joined by `and`.
 
-use super::extract::{BodyCache, ResponseView, parse_path};
+use super::extract::ResponseView;
+use super::json::{BodyCache, Node, Path};
 use super::template::parse::closing;
 use super::template::{Context, Expression, Segment, Template};
 use serde_json::Value as Json;
-use serde_json_path::JsonPath;
 use std::fmt;
 use std::ops::Range;
 
@@ -51,7 +51,7 @@ enum Comparison {
 
 #[derive(Clone, Debug)]
 enum Operand {
-    Path(JsonPath),
+    Path(Path),
     /// Quoted text or a bare `${…}`; the latter may hold a number.
     Template(Template),
     Literal(Json),
@@ -132,14 +132,13 @@ impl Term {
                 template.render(context, &mut bytes).map_err(|error| error.to_string())?;
                 Ok(bytes == b"true")
             }
+            // What a path leads to is looked at where it lies: it may be most of the body.
+            Self::Test { subject: Operand::Path(path), test } => {
+                let (view, cache) = response.ok_or(NO_RESPONSE)?;
+                Ok(test.holds(first(path, view, cache)?))
+            }
             Self::Test { subject, test } => {
-                let found = value(subject, context)?;
-                let empty = found.as_ref().is_none_or(is_empty);
-                Ok(match test {
-                    Test::Empty => empty,
-                    Test::NotEmpty => !empty,
-                    Test::Exists => found.is_some(),
-                })
+                Ok(test.holds(value(subject, context)?.as_ref().map(Node::Parsed)))
             }
             Self::Compare { left, op, right } => {
                 let (Some(left), Some(right)) = (value(left, context)?, value(right, context)?) else {
@@ -151,14 +150,24 @@ impl Term {
     }
 }
 
-fn is_empty(value: &Json) -> bool {
-    match value {
-        Json::Null => true,
-        Json::String(text) => text.is_empty(),
-        Json::Array(items) => items.is_empty(),
-        Json::Object(members) => members.is_empty(),
-        Json::Bool(_) | Json::Number(_) => false,
+impl Test {
+    fn holds(self, found: Option<Node<'_>>) -> bool {
+        match self {
+            Self::Empty => found.is_none_or(Node::is_empty),
+            Self::NotEmpty => !found.is_none_or(Node::is_empty),
+            Self::Exists => found.is_some(),
+        }
     }
+}
+
+const NO_RESPONSE: &str = "there is no response to look at";
+
+fn first<'a>(
+    path: &Path,
+    view: &ResponseView<'a>,
+    cache: &'a mut BodyCache,
+) -> Result<Option<Node<'a>>, String> {
+    path.first(view.body, cache).map_err(|reason| format!("the body is not JSON: {reason}"))
 }
 
 impl Operand {
@@ -168,16 +177,14 @@ impl Operand {
         context: &mut dyn Context,
         response: Option<(&ResponseView<'_>, &mut BodyCache)>,
     ) -> Result<Option<Json>, String> {
-        let response = response.ok_or("there is no response to look at");
+        let response = response.ok_or(NO_RESPONSE);
         match self {
             Self::Literal(value) => Ok(Some(value.clone())),
             Self::Status => Ok(Some(Json::from(response?.0.status))),
             Self::Body => Ok(Some(Json::from(String::from_utf8_lossy(response?.0.body)))),
             Self::Path(path) => {
                 let (view, cache) = response?;
-                let json =
-                    cache.json(view.body).map_err(|reason| format!("the body is not JSON: {reason}"))?;
-                Ok(path.query(json).first().cloned())
+                Ok(first(path, view, cache)?.map(Node::to_json))
             }
             Self::Template(template) => {
                 let mut bytes = Vec::new();
@@ -328,7 +335,7 @@ fn operand(
         return Ok(Operand::Template(compile(inner, token.start + 1)));
     }
     if word.starts_with('$') {
-        let path = parse_path(word).map_err(|(message, help)| (token.clone(), message, Some(help)))?;
+        let path = Path::parse(word).map_err(|(message, help)| (token.clone(), message, Some(help)))?;
         return Ok(Operand::Path(path));
     }
     match word {

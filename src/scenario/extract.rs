@@ -3,12 +3,13 @@
 
 pub use super::check::{Check, CheckFailure, CheckKind, Statuses};
 pub use super::condition::Condition;
+pub use super::json::BodyCache;
 
+use super::json::Path;
 use super::plan::SlotId;
 use super::template::Value;
 use crate::seed::Stream;
 use rand::RngExt as _;
-use serde_json_path::JsonPath;
 use std::time::Duration;
 
 /// One response as checks see it. `head` and `body` are empty when the step keeps neither.
@@ -37,28 +38,11 @@ impl<'a> ResponseView<'a> {
     }
 }
 
-/// The body of one response as JSON, parsed when first asked for and then kept for the other checks and extracts of the step.
-#[derive(Debug, Default)]
-pub struct BodyCache {
-    parsed: Option<Result<serde_json::Value, String>>,
-}
-
-impl BodyCache {
-    /// # Errors
-    /// The body is not JSON: the parser's own words, with line and column.
-    pub fn json(&mut self, body: &[u8]) -> Result<&serde_json::Value, &str> {
-        self.parsed
-            .get_or_insert_with(|| serde_json::from_slice(body).map_err(|error| error.to_string()))
-            .as_ref()
-            .map_err(String::as_str)
-    }
-}
-
 /// A value to read out of a response.
 #[derive(Clone, Debug)]
 pub enum Pick {
     /// `$.items[*].id | random`.
-    Json { path: JsonPath, text: Box<str>, which: Choice },
+    Json { path: Path, text: Box<str>, which: Choice },
     /// `regex:…`, its first group.
     Regex { regex: regex::bytes::Regex },
     /// `header:Name`.
@@ -123,7 +107,7 @@ impl Pick {
         let nothing = || ExtractFailure::Nothing { what: self.to_string() };
         match self {
             Self::Json { path, which, .. } => {
-                let nodes = path.query(self.json(response, body)?);
+                let nodes = path.nodes(response.body, body).map_err(|reason| self.not_json(reason))?;
                 let node = match which {
                     Choice::Count => return Ok(Value::Json(nodes.len().to_string().into())),
                     Choice::First => nodes.first(),
@@ -131,11 +115,11 @@ impl Pick {
                     Choice::Random if nodes.is_empty() => None,
                     Choice::Random => nodes.get(stream.random_range(0..nodes.len())),
                 };
-                match node.ok_or_else(nothing)? {
-                    serde_json::Value::Null => Err(ExtractFailure::Null { what: self.to_string() }),
-                    serde_json::Value::String(text) => Ok(Value::Text(text.as_str().into())),
-                    other => Ok(Value::Json(other.to_string().into())),
+                let node = node.ok_or_else(nothing)?;
+                if node.is_null() {
+                    return Err(ExtractFailure::Null { what: self.to_string() });
                 }
+                Ok(node.to_value())
             }
             Self::Regex { regex } => {
                 let group =
@@ -157,7 +141,7 @@ impl Pick {
         let Self::Json { path, .. } = self else {
             return Err(ExtractFailure::NotNumber { what: self.to_string() });
         };
-        let node = path.query(self.json(response, body)?).first();
+        let node = path.first(response.body, body).map_err(|reason| self.not_json(reason))?;
         let node = node.ok_or_else(|| ExtractFailure::Nothing { what: self.to_string() })?;
         node.as_f64().ok_or_else(|| ExtractFailure::NotNumber { what: self.to_string() })
     }
@@ -166,13 +150,8 @@ impl Pick {
         !matches!(self, Self::Header { .. })
     }
 
-    fn json<'c>(
-        &self,
-        response: &ResponseView<'_>,
-        body: &'c mut BodyCache,
-    ) -> Result<&'c serde_json::Value, ExtractFailure> {
-        body.json(response.body)
-            .map_err(|reason| ExtractFailure::NotJson { what: self.to_string(), reason: reason.to_owned() })
+    fn not_json(&self, reason: &str) -> ExtractFailure {
+        ExtractFailure::NotJson { what: self.to_string(), reason: reason.to_owned() }
     }
 }
 
@@ -237,18 +216,7 @@ pub fn parse_pick(text: &str) -> Result<Pick, (String, String)> {
         }
         _ => (text, Choice::First),
     };
-    Ok(Pick::Json { path: parse_path(path)?, text: text.into(), which })
-}
-
-/// # Errors
-/// (message, help) when the text is not a JSONPath (RFC 9535).
-pub fn parse_path(text: &str) -> Result<JsonPath, (String, String)> {
-    JsonPath::parse(text).map_err(|error| {
-        (
-            format!("`{text}` is not a JSONPath: {error}"),
-            "JSONPath as in RFC 9535: `$.token`, `$.items[0].id`, `$.items[*].id`".into(),
-        )
-    })
+    Ok(Pick::Json { path: Path::parse(path)?, text: text.into(), which })
 }
 
 fn last_line(text: &str) -> &str {

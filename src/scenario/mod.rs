@@ -11,6 +11,7 @@ pub mod expectation;
 pub mod extract;
 pub mod generator_limits;
 mod goals;
+pub mod json;
 pub mod keys;
 pub mod plan;
 pub mod problem;
