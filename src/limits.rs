@@ -179,3 +179,11 @@ pub const MERGE_SLACK: Duration = Duration::from_millis(250);
 
 /// Readings under way from the probes to the coordinator; a probe waits when it is full, which costs a reading and nothing else.
 pub const READINGS_QUEUE_MAX: usize = 64;
+
+/// How soon after its sending a request must have failed for the blame to be a connection that the server was just closing: a round trip, even
+/// to another continent.
+pub const STALE_CONNECTION_TOLD_WITHIN: Duration = Duration::from_millis(300);
+
+/// How often a request is sent again that the server says it has not looked at. A server that closes each of its connections after a number of
+/// requests says so of all that are on their way to it, and the next connection may be as near its end.
+pub const NOT_PROCESSED_REPEATS_MAX: u32 = 8;

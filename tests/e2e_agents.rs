@@ -97,6 +97,24 @@ fn an_agent_that_hangs_is_lost_after_ten_seconds_and_does_not_hold_up_the_run() 
 }
 
 #[test]
+fn arrivals_of_an_agent_that_hangs_are_lost_not_forgotten() {
+    let dir = scratch();
+    let open = run("readers.yaml")
+        .set("load.0.executor", "open")
+        .set("load.0.stages", "[{to: 40/s, over: 0s}, {hold: 60s}]");
+    let (run, agents) = under_way(dir.path(), open, 2);
+    processes::signal(agents[0], Signal::STOP);
+    run.finish().exits(5).says("said nothing for 10 s");
+    let folder = sound(dir.path());
+    let counts = folder.summary.counts;
+    // Ten seconds of its half of forty a second, and what it had under way.
+    assert!((190..=240).contains(&counts.lost), "{counts:?}");
+    let planned = 40.0 * folder.recorded.manifest.duration_s;
+    assert!((counts.planned as f64 - planned).abs() <= 0.1 * planned, "{counts:?}, by the curve {planned}");
+    agents.into_iter().for_each(await_end);
+}
+
+#[test]
 fn agents_end_with_their_coordinator() {
     let dir = scratch();
     let (run, agents) = under_way(dir.path(), run("readers.yaml"), 3);

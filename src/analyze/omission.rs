@@ -61,7 +61,7 @@ pub(super) fn hidden_stall(recorded: &Recorded) -> Option<Warning> {
             hidden.requests_ratio * 100.0,
             ended as f64 / (span_s[1] - span_s[0]).max(f64::EPSILON)
         ),
-        remedy: "use `executor: open`, or give the scenario a `pacing`: then each request is charged from the instant it was due".to_owned(),
+        remedy: "use `executor: open`, or give the scenario a `pacing`: then each iteration is charged from the instant it was due, also those that a stall makes late".to_owned(),
     })
 }
 

@@ -97,6 +97,7 @@ impl Crowd {
         while self.users.len() as u64 > wanted {
             let Some(user) = self.users.pop() else { break };
             user.control.retire.set(true);
+            user.control.retired_ns.set(now);
             if user.control.iteration_since.get().is_none() {
                 // Between iterations it waits for its pace only.
                 user.task.abort();

@@ -12,6 +12,8 @@ use std::rc::Rc;
 pub(super) struct Control {
     /// Leave at the end of the iteration.
     pub(super) retire: Cell<bool>,
+    /// When it was told to.
+    pub(super) retired_ns: Cell<Nanos>,
     /// Start of the iteration under way.
     pub(super) iteration_since: Cell<Option<Nanos>>,
     /// The request that is on the wire.

@@ -439,8 +439,10 @@ fn new_part(index: usize, part: &LoadPart) -> Part {
 async fn watch_lag(shard: Rc<Shard>) {
     // Without a descriptor for the timer there is nothing to watch with, and the users will soon say so themselves.
     let Ok(pacer) = Pacer::new(shard.clock) else { return };
+    // The instants are fixed beforehand: a shard that stood still for a second was late for all that lie in it, not for one.
+    let mut due_ns = shard.clock.now();
     loop {
-        let due_ns = shard.clock.now() + super::step::nanos(LOOP_LAG_INTERVAL);
+        due_ns += super::step::nanos(LOOP_LAG_INTERVAL);
         if pacer.until(due_ns).await.is_err() {
             return;
         }

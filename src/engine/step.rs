@@ -53,6 +53,32 @@ struct NoAnswer {
     sent_ns: Option<Nanos>,
 }
 
+/// A server that closes an idle connection just as a request comes says so within a round trip. One that takes longer had the request in
+/// hand: repeating it would hide a failure of the target.
+const STALE_WITHIN_NS: Nanos = nanos(limits::STALE_CONNECTION_TOLD_WITHIN);
+
+/// The repeats of one request.
+#[derive(Default)]
+struct Repeats {
+    /// When the first attempt began, once there was a second.
+    since_ns: Option<Nanos>,
+    not_processed: u32,
+    stale: bool,
+}
+
+impl Repeats {
+    /// Whether it may be sent once more after this error; `stale` if it may have been lost on a connection that was being closed.
+    fn allow(&mut self, error: ExchangeError, stale: bool) -> bool {
+        if error.not_processed() {
+            self.not_processed += 1;
+            return self.not_processed <= limits::NOT_PROCESSED_REPEATS_MAX;
+        }
+        let allowed = stale && !self.stale && error.answered_nothing();
+        self.stale |= allowed;
+        allowed
+    }
+}
+
 impl User {
     /// `now` is the instant it is, where that is known.
     pub(super) async fn request(
@@ -90,7 +116,8 @@ impl User {
         match answer {
             Ok(exchange) => self.judge(shard, prepared, intended_ns, exchange),
             Err(no_answer) => {
-                let refused = matches!(no_answer.outcome, Outcome::Connect | Outcome::Generator);
+                let refused =
+                    no_answer.outcome.is_without_connection() || no_answer.outcome == Outcome::Generator;
                 shard.failed(endpoint, intended_ns, no_answer.sent_ns, no_answer.outcome, &no_answer.text);
                 if refused {
                     // Without a pause a user that does not think would spin on a target that is down.
@@ -115,7 +142,7 @@ impl User {
     }
 
     /// One exchange, repeated where the server had closed an idle connection or says that it has not looked at the request, and where
-    /// repeating is safe.
+    /// repeating is safe. However often it is repeated, it is one request: its time counts from the first attempt and is limited from there.
     async fn send(
         &mut self,
         shard: &Shard,
@@ -129,14 +156,15 @@ impl User {
             Keep { head: request.keeps_head | traced, body: request.keeps_body | traced, cookies: true };
         let idempotent = matches!(request.method, Method::Get | Method::Head | Method::Put | Method::Delete);
         let mut counted = false;
-        let mut repeated = false;
+        let mut repeats = Repeats::default();
         loop {
-            let (mut carrier, started_ns) = match self.connection.take() {
+            let (mut carrier, attempted_ns) = match self.connection.take() {
                 Some(link) if !counted => (Carrier::Own(link), ready_ns),
                 Some(link) => (Carrier::Own(link), shard.clock.now()),
                 // Boxed: a user connects rarely, and would carry room for it in every state.
                 None => (Box::pin(self.connect(shard)).await?, shard.clock.now()),
             };
+            let started_ns = repeats.since_ns.unwrap_or(attempted_ns);
             let reused = carrier.is_used();
             if !counted {
                 shard.recorder.borrow_mut().sent(request.endpoint);
@@ -158,17 +186,21 @@ impl User {
             };
             self.release(shard, carrier, keeps);
             let (outcome, text) = match ended {
-                Ok(Ok(exchange)) => return Ok(exchange),
+                Ok(Ok(mut exchange)) => {
+                    exchange.sent_ns = repeats.since_ns.unwrap_or(exchange.sent_ns);
+                    return Ok(exchange);
+                }
                 // Ends with the last of the connections that were closed while idle.
                 Ok(Err(error)) if reused && error.sent_nothing() => continue,
-                Ok(Err(error))
-                    if !repeated
-                        && (error.not_processed() || reused && idempotent && error.answered_nothing()) =>
-                {
-                    repeated = true;
-                    continue;
+                Ok(Err(error)) => {
+                    let stale = reused && idempotent && shard.clock.now() < attempted_ns + STALE_WITHIN_NS;
+                    if repeats.allow(error, stale) {
+                        repeats.since_ns = Some(started_ns);
+                        shard.recorder.borrow_mut().requests.sent_again += 1;
+                        continue;
+                    }
+                    (outcome_of(error), error.to_string())
                 }
-                Ok(Err(error)) => (outcome_of(error), error.to_string()),
                 Err(_elapsed) => {
                     let within = crate::units::show_duration(request.timeout);
                     let why = waited_for.map(|why| format!(": {why}")).unwrap_or_default();
@@ -201,7 +233,7 @@ impl User {
                 Err(NoAnswer { outcome, text: error.to_string(), sent_ns: None })
             }
             Err(_elapsed) => Err(NoAnswer {
-                outcome: Outcome::Connect,
+                outcome: Outcome::ConnectTimeout,
                 text: format!(
                     "no connection within {}",
                     crate::units::show_duration(shard.plan.target.connect_timeout)
@@ -365,6 +397,7 @@ pub(super) fn connect_outcome(error: TransportError) -> Outcome {
         TransportError::TooManyFiles | TransportError::NoLocalPort | TransportError::NoSocketMemory => {
             Outcome::Generator
         }
+        TransportError::ConnectTimedOut => Outcome::ConnectTimeout,
         _ => Outcome::Connect,
     }
 }
@@ -380,6 +413,7 @@ pub(super) fn outcome_of(error: ExchangeError) -> Outcome {
     }
 }
 
-pub(super) fn nanos(span: Duration) -> Nanos {
-    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+pub(super) const fn nanos(span: Duration) -> Nanos {
+    let nanos = span.as_nanos();
+    if nanos > Nanos::MAX as u128 { Nanos::MAX } else { nanos as Nanos }
 }

@@ -105,6 +105,8 @@ impl User {
                 // A paced iteration carries the instant the pacing gave it, however late it begins.
                 self.intended_ns = beat_ns;
                 if self.control.retire.get() {
+                    // This beat it does not get to any more.
+                    beat_ns = beat_ns.map(|next_ns| next_ns.saturating_sub(nanos(every)));
                     break;
                 }
                 now = self.shard.clock.now();
@@ -119,20 +121,18 @@ impl User {
                 beat_ns = None;
             }
         }
+        if let (Some(last_ns), Some(every)) = (beat_ns, self.program().pacing) {
+            self.drop_beats_after(last_ns, nanos(every));
+        }
     }
 
-    /// Waits for the next beat of the pacing. Beats that have passed altogether are not caught up with: the pacing says "at most one
-    /// iteration", so they are counted as planned and dropped.
+    /// Waits for the next beat of the pacing. One that has passed while the user was busy is kept late rather than never, and its response time
+    /// counts from the beat: what a stall kept from being asked is charged to the stall, as it is of open arrivals.
     async fn next_beat(&mut self, last_ns: Nanos, every_ns: Nanos) -> Nanos {
         let free_ns = self.shard.clock.now();
-        let missed = (free_ns.saturating_sub(last_ns) / every_ns.max(1)).saturating_sub(1);
-        if missed > 0 {
-            let counts = &mut self.shard.recorder.borrow_mut().counts;
-            counts.planned += missed;
-            counts.dropped += missed;
-        }
-        let next_ns = last_ns + (missed + 1) * every_ns;
+        let next_ns = last_ns + every_ns;
         match &self.shard.beats {
+            _ if next_ns <= free_ns => {}
             Some(beats) if self.holds_nothing() => beats.until(next_ns).await,
             _ => self.rest(next_ns).await,
         }
@@ -142,6 +142,14 @@ impl User {
             self.shard.recorder.borrow_mut().dispatch_lag(lag_ns);
         }
         next_ns
+    }
+
+    /// Beats that had come before the user was told to leave, and that it did not get to, were planned and are dropped.
+    fn drop_beats_after(&self, last_ns: Nanos, every_ns: Nanos) {
+        let missed = self.control.retired_ns.get().saturating_sub(last_ns) / every_ns.max(1);
+        let counts = &mut self.shard.recorder.borrow_mut().counts;
+        counts.planned += missed;
+        counts.dropped += missed;
     }
 
     /// A journey that never waits must not keep the shard to itself: one that did something shares by tokio's budget, one that did

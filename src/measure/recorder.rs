@@ -54,7 +54,7 @@ impl Recorder {
             self.requests.ok += 1;
         } else {
             self.requests.failed += 1;
-            self.connect_failures += u64::from(sample.outcome == Outcome::Connect);
+            self.connect_failures += u64::from(sample.outcome.is_without_connection());
             self.generator_failures += u64::from(sample.outcome == Outcome::Generator);
         }
         self.record_message(sample);
@@ -74,10 +74,12 @@ impl Recorder {
             window.service.record(service_ns);
         } else {
             window.failures += 1;
-            if sample.outcome.has_latency() {
+            if sample.outcome.has_response_time() {
                 let failed = window.failed.get_or_insert_with(Box::default);
                 failed.response.record(response_ns);
-                failed.service.record(service_ns);
+                if sample.outcome.has_service_time() {
+                    failed.service.record(service_ns);
+                }
             }
         }
     }
@@ -175,13 +177,17 @@ mod tests {
         recorder.record(&sample(1, 900, 100, Outcome::Ok));
         recorder.record(&sample(1, 500, 200, Outcome::Status));
         recorder.record(&sample(1, 50, 50, Outcome::Connect));
+        recorder.record(&sample(1, 7_000, 50, Outcome::Reset));
+        recorder.record(&sample(1, 9_000, 50, Outcome::ConnectTimeout));
         let first = recorder.take();
         let window = first.windows[1].as_ref().expect("endpoint 1 was used");
         assert!(first.windows[0].is_none());
-        assert_eq!((window.sent, window.completed, window.failures), (3, 1, 2));
+        assert_eq!((window.sent, window.completed, window.failures), (3, 1, 4));
         assert_eq!((window.response.max_ns(), window.service.max_ns()), (900, 100));
-        assert_eq!(window.all_responses().count(), 2, "a refused connection has no latency");
-        assert_eq!(first.requests.ok + first.requests.failed, 3);
+        assert_eq!(window.all_responses().count(), 4, "a refused connection took no time");
+        assert!(window.all_responses().max_ns() >= 9_000, "who waited for one in vain did");
+        assert_eq!(window.all_services().count(), 3);
+        assert_eq!(first.requests.ok + first.requests.failed, 5);
 
         let second = recorder.take();
         assert!(second.windows.iter().all(Option::is_none), "a taken window is empty afterwards");

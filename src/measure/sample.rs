@@ -18,6 +18,8 @@ pub enum Outcome {
     Unbound,
     /// No connection: refused, unreachable, TLS.
     Connect,
+    /// No connection within the time-out for it.
+    ConnectTimeout,
     /// No connection because this process has no descriptor or port left.
     Generator,
     /// No complete answer within the step's time-out.
@@ -38,6 +40,7 @@ impl Outcome {
             Self::Extract => "extract",
             Self::Unbound => "unbound",
             Self::Connect => "connect",
+            Self::ConnectTimeout => "connect_timeout",
             Self::Generator => "generator",
             Self::Timeout => "timeout",
             Self::Reset => "reset",
@@ -45,10 +48,21 @@ impl Outcome {
         }
     }
 
-    /// Whether the time until the end says something about the target. A refused connection fails in microseconds: counted as
-    /// slow or as fast it would only distort the distribution, so it is counted as failed and nothing else.
-    pub fn has_latency(self) -> bool {
-        matches!(self, Self::Ok | Self::Status | Self::Check | Self::Extract | Self::Timeout)
+    /// Whether somebody waited: for an answer, or in vain. What broke off on the wire, or never got a connection, took at least as long as it
+    /// lasted. A refused connection fails in microseconds, and what was never sent took no time: counted as slow or as fast they would only
+    /// distort the distribution, so they are counted as failed and nothing else.
+    pub fn has_response_time(self) -> bool {
+        !matches!(self, Self::Unbound | Self::Connect | Self::Generator)
+    }
+
+    /// The same for the time since its first byte was sent.
+    pub fn has_service_time(self) -> bool {
+        self.has_response_time() && self != Self::ConnectTimeout
+    }
+
+    /// There was no connection to send it on, whatever the reason but this process.
+    pub fn is_without_connection(self) -> bool {
+        matches!(self, Self::Connect | Self::ConnectTimeout)
     }
 }
 

@@ -204,6 +204,7 @@ pub fn add_requests(into: &mut RequestCounts, from: &RequestCounts) {
     into.ok += from.ok;
     into.failed += from.failed;
     into.interrupted += from.interrupted;
+    into.sent_again += from.sent_again;
     into.bytes_sent += from.bytes_sent;
     into.bytes_received += from.bytes_received;
     into.connections_opened += from.connections_opened;

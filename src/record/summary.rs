@@ -67,6 +67,10 @@ pub struct RequestCounts {
     pub failed: u64,
     /// Cut off by the end of the drain.
     pub interrupted: u64,
+    /// Attempts beyond the first of a request: the server had just closed the connection, or said that it had not looked at it. A target's
+    /// counter may have seen them too.
+    #[serde(default)]
+    pub sent_again: u64,
     pub bytes_sent: u64,
     pub bytes_received: u64,
     pub connections_opened: u64,

@@ -20,7 +20,7 @@ pub(super) struct Health {
     limits: Limits,
     dispatch_lag: Lateness,
     read_error: Lateness,
-    loop_lag: Histogram,
+    loop_lag: Lateness,
     cpu: Strain,
     run_queue: Strain,
     shard_cpu_ns: u64,
@@ -50,7 +50,7 @@ impl Health {
         Self {
             dispatch_lag: Lateness::default(),
             read_error: Lateness::default(),
-            loop_lag: Histogram::new(),
+            loop_lag: Lateness::default(),
             cpu: Strain::above(limits.cpu_ratio),
             run_queue: Strain::above(limits.run_queue_ratio),
             limits,
@@ -83,7 +83,7 @@ impl Health {
         let span = (snapshot.end_s, span_s);
         self.dispatch_lag.add(&snapshot.dispatch_lag, snapshot.end_s);
         self.read_error.add(&snapshot.read_error, snapshot.end_s);
-        self.loop_lag.add(&snapshot.loop_lag);
+        self.loop_lag.add(&snapshot.loop_lag, snapshot.end_s);
         self.starved_judged += snapshot.generator_failures;
         self.cpu.add(snapshot.shard_cpu_ns_max, span);
         self.run_queue.add(snapshot.run_queue_ns_max.unwrap_or(0), span);
@@ -94,6 +94,7 @@ impl Health {
         let warnings: Vec<Warning> = [
             self.dispatched_late(),
             self.read_late(),
+            self.looped_late(),
             self.too_busy(),
             self.without_core(),
             self.no_sockets(),
@@ -110,7 +111,7 @@ impl Health {
             cores: self.process_cpu_ns as f64 / 1e9 / run_s,
             run_queue_ratio: self.run_queue_ns.map(|waited_ns| waited_ns as f64 / 1e9 / run_s),
             dispatch_lag_ms: lag(self.dispatch_lag.all()),
-            loop_lag_ms: lag(&self.loop_lag),
+            loop_lag_ms: lag(self.loop_lag.all()),
             read_error_ms: read_error(self.read_error.all()),
             socket_errors: self.starved,
             pss_bytes_max: self.pss_bytes_max,
@@ -140,6 +141,21 @@ impl Health {
             text: format!(
                 "responses were read {p99_ms:.1} ms after they had arrived at p99, above `safety.generator.read_error_p99` ({limit_ms} ms){}: latencies hold the generator's own waiting",
                 self.read_error.worst_in_words()
+            ),
+            remedy: "use more shards (--shards) on more cores, give the generator its own machine, or ask for less load".into(),
+        })
+    }
+
+    /// The kernel stamps what arrives in clear text over HTTP/1.1. Where there was nothing of that kind, how late the shards woke for instants of
+    /// their own says the same in a rougher way.
+    fn looped_late(&self) -> Option<Warning> {
+        let limit_ms = self.limits.read_error_ms;
+        let p99_ms = lag(self.loop_lag.all()).p99;
+        (self.read_error.all().is_empty() && self.loop_lag.exceeds(limit_ms)).then(|| Warning {
+            code: "generator_loop_lag".into(),
+            text: format!(
+                "the shards woke {p99_ms:.1} ms late at p99, above `safety.generator.read_error_p99` ({limit_ms} ms){}: latencies hold the generator's own waiting",
+                self.loop_lag.worst_in_words()
             ),
             remedy: "use more shards (--shards) on more cores, give the generator its own machine, or ask for less load".into(),
         })
@@ -267,22 +283,35 @@ mod tests {
         let mut health = health();
         let mut second = Snapshot { end_s: 3, ..Snapshot::default() };
         (0..96).for_each(|_| second.read_error.record(1_000_000));
-        (0..3).for_each(|_| second.read_error.record(7_000_000));
+        (0..4).for_each(|_| second.read_error.record(7_000_000));
         health.second(&second, 1, true);
-        assert!(codes(&health).is_empty(), "three of 99 happen by chance");
+        assert!(codes(&health).is_empty(), "four of a hundred happen by chance");
         let mut next = Snapshot { end_s: 4, ..Snapshot::default() };
         next.read_error.record(8_000_000);
         health.second(&next, 1, true);
         insta::assert_snapshot!(warnings(&health)[0].text, @"responses were read 7.0 ms after they had arrived at p99, above `safety.generator.read_error_p99` (5 ms), worst at 4 s (8.0 ms): latencies hold the generator's own waiting");
         let read = health.judge((1, 1)).0.read_error_ms.expect("there are stamps");
-        assert_eq!((read.count, read.max.round()), (100, 8.0));
+        assert_eq!((read.count, read.max.round()), (101, 8.0));
+    }
+
+    #[test]
+    fn without_stamps_the_shards_own_lateness_tells() {
+        let mut health = health();
+        let mut second = Snapshot { end_s: 3, ..Snapshot::default() };
+        (0..20).for_each(|n| second.loop_lag.record(n * 50_000_000));
+        (0..200).for_each(|_| second.loop_lag.record(100_000));
+        health.second(&second, 1, true);
+        insta::assert_snapshot!(warnings(&health)[0].text, @"the shards woke 851.4 ms late at p99, above `safety.generator.read_error_p99` (5 ms), worst at 3 s (851.4 ms): latencies hold the generator's own waiting");
+        let mut stamped = Snapshot { end_s: 4, ..Snapshot::default() };
+        (0..100).for_each(|_| stamped.read_error.record(100_000));
+        health.second(&stamped, 1, true);
+        assert!(codes(&health).is_empty(), "the kernel knows better");
     }
 
     #[test]
     fn what_is_not_judged_makes_nothing_invalid() {
         let mut late = Snapshot { end_s: 9, shard_cpu_ns_max: ns(0.99, 9), ..Snapshot::default() };
-        late.dispatch_lag.record(50_000_000);
-        late.dispatch_lag.record(50_000_000);
+        (0..5).for_each(|_| late.dispatch_lag.record(50_000_000));
         late.generator_failures = 3;
         let mut health = health();
         health.second(&late, 9, false);

@@ -60,7 +60,7 @@ pub async fn serve(link: OwnedFd, env: &dyn Fn(&str) -> Option<String>) -> Resul
         };
         let (report, last) = match report {
             CrewReport::Second(second) => (Report::Snapshot(second), false),
-            CrewReport::Failed(text) | CrewReport::Lost(text) => (Report::Failed(text), true),
+            CrewReport::Failed(text) | CrewReport::Lost { text, .. } => (Report::Failed(text), true),
             CrewReport::Ended => (Report::Ended, true),
         };
         frame::send(&mut words, &Word::Report(report)).await?;

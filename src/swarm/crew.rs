@@ -20,8 +20,12 @@ pub enum CrewReport {
     Second(Box<Snapshot>),
     /// A member could not go on; its users are counted as interrupted in the seconds before.
     Failed(String),
-    /// A member is gone, and what it had under way with it.
-    Lost(String),
+    /// A member is gone, and what it had under way with it. What it did until the end of second `reached_s` is in the seconds before.
+    Lost {
+        member: usize,
+        reached_s: u64,
+        text: String,
+    },
     Ended,
 }
 
@@ -104,7 +108,10 @@ impl Crew {
                 Some((member, Report::Snapshot(snapshot))) => self.seconds.add(member, &snapshot),
                 Some((member, Report::Ended)) => self.seconds.end(member),
                 Some((member, Report::Failed(text))) => self.fail(member, CrewReport::Failed(text)),
-                Some((member, Report::Lost(text))) => self.fail(member, CrewReport::Lost(text)),
+                Some((member, Report::Lost(text))) => {
+                    let reached_s = self.seconds.reached_s(member);
+                    self.fail(member, CrewReport::Lost { member, reached_s, text });
+                }
                 // Nobody is left who could say more.
                 None => self.seconds.end_all(),
             }

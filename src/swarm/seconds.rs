@@ -82,6 +82,11 @@ impl Seconds {
         second.sum.add(snapshot);
     }
 
+    /// The second up to which a member has reported.
+    pub(super) fn reached_s(&self, member: usize) -> u64 {
+        self.reached[member]
+    }
+
     pub(super) fn end(&mut self, member: usize) {
         self.ended[member] = true;
     }

@@ -230,7 +230,7 @@ impl ExchangeError {
         matches!(self, Self::ClosedWhileIdle | Self::Unsolicited)
     }
 
-    /// The server said that it has not looked at the request: any method may be repeated, once, on whatever connection.
+    /// The server said that it has not looked at the request: any method may be repeated, on whatever connection (RFC 9113 section 8.7).
     pub fn not_processed(self) -> bool {
         matches!(self, Self::NotProcessed(_))
     }
