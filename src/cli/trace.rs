@@ -14,14 +14,14 @@ const LINES_SHOWN: usize = 40;
 const COLUMNS_SHOWN: usize = 2000;
 
 pub(super) fn trace(process: &mut Process<'_>, args: &TraceArgs) -> u8 {
-    let plan = match load::plan(process, &args.scenario) {
+    let plan = match load::plan(process, &args.inspect.scenario) {
         Ok(plan) => plan,
         Err(code) => return code,
     };
     let journey = match journey(&plan, args.journey.as_deref()) {
         Ok(journey) => journey,
         Err(text) => {
-            process.complain(&format!("plimsoll: {}: {text}", args.scenario.scenario.display()));
+            process.complain(&format!("plimsoll: {}: {text}", args.inspect.scenario.scenario.display()));
             return exit::USAGE;
         }
     };
@@ -40,7 +40,7 @@ pub(super) fn trace(process: &mut Process<'_>, args: &TraceArgs) -> u8 {
     };
     let (events, told) = mpsc::channel(TRACE_EVENTS_MAX);
     let (traced, printed) = runtime.block_on(async {
-        tokio::join!(run::trace(plan, options, events), listen(process, told, args.json))
+        tokio::join!(run::trace(plan, options, events), listen(process, told, args.inspect.json))
     });
     runtime.shutdown_background();
     match traced {
