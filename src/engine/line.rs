@@ -103,7 +103,10 @@ impl<P: Push> Line<P> {
     /// The next message, or how it ended; `None` when that has been told before. Dropping the future loses nothing.
     pub(super) async fn next(&mut self) -> Result<P::Message, Option<P::End>> {
         std::future::poll_fn(|context| {
+            // One read may bring thousands of messages. Each costs a turn of the task, so that others of the shard come to act between.
+            let turn = std::task::ready!(tokio::task::coop::poll_proceed(context));
             if let Some(message) = self.inbox.pop_front() {
+                turn.made_progress();
                 if self.inbox.is_empty() {
                     self.inbox = VecDeque::new();
                 }
@@ -115,6 +118,7 @@ impl<P: Push> Line<P> {
                 Ok(_) => self.attempts = 0,
                 Err(_) => self.live = None,
             }
+            turn.made_progress();
             Poll::Ready(next.map_err(Some))
         })
         .await
