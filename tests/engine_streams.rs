@@ -57,6 +57,8 @@ fn events_are_expected_heard_and_their_sequence_watched() {
     assert_eq!(ran.completed("tick", "sse.lag"), 6);
     let streams = ran.sum.requests.streams;
     assert_eq!((streams.missing, streams.repeated, streams.early, streams.reconnects), (2, 1, 1, 0));
+    assert!(streams.lag_ns_min.is_some_and(|lag_ns| (-600_000_000_000..-590_000_000_000).contains(&lag_ns)));
+    assert!(streams.opening_ns_min.is_some_and(|took_ns| took_ns < 500_000_000));
     let failures = ran.failures();
     assert_eq!(failures.len(), 3, "{failures:?}");
     assert!(failures.iter().any(|f| f.2 == "no such event within 50ms" && f.1 == "timeout"), "{failures:?}");

@@ -177,7 +177,11 @@ impl User {
             Ok(Ok(mut push)) => {
                 let opened = push.opened();
                 shard.count_handshake(opened.handshake);
-                shard.recorder.borrow_mut().record(&Sample {
+                let mut recorder = shard.recorder.borrow_mut();
+                let took_ns = opened.opened_ns.saturating_sub(opened.sent_ns);
+                let fastest = recorder.requests.streams.opening_ns_min.get_or_insert(took_ns);
+                *fastest = took_ns.min(*fastest);
+                recorder.record(&Sample {
                     endpoint,
                     intended_ns,
                     sent_ns: opened.sent_ns,
@@ -308,6 +312,10 @@ fn lag(shard: &Shard, endpoint: EndpointId, sent_ms: f64, message: &Heard<'_>) {
     let lag_ms = clock::unix_ms_fine() - waited_ms - sent_ms;
     let mut recorder = shard.recorder.borrow_mut();
     recorder.requests.streams.early += u64::from(lag_ms < 0.0);
+    // Saturating, as casts from floating point are.
+    let lag_ns = (lag_ms * 1e6) as i64;
+    let least = recorder.requests.streams.lag_ns_min.get_or_insert(lag_ns);
+    *least = lag_ns.min(*least);
     let done_ns = message.received_ns;
     let sent_ns = done_ns.saturating_sub((lag_ms.max(0.0) * 1e6) as u64);
     recorder.record_message(&Sample {
