@@ -249,6 +249,20 @@ fn connections_per_speaker(plan: &Plan) -> f64 {
     }
 }
 
+/// What is not known of the target's HTTP before it is asked, or of how many share a connection.
+fn protocol_assumption(plan: &Plan) -> Option<String> {
+    let tls = bases(&plan.target.kind).0.is_some_and(|base| base.tls);
+    match (plan.target.http_version, plan.target.connections) {
+        (HttpVersion::Auto, _) if tls => {
+            Some(format!("the target chooses HTTP/1.1; HTTP/2 takes {HTTP2_BYTES} bytes more a connection"))
+        }
+        (HttpVersion::Http2, Connections::Shared) => {
+            Some(format!("the target allows {HTTP2_STREAMS_EXPECTED} streams at once on a shared connection"))
+        }
+        _ => None,
+    }
+}
+
 /// What the plan needs at the moment at which it opens most sockets.
 pub fn needs(plan: &Plan) -> Needs {
     let mut assumptions = Vec::new();
@@ -260,6 +274,7 @@ pub fn needs(plan: &Plan) -> Needs {
     ));
     let parts: Vec<Part<'_>> = plan.load.iter().map(|load| Part::new(plan, load, responses)).collect();
     assumptions.extend(parts.iter().flat_map(|part| part.expectation.notes.iter().cloned()));
+    assumptions.extend(protocol_assumption(plan));
     assumptions.dedup();
 
     let sockets = |part: &Part<'_>| part.http_connections + part.expectation.held.all();

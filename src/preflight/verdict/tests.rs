@@ -60,6 +60,9 @@ fn http_2_takes_memory_for_every_connection_and_few_connections_where_they_are_s
     assert_eq!(more, 1000 * super::super::costs::HTTP2_BYTES);
     assert_eq!([one.sockets(1000), own.sockets(1000), shared.sockets(1000)], [1000, 1000, 10]);
     assert!(shared.memory_bytes(1000, 1) < one.memory_bytes(1000, 1));
+    let assumed =
+        |needs: &Needs| needs.assumptions.iter().any(|assumption| assumption.contains("100 streams"));
+    assert!(assumed(&shared) && !assumed(&own));
 }
 
 #[test]
