@@ -1,18 +1,15 @@
 //! One shard against a small server: whatever ends a run, every iteration that was planned is accounted for, every request sent has
 //! ended in one way, and every socket is closed.
 
-use plimsoll::clock::Clock;
-use plimsoll::engine::route::Route;
-use plimsoll::engine::shard::{self, Command, Report, Setup};
+mod transport_subjects;
+
+use plimsoll::engine::shard::Command;
 use plimsoll::load::share::Share;
 use plimsoll::measure::snapshot::Snapshot;
-use plimsoll::scenario::{self, Overrides};
-use plimsoll::transport::Address;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use transport_subjects::shard::Run;
 
 /// Answers every request after `delay`, each connection on a thread of its own.
 fn server(delay: Duration) -> SocketAddr {
@@ -35,61 +32,10 @@ fn server(delay: Duration) -> SocketAddr {
     addr
 }
 
-/// Runs `rest` (scenarios and load) on one shard of `shards` and adds up all it reports; `words` are given after their delays.
+/// Runs `rest` (scenarios and load) on this share of a load; `words` are given after their delays.
 fn carry(addr: SocketAddr, rest: &str, share: Share, words: &[(Duration, Command)]) -> Snapshot {
-    let text = format!(
-        "plimsoll: 1\nname: accounting\ntarget: {{http: \"http://{addr}\", timeout: 2s}}\nobserve: []\n{rest}"
-    );
-    let env = |_: &str| None;
-    let plan = scenario::load("accounting.yaml", &text, &Overrides::none(&env))
-        .unwrap_or_else(|problems| panic!("{}", problems.lines().join("\n")));
-    let address = Address::new(&addr.ip().to_string(), addr.port(), addr, None);
-    let (say, commands) = mpsc::unbounded_channel();
-    let (reports, mut told) = mpsc::channel(8);
-    let setup = Setup {
-        plan: Arc::new(plan),
-        share,
-        clock: Clock::start(),
-        http: Some(Route::new(address, String::new())),
-        ws: None,
-    };
-    let thread = std::thread::spawn(move || shard::run(setup, commands, reports));
-    let words = words.to_vec();
-    let speaker = std::thread::spawn(move || {
-        for (after, word) in words {
-            std::thread::sleep(after);
-            let _ = say.send(word);
-        }
-        // Held until the shard has ended: an agent that goes away means abort.
-        while !say.is_closed() {
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    });
-    let mut sum = Snapshot::default();
-    let mut sockets = 0;
-    loop {
-        match told.blocking_recv().expect("the shard says how it ends") {
-            Report::Snapshot(second) => {
-                sockets = second.sockets;
-                sum.add(&second);
-            }
-            Report::Ended => break,
-            Report::Failed(text) | Report::Lost(text) => panic!("{text}"),
-        }
-    }
-    thread.join().expect("no panic");
-    speaker.join().expect("no panic");
-    let counts = sum.counts;
-    assert_eq!(
-        counts.planned,
-        counts.completed + counts.failed + counts.dropped + counts.interrupted + counts.lost,
-        "{counts:?}"
-    );
-    let requests = sum.requests;
-    assert!(requests.sent <= requests.ok + requests.failed + requests.interrupted, "{requests:?}");
-    assert_eq!(requests.sent + sum.connect_failures, requests.ok + requests.failed + requests.interrupted);
-    assert_eq!(sockets, 0, "opened - closed");
-    sum
+    let target = format!("http: \"http://{addr}\", timeout: 2s");
+    Run { addr, target: &target, rest, share, words, ends_with_its_users: false }.carry().sum
 }
 
 const ONE_GET: &str = "scenarios: {read: {steps: [{get: /}]}}\n";

@@ -6,92 +6,13 @@
 mod transport_subjects;
 
 use futures_util::{SinkExt, StreamExt};
-use plimsoll::clock::Clock;
-use plimsoll::engine::route::Route;
-use plimsoll::engine::shard::{self, Command, Report, Setup};
-use plimsoll::load::share::Share;
-use plimsoll::measure::snapshot::Snapshot;
-use plimsoll::scenario::plan::Plan;
-use plimsoll::scenario::{self, Overrides};
-use plimsoll::transport::Address;
 use std::io::Write;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::{Bytes, Message};
+use transport_subjects::shard::one_user as carry;
 use transport_subjects::{read_head, scripted};
-
-/// What a run of one user left: everything added up, by the names of the plan.
-struct Ran {
-    plan: Arc<Plan>,
-    sum: Snapshot,
-}
-
-impl Ran {
-    /// Failures as (endpoint, kind, text, count), most frequent first.
-    fn failures(&self) -> Vec<(String, String, String, u64)> {
-        let name = |id| self.plan.endpoints[usize::from(id)].name.clone();
-        let list = self.sum.failures.list(name);
-        list.into_iter().map(|f| (f.endpoint, f.kind, f.text, f.count)).collect()
-    }
-
-    fn completed(&self, endpoint: &str, protocol: &str) -> u64 {
-        self.window(endpoint, protocol).map_or(0, |window| window.completed)
-    }
-
-    fn window(&self, endpoint: &str, protocol: &str) -> Option<&plimsoll::measure::snapshot::Window> {
-        let mut known = self.plan.endpoints.iter();
-        let index = known.position(|e| e.name == endpoint && e.protocol.name() == protocol)?;
-        self.sum.windows.get(index)?.as_deref()
-    }
-}
-
-/// One user goes through `steps` once, within a few seconds.
-fn carry(addr: SocketAddr, steps: &str) -> Ran {
-    let text = format!(
-        "plimsoll: 1\nname: streams\ntarget: {{http: \"http://{addr}\", ws: \"ws://{addr}\", timeout: 2s}}\nobserve: []\nscenarios:\n  a:\n    steps:\n{steps}      - stop_user\nload:\n  - {{run: a, executor: closed, stages: [{{to: 1, over: 0s}}, {{hold: 6s}}], graceful_stop: 1s}}\n"
-    );
-    let env = |_: &str| None;
-    let plan = scenario::load("streams.yaml", &text, &Overrides::none(&env))
-        .unwrap_or_else(|problems| panic!("{}", problems.lines().join("\n")));
-    let plan = Arc::new(plan);
-    let address = Address::new("127.0.0.1", addr.port(), addr, None);
-    let route = Route::new(address, String::new());
-    let (say, commands) = mpsc::unbounded_channel();
-    let (reports, mut told) = mpsc::channel(8);
-    let setup = Setup {
-        plan: Arc::clone(&plan),
-        share: Share::WHOLE,
-        clock: Clock::start(),
-        http: Some(route.clone()),
-        ws: Some(route),
-    };
-    let thread = std::thread::spawn(move || shard::run(setup, commands, reports));
-    let mut sum = Snapshot::default();
-    let mut sockets = 0;
-    loop {
-        match told.blocking_recv().unwrap() {
-            Report::Snapshot(second) => {
-                sockets = second.sockets;
-                let gone = second.users == 0 && sum.counts.planned > 0;
-                sum.add(&second);
-                if gone {
-                    let _ = say.send(Command::Drain);
-                }
-            }
-            Report::Ended => break,
-            Report::Failed(text) | Report::Lost(text) => panic!("{text}"),
-        }
-    }
-    thread.join().unwrap();
-    let requests = sum.requests;
-    assert_eq!(requests.sent + sum.connect_failures, requests.ok + requests.failed + requests.interrupted);
-    assert_eq!(sum.counts.planned, sum.counts.completed + sum.counts.failed + sum.counts.interrupted);
-    assert_eq!(sockets, 0, "opened - closed");
-    Ran { plan, sum }
-}
 
 /// A server of event streams: the `n`-th connection, counted from 0, gets what `script` says to its request's head.
 fn streaming(script: impl Fn(usize, &str, &mut std::net::TcpStream) + Send + 'static) -> SocketAddr {
@@ -136,6 +57,8 @@ fn events_are_expected_heard_and_their_sequence_watched() {
     assert_eq!(ran.completed("tick", "sse.lag"), 6);
     let streams = ran.sum.requests.streams;
     assert_eq!((streams.missing, streams.repeated, streams.early, streams.reconnects), (2, 1, 1, 0));
+    assert!(streams.lag_ns_min.is_some_and(|lag_ns| (-600_000_000_000..-590_000_000_000).contains(&lag_ns)));
+    assert!(streams.opening_ns_min.is_some_and(|took_ns| took_ns < 500_000_000));
     let failures = ran.failures();
     assert_eq!(failures.len(), 3, "{failures:?}");
     assert!(failures.iter().any(|f| f.2 == "no such event within 50ms" && f.1 == "timeout"), "{failures:?}");

@@ -8,11 +8,7 @@ use plimsoll::transport::{HttpVersion, connect, sse, websocket};
 use std::io::Write;
 use std::time::Duration;
 use transport_subjects::frames::{GOAWAY, Peer, RST_STREAM, peer};
-use transport_subjects::{Client, GET, read_request, reset, scripted};
-
-fn open_descriptors() -> usize {
-    std::fs::read_dir("/proc/self/fd").unwrap().count()
-}
+use transport_subjects::{Client, GET, open_descriptors, read_request, reset, scripted};
 
 #[tokio::test]
 async fn every_ending_closes_the_socket() {

@@ -1,12 +1,12 @@
 //! The whole engine: a scenario from its text, one shard, every measurement on. What a user of the tool pays for a request.
 
 use plimsoll::clock::Clock;
-use plimsoll::engine::route::Route;
+use plimsoll::engine::route::{Destination, Route};
 use plimsoll::engine::shard::{self, Command, Report, Setup};
 use plimsoll::load::share::Share;
 use plimsoll::measure::snapshot::{Snapshot, add_counts, add_requests};
+use plimsoll::scenario::plan::{BaseUrl, TargetKind};
 use plimsoll::scenario::{self, Overrides};
-use plimsoll::transport::Address;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,8 @@ use tokio::sync::mpsc;
 /// Loops as fast as the answers come; prints the number of requests.
 pub(crate) fn run(addr: SocketAddr, users: usize, span: Duration) -> Result<(), Box<dyn std::error::Error>> {
     let load = format!("[{{to: {users}, over: 0s}}, {{hold: {}s}}]", span.as_secs());
-    let total = carry(addr, "", &load, |_| {})?;
+    let total =
+        carry(addr, &format!("http: \"http://{addr}\""), "{get: /, expect: {status: 200}}", &load, |_| {})?;
     if total.requests.failed > 0 {
         return Err(format!("{} requests failed", total.requests.failed).into());
     }
@@ -23,42 +24,63 @@ pub(crate) fn run(addr: SocketAddr, users: usize, span: Duration) -> Result<(), 
     Ok(())
 }
 
-/// Users that have sent one request and think for a minute; prints the bytes each adds to the process.
-pub(crate) fn idle(addr: SocketAddr, users: usize) -> Result<(), Box<dyn std::error::Error>> {
-    let before = super::idle::pss_bytes()?;
-    let load = format!("[{{to: {users}, over: 2s}}, {{hold: 2s}}]");
-    let mut most = 0.0;
-    carry(addr, "\n      - think: 60s", &load, |second| {
-        if second.users == users as u64 {
-            most = super::idle::pss_bytes().unwrap_or(0.0);
+/// Users of `kind` who have done once what such users do and think for a minute; prints the bytes each adds to the process.
+pub(crate) fn idle(kind: &str, addr: SocketAddr, users: u64) -> Result<(), Box<dyn std::error::Error>> {
+    let http = format!("http: \"http://{addr}\"");
+    let get = "get: /";
+    let (target, step) = match kind {
+        "http" => (http, get),
+        "tls" => (format!("http: \"https://localhost:{}\", tls: {{verify: false}}", addr.port()), get),
+        "http2" => (format!("{http}, http_version: 2"), get),
+        "http2-shared" => (format!("{http}, http_version: 2, connections: shared"), get),
+        "websocket" => (
+            format!("ws: \"ws://{addr}\""),
+            "ws_open: /\n      - ws_send: {type: hello}\n      - ws_expect: {type: hello}",
+        ),
+        "events" => (http, "sse_open: /\n      - {sse_expect: , event: message}"),
+        _ => return Err(format!("no users of kind {kind}").into()),
+    };
+    // The first users pay for what all share.
+    let load = format!("[{{to: {FIRST}, over: 0s}}, {{hold: 2s}}, {{to: {users}, over: 4s}}, {{hold: 2s}}]");
+    let (mut first, mut all) = (None, None);
+    let total = carry(addr, &target, &format!("{step}\n      - think: 60s"), &load, |second| {
+        let seen = if second.users == users { &mut all } else { &mut first };
+        if [FIRST, users].contains(&second.users) {
+            *seen = super::idle::pss_bytes().ok();
         }
     })?;
-    println!("{:.0}", (most - before) / users as f64);
+    if total.requests.failed > 0 || total.requests.ok < users {
+        return Err(format!("{} of {users} were answered", total.requests.ok).into());
+    }
+    let grown = all.zip(first).map(|(all, first)| all - first).ok_or("the users were never all there")?;
+    println!("{:.0}", grown / (users - FIRST) as f64);
     Ok(())
 }
 
+const FIRST: u64 = 10;
+
 fn carry(
     addr: SocketAddr,
-    think: &str,
+    target: &str,
+    steps: &str,
     stages: &str,
     mut each: impl FnMut(&Snapshot),
 ) -> Result<Snapshot, Box<dyn std::error::Error>> {
     let text = format!(
-        "plimsoll: 1\nname: cost\ntarget: {{http: \"http://{addr}\"}}\nscenarios:\n  read:\n    steps:\n      - get: /\n        expect: {{status: 200}}{think}\nload:\n  - name: users\n    run: read\n    executor: closed\n    stages: {stages}\n    graceful_stop: 1s\n"
+        "plimsoll: 1\nname: cost\ntarget: {{{target}}}\nscenarios:\n  read:\n    steps:\n      - {steps}\nload:\n  - name: users\n    run: read\n    executor: closed\n    stages: {stages}\n    graceful_stop: 1s\n"
     );
     let env = |_: &str| None;
     let plan = scenario::load("cost.yaml", &text, &Overrides::none(&env))
         .map_err(|problems| problems.lines().join("\n"))?;
-    let address = Address::new(&addr.ip().to_string(), addr.port(), addr, None);
+    let TargetKind::External { http, ws } = &plan.target.kind else { return Err("a target by URL".into()) };
+    let route = |base: &Option<BaseUrl>| {
+        let to = |base| Destination { base, peer: addr, others: Vec::new(), sources: Vec::new() };
+        base.clone().map(|base| Route::to(&to(base), &plan.target)).transpose()
+    };
+    let (http, ws) = (route(http)?, route(ws)?);
     let (_words, commands) = mpsc::unbounded_channel::<Command>();
     let (reports, mut told) = mpsc::channel(8);
-    let setup = Setup {
-        plan: Arc::new(plan),
-        share: Share::WHOLE,
-        clock: Clock::start(),
-        http: Some(Route::new(address, String::new())),
-        ws: None,
-    };
+    let setup = Setup { plan: Arc::new(plan), share: Share::WHOLE, clock: Clock::start(), http, ws };
     let shard = std::thread::spawn(move || shard::run(setup, commands, reports));
     let mut total = Snapshot::default();
     while let Some(report) = told.blocking_recv() {

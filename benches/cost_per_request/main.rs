@@ -37,6 +37,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ["serve"] => server::http(),
         ["serve-ws"] => server::websocket(),
         ["serve-tls"] => server::tls(),
+        ["serve-h2"] => server::http2(),
+        ["serve-sse"] => server::events(),
         ["floor", addr] => floor::run(addr.parse()?, CONNECTIONS, ROUND),
         ["floor-connect", addr, users] => crowd::connect(addr.parse()?, users.parse()?),
         ["floor-think", addr, users, seconds] => {
@@ -44,7 +46,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         ["ours", addr] => ours::run(addr.parse()?, CONNECTIONS, ROUND),
         ["engine", addr] => engine::run(addr.parse()?, CONNECTIONS, ROUND),
-        ["idle-engine", addr, users] => engine::idle(addr.parse()?, users.parse()?),
+        ["idle-user", kind, addr, users] => engine::idle(kind, addr.parse()?, users.parse()?),
+        ["idle"] => idle_users(),
         ["idle", addr, users] => idle::http(addr.parse()?, users.parse()?, false),
         ["idle-tls", addr, users] => idle::http(addr.parse()?, users.parse()?, true),
         ["idle-ws", addr, users] => idle::websocket(addr.parse()?, users.parse()?),
@@ -65,16 +68,33 @@ fn all() -> Result<(), Box<dyn std::error::Error>> {
         Err(error) => println!("\nsystem calls of ours: SKIPPED: {error}"),
     }
     drop(own);
-    println!("\nmemory of an idle user (PSS of the process)");
-    for (what, serve, hold, users) in [
-        ("HTTP/1.1", "serve", "idle", IDLE_USERS),
-        ("engine, HTTP/1.1", "serve", "idle-engine", IDLE_USERS),
-        ("HTTP/1.1 over TLS", "serve-tls", "idle-tls", IDLE_USERS / 5),
-        ("WebSocket", "serve-ws", "idle-ws", IDLE_USERS / 2),
+    idle_users()
+}
+
+/// Also by itself, as `cargo bench --bench cost_per_request -- idle`.
+fn idle_users() -> Result<(), Box<dyn std::error::Error>> {
+    println!("\nmemory of an idle connection (PSS of a process that has nothing else)");
+    for (what, serve, hold) in [
+        ("HTTP/1.1", "serve", "idle"),
+        ("HTTP/1.1 over TLS", "serve-tls", "idle-tls"),
+        ("WebSocket", "serve-ws", "idle-ws"),
     ] {
         let server = Server::own(serve)?;
-        let bytes = run_pinned(&[hold, &server.addr, &users.to_string()])?;
-        println!("{what:<20}{:>8} bytes, of {users} users", bytes.trim());
+        let bytes = run_pinned(&[hold, &server.addr, &IDLE_USERS.to_string()])?;
+        println!("{what:<32}{:>8} bytes", bytes.trim());
+    }
+    println!("\nmemory of an idle user of the whole engine, its connection included, of {IDLE_USERS}");
+    for (what, serve, kind) in [
+        ("HTTP/1.1", "serve", "http"),
+        ("HTTP/1.1 over TLS 1.3", "serve-tls", "tls"),
+        ("HTTP/2", "serve-h2", "http2"),
+        ("HTTP/2, connections shared", "serve-h2", "http2-shared"),
+        ("WebSocket", "serve-ws", "websocket"),
+        ("event stream", "serve-sse", "events"),
+    ] {
+        let server = Server::own(serve)?;
+        let bytes = run_pinned(&["idle-user", kind, &server.addr, &IDLE_USERS.to_string()])?;
+        println!("{what:<32}{:>8} bytes", bytes.trim());
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
 //! The subjects: a server on bare epoll that answers every read with the same response, so that the generator is what is measured,
-//! the same under TLS, and a WebSocket server that echoes.
+//! the same under TLS and over HTTP/2, a WebSocket server that echoes, and one of event streams.
 
 use futures_util::{SinkExt, StreamExt};
 use rustix::event::epoll;
@@ -9,6 +9,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_tungstenite::tungstenite::Bytes;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -63,43 +64,69 @@ pub(crate) fn tls() -> Outcome {
         .with_no_client_auth()
         .with_single_cert(vec![made.cert.der().clone()], secret)?;
     let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-        println!("{}", listener.local_addr()?);
-        loop {
-            let (socket, _) = listener.accept().await?;
-            let acceptor = acceptor.clone();
-            tokio::spawn(async move {
-                let Ok(mut stream) = acceptor.accept(socket).await else { return };
-                let mut buffer = [0; 1024];
-                while stream.read(&mut buffer).await.is_ok_and(|read| read > 0) {
-                    if stream.write_all(RESPONSE).await.is_err() || stream.flush().await.is_err() {
-                        return;
-                    }
+    each_connection(move |socket| {
+        let accepting = acceptor.accept(socket);
+        async move {
+            let Ok(mut stream) = accepting.await else { return };
+            let mut buffer = [0; 1024];
+            while stream.read(&mut buffer).await.is_ok_and(|read| read > 0) {
+                if stream.write_all(RESPONSE).await.is_err() || stream.flush().await.is_err() {
+                    return;
                 }
-            });
+            }
         }
     })
 }
 
 pub(crate) fn websocket() -> Outcome {
+    each_connection(|socket| async move {
+        let config = WebSocketConfig::default().read_buffer_size(4096).write_buffer_size(0);
+        let accepted = tokio_tungstenite::accept_async_with_config(socket, Some(config)).await;
+        let Ok(mut socket) = accepted else { return };
+        while let Some(Ok(message)) = socket.next().await {
+            if message.is_text() && socket.send(message).await.is_err() {
+                return;
+            }
+        }
+    })
+}
+
+/// Answers every stream with two bytes.
+pub(crate) fn http2() -> Outcome {
+    each_connection(|socket| async move {
+        let Ok(mut connection) = h2::server::handshake(socket).await else { return };
+        while let Some(Ok((_request, mut answer))) = connection.accept().await {
+            if let Ok(mut body) = answer.send_response(http::Response::new(()), false) {
+                let _ = body.send_data(Bytes::from_static(b"ok"), true);
+            }
+        }
+    })
+}
+
+/// Answers every request with an event stream of one event, which stays open.
+pub(crate) fn events() -> Outcome {
+    const BEGINNING: &[u8] =
+        b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\nid: 1\ndata: ready\n\n";
+    each_connection(|mut socket| async move {
+        let mut buffer = [0; 1024];
+        while socket.read(&mut buffer).await.is_ok_and(|read| read > 0) {
+            if socket.write_all(BEGINNING).await.is_err() {
+                return;
+            }
+        }
+    })
+}
+
+fn each_connection<F>(serve: impl Fn(tokio::net::TcpStream) -> F) -> Outcome
+where
+    F: Future<Output = ()> + Send + 'static,
+{
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         println!("{}", listener.local_addr()?);
         loop {
-            let (socket, _) = listener.accept().await?;
-            tokio::spawn(async move {
-                let config = WebSocketConfig::default().read_buffer_size(4096).write_buffer_size(0);
-                let accepted = tokio_tungstenite::accept_async_with_config(socket, Some(config)).await;
-                let Ok(mut socket) = accepted else { return };
-                while let Some(Ok(message)) = socket.next().await {
-                    if message.is_text() && socket.send(message).await.is_err() {
-                        return;
-                    }
-                }
-            });
+            tokio::spawn(serve(listener.accept().await?.0));
         }
     })
 }

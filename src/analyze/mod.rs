@@ -6,6 +6,7 @@ use crate::record::summary::Latency;
 use crate::scenario::plan::LoadUnit;
 
 pub mod attribute;
+mod clocks;
 pub mod explain;
 pub mod findings;
 pub mod fit;

@@ -40,6 +40,7 @@ pub fn summarize(recorded: &Recorded) -> Summary {
     let mut warnings = progress.warnings.clone();
     warnings.extend(found.warnings);
     warnings.extend(super::omission::hidden_stall(recorded));
+    warnings.extend(super::clocks::differ(&progress.requests.streams));
     warnings.extend(interrupted_iterations(manifest));
     warnings.extend(broken_identity(&counts));
     let load_line = if manifest.level_unit.is_some() { found.load_line } else { None };
@@ -52,6 +53,7 @@ pub fn summarize(recorded: &Recorded) -> Summary {
         reason,
         counts,
         requests: progress.requests,
+        clock_offset_ms: super::clocks::offset(&progress.requests.streams),
         interrupted_age_ms: (progress.interrupted_age_ms.max > 0.0).then_some(progress.interrupted_age_ms),
         load_line,
         bottleneck: found.bottleneck,

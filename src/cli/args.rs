@@ -33,12 +33,12 @@ pub(super) enum Command {
     #[command(
         after_help = "Examples:\n  plimsoll check scenarios/shop.yaml\n  plimsoll check my.yaml --json"
     )]
-    Check(CheckArgs),
+    Check(InspectArgs),
     /// Show what a scenario will do, before it does: load curve, expected counts, and whether this machine carries it
     #[command(
         after_help = "Examples:\n  plimsoll explain scenarios/shop.yaml\n  plimsoll explain scenarios/mongo-ceiling.yaml --json | jq .fit.limits[0]\n\nEnds with exit code 2 where a run would be refused for not fitting into this machine."
     )]
-    Explain(ExplainScenarioArgs),
+    Explain(InspectArgs),
     /// Follow one user through one iteration: every byte in and out, times, checks, captured variables
     #[command(
         after_help = "Examples:\n  plimsoll trace scenarios/smoke.yaml\n  plimsoll trace scenarios/shop.yaml --journey buy --user 3\n  plimsoll trace my.yaml --json | jq '.events[] | select(.event == \"failed\")'\n\nSecrets are shown as ***. Ends with exit code 1 where the iteration failed, 8 where the target cannot be reached."
@@ -112,17 +112,9 @@ pub(super) struct RunArgs {
     pub(super) quiet: bool,
 }
 
+/// A scenario that is looked at without a run, and in which form.
 #[derive(Args, Debug)]
-pub(super) struct CheckArgs {
-    #[command(flatten)]
-    pub(super) scenario: ScenarioArgs,
-    /// Print one JSON document
-    #[arg(long)]
-    pub(super) json: bool,
-}
-
-#[derive(Args, Debug)]
-pub(super) struct ExplainScenarioArgs {
+pub(super) struct InspectArgs {
     #[command(flatten)]
     pub(super) scenario: ScenarioArgs,
     /// Print one JSON document
@@ -133,7 +125,7 @@ pub(super) struct ExplainScenarioArgs {
 #[derive(Args, Debug)]
 pub(super) struct TraceArgs {
     #[command(flatten)]
-    pub(super) scenario: ScenarioArgs,
+    pub(super) inspect: InspectArgs,
     /// The journey to follow [default: the one that the mix of the first load part gives this user]
     #[arg(long, value_name = "NAME")]
     pub(super) journey: Option<String>,
@@ -143,9 +135,6 @@ pub(super) struct TraceArgs {
     /// Wait for think times instead of passing over them
     #[arg(long)]
     pub(super) with_thinks: bool,
-    /// Print one JSON document
-    #[arg(long)]
-    pub(super) json: bool,
 }
 
 #[derive(Args, Debug)]

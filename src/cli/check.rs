@@ -1,20 +1,13 @@
 //! `plimsoll check` and `plimsoll schema`: the language without a run.
 
-use super::args::CheckArgs;
-use super::load::WIDTH;
+use super::args::InspectArgs;
+use super::load::{self, WIDTH};
 use super::{Process, exit};
-use crate::scenario::{self, Overrides};
+use crate::scenario;
 
-pub(super) fn check(process: &mut Process<'_>, args: &CheckArgs) -> u8 {
+pub(super) fn check(process: &mut Process<'_>, args: &InspectArgs) -> u8 {
     let given = &args.scenario;
-    let overrides = Overrides {
-        sets: given.sets.clone(),
-        dials: given.dials.clone(),
-        profile: given.profile.clone(),
-        seed: given.seed,
-        env: process.env,
-    };
-    let (problems, found) = match scenario::load_file(&given.scenario, &overrides) {
+    let (problems, found) = match scenario::load_file(&given.scenario, &load::overrides(process, given)) {
         Ok(plan) => {
             let found = format!(
                 "{}: {}, {}, {}; nothing wrong\n",

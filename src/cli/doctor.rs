@@ -16,16 +16,17 @@ pub(super) fn doctor(process: &mut Process<'_>, args: &DoctorArgs) -> u8 {
 fn text(examination: &Examination) -> String {
     let at_most = |users: Option<u64>| users.map_or_else(|| "any".to_owned(), grouped);
     let mut out = format!(
-        "{:<26} {:>12} {:>12} {:>12} {:>12}  raised by\n",
-        "limit", "there", "HTTP users", "WS users", "TLS users"
+        "{:<26} {:>12} {:>12} {:>12} {:>12} {:>12}  raised by\n",
+        "limit", "there", "HTTP users", "WS users", "SSE users", "TLS users"
     );
     for limit in &examination.limits {
         out.push_str(&format!(
-            "{:<26} {:>12} {:>12} {:>12} {:>12}  {}\n",
+            "{:<26} {:>12} {:>12} {:>12} {:>12} {:>12}  {}\n",
             limit.resource.name(),
             limit.resource.show(limit.available),
             at_most(limit.http_users),
             at_most(limit.websocket_users),
+            at_most(limit.event_stream_users),
             at_most(limit.tls_users),
             limit.lift
         ));
@@ -35,6 +36,7 @@ fn text(examination: &Examination) -> String {
         let name = match kind.kind {
             Kind::Http => "HTTP",
             Kind::Websocket => "WebSocket",
+            Kind::EventStream => "SSE",
             Kind::Tls => "TLS",
         };
         let processes =

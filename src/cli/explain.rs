@@ -1,12 +1,12 @@
 //! `plimsoll explain`: what a scenario will do, drawn before it does it.
 
-use super::args::ExplainScenarioArgs;
+use super::args::InspectArgs;
 use super::chart::{chart, number, time};
 use super::{Process, exit, load};
 use crate::preflight::fit::{Fit, Limit, grouped};
 use crate::preflight::{self, Explanation, Machine};
 
-pub(super) fn explain(process: &mut Process<'_>, args: &ExplainScenarioArgs) -> u8 {
+pub(super) fn explain(process: &mut Process<'_>, args: &InspectArgs) -> u8 {
     let plan = match load::plan(process, &args.scenario) {
         Ok(plan) => plan,
         Err(code) => return code,

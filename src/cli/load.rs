@@ -10,14 +10,7 @@ pub(super) const WIDTH: usize = 100;
 
 /// The plan, or the exit code after every problem has been shown.
 pub(super) fn plan(process: &mut Process<'_>, args: &ScenarioArgs) -> Result<Plan, u8> {
-    let overrides = Overrides {
-        sets: args.sets.clone(),
-        dials: args.dials.clone(),
-        profile: args.profile.clone(),
-        seed: args.seed,
-        env: process.env,
-    };
-    match scenario::load_file(&args.scenario, &overrides) {
+    match scenario::load_file(&args.scenario, &overrides(process, args)) {
         Ok(plan) => {
             if !plan.warnings.is_empty() {
                 let text = plan.warnings.render(process.color, WIDTH);
@@ -30,5 +23,16 @@ pub(super) fn plan(process: &mut Process<'_>, args: &ScenarioArgs) -> Result<Pla
             process.complain(&text);
             Err(exit::USAGE)
         }
+    }
+}
+
+/// What the command line changes in the scenario.
+pub(super) fn overrides<'a>(process: &Process<'a>, args: &ScenarioArgs) -> Overrides<'a> {
+    Overrides {
+        sets: args.sets.clone(),
+        dials: args.dials.clone(),
+        profile: args.profile.clone(),
+        seed: args.seed,
+        env: process.env,
     }
 }

@@ -85,7 +85,7 @@ fn visits(plan: &Plan) -> Result<Visits, String> {
     let part = searched.or(plan.load.first()).ok_or("there is no load")?;
     let expectation = plan.expect_part(part);
     let mut visits = Visits::thinking(expectation.think.as_secs_f64());
-    visits.sockets_per_user = expectation.sockets;
+    visits.sockets_per_user = expectation.held.sockets;
     for (endpoint, times) in &expectation.per_iteration {
         let endpoint = &plan.endpoints[usize::from(*endpoint)];
         if endpoint.protocol == crate::endpoint::Protocol::Http {

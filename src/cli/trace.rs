@@ -14,14 +14,14 @@ const LINES_SHOWN: usize = 40;
 const COLUMNS_SHOWN: usize = 2000;
 
 pub(super) fn trace(process: &mut Process<'_>, args: &TraceArgs) -> u8 {
-    let plan = match load::plan(process, &args.scenario) {
+    let plan = match load::plan(process, &args.inspect.scenario) {
         Ok(plan) => plan,
         Err(code) => return code,
     };
     let journey = match journey(&plan, args.journey.as_deref()) {
         Ok(journey) => journey,
         Err(text) => {
-            process.complain(&format!("plimsoll: {}: {text}", args.scenario.scenario.display()));
+            process.complain(&format!("plimsoll: {}: {text}", args.inspect.scenario.scenario.display()));
             return exit::USAGE;
         }
     };
@@ -40,7 +40,7 @@ pub(super) fn trace(process: &mut Process<'_>, args: &TraceArgs) -> u8 {
     };
     let (events, told) = mpsc::channel(TRACE_EVENTS_MAX);
     let (traced, printed) = runtime.block_on(async {
-        tokio::join!(run::trace(plan, options, events), listen(process, told, args.json))
+        tokio::join!(run::trace(plan, options, events), listen(process, told, args.inspect.json))
     });
     runtime.shutdown_background();
     match traced {
@@ -138,6 +138,17 @@ fn shown(told: &Told) -> String {
             )
         }
         TraceEvent::SocketClosed => line("socket closed".to_owned()),
+        TraceEvent::StreamOpened { address, wait_ns } => {
+            line(format!("event stream at {address} open after {}", span(*wait_ns)))
+        }
+        TraceEvent::EventReceived { name, content, fits } => {
+            let passed = if *fits { "" } else { ", passed over" };
+            let told = format!("event {} received, {} bytes{passed}", escaped(name), content.bytes);
+            format!("{}{}", line(told), block(content, "< "))
+        }
+        TraceEvent::StreamClosed { bytes_received } => {
+            line(format!("event stream closed, {bytes_received} bytes since the last event waited for"))
+        }
         TraceEvent::Ended { how } => format!("\n{}", line(format!("the iteration {how}"))),
     }
 }
@@ -214,6 +225,18 @@ mod tests {
         let told = events.into_iter().enumerate();
         let text: String =
             told.map(|(index, event)| shown(&Told { at_ns: index as u64 * 1_000_500, event })).collect();
+        insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn an_event_stream() {
+        let events = [
+            TraceEvent::StreamOpened { address: "127.0.0.1:80".into(), wait_ns: 1_234_567 },
+            TraceEvent::EventReceived { name: "noise\u{1b}".into(), content: content("a\nb"), fits: false },
+            TraceEvent::EventReceived { name: "tick".into(), content: content("{\"seq\": 7}"), fits: true },
+            TraceEvent::StreamClosed { bytes_received: 12 },
+        ];
+        let text: String = events.into_iter().map(|event| shown(&Told { at_ns: 0, event })).collect();
         insta::assert_snapshot!(text);
     }
 

@@ -2,15 +2,15 @@
 //! an expected event (from the opening, or from the user's last request if that came later), and the lag of events that say when they
 //! were sent.
 
-use super::line::{Heard, Line, Push, backoff, heard};
+use super::line::{Heard, Line, Opened, Opening, Push, backoff, heard};
 use super::program::PreparedStream;
 use super::shard::Shard;
 use super::step::{self, StepEnd, connect_outcome, nanos};
+use super::tap::Event as Told;
 use super::user::User;
 use crate::clock::Nanos;
 use crate::endpoint::EndpointId;
-use crate::limits::RECONNECT_PAUSE;
-use crate::measure::sample::{OnWire, Outcome, Sample};
+use crate::measure::sample::{Outcome, Sample};
 use crate::scenario::extract::{BodyCache, ExtractFailure, ResponseView};
 use crate::scenario::matches;
 use crate::scenario::plan::{SseExpect, SseListen, StreamId, Wanted};
@@ -23,6 +23,7 @@ use std::time::Duration;
 impl Push for EventStream {
     type Message = Received;
     type End = End;
+    type Refusal = SseError;
 
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Received, End>> {
         Self::poll_next(self, context).map_err(|error| End {
@@ -30,6 +31,31 @@ impl Push for EventStream {
             last_event_id: self.last_event_id().into(),
             retry: self.retry(),
         })
+    }
+
+    fn opened(&mut self) -> Opened {
+        Opened {
+            handshake: self.handshake(),
+            sent_ns: self.sent_ns,
+            opened_ns: self.opened_ns,
+            bytes_sent: self.bytes_sent,
+            bytes_received: self.take_bytes_received(),
+        }
+    }
+
+    fn outcome_of(error: &SseError) -> Outcome {
+        match error {
+            SseError::Connect(error) => connect_outcome(*error),
+            SseError::Http(error) => step::outcome_of(*error),
+            SseError::Status { .. } => Outcome::Status,
+            SseError::ContentType { .. } => Outcome::Check,
+            SseError::Compressed | SseError::TooLarge(_) => Outcome::Protocol,
+            SseError::Ended => Outcome::Reset,
+        }
+    }
+
+    fn is_unconnected(error: &SseError) -> bool {
+        matches!(error, SseError::Connect(_))
     }
 }
 
@@ -109,8 +135,8 @@ impl User {
         last_event_id: &str,
     ) -> Result<EventStream, StepEnd> {
         let request = &open.prepared.request;
-        let ready_ns = shard.clock.now();
-        let intended_ns = intended_ns.unwrap_or(ready_ns);
+        let begun_ns = shard.clock.now();
+        let intended_ns = intended_ns.unwrap_or(begun_ns);
         let mut bytes = shard.rent();
         if let Err(error) = self.render(shard, &open.prepared, &mut bytes) {
             shard.give_back(Some(bytes));
@@ -123,44 +149,22 @@ impl User {
             shard.failed(request.endpoint, intended_ns, None, Outcome::Connect, text);
             return Err(StepEnd::Failed);
         };
-        self.busy = true;
-        self.control.on_wire.set(Some(OnWire { endpoint: request.endpoint, intended_ns, sent_ns: ready_ns }));
-        let deadline = shard.clock.instant(ready_ns + nanos(request.timeout));
+        if let Some(tap) = &shard.tap {
+            tap.request(shard, usize::from(request.endpoint), &bytes);
+        }
         let (address, source) = route.lane(shard.next_turn());
-        let opening = sse::open(address, source, &bytes, &shard.buffers, shard.clock);
-        let opened = self.timer.within(deadline, Box::pin(opening)).await;
-        self.control.on_wire.set(None);
-        shard.give_back(Some(bytes));
-        if !matches!(opened, Ok(Err(SseError::Connect(_)))) {
-            shard.recorder.borrow_mut().sent(request.endpoint);
+        let connecting = async move {
+            let opened = sse::open(address, source, &bytes, &shard.buffers, shard.clock).await;
+            shard.give_back(Some(bytes));
+            opened
+        };
+        let opening = Opening { endpoint: request.endpoint, intended_ns, begun_ns, within: request.timeout };
+        let stream: EventStream = self.open_line(shard, opening, Box::pin(connecting)).await?;
+        if let Some(tap) = &shard.tap {
+            let (address, wait_ns) = (address.addr.to_string(), stream.opened_ns - stream.sent_ns);
+            tap.tell(shard, Told::StreamOpened { address, wait_ns });
         }
-        match opened {
-            Ok(Ok(mut stream)) => {
-                shard.count_handshake(stream.handshake());
-                shard.recorder.borrow_mut().record(&Sample {
-                    endpoint: request.endpoint,
-                    intended_ns,
-                    sent_ns: stream.sent_ns,
-                    done_ns: stream.opened_ns,
-                    outcome: Outcome::Ok,
-                    bytes_sent: stream.bytes_sent,
-                    bytes_received: stream.take_bytes_received(),
-                });
-                return Ok(stream);
-            }
-            Ok(Err(error)) => {
-                let outcome = outcome_of(&error);
-                shard.failed(request.endpoint, intended_ns, Some(ready_ns), outcome, &error.to_string());
-                if matches!(error, SseError::Connect(_)) {
-                    self.timer.until(shard.clock.instant(shard.clock.now() + nanos(RECONNECT_PAUSE))).await;
-                }
-            }
-            Err(_elapsed) => {
-                let text = format!("not open within {}", crate::units::show_duration(request.timeout));
-                shard.failed(request.endpoint, intended_ns, Some(ready_ns), Outcome::Timeout, &text);
-            }
-        }
-        Err(StepEnd::Failed)
+        Ok(stream)
     }
 
     /// The stream is at its end: opens it again if its `sse_open` says so, or else forgets it. Whether it is open afterwards.
@@ -213,7 +217,7 @@ impl User {
         };
         let sent_ns = events.opened_ns.max(self.last_request_ns);
         let deadline = shard.clock.instant(begun_ns + nanos(expect.within));
-        let received = self.timer.within(deadline, next_match(events, &wanted)).await;
+        let received = self.timer.within(deadline, next_match(shard, events, &wanted)).await;
         let (outcome, text, end) = match received {
             Ok(Ok((received, mut cache))) => {
                 self.busy = true;
@@ -222,6 +226,9 @@ impl User {
                 let view = ResponseView::message(received.event.data.as_bytes());
                 let captured = expect.extracts.iter().try_for_each(|extract| {
                     let value = extract.apply(&view, &mut cache, self.session.stream())?;
+                    if let Some(tap) = &shard.tap {
+                        tap.captured(shard, extract.slot, &value);
+                    }
                     self.session.set(extract.slot, value);
                     Ok::<_, ExtractFailure>(())
                 });
@@ -237,6 +244,8 @@ impl User {
                 });
                 let Err(failure) = captured else { return StepEnd::Next };
                 recorder.failure(expect.endpoint, Outcome::Extract, &failure.to_string());
+                drop(recorder);
+                shard.tell_failure(expect.endpoint, Outcome::Extract, &failure.to_string());
                 return StepEnd::Failed;
             }
             Ok(Err(end)) => {
@@ -274,7 +283,7 @@ impl User {
             let Some(events) = self.streams[usize::from(listen.stream)].as_mut() else {
                 return not_open(shard, endpoint);
             };
-            match self.timer.within(shard.clock.instant(end_ns), next_match(events, &wanted)).await {
+            match self.timer.within(shard.clock.instant(end_ns), next_match(shard, events, &wanted)).await {
                 Ok(Ok((received, mut cache))) => {
                     let message = Heard {
                         body: received.event.data.as_bytes(),
@@ -295,6 +304,16 @@ impl User {
         }
     }
 
+    pub(super) fn sse_close(&mut self, id: StreamId) -> StepEnd {
+        let closed = self.streams[usize::from(id)].take().and_then(|events| events.line.into_live());
+        if let (Some((mut stream, _open)), Some(tap)) = (closed, &self.shard.tap) {
+            // What came and belongs to no event that a step was told of: comments, framing, events passed over.
+            let bytes_received = stream.take_bytes_received();
+            tap.tell(&self.shard, Told::StreamClosed { bytes_received });
+        }
+        StepEnd::Next
+    }
+
     fn rendered(&mut self, shard: &Shard, wanted: &Wanted) -> Result<Rendered, RenderError> {
         let event = wanted.event.as_ref().map(|event| self.text(shard, event)).transpose()?;
         let text = wanted.text.as_ref().map(|text| self.text(shard, text)).transpose()?;
@@ -303,11 +322,20 @@ impl User {
 }
 
 /// The next event that fits; others are passed over.
-async fn next_match(events: &mut Events, wanted: &Rendered) -> Result<(Received, BodyCache), Option<End>> {
+async fn next_match(
+    shard: &Shard,
+    events: &mut Events,
+    wanted: &Rendered,
+) -> Result<(Received, BodyCache), Option<End>> {
     loop {
         let received = events.line.next().await?;
         let mut cache = BodyCache::default();
-        if wanted.fits(&received, &mut cache) {
+        let fits = wanted.fits(&received, &mut cache);
+        if let Some(tap) = &shard.tap {
+            let (name, data) = (received.event.name.to_string(), received.event.data.as_bytes());
+            tap.tell(shard, Told::EventReceived { name, content: tap.content(data), fits });
+        }
+        if fits {
             return Ok((received, cache));
         }
     }
@@ -337,17 +365,6 @@ fn not_open(shard: &Shard, endpoint: EndpointId) -> StepEnd {
 fn end_of(end: Option<&End>) -> (Outcome, String) {
     end.map_or_else(
         || (Outcome::Connect, NOT_OPEN.to_owned()),
-        |end| (outcome_of(&end.error), end.error.to_string()),
+        |end| (EventStream::outcome_of(&end.error), end.error.to_string()),
     )
-}
-
-fn outcome_of(error: &SseError) -> Outcome {
-    match error {
-        SseError::Connect(error) => connect_outcome(*error),
-        SseError::Http(error) => step::outcome_of(*error),
-        SseError::Status { .. } => Outcome::Status,
-        SseError::ContentType { .. } => Outcome::Check,
-        SseError::Compressed | SseError::TooLarge(_) => Outcome::Protocol,
-        SseError::Ended => Outcome::Reset,
-    }
 }

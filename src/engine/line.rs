@@ -2,16 +2,20 @@
 //! so that a message is timed when it came and not when somebody asked for it, a ping is answered, and an end is noticed.
 
 use super::shard::{OpenSocket, Shard};
+use super::step::{StepEnd, nanos};
 use super::user::User;
 use crate::clock::{self, Nanos};
 use crate::endpoint::EndpointId;
-use crate::limits::INBOX_MESSAGES_MAX;
-use crate::measure::sample::{Outcome, Sample};
+use crate::limits::{INBOX_MESSAGES_MAX, RECONNECT_PAUSE};
+use crate::measure::sample::{OnWire, Outcome, Sample};
 use crate::scenario::extract::{BodyCache, ResponseView};
 use crate::scenario::plan::{Pushed, Reconnect};
 use crate::seed::Stream;
+use crate::transport::Handshake;
 use rand::RngExt as _;
 use std::collections::VecDeque;
+use std::fmt::Display;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -20,8 +24,33 @@ use std::time::Duration;
 pub(super) trait Push {
     type Message;
     type End;
+    /// Why it does not open.
+    type Refusal: Display;
     /// The next message. An error is the end: the connection is of no use afterwards.
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Self::Message, Self::End>>;
+    /// How it opened, told once.
+    fn opened(&mut self) -> Opened;
+    fn outcome_of(refusal: &Self::Refusal) -> Outcome;
+    /// No connection came about, so nothing was sent.
+    fn is_unconnected(refusal: &Self::Refusal) -> bool;
+}
+
+/// An opening as the record has it.
+pub(super) struct Opened {
+    pub(super) handshake: Option<Handshake>,
+    pub(super) sent_ns: Nanos,
+    pub(super) opened_ns: Nanos,
+    pub(super) bytes_sent: u64,
+    pub(super) bytes_received: u64,
+}
+
+/// An opening that is about to begin.
+#[derive(Clone, Copy)]
+pub(super) struct Opening {
+    pub(super) endpoint: EndpointId,
+    pub(super) intended_ns: Nanos,
+    pub(super) begun_ns: Nanos,
+    pub(super) within: Duration,
 }
 
 /// One connection as its user holds it. When it has ended it is closed at once, while what it brought before may still be taken.
@@ -74,7 +103,10 @@ impl<P: Push> Line<P> {
     /// The next message, or how it ended; `None` when that has been told before. Dropping the future loses nothing.
     pub(super) async fn next(&mut self) -> Result<P::Message, Option<P::End>> {
         std::future::poll_fn(|context| {
+            // One read may bring thousands of messages. Each costs a turn of the task, so that others of the shard come to act between.
+            let turn = std::task::ready!(tokio::task::coop::poll_proceed(context));
             if let Some(message) = self.inbox.pop_front() {
+                turn.made_progress();
                 if self.inbox.is_empty() {
                     self.inbox = VecDeque::new();
                 }
@@ -86,6 +118,7 @@ impl<P: Push> Line<P> {
                 Ok(_) => self.attempts = 0,
                 Err(_) => self.live = None,
             }
+            turn.made_progress();
             Poll::Ready(next.map_err(Some))
         })
         .await
@@ -121,6 +154,57 @@ enum Lost {
 impl User {
     pub(super) fn holds_nothing(&self) -> bool {
         self.sockets.iter().all(Option::is_none) && self.streams.iter().all(Option::is_none)
+    }
+
+    /// Opens a line, which is a request of its own in the record. Boxed: the state of an opening is larger than what comes of it.
+    pub(super) async fn open_line<P: Push>(
+        &mut self,
+        shard: &Shard,
+        opening: Opening,
+        connecting: Pin<Box<impl Future<Output = Result<P, P::Refusal>>>>,
+    ) -> Result<P, StepEnd> {
+        let Opening { endpoint, intended_ns, begun_ns, within } = opening;
+        self.busy = true;
+        self.control.on_wire.set(Some(OnWire { endpoint, intended_ns, sent_ns: begun_ns }));
+        let deadline = shard.clock.instant(begun_ns + nanos(within));
+        let ended = self.timer.within(deadline, connecting).await;
+        self.control.on_wire.set(None);
+        let unconnected = matches!(&ended, Ok(Err(refusal)) if P::is_unconnected(refusal));
+        if !unconnected {
+            shard.recorder.borrow_mut().sent(endpoint);
+        }
+        match ended {
+            Ok(Ok(mut push)) => {
+                let opened = push.opened();
+                shard.count_handshake(opened.handshake);
+                let mut recorder = shard.recorder.borrow_mut();
+                let took_ns = opened.opened_ns.saturating_sub(opened.sent_ns);
+                let fastest = recorder.requests.streams.opening_ns_min.get_or_insert(took_ns);
+                *fastest = took_ns.min(*fastest);
+                recorder.record(&Sample {
+                    endpoint,
+                    intended_ns,
+                    sent_ns: opened.sent_ns,
+                    done_ns: opened.opened_ns,
+                    outcome: Outcome::Ok,
+                    bytes_sent: opened.bytes_sent,
+                    bytes_received: opened.bytes_received,
+                });
+                return Ok(push);
+            }
+            Ok(Err(refusal)) => {
+                let outcome = P::outcome_of(&refusal);
+                shard.failed(endpoint, intended_ns, Some(begun_ns), outcome, &refusal.to_string());
+                if unconnected {
+                    self.timer.until(shard.clock.instant(shard.clock.now() + nanos(RECONNECT_PAUSE))).await;
+                }
+            }
+            Err(_elapsed) => {
+                let text = format!("not open within {}", crate::units::show_duration(within));
+                shard.failed(endpoint, intended_ns, Some(begun_ns), Outcome::Timeout, &text);
+            }
+        }
+        Err(StepEnd::Failed)
     }
 
     /// Waits until an instant and reads meanwhile what is open. What ends and has a `reconnect` is opened again; what has none is
@@ -228,6 +312,10 @@ fn lag(shard: &Shard, endpoint: EndpointId, sent_ms: f64, message: &Heard<'_>) {
     let lag_ms = clock::unix_ms_fine() - waited_ms - sent_ms;
     let mut recorder = shard.recorder.borrow_mut();
     recorder.requests.streams.early += u64::from(lag_ms < 0.0);
+    // Saturating, as casts from floating point are.
+    let lag_ns = (lag_ms * 1e6) as i64;
+    let least = recorder.requests.streams.lag_ns_min.get_or_insert(lag_ns);
+    *least = lag_ns.min(*least);
     let done_ns = message.received_ns;
     let sent_ns = done_ns.saturating_sub((lag_ms.max(0.0) * 1e6) as u64);
     recorder.record_message(&Sample {

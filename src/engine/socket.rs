@@ -1,15 +1,15 @@
 //! WebSocket steps. A socket belongs to the user and may outlive an iteration; what is measured is the opening handshake, the time
 //! from the last message sent to the one that answers it, and the lag of pushed messages that say when they were sent.
 
-use super::line::{Heard, Line, Push, backoff, heard};
+use super::line::{Heard, Line, Opened, Opening, Push, backoff, heard};
 use super::shard::Shard;
 use super::step::{StepEnd, connect_outcome, nanos};
 use super::tap::Event;
 use super::user::User;
 use crate::clock::Nanos;
 use crate::endpoint::EndpointId;
-use crate::limits::{RECONNECT_PAUSE, RESENT_MESSAGES_MAX, WEBSOCKET_CLOSE_WAIT};
-use crate::measure::sample::{OnWire, Outcome, Sample};
+use crate::limits::{RESENT_MESSAGES_MAX, WEBSOCKET_CLOSE_WAIT};
+use crate::measure::sample::{Outcome, Sample};
 use crate::scenario::extract::{BodyCache, ExtractFailure, ResponseView};
 use crate::scenario::matches;
 use crate::scenario::plan::{SocketId, WsExpect, WsListen, WsOpen, WsSend};
@@ -21,9 +21,35 @@ use std::task::{Context, Poll};
 impl Push for WebSocket {
     type Message = Message;
     type End = WsError;
+    type Refusal = WsError;
 
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Message, WsError>> {
         Self::poll_next(self, context)
+    }
+
+    fn opened(&mut self) -> Opened {
+        Opened {
+            handshake: self.handshake(),
+            sent_ns: self.sent_ns,
+            opened_ns: self.opened_ns,
+            bytes_sent: 0,
+            bytes_received: 0,
+        }
+    }
+
+    fn outcome_of(error: &WsError) -> Outcome {
+        match error {
+            WsError::Connect(error) => connect_outcome(*error),
+            WsError::Refused { .. } => Outcome::Status,
+            WsError::Header { .. } | WsError::Path | WsError::MessageTooLarge | WsError::Protocol(_) => {
+                Outcome::Protocol
+            }
+            WsError::Closed { .. } | WsError::Reset | WsError::Tls(_) | WsError::Io(_) => Outcome::Reset,
+        }
+    }
+
+    fn is_unconnected(error: &WsError) -> bool {
+        matches!(error, WsError::Connect(_))
     }
 }
 
@@ -59,8 +85,8 @@ impl User {
         open: &WsOpen,
         intended_ns: Option<Nanos>,
     ) -> Result<WebSocket, StepEnd> {
-        let ready_ns = shard.clock.now();
-        let intended_ns = intended_ns.unwrap_or(ready_ns);
+        let begun_ns = shard.clock.now();
+        let intended_ns = intended_ns.unwrap_or(begun_ns);
         let (path, headers) =
             self.ws_request(shard, open).map_err(|error| self.unbound(shard, open.endpoint, &error))?;
         let Some(route) = &shard.ws else {
@@ -68,50 +94,17 @@ impl User {
             shard.failed(open.endpoint, intended_ns, None, Outcome::Connect, text);
             return Err(StepEnd::Failed);
         };
-        self.busy = true;
-        self.control.on_wire.set(Some(OnWire { endpoint: open.endpoint, intended_ns, sent_ns: ready_ns }));
-        let deadline = shard.clock.instant(ready_ns + nanos(open.within));
         let (address, source) = route.lane(shard.next_turn());
         let subprotocol = open.subprotocol.as_deref();
-        let opening =
+        let connecting =
             websocket::open(address, source, &path, &headers, subprotocol, &shard.buffers, shard.clock);
-        let opened = self.timer.within(deadline, opening).await;
-        self.control.on_wire.set(None);
-        if !matches!(opened, Ok(Err(WsError::Connect(_)))) {
-            shard.recorder.borrow_mut().sent(open.endpoint);
+        let opening = Opening { endpoint: open.endpoint, intended_ns, begun_ns, within: open.within };
+        let stream: WebSocket = self.open_line(shard, opening, Box::pin(connecting)).await?;
+        if let Some(tap) = &shard.tap {
+            let (address, handshake_ns) = (address.addr.to_string(), stream.opened_ns - stream.sent_ns);
+            tap.tell(shard, Event::SocketOpened { address, path: path.clone(), handshake_ns });
         }
-        match opened {
-            Ok(Ok(stream)) => {
-                shard.count_handshake(stream.handshake());
-                shard.recorder.borrow_mut().record(&Sample {
-                    endpoint: open.endpoint,
-                    intended_ns,
-                    sent_ns: stream.sent_ns,
-                    done_ns: stream.opened_ns,
-                    outcome: Outcome::Ok,
-                    bytes_sent: 0,
-                    bytes_received: 0,
-                });
-                if let Some(tap) = &shard.tap {
-                    let (address, handshake_ns) =
-                        (address.addr.to_string(), stream.opened_ns - stream.sent_ns);
-                    tap.tell(shard, Event::SocketOpened { address, path: path.clone(), handshake_ns });
-                }
-                return Ok(stream);
-            }
-            Ok(Err(error)) => {
-                let outcome = outcome_of(&error);
-                shard.failed(open.endpoint, intended_ns, Some(ready_ns), outcome, &error.to_string());
-                if matches!(error, WsError::Connect(_)) {
-                    self.timer.until(shard.clock.instant(shard.clock.now() + nanos(RECONNECT_PAUSE))).await;
-                }
-            }
-            Err(_elapsed) => {
-                let text = format!("not open within {}", crate::units::show_duration(open.within));
-                shard.failed(open.endpoint, intended_ns, Some(ready_ns), Outcome::Timeout, &text);
-            }
-        }
-        Err(StepEnd::Failed)
+        Ok(stream)
     }
 
     /// The socket is of no use any more: opens it again if its `ws_open` says so, or else forgets it. Whether it is open afterwards.
@@ -163,7 +156,12 @@ impl User {
         let end = self.sockets[usize::from(id)].as_mut().and_then(|socket| socket.line.take_end());
         if let Some(error) = end {
             let now = shard.clock.now();
-            shard.failed_message(shard.socket_endpoint(id), now, outcome_of(&error), &error.to_string());
+            shard.failed_message(
+                shard.socket_endpoint(id),
+                now,
+                WebSocket::outcome_of(&error),
+                &error.to_string(),
+            );
         }
         self.ws_lost(shard, id).await;
     }
@@ -224,7 +222,7 @@ impl User {
         let Some(stream) = socket.line.live() else {
             // It ended while the user was waiting, and this is the step that finds out.
             let end = socket.line.take_end();
-            return Err(end.map_or_else(not_open, |error| (outcome_of(&error), error.to_string())));
+            return Err(end.map_or_else(not_open, |error| (WebSocket::outcome_of(&error), error.to_string())));
         };
         if let Some(tap) = &shard.tap {
             tap.tell(shard, Event::MessageSent { content: tap.content(text.as_bytes()) });
@@ -235,7 +233,7 @@ impl User {
         let deadline = shard.clock.instant(now + nanos(shard.plan.target.timeout));
         match self.timer.within(deadline, sending).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err((outcome_of(&error), error.to_string())),
+            Ok(Err(error)) => Err((WebSocket::outcome_of(&error), error.to_string())),
             Err(_elapsed) => Err((Outcome::Timeout, "the server does not read its messages".to_owned())),
         }
     }
@@ -406,17 +404,6 @@ fn not_open(shard: &Shard, endpoint: EndpointId) -> StepEnd {
 fn end_of(end: Option<WsError>) -> (Outcome, String) {
     end.map_or_else(
         || (Outcome::Connect, NOT_OPEN.to_owned()),
-        |error| (outcome_of(&error), error.to_string()),
+        |error| (WebSocket::outcome_of(&error), error.to_string()),
     )
-}
-
-fn outcome_of(error: &WsError) -> Outcome {
-    match error {
-        WsError::Connect(error) => connect_outcome(*error),
-        WsError::Refused { .. } => Outcome::Status,
-        WsError::Header { .. } | WsError::Path | WsError::MessageTooLarge | WsError::Protocol(_) => {
-            Outcome::Protocol
-        }
-        WsError::Closed { .. } | WsError::Reset | WsError::Tls(_) | WsError::Io(_) => Outcome::Reset,
-    }
 }

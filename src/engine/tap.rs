@@ -93,6 +93,21 @@ pub enum Event {
         fits: bool,
     },
     SocketClosed,
+    /// The head of an event stream's answer came, so long after its request was sent.
+    StreamOpened {
+        address: String,
+        wait_ns: u64,
+    },
+    /// An event from the server, its data as content, and whether it is the one that was waited for.
+    EventReceived {
+        name: String,
+        content: Content,
+        fits: bool,
+    },
+    /// Bytes that came since the last event that was waited for.
+    StreamClosed {
+        bytes_received: u64,
+    },
     Ended {
         how: &'static str,
     },
@@ -219,6 +234,9 @@ impl Tap {
             Event::Condition { text, holds } => Event::Condition { text: self.harmless(&text), holds },
             Event::SocketOpened { address, path, handshake_ns } => {
                 Event::SocketOpened { address, path: self.harmless(&path), handshake_ns }
+            }
+            Event::EventReceived { name, content, fits } => {
+                Event::EventReceived { name: self.harmless(&name), content, fits }
             }
             other => other,
         }

@@ -3,7 +3,7 @@
 
 use pin_project_lite::pin_project;
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use tokio::time::{Instant, Sleep};
 
@@ -56,7 +56,9 @@ impl<F: Future> Future for Within<'_, F> {
         if sleep.is_elapsed() || sleep.deadline() > deadline {
             sleep.as_mut().reset(deadline);
         }
-        while sleep.as_mut().poll(cx).is_ready() {
+        // Unconstrained: a future whose bytes never run out has used up what tokio lets a task do in one turn, and then the timer, asked in
+        // the same turn, would never say that its time has come.
+        while pin!(tokio::task::coop::unconstrained(sleep.as_mut())).poll(cx).is_ready() {
             if sleep.deadline() >= deadline {
                 return Poll::Ready(Err(Elapsed));
             }
@@ -95,5 +97,24 @@ mod tests {
             assert_eq!(timer.within(at(350), std::future::pending::<()>()).await, Err(Elapsed));
             assert_eq!(clock.now() / 1_000_000, 400, "a deadline in the past fails at once");
         });
+    }
+
+    #[test]
+    fn a_future_that_never_rests_does_not_outlive_its_deadline() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+        let restless = async {
+            loop {
+                tokio::task::coop::consume_budget().await;
+            }
+        };
+        let clock = Clock::start();
+        let ended = runtime.block_on(async {
+            let mut timer = Timer::new(clock.instant(1_000_000_000));
+            tokio::time::timeout(Duration::from_secs(5), async move {
+                timer.within(clock.instant(20_000_000), restless).await
+            })
+            .await
+        });
+        assert!(matches!(ended, Ok(Err::<(), _>(Elapsed))));
     }
 }

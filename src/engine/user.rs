@@ -327,10 +327,7 @@ impl User {
                 Op::SseOpen(open) => Box::pin(self.sse_open(&shard, open)).await,
                 Op::SseExpect(expect) => Box::pin(self.sse_expect(&shard, expect)).await,
                 Op::SseListen(listen) => Box::pin(self.sse_listen(&shard, listen)).await,
-                Op::SseClose { stream } => {
-                    self.streams[usize::from(*stream)] = None;
-                    StepEnd::Next
-                }
+                Op::SseClose { stream } => self.sse_close(*stream),
             };
             match end {
                 StepEnd::Next => {}

@@ -10,8 +10,14 @@ pub const USER_BYTES: u64 = 2_200;
 /// What TLS adds to a connection.
 pub const TLS_BYTES: u64 = 8_200;
 
+/// What HTTP/2 adds to a connection, its buffers in the `h2` crate for the most part.
+pub const HTTP2_BYTES: u64 = 19_700;
+
 /// What each open WebSocket adds to a user.
 pub const WEBSOCKET_BYTES: u64 = 6_300;
+
+/// What each open event stream adds to a user.
+pub const EVENT_STREAM_BYTES: u64 = 1_800;
 
 /// A connected socket inside the kernel, one end.
 pub const KERNEL_SOCKET_BYTES: u64 = 2_800;

@@ -1,4 +1,4 @@
-//! What a machine carries whatever the scenario: each of its limits in users of three kinds, the first wall, and whether its clock and
+//! What a machine carries whatever the scenario: each of its limits in users of four kinds, the first wall, and whether its clock and
 //! timers can be trusted.
 
 use super::fit::{Fit, Limit, Resource, fit};
@@ -41,6 +41,8 @@ pub struct ExaminedLimit {
     /// The most users; absent where it never bites.
     pub http_users: Option<u64>,
     pub websocket_users: Option<u64>,
+    /// Of users who hold an event stream open and send nothing else.
+    pub event_stream_users: Option<u64>,
     pub tls_users: Option<u64>,
     pub lift: String,
     /// What the users asked for need of it, where they were asked for.
@@ -62,7 +64,12 @@ pub struct ExaminedKind {
 pub enum Kind {
     Http,
     Websocket,
+    EventStream,
     Tls,
+}
+
+impl Kind {
+    const ALL: [Self; 4] = [Self::Http, Self::Websocket, Self::EventStream, Self::Tls];
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
@@ -81,8 +88,8 @@ impl SelfChecks {
 /// Says what `machine` carries; with `users`, whether it carries so many.
 pub fn examine(machine: Machine, self_checks: SelfChecks, users: Option<u64>) -> Examination {
     let asked = users.unwrap_or(0);
-    let [http, websocket, tls] =
-        [Kind::Http, Kind::Websocket, Kind::Tls].map(|kind| fit(&crowd(kind, asked), &machine, Agents::Auto));
+    let fits = Kind::ALL.map(|kind| fit(&crowd(kind, asked), &machine, Agents::Auto));
+    let [http, websocket, event_stream, tls] = &fits;
     let limits: Vec<ExaminedLimit> = http
         .limits
         .iter()
@@ -90,16 +97,17 @@ pub fn examine(machine: Machine, self_checks: SelfChecks, users: Option<u64>) ->
             resource: limit.resource,
             available: limit.available,
             http_users: limit.users_max,
-            websocket_users: of(&websocket, limit.resource).and_then(|limit| limit.users_max),
-            tls_users: of(&tls, limit.resource).and_then(|limit| limit.users_max),
+            websocket_users: of(websocket, limit.resource).and_then(|limit| limit.users_max),
+            event_stream_users: of(event_stream, limit.resource).and_then(|limit| limit.users_max),
+            tls_users: of(tls, limit.resource).and_then(|limit| limit.users_max),
             lift: limit.lift.clone(),
             needed: users.map(|_| limit.needed),
         })
         .collect();
-    let kinds = [(Kind::Http, &http), (Kind::Websocket, &websocket), (Kind::Tls, &tls)];
+    let kinds = Kind::ALL.iter().zip(&fits);
     Examination {
         schema: DOCTOR_SCHEMA,
-        kinds: kinds.iter().map(|(kind, fit)| examined(*kind, fit, &machine)).collect(),
+        kinds: kinds.map(|(kind, fit)| examined(*kind, fit, &machine)).collect(),
         doubts: doubts(&machine, &self_checks),
         fits: users.map(|_| http.refusing().next().is_none()),
         limits,
@@ -122,15 +130,18 @@ fn examined(kind: Kind, at_zero: &Fit, machine: &Machine) -> ExaminedKind {
 
 /// Users of one kind against one address of a target on another machine, from one address of this one.
 fn crowd(kind: Kind, users: u64) -> Needs {
-    let websockets = f64::from(u8::from(kind == Kind::Websocket));
+    let only = |one: Kind| f64::from(u8::from(kind == one));
+    let (websockets, event_streams) = (only(Kind::Websocket), only(Kind::EventStream));
     Needs {
         users,
         users_bound: users,
         users_active_bound: users,
         per_user: PerUser {
-            http_connections: 1.0 - websockets,
+            http_connections: 1.0 - websockets - event_streams,
+            http2_connections: 0.0,
             websockets,
-            tls_connections: f64::from(u8::from(kind == Kind::Tls)),
+            event_streams,
+            tls_connections: only(Kind::Tls),
             requests_per_s: 1.0 / SECONDS_BETWEEN_REQUESTS,
             connections_closed_per_s: 0.0,
         },

@@ -2,13 +2,16 @@
 //! into the number of users at which it bites.
 
 use super::costs::{
-    AGENT_BYTES, KERNEL_SOCKET_BYTES, LOOPBACK_SOURCES_MAX, REQUEST_CPU_NS, RESPONSE_USUAL_S,
-    RESPONSE_WORST_S, TARGET_CONNECTION_BYTES, TLS_BYTES, USER_BYTES, WEBSOCKET_BYTES,
+    AGENT_BYTES, EVENT_STREAM_BYTES, HTTP2_BYTES, KERNEL_SOCKET_BYTES, LOOPBACK_SOURCES_MAX, REQUEST_CPU_NS,
+    RESPONSE_USUAL_S, RESPONSE_WORST_S, TARGET_CONNECTION_BYTES, TLS_BYTES, USER_BYTES, WEBSOCKET_BYTES,
 };
 use crate::endpoint::Protocol;
+use crate::limits::HTTP2_STREAMS_EXPECTED;
 use crate::load::curve::Curve;
 use crate::scenario::expectation::Expectation;
-use crate::scenario::plan::{BaseUrl, Connections, Executor, LoadPart, LoadUnit, Plan, Sources, TargetKind};
+use crate::scenario::plan::{
+    BaseUrl, Connections, Executor, HttpVersion, LoadPart, LoadUnit, Plan, Sources, TargetKind,
+};
 use crate::threshold::{Op, Selector, Stat, Threshold};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -40,7 +43,10 @@ pub struct Needs {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, JsonSchema)]
 pub struct PerUser {
     pub http_connections: f64,
+    /// Of these, the ones that speak HTTP/2.
+    pub http2_connections: f64,
     pub websockets: f64,
+    pub event_streams: f64,
     pub tls_connections: f64,
     pub requests_per_s: f64,
     /// Connections that a user closes, each of which keeps its port for a while.
@@ -58,10 +64,17 @@ pub struct Destination {
     pub connections_per_user: f64,
 }
 
+impl PerUser {
+    /// Connections at once, each with a socket, a descriptor and a port of its own.
+    pub fn connections(&self) -> f64 {
+        self.http_connections + self.websockets + self.event_streams
+    }
+}
+
 impl Needs {
     /// Sockets of the generator with `users` users.
     pub fn sockets(&self, users: u64) -> u64 {
-        scaled(users, self.per_user.http_connections + self.per_user.websockets)
+        scaled(users, self.per_user.connections())
     }
 
     /// Ports to the busiest destination, those of closed connections included, which stay taken for `wait_s`.
@@ -79,11 +92,13 @@ impl Needs {
     /// Memory of the generator, of its sockets in the kernel, and of the other ends where they are on this machine.
     pub fn memory_bytes(&self, users: u64, agents: u64) -> u64 {
         let one = &self.per_user;
-        let connections = one.http_connections + one.websockets;
+        let connections = one.connections();
         let ends = if self.target_is_here { 2.0 } else { 1.0 };
         let mut bytes = USER_BYTES as f64
+            + one.http2_connections * HTTP2_BYTES as f64
             + one.tls_connections * TLS_BYTES as f64
             + one.websockets * WEBSOCKET_BYTES as f64
+            + one.event_streams * EVENT_STREAM_BYTES as f64
             + connections * ends * KERNEL_SOCKET_BYTES as f64;
         if self.target_processes.is_some() {
             bytes += connections * TARGET_CONNECTION_BYTES as f64;
@@ -116,7 +131,8 @@ pub(super) struct Part<'a> {
     pub(super) iteration_s: f64,
     /// How long an arrival stays when answers take as long as they may.
     stay_s: f64,
-    http_share: f64,
+    /// HTTP connections of one user.
+    http_connections: f64,
 }
 
 /// What an answer is taken to need: usually, and at the worst that the scenario still allows.
@@ -141,7 +157,8 @@ impl<'a> Part<'a> {
         let pacing_s = expectation.pacing.map_or(0.0, |pacing| pacing.as_secs_f64());
         let iteration_s = if arrives { busy_s } else { busy_s.max(pacing_s) };
         let stay_s = think_s + requests * responses.worst_s;
-        Self { http_share: http_share(plan, load), load, expectation, iteration_s, stay_s }
+        let http_connections = http_share(plan, load) * connections_per_speaker(plan);
+        Self { http_connections, load, expectation, iteration_s, stay_s }
     }
 
     /// Requests of one user of the part.
@@ -223,6 +240,29 @@ fn http_share(plan: &Plan, load: &LoadPart) -> f64 {
     if total > 0.0 { http / total } else { 0.0 }
 }
 
+/// HTTP connections of a user who sends requests. Shared ones are counted for all users asking at once: over HTTP/1.1 that takes one for
+/// each, over HTTP/2 one for as many streams as servers usually allow.
+fn connections_per_speaker(plan: &Plan) -> f64 {
+    match (plan.target.connections, plan.target.http_version) {
+        (Connections::Shared, HttpVersion::Http2) => 1.0 / HTTP2_STREAMS_EXPECTED as f64,
+        _ => 1.0,
+    }
+}
+
+/// What is not known of the target's HTTP before it is asked, or of how many share a connection.
+fn protocol_assumption(plan: &Plan) -> Option<String> {
+    let tls = bases(&plan.target.kind).0.is_some_and(|base| base.tls);
+    match (plan.target.http_version, plan.target.connections) {
+        (HttpVersion::Auto, _) if tls => {
+            Some(format!("the target chooses HTTP/1.1; HTTP/2 takes {HTTP2_BYTES} bytes more a connection"))
+        }
+        (HttpVersion::Http2, Connections::Shared) => {
+            Some(format!("the target allows {HTTP2_STREAMS_EXPECTED} streams at once on a shared connection"))
+        }
+        _ => None,
+    }
+}
+
 /// What the plan needs at the moment at which it opens most sockets.
 pub fn needs(plan: &Plan) -> Needs {
     let mut assumptions = Vec::new();
@@ -234,9 +274,10 @@ pub fn needs(plan: &Plan) -> Needs {
     ));
     let parts: Vec<Part<'_>> = plan.load.iter().map(|load| Part::new(plan, load, responses)).collect();
     assumptions.extend(parts.iter().flat_map(|part| part.expectation.notes.iter().cloned()));
+    assumptions.extend(protocol_assumption(plan));
     assumptions.dedup();
 
-    let sockets = |part: &Part<'_>| part.http_share + part.expectation.sockets;
+    let sockets = |part: &Part<'_>| part.http_connections + part.expectation.held.all();
     let sockets_at = |ns: u64| -> f64 { parts.iter().map(|part| part.users_at(ns).1 * sockets(part)).sum() };
     let instants = parts.iter().flat_map(Part::instants);
     let peak_ns = instants.max_by(|a, b| sockets_at(*a).total_cmp(&sockets_at(*b))).unwrap_or(0);
@@ -252,22 +293,28 @@ pub fn needs(plan: &Plan) -> Needs {
     };
     let (http, ws) = bases(&plan.target.kind);
     let tls = |base: Option<&BaseUrl>| f64::from(u8::from(base.is_some_and(|base| base.tls)));
-    let http_connections = mean(&|part| part.http_share);
-    let websockets = mean(&|part| part.expectation.sockets);
+    let http_connections = mean(&|part| part.http_connections);
+    let speaks_http2 = plan.target.http_version == HttpVersion::Http2;
+    let websockets = mean(&|part| part.expectation.held.sockets);
+    let event_streams = mean(&|part| part.expectation.held.event_streams);
+    // Event streams are answers of the HTTP address, on connections of their own.
+    let to_http = http_connections + event_streams;
     // Slots that wait for a slow target send nothing: requests are a matter of the users expected.
     let requests: f64 = at_peak.iter().map(|(part, (users, _))| users * part.requests_per_s()).sum();
     let requests_per_s = if expected > 0.0 { requests / expected } else { 0.0 };
     let fresh = plan.target.connections == Connections::Fresh;
     let target_processes = target_processes(&plan.target.kind);
-    let destinations = destinations(plan, http_connections, websockets);
+    let destinations = destinations(plan, to_http, websockets);
     Needs {
         users: expected.ceil() as u64,
         users_bound: bound.ceil() as u64,
         users_active_bound: active_bound.ceil() as u64,
         per_user: PerUser {
             http_connections,
+            http2_connections: if speaks_http2 { http_connections } else { 0.0 },
             websockets,
-            tls_connections: http_connections * tls(http.as_ref()) + websockets * tls(ws.as_ref()),
+            event_streams,
+            tls_connections: to_http * tls(http.as_ref()) + websockets * tls(ws.as_ref()),
             requests_per_s,
             connections_closed_per_s: if fresh { requests_per_s } else { 0.0 },
         },
@@ -311,10 +358,10 @@ fn bases(kind: &TargetKind) -> (Option<BaseUrl>, Option<BaseUrl>) {
 }
 
 /// HTTP and WebSockets to the same address share its ports.
-fn destinations(plan: &Plan, http_connections: f64, websockets: f64) -> Vec<Destination> {
+fn destinations(plan: &Plan, to_http: f64, websockets: f64) -> Vec<Destination> {
     let mut destinations: Vec<Destination> = Vec::new();
     let (http, ws) = bases(&plan.target.kind);
-    for (base, connections) in [(http, http_connections), (ws, websockets)] {
+    for (base, connections) in [(http, to_http), (ws, websockets)] {
         let Some(base) = base.filter(|_| connections > 0.0) else { continue };
         let name = match &plan.target.kind {
             TargetKind::Bundled { profile, .. } => format!("bundled {profile}"),

@@ -19,6 +19,8 @@ pub struct Summary {
     pub requests: RequestCounts,
     /// Age that interrupted iterations had reached when they were cut off; `null` when none was.
     pub interrupted_age_ms: Option<Lag>,
+    /// By how much our clock is ahead of the target's, as far as pushed messages with a `lag` tell; `null` without one.
+    pub clock_offset_ms: Option<ClockOffset>,
     /// Only for executors `breakpoint` and `step`.
     pub load_line: Option<LoadLine>,
     pub bottleneck: Option<Bottleneck>,
@@ -94,6 +96,21 @@ pub struct StreamCounts {
     pub repeated: u64,
     /// Messages that say they were sent later than they were received: the server's clock is ahead of ours by more than their lag.
     pub early: u64,
+    /// The smallest lag of a pushed message, below zero where the server's clock is ahead of ours by more; absent without a `lag`.
+    #[serde(default)]
+    pub lag_ns_min: Option<i64>,
+    /// The fastest opening of a socket or event stream: a round trip to the same target.
+    #[serde(default)]
+    pub opening_ns_min: Option<u64>,
+}
+
+/// Bounds, not an estimate: nothing says where between them the truth is.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ClockOffset {
+    /// Holds if at least one message came as fast as the fastest opening of a socket or event stream had its answer.
+    pub low: f64,
+    /// The smallest lag: certain, as no message comes before it is sent.
+    pub high: f64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

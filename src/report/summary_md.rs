@@ -197,6 +197,9 @@ fn accounting(out: &mut String, report: &Report<'_>) -> std::fmt::Result {
     if let Some(ages) = ages {
         writeln!(out, "- {ages}")?;
     }
+    if let Some(clocks) = watch::clocks(report.summary.clock_offset_ms.as_ref()) {
+        writeln!(out, "- {clocks}")?;
+    }
     writeln!(out, "- generator {valid}: {}", watch::line(generator))?;
     writeln!(
         out,

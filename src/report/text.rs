@@ -145,6 +145,9 @@ impl Page {
             wording::handshakes(requests)
         );
         self.line("requests", Paint::Dim, &text);
+        if let Some(clocks) = watch::clocks(summary.clock_offset_ms.as_ref()) {
+            self.line("clocks", Paint::Dim, &clocks);
+        }
         if let Some(bottleneck) = &summary.bottleneck {
             let words = wording::gives_way(bottleneck, wording::level_of(report));
             self.line("gives way", Paint::Dim, &format!("{}   {}", words.who, words.state));

@@ -1,7 +1,7 @@
 //! What the generator says of itself, in words: how busy it was, how late, and by how much its own reading of responses is off.
 
 use super::numbers::{count, ms, percent};
-use crate::record::summary::{Generator, Lag, ReadError};
+use crate::record::summary::{ClockOffset, Generator, Lag, ReadError};
 
 /// One line for the terminal and the pull request.
 pub fn line(generator: &Generator) -> String {
@@ -43,6 +43,16 @@ pub fn interrupted_age(age: Option<&Lag>) -> Option<String> {
     ))
 }
 
+/// What lags are taken with, where there are any: `our clock is ahead of the target's by −0.3 ms to 0.2 ms`.
+pub fn clocks(offset: Option<&ClockOffset>) -> Option<String> {
+    let ClockOffset { low, high } = offset?;
+    Some(format!(
+        "our clock is ahead of the target's by {} to {}, and lags hold that much of it",
+        ms(*low),
+        ms(*high)
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,5 +65,6 @@ mod tests {
         generator.read_error_ms = Some(ReadError { count: 1234, p50: 0.012, p99: 0.3, max: 1.25 });
         insta::assert_snapshot!(line(&generator), @"busiest shard 31 % busy, 2 % without a core; dispatch lag p99 0 ms, max 0 ms; read error p50 0.012 ms, p99 0.3 ms, max 1.25 ms (1,234 responses)");
         assert_eq!(interrupted_age(None), None);
+        insta::assert_snapshot!(clocks(Some(&ClockOffset { low: -0.31, high: 0.2 })).expect("words"), @"our clock is ahead of the target's by −0.31 ms to 0.2 ms, and lags hold that much of it");
     }
 }

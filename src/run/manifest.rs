@@ -12,7 +12,7 @@ pub(super) fn begin(plan: &Plan, options: &Options) -> Manifest {
     let part = steered_part(plan).map_or(0, |(index, _)| index);
     let expectation = plan.load.get(part).map(|part| plan.expect_part(part)).unwrap_or_default();
     // Pacing and listening make the time between two requests depend on more than thinking.
-    let thinks_only = expectation.pacing.is_none() && expectation.sockets == 0.0;
+    let thinks_only = expectation.pacing.is_none() && expectation.held.all() == 0.0;
     let think = expectation.think_per_request().filter(|_| thinks_only);
     Manifest {
         schema: RECORD_SCHEMA,

@@ -166,6 +166,33 @@ mod tests {
         assert!(!format!("{told:?}").contains("hunter2"));
     }
 
+    const EVENTS: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n: hello\n\nevent: noise\ndata: 1\n\nevent: ready\ndata: {\"id\": 7, \"key\": \"hunter2\"}\n\n: bye\n\n";
+
+    #[tokio::test]
+    async fn an_event_stream_is_told_from_its_request_to_its_end() {
+        let addr = server(EVENTS).await;
+        let text = format!(
+            "plimsoll: 1\nname: made-up\nseed: 3\ntarget: {{http: \"http://{addr}\"}}\nsecrets: {{key: {{env: KEY}}}}\nscenarios:\n  first:\n    steps:\n      - sse_open: /events?key=${{secret.key}}\n      - {{sse_expect: , event: ready, extract: {{id: $.id}}}}\n      - {{sse_listen: 10ms, event: noise}}\n      - sse_close:\nload:\n  - {{run: first, executor: closed, stages: [{{to: 1, over: 1s}}]}}\n"
+        );
+        let env = |name: &str| (name == "KEY").then(|| "hunter2".to_owned());
+        let plan = scenario::load("made-up.yaml", &text, &Overrides::none(&env))
+            .unwrap_or_else(|problems| panic!("{}", problems.lines().join("\n")));
+        let (ended, told) = traced(plan, None).await;
+        assert!(matches!(ended, Ok(true)), "{told:?}");
+        let TraceEvent::Request { content, .. } = &told[0] else { panic!("{told:?}") };
+        assert!(content.text.as_deref().is_some_and(|text| text.starts_with("GET /events?key=*** HTTP/1.1")));
+        assert!(matches!(&told[1], TraceEvent::StreamOpened { address, .. } if *address == addr.to_string()));
+        assert!(matches!(&told[2], TraceEvent::EventReceived { name, fits: false, .. } if name == "noise"));
+        let TraceEvent::EventReceived { content, fits: true, .. } = &told[3] else { panic!("{told:?}") };
+        assert_eq!((content.bytes, content.text.as_deref()), (27, Some("{\"id\": 7, \"key\": \"***\"}")));
+        assert!(matches!(&told[4], TraceEvent::Captured { name, .. } if name == "id"));
+        // All of it came with the head, so nothing is left.
+        assert_eq!(
+            told[5..],
+            [TraceEvent::StreamClosed { bytes_received: 0 }, TraceEvent::Ended { how: "completed" }]
+        );
+    }
+
     #[tokio::test]
     async fn a_journey_is_found_in_the_part_that_has_it() {
         let plan = plan(server(ANSWER).await);

@@ -18,12 +18,25 @@ pub struct Expectation {
     pub think: Duration,
     /// The same within `once_per_user`.
     pub think_once: Duration,
-    /// WebSockets and event streams one user holds open at the most.
-    pub sockets: f64,
+    /// What one user holds open at the moment at which that is most.
+    pub held: Held,
     /// Shortest time between the starts of iterations, where all journeys have a pacing.
     pub pacing: Option<Duration>,
     /// What these numbers assume, in sentences.
     pub notes: Vec<String>,
+}
+
+/// Connections that are a user's own besides those of its requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Held {
+    pub sockets: f64,
+    pub event_streams: f64,
+}
+
+impl Held {
+    pub fn all(self) -> f64 {
+        self.sockets + self.event_streams
+    }
 }
 
 impl Expectation {
@@ -51,7 +64,7 @@ impl Plan {
         count.steps(&journey.steps, 1.0);
         expectation.per_iteration = count.requests;
         expectation.think = Duration::from_secs_f64(count.think_s);
-        expectation.sockets = count.sockets_max;
+        expectation.held = count.held_max;
         expectation.pacing = journey.pacing;
         expectation.notes = count.notes.into_iter().map(|note| format!("{}: {note}", journey.name)).collect();
         expectation
@@ -73,7 +86,8 @@ impl Plan {
             }
             mean.think += one.think.mul_f64(share);
             mean.think_once += one.think_once.mul_f64(share);
-            mean.sockets += share * one.sockets;
+            mean.held.sockets += share * one.held.sockets;
+            mean.held.event_streams += share * one.held.event_streams;
             pacings.push(one.pacing.map(|pacing| pacing.mul_f64(share)));
             mean.notes.extend(one.notes);
         }
@@ -86,8 +100,8 @@ impl Plan {
 struct Count {
     requests: BTreeMap<EndpointId, f64>,
     think_s: f64,
-    sockets: f64,
-    sockets_max: f64,
+    held: Held,
+    held_max: Held,
     notes: Vec<String>,
 }
 
@@ -101,6 +115,13 @@ impl Count {
 
     fn visit(&mut self, endpoint: EndpointId, times: f64) {
         *self.requests.entry(endpoint).or_default() += times;
+    }
+
+    /// Takes note of what is held after something was opened.
+    fn opened(&mut self) {
+        if self.held.all() > self.held_max.all() {
+            self.held_max = self.held;
+        }
     }
 
     fn note(&mut self, text: &str) {
@@ -141,18 +162,19 @@ impl Count {
             Step::StopUser => self.note("steps after `stop_user` are counted as if it were not there"),
             Step::WsOpen(open) => {
                 self.visit(open.endpoint, times);
-                self.sockets += times.min(1.0);
-                self.sockets_max = self.sockets_max.max(self.sockets);
+                self.held.sockets += times.min(1.0);
+                self.opened();
             }
-            Step::WsClose { .. } | Step::SseClose { .. } => {
-                self.sockets = (self.sockets - times.min(1.0)).max(0.0)
+            Step::WsClose { .. } => self.held.sockets = (self.held.sockets - times.min(1.0)).max(0.0),
+            Step::SseClose { .. } => {
+                self.held.event_streams = (self.held.event_streams - times.min(1.0)).max(0.0);
             }
             Step::WsExpect(expect) => self.visit(expect.endpoint, times),
             Step::WsListen(listen) => self.think_s += times * listen.for_time.mean().as_secs_f64(),
             Step::SseOpen(open) => {
                 self.visit(open.request.endpoint, times);
-                self.sockets += times.min(1.0);
-                self.sockets_max = self.sockets_max.max(self.sockets);
+                self.held.event_streams += times.min(1.0);
+                self.opened();
             }
             Step::SseExpect(expect) => self.visit(expect.endpoint, times),
             Step::SseListen(listen) => self.think_s += times * listen.for_time.mean().as_secs_f64(),

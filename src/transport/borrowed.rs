@@ -46,6 +46,10 @@ impl AsyncRead for Borrowing {
             this.rest.extend_from_slice(later);
             return Poll::Ready(Ok(()));
         }
+        // Pieces that are here already cost a turn of the task as reads of the socket do, or one read would bring thousands of messages
+        // that are all worked off before anybody else comes to act.
+        let turn = ready!(tokio::task::coop::poll_proceed(context));
+        turn.made_progress();
         let rest = &this.rest[this.taken..];
         let piece = &rest[..rest.len().min(out.remaining())];
         out.put_slice(piece);

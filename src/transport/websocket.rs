@@ -62,12 +62,20 @@ enum Payload {
     Binary(Bytes),
 }
 
+const BAD_CLOSE: &str = "the server closed with a code that no frame may have, or with 1002 (protocol error)";
+
 impl Payload {
     /// What a message of the crate is here; nothing for a ping or pong.
     fn of(read: tungstenite::Result<tungstenite::Message>) -> Result<Option<Self>, WsError> {
         Ok(match read.map_err(|error| WsError::from_tungstenite(&error))? {
             tungstenite::Message::Text(text) => Some(Self::Text(text)),
             tungstenite::Message::Binary(bytes) => Some(Self::Binary(bytes)),
+            // What the crate makes of a code that may not be sent (RFC 6455, section 7.4.2); the code itself it does not tell.
+            tungstenite::Message::Close(Some(frame))
+                if frame.code == CloseCode::Protocol && frame.reason == "Protocol violation" =>
+            {
+                return Err(WsError::Protocol(BAD_CLOSE.into()));
+            }
             tungstenite::Message::Close(frame) => {
                 let code = frame.map_or(CloseCode::Status, |frame| frame.code);
                 return Err(WsError::Closed { code: code.into() });
@@ -305,7 +313,10 @@ impl WsError {
                 (None, kind) => Self::Io(kind),
             },
             E::Protocol(error) => Self::Protocol(error.to_string().into()),
-            E::Utf8(_) => Self::Protocol("a text message is not UTF-8".into()),
+            E::Utf8(_) => Self::Protocol("a text message or the reason of a close is not UTF-8".into()),
+            E::AttackAttempt => {
+                Self::Protocol("the answer to the opening handshake is too large, or comes in crumbs".into())
+            }
             other => Self::Protocol(other.to_string().into()),
         }
     }

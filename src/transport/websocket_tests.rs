@@ -38,7 +38,10 @@ fn broken_rules_are_named() {
             [frame(0x01, b"a"), frame(0x81, b"b")].concat(),
             "WebSocket protocol: While waiting for more fragments received: TEXT",
         ),
-        (frame(0x81, b"\xff\xfe"), "WebSocket protocol: a text message is not UTF-8"),
+        (
+            frame(0x81, b"\xff\xfe"),
+            "WebSocket protocol: a text message or the reason of a close is not UTF-8",
+        ),
         (frame(0x88, b"x"), "WebSocket protocol: Invalid close sequence"),
         (
             [vec![0x82, 127], (1_u64 << 40).to_be_bytes().to_vec()].concat(),
@@ -54,7 +57,14 @@ fn broken_rules_are_named() {
             "the server closed the socket with code 4001 (the application's own)",
         ),
         (frame(0x88, &1011_u16.to_be_bytes()), "the server closed the socket with code 1011 (server error)"),
-        (frame(0x88, &999_u16.to_be_bytes()), "the server closed the socket with code 1002 (protocol error)"),
+        (
+            frame(0x88, &999_u16.to_be_bytes()),
+            "WebSocket protocol: the server closed with a code that no frame may have, or with 1002 (protocol error)",
+        ),
+        (
+            frame(0x88, &1002_u16.to_be_bytes()),
+            "the server closed the socket with code 1002 (protocol error)",
+        ),
         (frame(0x81, b"cut off")[..5].to_vec(), "the connection ended without the closing handshake"),
         (Vec::new(), "the connection ended without the closing handshake"),
     ] {

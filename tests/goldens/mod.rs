@@ -106,6 +106,7 @@ pub(crate) fn summary(scenario: &str, verdict: Verdict, exit_code: u8, reason: &
         counts: Counts::default(),
         requests: RequestCounts::default(),
         interrupted_age_ms: None,
+        clock_offset_ms: None,
         load_line: None,
         bottleneck: None,
         levels: vec![],

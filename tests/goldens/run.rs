@@ -3,7 +3,8 @@
 use super::{Record, endpoint, event, manifest, summary};
 use plimsoll::record::rows::{End, Ended, PhaseMark, SaturationRow, TimelineRow};
 use plimsoll::record::summary::{
-    Counts, EndpointResult, Failure, Lag, Latency, RequestCounts, ThresholdResult, Verdict, Warning,
+    ClockOffset, Counts, EndpointResult, Failure, Lag, Latency, RequestCounts, ThresholdResult, Verdict,
+    Warning,
 };
 
 const DURATION_S: u32 = 120;
@@ -127,6 +128,7 @@ fn conclude(record: &mut Record) {
     let sent: u64 = summary.endpoints.iter().filter(|e| e.protocol != "ws.lag").map(|e| e.count).sum();
     summary.counts =
         Counts { planned: 10_204, completed: 10_140, failed: 35, dropped: 14, interrupted: 15, lost: 0 };
+    summary.clock_offset_ms = Some(ClockOffset { low: -0.412, high: 0.288 });
     summary.interrupted_age_ms = Some(Lag { p50: 2_140.0, p99: 9_870.0, max: 10_020.0 });
     summary.requests = RequestCounts {
         sent,

@@ -60,6 +60,11 @@ pub(crate) fn answering(response: impl Into<Vec<u8>>) -> SocketAddr {
     })
 }
 
+/// Descriptors of this process.
+pub(crate) fn open_descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
 /// Makes the closing of this socket a reset.
 pub(crate) fn reset(socket: TcpStream) {
     rustix::net::sockopt::set_socket_linger(&socket, Some(Duration::ZERO)).unwrap();

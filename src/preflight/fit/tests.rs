@@ -122,15 +122,17 @@ fn numbers_are_grouped() {
 }
 
 fn any_needs() -> impl Strategy<Value = Needs> {
-    let per_user = (0.0..2.0_f64, 0.0..3.0_f64, 0.0..1.0_f64, 0.0..20.0_f64, 0.0..5.0_f64);
+    let per_user = (0.0..2.0_f64, 0.0..3.0_f64, 0.0..2.0_f64, 0.0..1.0_f64, 0.0..20.0_f64, 0.0..5.0_f64);
     (0..3_000_000_u64, 0..3_000_000_u64, per_user, 1..300_u32, proptest::bool::ANY).prop_map(
-        |(users, more, (http, ws, tls, rate, closed), sources, here)| Needs {
+        |(users, more, (http, ws, sse, tls, rate, closed), sources, here)| Needs {
             users,
             users_bound: users + more,
             users_active_bound: users + more,
             per_user: PerUser {
                 http_connections: http,
+                http2_connections: http,
                 websockets: ws,
+                event_streams: sse,
                 tls_connections: tls,
                 requests_per_s: rate,
                 connections_closed_per_s: closed,
@@ -140,7 +142,7 @@ fn any_needs() -> impl Strategy<Value = Needs> {
                 loopback: here,
                 sources,
                 peers: 1 + sources % 3,
-                connections_per_user: http + ws,
+                connections_per_user: http + ws + sse,
             }],
             target_is_here: here,
             target_processes: here.then_some(1 + u64::from(sources % 12)),

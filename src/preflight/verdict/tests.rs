@@ -10,7 +10,7 @@ pub(in crate::preflight) fn plan(load: &str) -> Plan {
 
 fn plan_with(target: &str, load: &str) -> Plan {
     let text = format!(
-        "plimsoll: 1\nname: made-up\nseed: 1\ntarget: {target}\nsafety: {{allow_hosts: [\"*.example\"]}}\nscenarios:\n  read:\n    steps:\n      - get: /a\n      - think: 10s\n  feed:\n    steps:\n      - ws_open: /ws\n        as: feed\n      - ws_listen: 60s\n        socket: feed\n      - ws_close: feed\n{load}"
+        "plimsoll: 1\nname: made-up\nseed: 1\ntarget: {target}\nsafety: {{allow_hosts: [\"*.example\"]}}\nscenarios:\n  read:\n    steps:\n      - get: /a\n      - think: 10s\n  feed:\n    steps:\n      - ws_open: /ws\n        as: feed\n      - ws_listen: 60s\n        socket: feed\n      - ws_close: feed\n  events:\n    steps:\n      - get: /a\n      - sse_open: /events\n      - sse_listen: 60s\n      - sse_close:\n{load}"
     );
     match scenario::load("made-up.yaml", &text, &Overrides::none(&|_| None)) {
         Ok(plan) => plan,
@@ -33,6 +33,36 @@ fn parts_that_follow_each_other_do_not_add_up_and_parts_at_once_do() {
     assert_eq!((needs.users, needs.users_bound), (600, 600));
     assert_eq!((needs.sockets(600), needs.destinations.len()), (600, 1));
     assert!((needs.per_user.websockets - 100.0 / 600.0).abs() < 1e-9);
+}
+
+#[test]
+fn an_event_stream_is_a_further_connection_to_the_http_address() {
+    let plan = plan_with(
+        "{http: \"https://api.example\"}",
+        "load:\n  - {name: a, run: events, executor: closed, stages: [{to: 100, over: 0s}, {hold: 10s}]}\n",
+    );
+    let needs = needs(&plan);
+    let one = needs.per_user;
+    assert_eq!((one.http_connections, one.event_streams, one.websockets), (1.0, 1.0, 0.0));
+    assert_eq!((one.tls_connections, needs.destinations[0].connections_per_user), (2.0, 2.0));
+    assert_eq!((needs.sockets(100), needs.ports(100, 60)), (200, 200));
+}
+
+#[test]
+fn http_2_takes_memory_for_every_connection_and_few_connections_where_they_are_shared() {
+    let needs_of = |rules: &str| {
+        let target = format!("{{http: \"http://127.0.0.1:8080\"{rules}}}");
+        needs(&plan_with(&target, &closed(1000)))
+    };
+    let [one, own, shared] =
+        ["", ", http_version: 2", ", http_version: 2, connections: shared"].map(needs_of);
+    let more = own.memory_bytes(1000, 1) - one.memory_bytes(1000, 1);
+    assert_eq!(more, 1000 * super::super::costs::HTTP2_BYTES);
+    assert_eq!([one.sockets(1000), own.sockets(1000), shared.sockets(1000)], [1000, 1000, 10]);
+    assert!(shared.memory_bytes(1000, 1) < one.memory_bytes(1000, 1));
+    let assumed =
+        |needs: &Needs| needs.assumptions.iter().any(|assumption| assumption.contains("100 streams"));
+    assert!(assumed(&shared) && !assumed(&own));
 }
 
 #[test]

@@ -227,6 +227,7 @@ fn accounting(report: &Report<'_>) -> Markup {
                 (bytes(requests.bytes_sent as f64)) " sent, " (bytes(requests.bytes_received as f64)) " received."
                 @if let Some(ages) = watch::interrupted_age(report.summary.interrupted_age_ms.as_ref()) { " The " (ages) "." }
             }
+            @if let Some(clocks) = watch::clocks(report.summary.clock_offset_ms.as_ref()) { p { (clocks) "." } }
         }
     }
 }

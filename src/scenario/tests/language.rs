@@ -107,7 +107,7 @@ fn expectations_follow_weights_chances_and_calls() {
     assert!(close(part.once_per_user[&id("login")], 0.3));
     assert!(part.notes.iter().any(|note| note.contains("until")));
     let watchers = plan.expect_part(&plan.load[1]);
-    assert_eq!(watchers.sockets, 1.0);
+    assert_eq!((watchers.held.sockets, watchers.held.event_streams), (0.75, 0.25));
     assert_eq!(watchers.think, Duration::from_millis(6500));
 }
 
@@ -270,5 +270,5 @@ fn event_streams_and_reconnects_are_read() {
     assert!(listen.pushed.lag.is_some() && listen.pushed.sequence.is_some());
     assert!(matches!(&steps[6], Step::WsSend(send) if send.resend && !send.binary));
     let expectation = plan.expect_journey(0);
-    assert_eq!((expectation.sockets, expectation.think), (1.0, Duration::from_millis(1500)));
+    assert_eq!((expectation.held.event_streams, expectation.think), (1.0, Duration::from_millis(1500)));
 }
