@@ -156,7 +156,7 @@ fn turns_away(how: fn(&mut Peer, u32)) -> SocketAddr {
 }
 
 #[test]
-fn a_request_the_server_did_not_look_at_is_sent_again_once() {
+fn a_request_the_server_did_not_look_at_is_sent_again() {
     let once = "scenarios: {read: {steps: [{post: /a, json: {}}]}}\nload:\n  - {name: a, run: read, executor: open, stages: [{to: 1/s, over: 0s}, {hold: 2s}], graceful_stop: 1s}\n";
     let refused = turns_away(|peer, stream| {
         peer.send(RST_STREAM, 0, stream, &Peer::words(&[Reason::REFUSED_STREAM.into()]))
@@ -178,7 +178,7 @@ fn a_request_the_server_did_not_look_at_is_sent_again_once() {
         }
     });
     let sum = carry(never, "per_user", once);
-    assert_eq!((sum.requests.sent, sum.requests.failed), (2, 2));
+    assert_eq!((sum.requests.sent, sum.requests.failed, sum.requests.sent_again), (2, 2, 16));
     assert!(format!("{:?}", sum.failures).contains("did not look at the request (REFUSED_STREAM)"));
 }
 

@@ -98,7 +98,7 @@ pub(super) struct RunArgs {
     /// Processes that carry users: a number, or `auto` for as many as they need [default: the scenario's, or auto]
     #[arg(long, value_name = "N|auto", value_parser = agents)]
     pub(super) agents: Option<Agents>,
-    /// Threads of each agent that carry users [default: one a core, shared out among the agents]
+    /// Threads of each agent that carry users [default: as many as the load is worth, at most one a core over all agents]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(super) shards: Option<u32>,
     /// Begin even if the load does not fit into this machine; the record says so

@@ -45,8 +45,6 @@ pub(super) fn run(process: &mut Process<'_>, args: &RunArgs, purpose: Purpose) -
             return exit::IO;
         }
     };
-    let cores =
-        std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1));
     let agents = fit.agents;
     let executable = process.executable.clone();
     let (terminal, quiet) = (process.terminal, args.quiet);
@@ -56,10 +54,7 @@ pub(super) fn run(process: &mut Process<'_>, args: &RunArgs, purpose: Purpose) -
                 dir: dir.clone(),
                 command: if purpose == Purpose::Find { "find" } else { "run" },
                 agents,
-                shards: args
-                    .shards
-                    .unwrap_or((cores / agents).max(1))
-                    .min((shards_max(&plan) / agents).max(1)),
+                shards: args.shards.unwrap_or(fit.shards).min((shards_max(&plan) / agents).max(1)),
                 source_addresses: fit.source_addresses,
                 executable,
                 interrupts: interrupts(),

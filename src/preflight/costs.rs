@@ -25,8 +25,13 @@ pub const KERNEL_SOCKET_BYTES: u64 = 2_800;
 /// A connection as the bundled target-app holds it.
 pub const TARGET_CONNECTION_BYTES: u64 = 7_300;
 
-/// CPU of one request over the whole tool.
-pub const REQUEST_CPU_NS: u64 = 12_500;
+/// CPU of one request over the whole tool, where its threads are always busy.
+pub const REQUEST_CPU_NS: f64 = 12_500.0;
+
+/// What is added where a thread sleeps in between and is woken twice for each; and the requests a second on one thread at which half of those
+/// wakes are shared with others.
+pub const WAKE_CPU_NS: f64 = 42_000.0;
+pub const WAKES_JOIN_AT_PER_S: f64 = 5_000.0;
 
 /// Descriptors a process needs for anything but users: standard streams, the record, timers and polls of its shards, probes, and the few
 /// that connections leave free.

@@ -136,6 +136,7 @@ fn crowd(kind: Kind, users: u64) -> Needs {
         users,
         users_bound: users,
         users_active_bound: users,
+        requests_per_s_max: None,
         per_user: PerUser {
             http_connections: 1.0 - websockets - event_streams,
             http2_connections: 0.0,

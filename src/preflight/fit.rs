@@ -16,6 +16,8 @@ use serde::Serialize;
 pub struct Fit {
     /// Processes that carry the users.
     pub agents: u32,
+    /// Threads of each.
+    pub shards: u32,
     /// Addresses to open connections from, for each address of the target.
     pub source_addresses: u32,
     /// The limits of this machine, the one that bites at the fewest users first.
@@ -165,8 +167,11 @@ pub fn fit(needs: &Needs, machine: &Machine, agents: Agents) -> Fit {
     });
     let within_walls = walls.filter_map(|limit| limit.users_max).min().unwrap_or(u64::MAX);
     let users = needs.users_bound.min(within_walls).max(needs.users);
+    let agents = u32::try_from(case.agents(users)).unwrap_or(AGENTS_MAX);
+    let cores = machine.cores.unwrap_or(1);
     Fit {
-        agents: u32::try_from(case.agents(users)).unwrap_or(AGENTS_MAX),
+        agents,
+        shards: super::cpu::shards(needs.requests_per_s_max, agents, cores),
         source_addresses: case.source_addresses(users),
         limits,
     }
@@ -302,7 +307,7 @@ impl Case<'_> {
             Resource::Threads => {
                 agents * (u64::from(self.machine.cores.unwrap_or(1)) + THREADS_BESIDE_SHARDS)
             }
-            Resource::CpuMillicores => self.needs.cpu_millicores(users),
+            Resource::CpuMillicores => self.needs.cpu_millicores(users, agents),
         })
     }
 

@@ -2,6 +2,7 @@
 //! into the other ([`fit()`]): which limit bites first, at how many users, and what lifts it.
 
 pub mod costs;
+mod cpu;
 pub mod examine;
 pub mod explain;
 pub mod fit;

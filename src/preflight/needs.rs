@@ -2,7 +2,7 @@
 //! into the number of users at which it bites.
 
 use super::costs::{
-    AGENT_BYTES, EVENT_STREAM_BYTES, HTTP2_BYTES, KERNEL_SOCKET_BYTES, LOOPBACK_SOURCES_MAX, REQUEST_CPU_NS,
+    AGENT_BYTES, EVENT_STREAM_BYTES, HTTP2_BYTES, KERNEL_SOCKET_BYTES, LOOPBACK_SOURCES_MAX,
     RESPONSE_USUAL_S, RESPONSE_WORST_S, TARGET_CONNECTION_BYTES, TLS_BYTES, USER_BYTES, WEBSOCKET_BYTES,
 };
 use crate::endpoint::Protocol;
@@ -28,6 +28,8 @@ pub struct Needs {
     pub users_bound: u64,
     /// Of these, the ones that send requests: slots that wait for a slow target do not.
     pub users_active_bound: u64,
+    /// The most requests a second that the plan can ask for at any time; absent where that depends on how fast the target answers.
+    pub requests_per_s_max: Option<f64>,
     pub per_user: PerUser,
     /// Where connections go; each has ports of its own.
     pub destinations: Vec<Destination>,
@@ -107,8 +109,9 @@ impl Needs {
     }
 
     /// CPU the generator uses for the requests, in thousandths of a core.
-    pub fn cpu_millicores(&self, users: u64) -> u64 {
-        scaled(users, self.per_user.requests_per_s * REQUEST_CPU_NS as f64 / 1e6)
+    pub fn cpu_millicores(&self, users: u64, agents: u64) -> u64 {
+        let requests_per_s = users as f64 * self.per_user.requests_per_s;
+        scaled(1, super::cpu::cores(requests_per_s, agents.max(1) as f64) * 1e3)
     }
 }
 
@@ -206,7 +209,7 @@ impl<'a> Part<'a> {
     }
 
     /// Instants of the run at which its users may be at their most.
-    fn instants(&self) -> Vec<u64> {
+    pub(super) fn instants(&self) -> Vec<u64> {
         let start_ns = nanos(self.load.start);
         let mut instants = vec![start_ns];
         if let Executor::Closed { curve, .. } | Executor::Open { curve, .. } = &self.load.executor {
@@ -309,6 +312,7 @@ pub fn needs(plan: &Plan) -> Needs {
         users: expected.ceil() as u64,
         users_bound: bound.ceil() as u64,
         users_active_bound: active_bound.ceil() as u64,
+        requests_per_s_max: super::cpu::requests_per_s_max(&parts),
         per_user: PerUser {
             http_connections,
             http2_connections: if speaks_http2 { http_connections } else { 0.0 },

@@ -301,7 +301,7 @@ mod tests {
         (0..20).for_each(|n| second.loop_lag.record(n * 50_000_000));
         (0..200).for_each(|_| second.loop_lag.record(100_000));
         health.second(&second, 1, true);
-        insta::assert_snapshot!(warnings(&health)[0].text, @"the shards woke 851.4 ms late at p99, above `safety.generator.read_error_p99` (5 ms), worst at 3 s (851.4 ms): latencies hold the generator's own waiting");
+        insta::assert_snapshot!(warnings(&health)[0].text, @"the shards woke 850.4 ms late at p99, above `safety.generator.read_error_p99` (5 ms), worst at 3 s (850.4 ms): latencies hold the generator's own waiting");
         let mut stamped = Snapshot { end_s: 4, ..Snapshot::default() };
         (0..100).for_each(|_| stamped.read_error.record(100_000));
         health.second(&stamped, 1, true);

@@ -27,6 +27,7 @@ fn needs(users: u64) -> Needs {
         users,
         users_bound: users,
         users_active_bound: users,
+        requests_per_s_max: None,
         per_user: PerUser { http_connections: 1.0, requests_per_s: 0.1, ..PerUser::default() },
         destinations: vec![Destination {
             name: "target".into(),
@@ -128,6 +129,7 @@ fn any_needs() -> impl Strategy<Value = Needs> {
             users,
             users_bound: users + more,
             users_active_bound: users + more,
+            requests_per_s_max: None,
             per_user: PerUser {
                 http_connections: http,
                 http2_connections: http,
