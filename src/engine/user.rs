@@ -202,6 +202,9 @@ impl User {
         }
         let until_ns = self.shard.clock.now() + pause_ns;
         self.rest(until_ns).await;
+        // The instant at which somebody stops thinking is planned like an arrival.
+        let lag_ns = self.shard.clock.now().saturating_sub(until_ns);
+        self.shard.recorder.borrow_mut().dispatch_lag(lag_ns);
     }
 
     /// Waits until an instant of the run. A user who holds something open reads it meanwhile.
