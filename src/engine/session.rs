@@ -10,6 +10,8 @@ use rand::RngExt as _;
 pub(super) struct Session {
     pub(super) id: u64,
     pub(super) iteration: u64,
+    /// Index of its load part.
+    part: u32,
     stream: Stream,
     slots: Box<[Option<Value>]>,
     /// The variables as `once_per_user` left them; `None` when there were none, which is the usual case.
@@ -23,6 +25,7 @@ impl Session {
         Self {
             id,
             iteration: 0,
+            part: u32::try_from(part).unwrap_or(u32::MAX),
             stream: seed::stream(plan.seed, Purpose::User, part as u64, id),
             slots: vec![None; plan.slots.len()].into_boxed_slice(),
             base: None,
@@ -74,7 +77,7 @@ impl Context for View<'_> {
         let count = rows.rows.len() as u64;
         let (user, iteration) = (self.session.id, self.session.iteration);
         let wanted = match rows.take {
-            Take::Unique => user,
+            Take::Unique => rows.first_rows.get(self.session.part as usize).copied().unwrap_or(0) + user,
             Take::Sequential => user.wrapping_add(iteration),
             // A stream of its own, so that reading a table does not move the user's other choices.
             Take::Random => seed::stream(self.plan.seed ^ iteration, Purpose::Data, u64::from(table), user)

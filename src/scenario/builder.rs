@@ -50,6 +50,8 @@ pub(super) struct Builder<'a> {
     pub(super) constants: BTreeMap<String, Value>,
     pub(super) secrets: BTreeMap<String, String>,
     pub(super) tables: Vec<DataTable>,
+    /// Tables that have been read from since somebody last looked.
+    pub(super) reads: BTreeSet<u16>,
     /// Every name that some step captures, with the first place.
     pub(super) captured: HashMap<String, Span>,
     pub(super) registry: Registry,
@@ -72,6 +74,7 @@ impl<'a> Builder<'a> {
             constants: BTreeMap::new(),
             secrets: BTreeMap::new(),
             tables: Vec::new(),
+            reads: BTreeSet::new(),
             captured: HashMap::new(),
             registry: Registry::default(),
             flow: Flow::default(),
@@ -369,6 +372,7 @@ impl Names for Builder<'_> {
             return Err((format!("the data table `{table}` has no column `{name}`"), help));
         };
         let fits = |index: usize| u16::try_from(index).unwrap_or(u16::MAX);
+        self.reads.insert(fits(index));
         Ok(Meaning::Dynamic(Expression::Data { table: fits(index), column: fits(position) }))
     }
 

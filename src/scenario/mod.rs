@@ -19,6 +19,7 @@ mod reader;
 pub mod recipe;
 mod request;
 mod resolve;
+mod rows;
 pub mod schema;
 mod sections;
 mod socket;

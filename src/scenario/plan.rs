@@ -420,11 +420,13 @@ pub struct DataTable {
     pub rows: Vec<Box<[Box<str>]>>,
     pub take: Take,
     pub at_end: AtEnd,
+    /// Of a `take: unique` table, the row of each load part's first user.
+    pub first_rows: Vec<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Take {
-    /// Each row to one user only: user u of n takes row u.
+    /// Each row to one user only: user u of a load part takes its [`DataTable::first_rows`] + u.
     Unique,
     /// User u's iteration i takes row u + i, wrapping as `at_end` says.
     Sequential,

@@ -10,7 +10,7 @@ use super::reader::{self, Fields};
 use super::recipe::Recipe;
 use super::steps::{Walk, captured_names};
 use super::tls::Home;
-use super::{Overrides, keys};
+use super::{Overrides, keys, rows};
 use std::collections::HashSet;
 use std::path::Path;
 
@@ -86,11 +86,18 @@ pub(super) fn resolve(
     for entry in pieces {
         captured_names(&entry.value, &mut builder.captured);
     }
-    let journeys: Vec<_> = order
+    // Headers of the target go with the requests of all of them.
+    let read_by_all = std::mem::take(&mut builder.reads);
+    let (journeys, reads): (Vec<_>, Vec<_>) = order
         .iter()
         .filter_map(|name| pieces.iter().find(|entry| entry.key == *name))
-        .map(|entry| builder.journey(entry, &mut Walk::new(pieces)))
-        .collect();
+        .map(|entry| {
+            builder.reads.clone_from(&read_by_all);
+            (builder.journey(entry, &mut Walk::new(pieces)), std::mem::take(&mut builder.reads))
+        })
+        .unzip();
+    let data_at = top.get("data").map_or(top.span, |node| node.span);
+    rows::deal(&mut builder.tables, &load, &journeys, &reads, data_at, &mut builder.sink);
     let mut thresholds = Vec::new();
     if let Some(node) = top.get("thresholds") {
         let written = builder.thresholds(node, "`thresholds`");

@@ -63,6 +63,7 @@ impl Builder<'_> {
                 rows,
                 take: take.unwrap_or(Take::Sequential),
                 at_end: at_end.unwrap_or(AtEnd::Recycle),
+                first_rows: Vec::new(),
             });
         }
     }
