@@ -6,12 +6,13 @@
 mod transport_subjects;
 
 use futures_util::{SinkExt, StreamExt};
+use plimsoll::load::share::Share;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio_tungstenite::tungstenite::{Bytes, Message};
-use transport_subjects::shard::one_user as carry;
+use transport_subjects::shard::{Run, one_user as carry};
 use transport_subjects::{read_head, scripted};
 
 /// A server of event streams: the `n`-th connection, counted from 0, gets what `script` says to its request's head.
@@ -239,6 +240,51 @@ fn a_user_who_thinks_answers_pings_and_times_messages_when_they_came() {
     );
     let window = ran.window("awake", "ws").expect("the ping was answered while the user was thinking");
     assert!(window.response.max_ns() < 600_000_000, "{} ns hold the think time", window.response.max_ns());
+}
+
+/// Each answer takes three beats: the response counts from the beat, the service from the sending.
+#[test]
+fn messages_of_a_paced_user_have_two_clocks() {
+    let addr = sockets(|_, mut server| async move {
+        while let Some(Ok(said)) = server.next().await {
+            if said.is_text() {
+                tokio::time::sleep(Duration::from_millis(300)).await;
+                server.send(Message::text("{\"type\":\"echo\"}")).await.unwrap();
+            }
+        }
+    });
+    let target = format!("http: \"http://{addr}\", ws: \"ws://{addr}\", timeout: 2s");
+    let rest = "scenarios: {say: {pacing: {every: 100ms}, once_per_user: [{ws_open: /ws, as: s}], steps: [{ws_send: {type: say}, socket: s}, {ws_expect: {type: echo}, socket: s}]}}\nload:\n  - {name: a, run: say, executor: closed, stages: [{to: 1, over: 0s}, {hold: 2s}], graceful_stop: 2s}\n";
+    let run =
+        Run { addr, target: &target, rest, share: Share::WHOLE, words: &[], ends_with_its_users: false };
+    let ran = run.carry();
+    let window = ran.window("echo", "ws").unwrap();
+    assert!(window.completed >= 3, "{}", window.completed);
+    assert!(window.service.max_ns() < 600_000_000, "{} ns", window.service.max_ns());
+    let late_ns = (window.completed - 1) * 200_000_000;
+    assert!(window.response.max_ns() >= late_ns + 290_000_000, "{} ns", window.response.max_ns());
+}
+
+#[test]
+fn more_than_a_user_keeps_is_counted_and_pings_are_answered_all_the_same() {
+    static AWAKE: AtomicUsize = AtomicUsize::new(0);
+    let addr = sockets(|_, mut server| async move {
+        for seq in 1..=600 {
+            server.send(Message::text(format!("{{\"type\":\"tick\",\"seq\":{seq}}}"))).await.unwrap();
+        }
+        server.send(Message::Ping(Bytes::from_static(b"there?"))).await.unwrap();
+        let answered = tokio::time::timeout(Duration::from_millis(500), server.next()).await;
+        AWAKE.fetch_add(usize::from(matches!(answered, Ok(Some(Ok(Message::Pong(_)))))), Ordering::Relaxed);
+        while server.next().await.is_some() {}
+    });
+    let ran = carry(
+        addr,
+        "      - {ws_open: /ws}\n      - {think: 900ms}\n      - {ws_listen: 200ms, match: {type: tick}, sequence: $.seq}\n      - {ws_close: }\n",
+    );
+    let streams = ran.sum.requests.streams;
+    assert_eq!((streams.overflowed, streams.missing), (600 - 256, 0), "what we dropped is not the server's");
+    assert_eq!(AWAKE.load(Ordering::Relaxed), 1);
+    assert!(ran.failures().is_empty(), "{:?}", ran.failures());
 }
 
 #[test]

@@ -2,7 +2,8 @@
 //! an expected event (from the opening, or from the user's last request if that came later), and the lag of events that say when they
 //! were sent.
 
-use super::line::{Heard, Line, Opened, Opening, Push, backoff, heard};
+use super::heard::{Awaited, Heard, heard};
+use super::line::{Line, Opened, Opening, Push, backoff};
 use super::program::PreparedStream;
 use super::shard::Shard;
 use super::step::{self, StepEnd, connect_outcome, nanos};
@@ -10,8 +11,8 @@ use super::tap::Event as Told;
 use super::user::User;
 use crate::clock::Nanos;
 use crate::endpoint::EndpointId;
-use crate::measure::sample::{Outcome, Sample};
-use crate::scenario::extract::{BodyCache, ExtractFailure, ResponseView};
+use crate::measure::sample::Outcome;
+use crate::scenario::extract::BodyCache;
 use crate::scenario::matches;
 use crate::scenario::plan::{SseExpect, SseListen, StreamId, Wanted};
 use crate::scenario::template::RenderError;
@@ -215,38 +216,21 @@ impl User {
         let Some(events) = self.streams[usize::from(expect.stream)].as_mut() else {
             return not_open(shard, expect.endpoint);
         };
-        let sent_ns = events.opened_ns.max(self.last_request_ns);
+        // Of the opening and the last request, whichever came later.
+        let opened_ns = events.opened_ns;
+        let (sent_ns, intended_ns) = if opened_ns > self.last_request_ns {
+            (opened_ns, opened_ns)
+        } else {
+            (self.last_request_ns, self.last_intended_ns)
+        };
         let deadline = shard.clock.instant(begun_ns + nanos(expect.within));
         let received = self.timer.within(deadline, next_match(shard, events, &wanted)).await;
         let (outcome, text, end) = match received {
             Ok(Ok((received, mut cache))) => {
-                self.busy = true;
-                self.intended_ns = None;
                 let bytes_received = events.line.live().map_or(0, EventStream::take_bytes_received);
-                let view = ResponseView::message(received.event.data.as_bytes());
-                let captured = expect.extracts.iter().try_for_each(|extract| {
-                    let value = extract.apply(&view, &mut cache, self.session.stream())?;
-                    if let Some(tap) = &shard.tap {
-                        tap.captured(shard, extract.slot, &value);
-                    }
-                    self.session.set(extract.slot, value);
-                    Ok::<_, ExtractFailure>(())
-                });
-                let mut recorder = shard.recorder.borrow_mut();
-                recorder.record_message(&Sample {
-                    endpoint: expect.endpoint,
-                    intended_ns: sent_ns,
-                    sent_ns,
-                    done_ns: received.received_ns,
-                    outcome: if captured.is_ok() { Outcome::Ok } else { Outcome::Extract },
-                    bytes_sent: 0,
-                    bytes_received,
-                });
-                let Err(failure) = captured else { return StepEnd::Next };
-                recorder.failure(expect.endpoint, Outcome::Extract, &failure.to_string());
-                drop(recorder);
-                shard.tell_failure(expect.endpoint, Outcome::Extract, &failure.to_string());
-                return StepEnd::Failed;
+                let (body, received_ns) = (received.event.data.as_bytes(), received.received_ns);
+                let awaited = Awaited { body, intended_ns, sent_ns, received_ns, bytes_received };
+                return self.answered(shard, expect.endpoint, &expect.extracts, &awaited, &mut cache);
             }
             Ok(Err(end)) => {
                 let (outcome, text) = end_of(end.as_ref());
@@ -257,7 +241,7 @@ impl User {
                 (Outcome::Timeout, format!("no such event within {within}"), None)
             }
         };
-        shard.failed_message(expect.endpoint, sent_ns, outcome, &text);
+        shard.failed_answer(expect.endpoint, intended_ns, sent_ns, outcome, &text);
         if outcome != Outcome::Timeout {
             self.sse_lost(shard, expect.stream, end).await;
         }

@@ -4,12 +4,11 @@
 use super::shard::{OpenSocket, Shard};
 use super::step::{StepEnd, nanos};
 use super::user::User;
-use crate::clock::{self, Nanos};
+use crate::clock::Nanos;
 use crate::endpoint::EndpointId;
 use crate::limits::{INBOX_MESSAGES_MAX, RECONNECT_PAUSE};
 use crate::measure::sample::{OnWire, Outcome, Sample};
-use crate::scenario::extract::{BodyCache, ResponseView};
-use crate::scenario::plan::{Pushed, Reconnect};
+use crate::scenario::plan::Reconnect;
 use crate::seed::Stream;
 use crate::transport::Handshake;
 use rand::RngExt as _;
@@ -124,15 +123,21 @@ impl<P: Push> Line<P> {
         .await
     }
 
-    /// Takes what has come. Past the bound nothing is read: then the server waits, not this memory.
-    pub(super) fn poll_fill(&mut self, context: &mut Context<'_>) {
-        while let Some((push, _)) = &mut self.live
-            && self.inbox.len() < INBOX_MESSAGES_MAX
-            && let Poll::Ready(next) = push.poll_next(context)
-        {
+    /// Takes what has come, and yields how many messages had to go for it: past the bound the oldest makes room, since a connection that is not
+    /// read answers no ping and hides its end. What a sequence has seen is then forgotten: that messages are missing is our doing.
+    pub(super) fn poll_fill(&mut self, context: &mut Context<'_>) -> u64 {
+        let mut overflowed = 0;
+        for _ in 0..INBOX_MESSAGES_MAX {
+            let Some((push, _)) = &mut self.live else { return overflowed };
+            let Poll::Ready(next) = push.poll_next(context) else { return overflowed };
             match next {
                 Ok(message) => {
                     self.attempts = 0;
+                    if self.inbox.len() == INBOX_MESSAGES_MAX {
+                        self.inbox.pop_front();
+                        self.sequence = None;
+                        overflowed += 1;
+                    }
                     self.inbox.push_back(message);
                 }
                 Err(end) => {
@@ -141,6 +146,9 @@ impl<P: Push> Line<P> {
                 }
             }
         }
+        // There may be more: after the others of the shard have had their turn.
+        context.waker().wake_by_ref();
+        overflowed
     }
 }
 
@@ -212,18 +220,20 @@ impl User {
     pub(super) async fn attend(&mut self, until_ns: Nanos) {
         let until = self.shard.clock.instant(until_ns);
         loop {
+            let shard = Rc::clone(&self.shard);
+            let count = |overflowed| shard.recorder.borrow_mut().requests.streams.overflowed += overflowed;
             let (sockets, streams) = (&mut self.sockets, &mut self.streams);
             let watching = std::future::poll_fn(|context| {
                 for (id, socket) in (0..).zip(sockets.iter_mut()) {
                     let Some(socket) = socket else { continue };
-                    socket.line.poll_fill(context);
+                    count(socket.line.poll_fill(context));
                     if socket.line.has_ended() && socket.open.reconnect.is_some() {
                         return Poll::Ready(Lost::Socket(id));
                     }
                 }
                 for (id, stream) in (0..).zip(streams.iter_mut()) {
                     let Some(stream) = stream else { continue };
-                    stream.line.poll_fill(context);
+                    count(stream.line.poll_fill(context));
                     if stream.line.has_ended() && stream.open.reconnect.is_some() {
                         return Poll::Ready(Lost::Stream(id));
                     }
@@ -231,7 +241,6 @@ impl User {
                 Poll::Pending
             });
             let Ok(lost) = self.timer.within(until, watching).await else { return };
-            let shard = Rc::clone(&self.shard);
             match lost {
                 Lost::Socket(id) => self.ws_ended_unasked(&shard, id).await,
                 Lost::Stream(id) => self.sse_ended_unasked(&shard, id).await,
@@ -254,79 +263,6 @@ pub(super) fn backoff(
     let share = stream.random_range(0.5..=1.0);
     // What a server asks for is the least, so only what is added to it is left to chance.
     doubled.min(most).mul_f64(share).max(asked.unwrap_or_default())
-}
-
-/// A message as a listening step sees it.
-pub(super) struct Heard<'m> {
-    pub(super) body: &'m [u8],
-    pub(super) received_ns: Nanos,
-    pub(super) bytes_received: u64,
-}
-
-/// Records the lag of a pushed message and the gaps in its sequence, `last` being the number before it.
-pub(super) fn heard(
-    shard: &Shard,
-    pushed: &Pushed,
-    last: &mut Option<f64>,
-    endpoint: EndpointId,
-    message: &Heard<'_>,
-    cache: &mut BodyCache,
-) {
-    let view = ResponseView::message(message.body);
-    if let Some((endpoint, sent_at)) = &pushed.lag {
-        match sent_at.number(&view, cache) {
-            Ok(sent_ms) => lag(shard, *endpoint, sent_ms, message),
-            Err(failure) => {
-                shard.failed_message(*endpoint, message.received_ns, Outcome::Extract, &failure.to_string());
-            }
-        }
-    }
-    let Some(sequence) = &pushed.sequence else { return };
-    let number = match sequence.number(&view, cache) {
-        Ok(number) => number,
-        Err(failure) => {
-            shard.failed_message(endpoint, message.received_ns, Outcome::Extract, &failure.to_string());
-            return;
-        }
-    };
-    let before = last.replace(number);
-    let text = match before {
-        Some(before) if number <= before => {
-            shard.recorder.borrow_mut().requests.streams.repeated += 1;
-            "a pushed message came twice or out of order"
-        }
-        Some(before) if number > before + 1.0 => {
-            // Saturating, as casts from floating point are.
-            shard.recorder.borrow_mut().requests.streams.missing += (number - before - 1.0).round() as u64;
-            "pushed messages are missing from the sequence"
-        }
-        _ => return,
-    };
-    shard.failed_message(endpoint, message.received_ns, Outcome::Check, text);
-}
-
-/// Two clocks meet here: the server's and ours. On one machine they are one. Where they are not, the lag is off by their difference; what
-/// would be below zero is recorded as zero and counted, which shows that they differ.
-fn lag(shard: &Shard, endpoint: EndpointId, sent_ms: f64, message: &Heard<'_>) {
-    let waited_ms = shard.clock.now().saturating_sub(message.received_ns) as f64 / 1e6;
-    let lag_ms = clock::unix_ms_fine() - waited_ms - sent_ms;
-    let mut recorder = shard.recorder.borrow_mut();
-    recorder.requests.streams.early += u64::from(lag_ms < 0.0);
-    // Saturating, as casts from floating point are.
-    let lag_ns = (lag_ms * 1e6) as i64;
-    let least = recorder.requests.streams.lag_ns_min.get_or_insert(lag_ns);
-    *least = lag_ns.min(*least);
-    let done_ns = message.received_ns;
-    let sent_ns = done_ns.saturating_sub((lag_ms.max(0.0) * 1e6) as u64);
-    recorder.record_message(&Sample {
-        endpoint,
-        intended_ns: sent_ns,
-        sent_ns,
-        done_ns,
-        outcome: Outcome::Ok,
-        bytes_sent: 0,
-        bytes_received: message.bytes_received,
-    });
 }
 
 #[cfg(test)]

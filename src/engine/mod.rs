@@ -7,12 +7,14 @@ mod control;
 #[cfg(test)]
 mod density;
 mod events;
+mod heard;
 mod line;
 mod open;
 mod pacer;
 mod part;
 mod program;
 mod render;
+mod repeats;
 pub mod route;
 mod session;
 pub mod shard;

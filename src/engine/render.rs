@@ -17,6 +17,8 @@ pub(super) struct Prepared {
     fixed_headers: Box<[u8]>,
     /// Headers with variables, the target's own first.
     headers: Vec<(String, Template)>,
+    /// The host that the request names by a `host:` header of its own, for its cookies.
+    host: Option<Box<str>>,
     tls: bool,
     /// The whole request when nothing in it varies (a user with cookies still renders).
     literal: Option<Box<[u8]>>,
@@ -28,6 +30,9 @@ impl Prepared {
         let inherited = site.plan.target.headers.iter().filter(|(name, _)| !own(name));
         let all: Vec<&(String, Template)> = inherited.chain(&request.headers).collect();
         let given = |name: &str| all.iter().any(|(key, _)| key.eq_ignore_ascii_case(name));
+
+        let named_host = all.iter().find(|(key, _)| key.eq_ignore_ascii_case("host"));
+        let host = named_host.and_then(|(_, value)| value.literal()).map(|host| without_port(host).into());
 
         let mut fixed_headers = Vec::new();
         if !given("host") {
@@ -51,6 +56,7 @@ impl Prepared {
             line: format!("{} {}", method_name(request.method), site.prefix).into_bytes().into(),
             fixed_headers: fixed_headers.into(),
             headers,
+            host,
             request: request.clone(),
             tls: site.tls,
             literal: None,
@@ -62,6 +68,11 @@ impl Prepared {
     /// The finished bytes, where they never vary.
     pub(super) fn literal(&self) -> Option<&[u8]> {
         self.literal.as_deref()
+    }
+
+    /// Host that the cookies of this request are of, where it is not the target's own.
+    pub(super) fn host(&self) -> Option<&str> {
+        self.host.as_deref()
     }
 
     /// Renders the request with the cookies of `jar` (for a host, at an instant) into `out`, which is cleared first.
@@ -78,9 +89,11 @@ impl Prepared {
         out.clear();
         body.clear();
         out.extend_from_slice(&self.line);
-        let path_from = out.len();
         self.request.path.render(view, out)?;
-        let path = jar.map(|_| String::from_utf8_lossy(&out[path_from..]).into_owned());
+        if jar.is_some() {
+            // Until the body is rendered its place holds the path: the head cannot be read and written at once.
+            body.extend_from_slice(path_of(out).as_bytes());
+        }
         out.extend_from_slice(b" HTTP/1.1\r\n");
         out.extend_from_slice(&self.fixed_headers);
         for (name, value) in &self.headers {
@@ -89,8 +102,10 @@ impl Prepared {
             value.render(view, out)?;
             out.extend_from_slice(b"\r\n");
         }
-        if let (Some((jar, host, now_ns)), Some(path)) = (jar, &path) {
+        if let Some((jar, host, now_ns)) = jar {
+            let path = std::str::from_utf8(body).unwrap_or("/");
             jar.write_header(cookies::Request { host, path, tls: self.tls, now_ns }, out);
+            body.clear();
         }
         if let Some(template) = &self.request.body {
             template.render(view, body)?;
@@ -116,6 +131,17 @@ impl Prepared {
         finish(&mut out, self.request.method, self.request.body.is_some(), body.as_bytes());
         Some(out.into())
     }
+}
+
+/// The path in a rendered request, or in the beginning of one: what stands between the first two blanks.
+pub(super) fn path_of(rendered: &[u8]) -> &str {
+    let path = rendered.split(|&byte| byte == b' ').nth(1).unwrap_or_default();
+    std::str::from_utf8(path).unwrap_or("/")
+}
+
+/// The host of a `host:` field, as cookies know it.
+pub(super) fn without_port(header: &str) -> &str {
+    header.rsplit_once(':').filter(|(_, port)| !port.contains(']')).map_or(header, |(host, _)| host)
 }
 
 fn header(out: &mut Vec<u8>, name: &str, value: &[u8]) {

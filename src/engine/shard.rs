@@ -5,6 +5,7 @@ use super::beats::Beats;
 use super::pacer::Pacer;
 use super::part::{Model, Part};
 use super::program::{Program, Site, compile};
+use super::render::without_port;
 use super::route::Route;
 use super::sharing::Sharing;
 use super::tap::Tap;
@@ -314,8 +315,7 @@ impl Shard {
 
     /// Host of the HTTP target without its port, as cookies know it.
     pub(super) fn http_host(&self) -> &str {
-        let header = self.http.as_ref().map_or("", |route| &route.address.host_header);
-        header.rsplit_once(':').filter(|(_, port)| !port.contains(']')).map_or(header, |(host, _)| host)
+        without_port(self.http.as_ref().map_or("", |route| &route.address.host_header))
     }
 
     pub(super) fn http_tls(&self) -> bool {
@@ -369,7 +369,20 @@ impl Shard {
     /// The same for a message on an open WebSocket, which is no request of its own.
     #[cold]
     pub(super) fn failed_message(&self, endpoint: EndpointId, sent_ns: Nanos, outcome: Outcome, text: &str) {
-        let sample = self.without_answer(endpoint, sent_ns, Some(sent_ns), outcome);
+        self.failed_answer(endpoint, sent_ns, sent_ns, outcome, text);
+    }
+
+    /// The same for a message that was waited for, from when it was asked for and from when the plan wanted that.
+    #[cold]
+    pub(super) fn failed_answer(
+        &self,
+        endpoint: EndpointId,
+        intended_ns: Nanos,
+        sent_ns: Nanos,
+        outcome: Outcome,
+        text: &str,
+    ) {
+        let sample = self.without_answer(endpoint, intended_ns, Some(sent_ns), outcome);
         let mut recorder = self.recorder.borrow_mut();
         recorder.record_message(&sample);
         recorder.failure(endpoint, outcome, text);

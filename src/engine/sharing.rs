@@ -148,6 +148,11 @@ impl Sharing {
         Some(Lease { trunk: Rc::clone(trunk), sharing: Rc::clone(self) })
     }
 
+    /// Whether there are connections, and nobody is opening another: who finds no stream waits for one of theirs.
+    pub(super) fn is_full(&self) -> bool {
+        !self.trunks.borrow().is_empty() && self.opening.get() == 0
+    }
+
     /// Lets go of connections that take no more streams once those they have are ended.
     fn prune(&self) {
         self.trunks.borrow_mut().retain(|trunk| trunk.http2.takes_more() || trunk.leases.get() > 0);

@@ -1,7 +1,9 @@
 //! WebSocket steps. A socket belongs to the user and may outlive an iteration; what is measured is the opening handshake, the time
 //! from the last message sent to the one that answers it, and the lag of pushed messages that say when they were sent.
 
-use super::line::{Heard, Line, Opened, Opening, Push, backoff, heard};
+use super::heard::{Awaited, Heard, heard};
+use super::line::{Line, Opened, Opening, Push, backoff};
+use super::render::without_port;
 use super::shard::Shard;
 use super::step::{StepEnd, connect_outcome, nanos};
 use super::tap::Event;
@@ -9,11 +11,12 @@ use super::user::User;
 use crate::clock::Nanos;
 use crate::endpoint::EndpointId;
 use crate::limits::{RESENT_MESSAGES_MAX, WEBSOCKET_CLOSE_WAIT};
-use crate::measure::sample::{Outcome, Sample};
-use crate::scenario::extract::{BodyCache, ExtractFailure, ResponseView};
+use crate::measure::sample::Outcome;
+use crate::scenario::extract::BodyCache;
 use crate::scenario::matches;
 use crate::scenario::plan::{SocketId, WsExpect, WsListen, WsOpen, WsSend};
 use crate::scenario::template::{RenderError, Template};
+use crate::transport::cookies;
 use crate::transport::websocket::{self, Message, WebSocket, WsError};
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -57,8 +60,9 @@ pub(super) struct Socket {
     pub(super) line: Line<WebSocket>,
     /// The step that opened it.
     pub(super) open: Rc<WsOpen>,
-    /// When the user last sent a message; an expected message is timed from here.
+    /// When the user last sent a message, and when the plan wanted it to; an expected message is timed from here.
     last_sent_ns: Nanos,
+    last_intended_ns: Nanos,
     /// What is sent again after a reconnect, and whether as binary.
     resent: Vec<(String, bool)>,
 }
@@ -73,8 +77,10 @@ impl User {
         };
         let last_sent_ns = stream.opened_ns;
         let line = Line::new(stream, shard.count_socket());
-        let socket = Socket { line, open: Rc::clone(open), last_sent_ns, resent: Vec::new() };
-        self.sockets[usize::from(open.socket)] = Some(Box::new(socket));
+        let (open, resent) = (Rc::clone(open), Vec::new());
+        let id = usize::from(open.socket);
+        let socket = Socket { line, open, last_sent_ns, last_intended_ns: last_sent_ns, resent };
+        self.sockets[id] = Some(Box::new(socket));
         StepEnd::Next
     }
 
@@ -128,7 +134,7 @@ impl User {
             shard.recorder.borrow_mut().requests.streams.reconnects += 1;
             let Ok(stream) = self.ws_dial(shard, &open, None).await else { continue };
             let Some(socket) = self.sockets[index].as_mut() else { return false };
-            socket.last_sent_ns = stream.opened_ns;
+            (socket.last_sent_ns, socket.last_intended_ns) = (stream.opened_ns, stream.opened_ns);
             socket.line.renew(stream, shard.count_socket());
             if self.ws_resend(shard, id).await {
                 return true;
@@ -175,7 +181,23 @@ impl User {
         let path = format!("{prefix}{}", self.text(shard, &open.path)?);
         let headers = open.headers.iter();
         let headers = headers.map(|(name, value)| Ok((name.clone(), self.text(shard, value)?)));
-        Ok((path, headers.collect::<Result<_, _>>()?))
+        let mut headers: Vec<(String, String)> = headers.collect::<Result<_, _>>()?;
+        let own = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("cookie"));
+        headers.extend(self.ws_cookies(shard, &path).filter(|_| !own));
+        Ok((path, headers))
+    }
+
+    /// The user's cookies, where the sockets are of the host that set them.
+    fn ws_cookies(&self, shard: &Shard, path: &str) -> Option<(String, String)> {
+        let (jar, address) = (self.jar.as_deref()?, &shard.ws.as_ref()?.address);
+        let host = without_port(&address.host_header);
+        let request = cookies::Request { host, path, tls: address.tls.is_some(), now_ns: shard.clock.now() };
+        let mut line = Vec::new();
+        if host == shard.http_host() {
+            jar.write_header(request, &mut line);
+        }
+        let value = line.strip_prefix(b"cookie: ")?.trim_ascii_end();
+        Some(("cookie".to_owned(), String::from_utf8_lossy(value).into_owned()))
     }
 
     pub(super) fn text(&mut self, shard: &Shard, template: &Template) -> Result<String, RenderError> {
@@ -218,7 +240,7 @@ impl User {
         let not_open = || (Outcome::Connect, NOT_OPEN.to_owned());
         let socket = self.sockets[usize::from(id)].as_mut().ok_or_else(not_open)?;
         let now = shard.clock.now();
-        socket.last_sent_ns = now;
+        (socket.last_sent_ns, socket.last_intended_ns) = (now, self.intended_ns.take().unwrap_or(now));
         let Some(stream) = socket.line.live() else {
             // It ended while the user was waiting, and this is the step that finds out.
             let end = socket.line.take_end();
@@ -247,37 +269,15 @@ impl User {
         let Some(open) = self.sockets[usize::from(expect.socket)].as_mut() else {
             return not_open(shard, expect.endpoint);
         };
-        let sent_ns = open.last_sent_ns;
+        let (intended_ns, sent_ns) = (open.last_intended_ns, open.last_sent_ns);
         let deadline = shard.clock.instant(begun_ns + nanos(expect.within));
         let received = self.timer.within(deadline, next_match(shard, &mut open.line, &wanted)).await;
         let (outcome, text) = match received {
             Ok(Ok((message, mut cache))) => {
-                self.busy = true;
-                self.intended_ns = None;
-                let view = ResponseView::message(message.bytes());
-                let captured = expect.extracts.iter().try_for_each(|extract| {
-                    let value = extract.apply(&view, &mut cache, self.session.stream())?;
-                    if let Some(tap) = &shard.tap {
-                        tap.captured(shard, extract.slot, &value);
-                    }
-                    self.session.set(extract.slot, value);
-                    Ok::<_, ExtractFailure>(())
-                });
-                let mut recorder = shard.recorder.borrow_mut();
-                recorder.record_message(&Sample {
-                    endpoint: expect.endpoint,
-                    intended_ns: sent_ns,
-                    sent_ns,
-                    done_ns: message.received_ns,
-                    outcome: if captured.is_ok() { Outcome::Ok } else { Outcome::Extract },
-                    bytes_sent: 0,
-                    bytes_received: message.bytes().len() as u64,
-                });
-                let Err(failure) = captured else { return StepEnd::Next };
-                recorder.failure(expect.endpoint, Outcome::Extract, &failure.to_string());
-                drop(recorder);
-                shard.tell_failure(expect.endpoint, Outcome::Extract, &failure.to_string());
-                return StepEnd::Failed;
+                let (body, received_ns) = (message.bytes(), message.received_ns);
+                let bytes_received = body.len() as u64;
+                let awaited = Awaited { body, intended_ns, sent_ns, received_ns, bytes_received };
+                return self.answered(shard, expect.endpoint, &expect.extracts, &awaited, &mut cache);
             }
             Ok(Err(end)) => end_of(end),
             Err(_elapsed) => {
@@ -285,7 +285,7 @@ impl User {
                 (Outcome::Timeout, format!("no such message within {within}"))
             }
         };
-        shard.failed_message(expect.endpoint, sent_ns, outcome, &text);
+        shard.failed_answer(expect.endpoint, intended_ns, sent_ns, outcome, &text);
         if outcome != Outcome::Timeout {
             self.ws_lost(shard, expect.socket).await;
         }

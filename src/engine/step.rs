@@ -1,6 +1,7 @@
 //! One request of a user: render, connect if need be, exchange, check, capture, record.
 
-use super::render::Prepared;
+use super::render::{Prepared, path_of};
+use super::repeats::{Repeats, STALE_WITHIN_NS};
 use super::shard::Shard;
 use super::sharing::Carrier;
 use super::tap::Event;
@@ -53,32 +54,6 @@ struct NoAnswer {
     sent_ns: Option<Nanos>,
 }
 
-/// A server that closes an idle connection just as a request comes says so within a round trip. One that takes longer had the request in
-/// hand: repeating it would hide a failure of the target.
-const STALE_WITHIN_NS: Nanos = nanos(limits::STALE_CONNECTION_TOLD_WITHIN);
-
-/// The repeats of one request.
-#[derive(Default)]
-struct Repeats {
-    /// When the first attempt began, once there was a second.
-    since_ns: Option<Nanos>,
-    not_processed: u32,
-    stale: bool,
-}
-
-impl Repeats {
-    /// Whether it may be sent once more after this error; `stale` if it may have been lost on a connection that was being closed.
-    fn allow(&mut self, error: ExchangeError, stale: bool) -> bool {
-        if error.not_processed() {
-            self.not_processed += 1;
-            return self.not_processed <= limits::NOT_PROCESSED_REPEATS_MAX;
-        }
-        let allowed = stale && !self.stale && error.answered_nothing();
-        self.stale |= allowed;
-        allowed
-    }
-}
-
 impl User {
     /// `now` is the instant it is, where that is known.
     pub(super) async fn request(
@@ -112,6 +87,11 @@ impl User {
         }
         let answer = self.send(shard, prepared, bytes, (intended_ns, ready_ns)).await;
         self.control.on_wire.set(None);
+        if let Ok(exchange) = &answer
+            && !exchange.set_cookies.is_empty()
+        {
+            self.store_cookies(shard, &exchange.set_cookies, prepared, bytes);
+        }
         shard.give_back(rented);
         match answer {
             Ok(exchange) => self.judge(shard, prepared, intended_ns, exchange),
@@ -135,7 +115,8 @@ impl User {
         out: &mut Vec<u8>,
     ) -> Result<(), RenderError> {
         let mut body = shard.scratch.take();
-        let jar = self.jar.as_deref().map(|jar| (jar, shard.http_host(), shard.clock.now()));
+        let host = || prepared.host().unwrap_or_else(|| shard.http_host());
+        let jar = self.jar.as_deref().map(|jar| (jar, host(), shard.clock.now()));
         let done = prepared.render(&mut self.session.view(&shard.plan), jar, &mut body, out);
         shard.scratch.replace(body);
         done
@@ -232,6 +213,14 @@ impl User {
                 let outcome = connect_outcome(error);
                 Err(NoAnswer { outcome, text: error.to_string(), sent_ns: None })
             }
+            Err(_elapsed) if shard.sharing.is_full() => Err(NoAnswer {
+                outcome: Outcome::Timeout,
+                text: format!(
+                    "no stream free on the shared connections within {}",
+                    crate::units::show_duration(shard.plan.target.connect_timeout)
+                ),
+                sent_ns: None,
+            }),
             Err(_elapsed) => Err(NoAnswer {
                 outcome: Outcome::ConnectTimeout,
                 text: format!(
@@ -255,10 +244,7 @@ impl User {
         if let Some(tap) = &shard.tap {
             tap.answer(shard, &exchange);
         }
-        if !exchange.set_cookies.is_empty() {
-            self.store_cookies(shard, std::mem::take(&mut exchange.set_cookies), prepared);
-        }
-        self.last_request_ns = exchange.sent_ns;
+        (self.last_request_ns, self.last_intended_ns) = (exchange.sent_ns, intended_ns);
         let mut sample = Sample {
             endpoint: request.endpoint,
             intended_ns,
@@ -301,18 +287,17 @@ impl User {
     }
 
     #[cold]
-    fn store_cookies(&mut self, shard: &Shard, cookies: Vec<Box<str>>, prepared: &Prepared) {
-        let path = prepared.request.path.literal().unwrap_or("/");
+    fn store_cookies(&mut self, shard: &Shard, cookies: &[Box<str>], prepared: &Prepared, sent: &[u8]) {
         let request = cookies::Request {
-            host: shard.http_host(),
-            path,
+            host: prepared.host().unwrap_or_else(|| shard.http_host()),
+            path: path_of(sent),
             tls: shard.http_tls(),
             now_ns: shard.clock.now(),
         };
         let now_s = i64::try_from(clock::unix_ms() / 1000).unwrap_or(i64::MAX);
         let jar = self.jar.get_or_insert_default();
         for cookie in cookies {
-            jar.store(&cookie, request, now_s);
+            jar.store(cookie, request, now_s);
         }
     }
 

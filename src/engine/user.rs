@@ -30,6 +30,8 @@ pub(super) struct User {
     pub(super) last_answer: Option<Box<Answer>>,
     /// When the last answered request was sent; an expected event may be its effect.
     pub(super) last_request_ns: Nanos,
+    /// When the plan wanted it to be.
+    pub(super) last_intended_ns: Nanos,
     /// The plan's instant for the next request to send, if the plan had one.
     pub(super) intended_ns: Option<Nanos>,
     pub(super) journey: usize,
@@ -73,6 +75,7 @@ impl User {
             sockets: (0..shard.plan.sockets.len()).map(|_| None).collect(),
             streams: (0..shard.plan.streams.len()).map(|_| None).collect(),
             last_request_ns: 0,
+            last_intended_ns: 0,
             last_answer: None,
             intended_ns: None,
             counters: vec![0; program.counters].into_boxed_slice(),

@@ -214,6 +214,7 @@ pub fn add_requests(into: &mut RequestCounts, from: &RequestCounts) {
     into.streams.missing += from.streams.missing;
     into.streams.repeated += from.streams.repeated;
     into.streams.early += from.streams.early;
+    into.streams.overflowed += from.streams.overflowed;
     into.streams.lag_ns_min = [into.streams.lag_ns_min, from.streams.lag_ns_min].into_iter().flatten().min();
     into.streams.opening_ns_min =
         [into.streams.opening_ns_min, from.streams.opening_ns_min].into_iter().flatten().min();

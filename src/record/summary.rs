@@ -96,6 +96,9 @@ pub struct StreamCounts {
     pub repeated: u64,
     /// Messages that say they were sent later than they were received: the server's clock is ahead of ours by more than their lag.
     pub early: u64,
+    /// Messages that came while their user did not ask for any, more than are kept for it: the oldest were dropped.
+    #[serde(default)]
+    pub overflowed: u64,
     /// The smallest lag of a pushed message, below zero where the server's clock is ahead of ours by more; absent without a `lag`.
     #[serde(default)]
     pub lag_ns_min: Option<i64>,

@@ -5,6 +5,7 @@ mod coordinator;
 mod generator;
 mod guards;
 mod levels;
+mod lost;
 mod manifest;
 mod observe;
 mod silence;

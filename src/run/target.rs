@@ -120,6 +120,11 @@ async fn knock(target: &Target, plan: &Plan) -> Result<(), TargetError> {
         let at = if one { String::new() } else { format!("{}: ", address.addr) };
         match tokio::time::timeout(plan.target.connect_timeout, transport::connect(address, source)).await {
             Ok(Ok(_connection)) => {}
+            // The service is up, and what it shows is not what the scenario asks for.
+            Ok(Err(error @ transport::TransportError::Tls(_))) => {
+                let host = destination.base.host.clone();
+                return Err(TargetError::Tls { host, text: format!("{at}{error}; see `target.tls`") });
+            }
             Ok(Err(error)) => return Err(unreachable(format!("{at}{error}"))),
             Err(_elapsed) => {
                 let within = crate::units::show_duration(plan.target.connect_timeout);

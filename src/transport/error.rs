@@ -43,7 +43,7 @@ pub enum TlsFailure {
     WrongName,
     #[error("the certificate has expired or is not valid yet")]
     NotValidNow,
-    #[error("the certificate is not acceptable")]
+    #[error("the certificate is not one that a server may show: it is broken, or a CA's own")]
     BadCertificate,
     #[error(
         "the server wants a client certificate: give `target.tls.client_cert` and `target.tls.client_key`"

@@ -4,6 +4,7 @@
 use super::coding::ContentCoding;
 use super::connection::Handshake;
 use super::error::{ExchangeError, ResetWhile, TlsFailure};
+use super::head::Memo;
 use super::response::{Keep, ResponseReader};
 use super::stamp::{Sampler, ask_for_stamps};
 use super::stream::{Idle, Stream};
@@ -21,13 +22,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 #[derive(Clone, Debug)]
 pub struct Buffers {
     read: Rc<RefCell<Box<[u8]>>>,
+    heads: Rc<RefCell<Memo>>,
     sampler: Rc<Sampler>,
 }
 
 impl Buffers {
     pub fn new() -> Self {
         let memory = vec![0; limits::SHARD_READ_BUFFER_BYTES].into_boxed_slice();
-        Self { read: Rc::new(RefCell::new(memory)), sampler: Rc::new(Sampler::new()) }
+        Self { read: Rc::new(RefCell::new(memory)), heads: Rc::default(), sampler: Rc::new(Sampler::new()) }
     }
 
     /// The memory itself; to be given back before the poll ends.
@@ -248,7 +250,7 @@ impl<'a> Exchanging<'a> {
             if begins {
                 self.first_byte_ns = self.clock.now();
             }
-            if self.reader.feed(bytes)? {
+            if self.reader.feed_remembering(bytes, Some(&mut buffers.heads.borrow_mut()))? {
                 // The common case is one read: then the instant of the first byte is that of the last.
                 self.done_ns = if begins { self.first_byte_ns } else { self.clock.now() };
                 return Poll::Ready(Ok(()));

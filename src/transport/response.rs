@@ -92,8 +92,17 @@ impl ResponseReader {
     /// # Errors
     /// When the bytes break the protocol or a bound of [`limits`]. The connection cannot be used again then.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<bool, ExchangeError> {
+        self.feed_remembering(bytes, None)
+    }
+
+    /// As [`Self::feed`], with the last head that was read on whatever connection.
+    pub(super) fn feed_remembering(
+        &mut self,
+        bytes: &[u8],
+        heads: Option<&mut head::Memo>,
+    ) -> Result<bool, ExchangeError> {
         self.bytes_received += bytes.len() as u64;
-        let rest = self.feed_head(bytes)?;
+        let rest = self.feed_head(bytes, heads)?;
         let extra = self.feed_body(rest)?;
         match self.state {
             State::Done if extra > 0 => Err(Malformed::BytesAfterEnd.into()),
@@ -138,11 +147,15 @@ impl ResponseReader {
     }
 
     /// Reads heads, interim ones included; returns what follows the final one, or nothing while it is not complete.
-    fn feed_head<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b [u8], ExchangeError> {
+    fn feed_head<'b>(
+        &mut self,
+        bytes: &'b [u8],
+        mut heads: Option<&mut head::Memo>,
+    ) -> Result<&'b [u8], ExchangeError> {
         let mut rest = bytes;
         while matches!(self.state, State::Head) && !rest.is_empty() {
             rest = if self.partial.is_empty() {
-                match self.parse(rest)? {
+                match self.parse(rest, heads.as_deref_mut())? {
                     Some(len) => &rest[len..],
                     None => {
                         self.spill(rest)?;
@@ -165,7 +178,7 @@ impl ResponseReader {
         let partial = std::mem::take(&mut self.partial);
         // A first line without its end has had no parse yet that could tell it from something else than HTTP.
         let worth_a_parse = line.ends_with(b"\n") || partial.len() - line.len() < 16;
-        if worth_a_parse && self.parse(&partial)?.is_some() {
+        if worth_a_parse && self.parse(&partial, None)?.is_some() {
             return Ok(rest);
         }
         self.partial = partial;
@@ -181,9 +194,23 @@ impl ResponseReader {
     }
 
     /// The length of the head at the beginning of `bytes`, once it is complete; the state moves on to what follows it.
-    fn parse(&mut self, bytes: &[u8]) -> Result<Option<usize>, ExchangeError> {
-        let cookies = self.keep.cookies.then_some(&mut self.set_cookies);
-        let Some(head) = head::parse(bytes, cookies)? else { return Ok(None) };
+    fn parse(
+        &mut self,
+        bytes: &[u8],
+        heads: Option<&mut head::Memo>,
+    ) -> Result<Option<usize>, ExchangeError> {
+        let head = match heads.as_ref().and_then(|heads| heads.recall(bytes)) {
+            Some(head) => head,
+            None => {
+                let cookies = self.keep.cookies.then_some(&mut self.set_cookies);
+                let Some(head) = head::parse(bytes, cookies)? else { return Ok(None) };
+                // One that sets cookies has to be read each time.
+                if let Some(heads) = heads.filter(|_| self.set_cookies.is_empty() && self.keep.cookies) {
+                    heads.keep(bytes, head);
+                }
+                head
+            }
+        };
         if head.len > limits::RESPONSE_HEAD_BYTES_MAX {
             return Err(ExchangeError::HeadTooLarge);
         }

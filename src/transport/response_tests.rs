@@ -217,3 +217,30 @@ proptest! {
         prop_assert_eq!(seen.body, Some(body));
     }
 }
+
+#[test]
+fn a_head_that_is_remembered_says_what_it_said() {
+    let mut heads = head::Memo::default();
+    let keep = Keep { cookies: true, ..Keep::default() };
+    let mut read = |bytes: &[u8]| {
+        let mut reader = ResponseReader::new(false, keep);
+        let done = reader.feed_remembering(bytes, Some(&mut heads));
+        let response = reader.take();
+        (done, response.status, response.body_bytes, response.keep_alive, response.set_cookies.len())
+    };
+    let ok = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+    let first = read(ok);
+    assert_eq!(first, (Ok(true), 200, 2, true, 0));
+    assert_eq!(read(ok), first);
+    assert_eq!(
+        read(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n").0,
+        Ok(false),
+        "the body is not remembered"
+    );
+    assert_eq!(read(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nyes"), (Ok(true), 200, 3, true, 0));
+    let last = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok";
+    assert_eq!(read(last), (Ok(true), 200, 2, false, 0), "a longer head that begins like another");
+    assert_eq!(read(ok), first);
+    let cookie = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nset-cookie: a=1\r\n\r\n";
+    assert_eq!((read(cookie).4, read(cookie).4), (1, 1), "cookies are read each time");
+}

@@ -5,7 +5,7 @@ use super::connection::Handshake;
 use rustls::HandshakeKind;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
@@ -44,8 +44,8 @@ impl Stream {
     /// Looks whether the peer closed or spoke, without a system call as long as the reactor has reported nothing about the socket:
     /// tokio's `try_read` asks its own readiness first, and the last read of an exchange left that cleared.
     ///
-    /// Under TLS a quiet connection may carry tickets, so there it says nothing; the next write or read will find out.
-    pub(super) fn idle(&self, scratch: &mut [u8]) -> Idle {
+    /// Under TLS the bytes that have come may be tickets and nothing to read: rustls takes them in, and only what is left speaks.
+    pub(super) fn idle(&mut self, scratch: &mut [u8]) -> Idle {
         match self {
             Self::Plain(socket) => match socket.try_read(scratch) {
                 Ok(0) => Idle::Closed,
@@ -53,7 +53,16 @@ impl Stream {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => Idle::Quiet,
                 Err(_) => Idle::Closed,
             },
-            Self::Tls(_) => Idle::Quiet,
+            Self::Tls(tls) => {
+                let mut buffer = ReadBuf::new(scratch);
+                // Nobody waits for it: the exchange that follows asks to be woken itself.
+                match Pin::new(tls.as_mut()).poll_read(&mut Context::from_waker(Waker::noop()), &mut buffer) {
+                    Poll::Pending => Idle::Quiet,
+                    Poll::Ready(Ok(())) if buffer.filled().is_empty() => Idle::Closed,
+                    Poll::Ready(Ok(())) => Idle::Spoke,
+                    Poll::Ready(Err(_)) => Idle::Closed,
+                }
+            }
             #[cfg(test)]
             Self::Simulated(_) => Idle::Quiet,
         }
