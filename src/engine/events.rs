@@ -154,13 +154,16 @@ impl User {
             tap.request(shard, usize::from(request.endpoint), &bytes);
         }
         let (address, source) = route.lane(shard.next_turn());
-        let connecting = async move {
-            let opened = sse::open(address, source, &bytes, &shard.buffers, shard.clock).await;
-            shard.give_back(Some(bytes));
-            opened
-        };
+        let connecting = Box::pin(sse::open(address, source, &bytes, &shard.buffers, shard.clock));
         let opening = Opening { endpoint: request.endpoint, intended_ns, begun_ns, within: request.timeout };
-        let stream: EventStream = self.open_line(shard, opening, Box::pin(connecting)).await?;
+        let mut opened: Result<EventStream, StepEnd> = self.open_line(shard, opening, connecting).await;
+        if let Ok(set) = opened.as_mut().map(EventStream::take_set_cookies)
+            && !set.is_empty()
+        {
+            self.store_cookies(shard, &set, &open.prepared, &bytes);
+        }
+        shard.give_back(Some(bytes));
+        let stream = opened?;
         if let Some(tap) = &shard.tap {
             let (address, wait_ns) = (address.addr.to_string(), stream.opened_ns - stream.sent_ns);
             tap.tell(shard, Told::StreamOpened { address, wait_ns });

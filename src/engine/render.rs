@@ -17,11 +17,20 @@ pub(super) struct Prepared {
     fixed_headers: Box<[u8]>,
     /// Headers with variables, the target's own first.
     headers: Vec<(String, Template)>,
-    /// The host that the request names by a `host:` header of its own, for its cookies.
-    host: Option<Box<str>>,
+    host: Host,
     tls: bool,
     /// The whole request when nothing in it varies (a user with cookies still renders).
     literal: Option<Box<[u8]>>,
+}
+
+/// Which host the cookies of a request are of.
+enum Host {
+    /// That of the base URL.
+    Target,
+    /// What its `host:` header says.
+    Named(Box<str>),
+    /// What its `host:` header says once it is rendered.
+    Varying,
 }
 
 impl Prepared {
@@ -32,7 +41,9 @@ impl Prepared {
         let given = |name: &str| all.iter().any(|(key, _)| key.eq_ignore_ascii_case(name));
 
         let named_host = all.iter().find(|(key, _)| key.eq_ignore_ascii_case("host"));
-        let host = named_host.and_then(|(_, value)| value.literal()).map(|host| without_port(host).into());
+        let host = named_host.map_or(Host::Target, |(_, value)| {
+            value.literal().map_or(Host::Varying, |host| Host::Named(without_port(host).into()))
+        });
 
         let mut fixed_headers = Vec::new();
         if !given("host") {
@@ -70,12 +81,16 @@ impl Prepared {
         self.literal.as_deref()
     }
 
-    /// Host that the cookies of this request are of, where it is not the target's own.
-    pub(super) fn host(&self) -> Option<&str> {
-        self.host.as_deref()
+    /// Host that the cookies of this request are of; `target` is that of the base URL, and `rendered` has at least the headers.
+    pub(super) fn host<'a>(&'a self, target: &'a str, rendered: &'a [u8]) -> &'a str {
+        match &self.host {
+            Host::Target => target,
+            Host::Named(host) => host,
+            Host::Varying => host_of(rendered),
+        }
     }
 
-    /// Renders the request with the cookies of `jar` (for a host, at an instant) into `out`, which is cleared first.
+    /// Renders the request with the cookies of `jar` (the target's host, an instant) into `out`, which is cleared first.
     ///
     /// # Errors
     /// [`RenderError`] naming the variable that has no value.
@@ -90,10 +105,6 @@ impl Prepared {
         body.clear();
         out.extend_from_slice(&self.line);
         self.request.path.render(view, out)?;
-        if jar.is_some() {
-            // Until the body is rendered its place holds the path: the head cannot be read and written at once.
-            body.extend_from_slice(path_of(out).as_bytes());
-        }
         out.extend_from_slice(b" HTTP/1.1\r\n");
         out.extend_from_slice(&self.fixed_headers);
         for (name, value) in &self.headers {
@@ -102,9 +113,11 @@ impl Prepared {
             value.render(view, out)?;
             out.extend_from_slice(b"\r\n");
         }
-        if let Some((jar, host, now_ns)) = jar {
-            let path = std::str::from_utf8(body).unwrap_or("/");
-            jar.write_header(cookies::Request { host, path, tls: self.tls, now_ns }, out);
+        if let Some((jar, target, now_ns)) = jar.filter(|(jar, ..)| !jar.is_empty()) {
+            // Until the body is rendered its place holds the cookies: the head cannot be read and written at once.
+            let (host, path) = (self.host(target, out), path_of(out));
+            jar.write_header(cookies::Request { host, path, tls: self.tls, now_ns }, body);
+            out.extend_from_slice(body);
             body.clear();
         }
         if let Some(template) = &self.request.body {
@@ -137,6 +150,16 @@ impl Prepared {
 pub(super) fn path_of(rendered: &[u8]) -> &str {
     let path = rendered.split(|&byte| byte == b' ').nth(1).unwrap_or_default();
     std::str::from_utf8(path).unwrap_or("/")
+}
+
+/// The host in a rendered head, or in the beginning of one.
+fn host_of(rendered: &[u8]) -> &str {
+    let fields =
+        rendered.split(|&byte| byte == b'\n').skip(1).take_while(|line| !line.trim_ascii().is_empty());
+    let mut fields = fields.filter_map(|line| line.split_at_checked(b"host:".len()));
+    let host = fields.find(|(name, _)| name.eq_ignore_ascii_case(b"host:"));
+    let text = host.and_then(|(_, value)| std::str::from_utf8(value.trim_ascii()).ok());
+    without_port(text.unwrap_or_default())
 }
 
 /// The host of a `host:` field, as cookies know it.

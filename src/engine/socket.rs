@@ -16,8 +16,8 @@ use crate::scenario::extract::BodyCache;
 use crate::scenario::matches;
 use crate::scenario::plan::{SocketId, WsExpect, WsListen, WsOpen, WsSend};
 use crate::scenario::template::{RenderError, Template};
-use crate::transport::cookies;
 use crate::transport::websocket::{self, Message, WebSocket, WsError};
+use crate::transport::{Address, cookies};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
@@ -105,7 +105,11 @@ impl User {
         let connecting =
             websocket::open(address, source, &path, &headers, subprotocol, &shard.buffers, shard.clock);
         let opening = Opening { endpoint: open.endpoint, intended_ns, begun_ns, within: open.within };
-        let stream: WebSocket = self.open_line(shard, opening, Box::pin(connecting)).await?;
+        let mut stream: WebSocket = self.open_line(shard, opening, Box::pin(connecting)).await?;
+        let set = stream.take_set_cookies();
+        if !set.is_empty() {
+            self.keep_cookies(&set, cookies_of(shard, &route.address, &headers, &path));
+        }
         if let Some(tap) = &shard.tap {
             let (address, handshake_ns) = (address.addr.to_string(), stream.opened_ns - stream.sent_ns);
             tap.tell(shard, Event::SocketOpened { address, path: path.clone(), handshake_ns });
@@ -183,21 +187,15 @@ impl User {
         let headers = headers.map(|(name, value)| Ok((name.clone(), self.text(shard, value)?)));
         let mut headers: Vec<(String, String)> = headers.collect::<Result<_, _>>()?;
         let own = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("cookie"));
-        headers.extend(self.ws_cookies(shard, &path).filter(|_| !own));
-        Ok((path, headers))
-    }
-
-    /// The user's cookies, where the sockets are of the host that set them.
-    fn ws_cookies(&self, shard: &Shard, path: &str) -> Option<(String, String)> {
-        let (jar, address) = (self.jar.as_deref()?, &shard.ws.as_ref()?.address);
-        let host = without_port(&address.host_header);
-        let request = cookies::Request { host, path, tls: address.tls.is_some(), now_ns: shard.clock.now() };
-        let mut line = Vec::new();
-        if host == shard.http_host() {
-            jar.write_header(request, &mut line);
+        if let (Some(route), Some(jar), false) = (&shard.ws, self.jar.as_deref(), own) {
+            let mut line = Vec::new();
+            jar.write_header(cookies_of(shard, &route.address, &headers, &path), &mut line);
+            if let Some(value) = line.strip_prefix(b"cookie: ") {
+                let value = String::from_utf8_lossy(value.trim_ascii_end()).into_owned();
+                headers.push(("cookie".to_owned(), value));
+            }
         }
-        let value = line.strip_prefix(b"cookie: ")?.trim_ascii_end();
-        Some(("cookie".to_owned(), String::from_utf8_lossy(value).into_owned()))
+        Ok((path, headers))
     }
 
     pub(super) fn text(&mut self, shard: &Shard, template: &Template) -> Result<String, RenderError> {
@@ -366,6 +364,18 @@ impl User {
     ) -> Result<Vec<(String, String)>, RenderError> {
         templates.iter().map(|(member, value)| Ok((member.clone(), self.text(shard, value)?))).collect()
     }
+}
+
+/// A handshake as cookies see it.
+fn cookies_of<'a>(
+    shard: &Shard,
+    address: &'a Address,
+    headers: &'a [(String, String)],
+    path: &'a str,
+) -> cookies::Request<'a> {
+    let named = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("host"));
+    let host = without_port(named.map_or(&address.host_header, |(_, host)| host));
+    cookies::Request { host, path, tls: address.tls.is_some(), now_ns: shard.clock.now() }
 }
 
 /// The next message whose members are as wanted; others are passed over.

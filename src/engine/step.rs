@@ -115,8 +115,7 @@ impl User {
         out: &mut Vec<u8>,
     ) -> Result<(), RenderError> {
         let mut body = shard.scratch.take();
-        let host = || prepared.host().unwrap_or_else(|| shard.http_host());
-        let jar = self.jar.as_deref().map(|jar| (jar, host(), shard.clock.now()));
+        let jar = self.jar.as_deref().map(|jar| (jar, shard.http_host(), shard.clock.now()));
         let done = prepared.render(&mut self.session.view(&shard.plan), jar, &mut body, out);
         shard.scratch.replace(body);
         done
@@ -287,13 +286,21 @@ impl User {
     }
 
     #[cold]
-    fn store_cookies(&mut self, shard: &Shard, cookies: &[Box<str>], prepared: &Prepared, sent: &[u8]) {
-        let request = cookies::Request {
-            host: prepared.host().unwrap_or_else(|| shard.http_host()),
-            path: path_of(sent),
-            tls: shard.http_tls(),
-            now_ns: shard.clock.now(),
-        };
+    pub(super) fn store_cookies(
+        &mut self,
+        shard: &Shard,
+        cookies: &[Box<str>],
+        prepared: &Prepared,
+        sent: &[u8],
+    ) {
+        let (host, path) = (prepared.host(shard.http_host(), sent), path_of(sent));
+        let request = cookies::Request { host, path, tls: shard.http_tls(), now_ns: shard.clock.now() };
+        self.keep_cookies(cookies, request);
+    }
+
+    /// Takes what the answer to a request sets.
+    #[cold]
+    pub(super) fn keep_cookies(&mut self, cookies: &[Box<str>], request: cookies::Request<'_>) {
         let now_s = i64::try_from(clock::unix_ms() / 1000).unwrap_or(i64::MAX);
         let jar = self.jar.get_or_insert_default();
         for cookie in cookies {

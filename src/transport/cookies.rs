@@ -1,12 +1,12 @@
-//! A user's cookies, as RFC 6265 has a user agent keep them. A user talks to one host, so the jar knows its host and holds what that
-//! host set; an empty jar owns no memory.
+//! A user's cookies, as RFC 6265 has a user agent keep them. Each goes back to the host that set it, or to those below the domain it names;
+//! an empty jar owns no memory.
 
 use crate::clock::Nanos;
 use crate::limits;
 use crate::units::NANOS_PER_S;
 use cookie::Cookie;
 
-/// The cookies of one user for one host.
+/// The cookies of one user.
 #[derive(Clone, Debug, Default)]
 pub struct Jar {
     /// In the order they are sent: longer paths first, then older first (RFC 6265 section 5.4).
@@ -18,6 +18,9 @@ struct Stored {
     name: Box<str>,
     value: Box<str>,
     path: Box<str>,
+    /// The host that set it, or the domain that it named.
+    domain: Box<str>,
+    host_only: bool,
     /// Never, for a cookie of the session.
     expires_ns: Option<Nanos>,
     secure: bool,
@@ -26,7 +29,7 @@ struct Stored {
 /// The request whose response sets a cookie, or that is about to be sent.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
-    /// Host of the target, without port.
+    /// Host of the request, without port.
     pub host: &'a str,
     /// Path of the request; a query may follow it.
     pub path: &'a str,
@@ -68,7 +71,12 @@ impl Jar {
             (None, Some(at)) => Some(at.unix_timestamp().saturating_sub(now_unix_s)),
             (None, None) => None,
         };
-        let same = |stored: &Stored| &*stored.name == parsed.name() && &*stored.path == path;
+        let domain = parsed.domain().unwrap_or(request.host);
+        let same = |stored: &Stored| {
+            &*stored.name == parsed.name()
+                && &*stored.path == path
+                && stored.domain.eq_ignore_ascii_case(domain)
+        };
         let position = self.cookies.iter().position(same);
         if lasts_s.is_some_and(|lasts_s| lasts_s <= 0) {
             if let Some(position) = position {
@@ -80,6 +88,8 @@ impl Jar {
             name: parsed.name().into(),
             value: parsed.value().into(),
             path: path.into(),
+            domain: domain.into(),
+            host_only: parsed.domain().is_none(),
             expires_ns: lasts_s.map(|lasts_s| {
                 request.now_ns.saturating_add(lasts_s.unsigned_abs().saturating_mul(NANOS_PER_S))
             }),
@@ -110,7 +120,8 @@ impl Jar {
         for cookie in &self.cookies {
             let sent = cookie.is_live(request.now_ns)
                 && (request.tls || !cookie.secure)
-                && path_matches(path, &cookie.path);
+                && path_matches(path, &cookie.path)
+                && cookie.is_for(request.host);
             if sent {
                 for part in [before, cookie.name.as_bytes(), b"=", cookie.value.as_bytes()] {
                     head.extend_from_slice(part);
@@ -132,6 +143,10 @@ impl Jar {
 impl Stored {
     fn is_live(&self, now_ns: Nanos) -> bool {
         self.expires_ns.is_none_or(|at| at > now_ns)
+    }
+
+    fn is_for(&self, host: &str) -> bool {
+        self.domain.eq_ignore_ascii_case(host) || !self.host_only && covers(&self.domain, host)
     }
 }
 
@@ -233,6 +248,23 @@ mod tests {
         set(&mut jar, "d=1; Domain=shop.example", "/");
         assert_eq!(sent(&jar, at("/", 11)), "cookie: c=1; d=1\r\n");
         assert!(!covers("0.0.1", "127.0.0.1"));
+    }
+
+    #[test]
+    fn a_cookie_goes_back_to_its_host_or_below_its_domain() {
+        let mut jar = Jar::new();
+        set(&mut jar, "own=1", "/");
+        set(&mut jar, "wide=1; Domain=Shop.example", "/");
+        let to = |host| sent(&jar, Request { host, ..at("/", 11) });
+        assert_eq!(to("shop.example"), "cookie: own=1; wide=1\r\n");
+        assert_eq!(to("SHOP.example"), "cookie: own=1; wide=1\r\n");
+        assert_eq!(to("live.shop.example"), "cookie: wide=1\r\n");
+        assert_eq!(to("example"), "");
+        assert_eq!(to("workshop.example"), "");
+        let other = Request { host: "live.shop.example", ..at("/", 12) };
+        jar.store("own=2", other, UNIX_S);
+        assert_eq!(sent(&jar, other), "cookie: wide=1; own=2\r\n", "each host has its own");
+        assert_eq!(sent(&jar, at("/", 12)), "cookie: own=1; wide=1\r\n");
     }
 
     #[test]

@@ -62,6 +62,8 @@ pub struct EventStream {
     /// The stream is at its end, once the events before it are taken.
     end: Option<SseError>,
     bytes_received: u64,
+    /// Values of `set-cookie` in the head, until they are taken.
+    set_cookies: Vec<Box<str>>,
     /// Just before the request was written, the connection being there.
     pub sent_ns: Nanos,
     /// When the head of the answer was complete.
@@ -112,6 +114,7 @@ pub async fn open(
         ready: VecDeque::new(),
         end: None,
         bytes_received: 0,
+        set_cookies: Vec::new(),
         sent_ns,
         opened_ns: sent_ns,
         bytes_sent: request.len() as u64,
@@ -158,6 +161,11 @@ impl EventStream {
         std::mem::take(&mut self.bytes_received)
     }
 
+    /// What the answer set, the first time it is asked.
+    pub fn take_set_cookies(&mut self) -> Vec<Box<str>> {
+        std::mem::take(&mut self.set_cookies)
+    }
+
     /// What the next request for this stream says as `last-event-id`; empty if no event had an id.
     pub fn last_event_id(&self) -> &str {
         self.parser.last_event_id()
@@ -185,7 +193,7 @@ impl EventStream {
             }
             self.bytes_received += bytes.len() as u64;
             head.bytes.extend_from_slice(bytes);
-            if let Some((found, text_len)) = head.complete()? {
+            if let Some((found, text_len)) = head.complete(&mut self.set_cookies)? {
                 self.opened_ns = self.clock.now();
                 let (text, body) = head.bytes.split_at(text_len);
                 return Poll::Ready(self.begin(found, text, body));
@@ -264,8 +272,8 @@ impl EventStream {
 
 impl PartialHead {
     /// The final head and its length, once it is there; interim ones are dropped.
-    fn complete(&mut self) -> Result<Option<(Head, usize)>, ExchangeError> {
-        while let Some(found) = head::parse(&self.bytes, None)? {
+    fn complete(&mut self, cookies: &mut Vec<Box<str>>) -> Result<Option<(Head, usize)>, ExchangeError> {
+        while let Some(found) = head::parse(&self.bytes, Some(cookies))? {
             match found.status {
                 _ if found.len > limits::RESPONSE_HEAD_BYTES_MAX => return Err(ExchangeError::HeadTooLarge),
                 101 => return Err(Malformed::UnexpectedUpgrade.into()),
@@ -274,6 +282,7 @@ impl PartialHead {
                 }
                 100..200 => {
                     self.interim += 1;
+                    cookies.clear();
                     self.bytes.drain(..found.len);
                 }
                 _ => return Ok(Some((found, found.len))),

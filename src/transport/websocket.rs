@@ -107,6 +107,8 @@ impl Message {
 pub struct WebSocket {
     stream: WebSocketStream<Borrowing>,
     clock: Clock,
+    /// Values of `set-cookie` in the answer to the handshake, until they are taken.
+    set_cookies: Vec<Box<str>>,
     /// Just before the opening handshake was sent, the connection being there.
     pub sent_ns: Nanos,
     /// When the opening handshake was answered.
@@ -130,10 +132,13 @@ pub async fn open(
     let stream = Borrowing::new(connect::open(address, source, HttpVersion::Http1).await?, buffers.clone());
     let sent_ns = clock.now();
     // Boxed: the state of the handshake is larger than the socket that comes of it.
-    let (stream, _) = Box::pin(client_async_with_config(request, stream, Some(config())))
+    let (stream, answer) = Box::pin(client_async_with_config(request, stream, Some(config())))
         .await
         .map_err(|error| WsError::from_tungstenite(&error))?;
-    Ok(WebSocket { stream, clock, sent_ns, opened_ns: clock.now() })
+    let opened_ns = clock.now();
+    let set_cookies = answer.headers().get_all(http::header::SET_COOKIE).iter();
+    let set_cookies = set_cookies.filter_map(|value| Some(value.to_str().ok()?.into())).collect();
+    Ok(WebSocket { stream, clock, set_cookies, sent_ns, opened_ns })
 }
 
 fn config() -> WebSocketConfig {
@@ -166,6 +171,11 @@ impl WebSocket {
     /// How its TLS began, if it has TLS.
     pub fn handshake(&self) -> Option<Handshake> {
         self.stream.get_ref().handshake()
+    }
+
+    /// What the answer to the handshake set, the first time it is asked.
+    pub fn take_set_cookies(&mut self) -> Vec<Box<str>> {
+        std::mem::take(&mut self.set_cookies)
     }
 
     /// # Errors
