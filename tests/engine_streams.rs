@@ -287,6 +287,134 @@ fn more_than_a_user_keeps_is_counted_and_pings_are_answered_all_the_same() {
     assert!(ran.failures().is_empty(), "{:?}", ran.failures());
 }
 
+/// What is said again after a reconnect must not take the instant that the plan gave the user's next message.
+#[test]
+fn a_message_keeps_its_instant_over_a_reconnect() {
+    let addr = sockets(|turn, mut server| async move {
+        while let Some(Ok(said)) = server.next().await {
+            if said.to_text().unwrap_or_default() != "{\"type\":\"say\"}" {
+                continue;
+            }
+            if turn == 0 {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+            server.send(Message::text("{\"type\":\"echo\"}")).await.unwrap();
+            if turn == 0 {
+                return;
+            }
+        }
+    });
+    let target = format!("http: \"http://{addr}\", ws: \"ws://{addr}\", timeout: 2s");
+    let rest = "scenarios: {say: {pacing: {every: 100ms}, once_per_user: [{ws_open: /ws, as: s, reconnect: {max: 2, backoff: 1ms}}, {ws_send: {type: hello}, socket: s, resend: true}], steps: [{think: 100ms}, {ws_send: {type: say}, socket: s}, {ws_expect: {type: echo}, socket: s}]}}\nload:\n  - {name: a, run: say, executor: closed, stages: [{to: 1, over: 0s}, {hold: 2s}], graceful_stop: 2s}\n";
+    let run =
+        Run { addr, target: &target, rest, share: Share::WHOLE, words: &[], ends_with_its_users: false };
+    let ran = run.carry();
+    assert_eq!(ran.sum.requests.streams.reconnects, 1);
+    let window = ran.window("echo", "ws").unwrap();
+    assert!(window.completed >= 3, "{}", window.completed);
+    let least_ns = window.response.hdr().min();
+    assert!(least_ns >= 300_000_000, "{least_ns} ns: each was late by what the first took");
+}
+
+/// Answers a handshake and hangs up; lets any other request wait for a while.
+fn hanging_up() -> SocketAddr {
+    scripted(2, |mut socket| {
+        let head = read_head(&mut socket).unwrap_or_default();
+        let Some(key) = head.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: ")) else {
+            std::thread::sleep(Duration::from_millis(200));
+            say(&mut socket, "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+            return;
+        };
+        let accept = tokio_tungstenite::tungstenite::handshake::derive_accept_key(key.as_bytes());
+        say(
+            &mut socket,
+            &format!(
+                "HTTP/1.1 101 Switching\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-accept: {accept}\r\n\r\n"
+            ),
+        );
+        // Closing (1001, going away).
+        let _ = socket.write_all(&[0x88, 2, 3, 0xe9]);
+    })
+}
+
+#[test]
+fn a_message_to_a_server_that_has_gone_is_a_failure() {
+    let ran = carry(hanging_up(), "      - {ws_open: /ws}\n      - {get: /slow}\n      - {ws_send: hello}\n");
+    let failures = ran.failures();
+    let found = failures.first().map(|f| (f.0.as_str(), f.1.as_str(), f.2.as_str()));
+    let text = "the server closed the socket with code 1001 (going away)";
+    assert_eq!(found, Some(("WS /ws", "reset", text)), "{failures:?}");
+}
+
+#[test]
+fn bytes_of_messages_count_whether_somebody_waits_for_them_or_not() {
+    let addr = sockets(|_, mut server| async move {
+        for _ in 0..10 {
+            server.send(Message::text("x".repeat(10_000))).await.unwrap();
+        }
+        while server.next().await.is_some() {}
+    });
+    let ran = carry(
+        addr,
+        &format!(
+            "      - {{ws_open: /ws}}\n      - {{ws_send: \"{}\"}}\n      - {{think: 500ms}}\n      - {{ws_close: }}\n",
+            "y".repeat(20_000)
+        ),
+    );
+    let requests = ran.sum.requests;
+    assert!((20_000..21_000).contains(&requests.bytes_sent), "{}", requests.bytes_sent);
+    assert!((100_000..101_000).contains(&requests.bytes_received), "{}", requests.bytes_received);
+
+    let addr = streaming(|_, _, socket| {
+        let _ = socket.write_all(OPENING);
+        std::thread::sleep(Duration::from_millis(100));
+        say(socket, &format!("data: {}\n\n", "x".repeat(10_000)).repeat(10));
+        std::thread::sleep(Duration::from_millis(800));
+    });
+    let ran = carry(
+        addr,
+        "      - {sse_open: /events}\n      - {think: 400ms}\n      - {sse_listen: 100ms}\n      - {sse_close: }\n",
+    );
+    let requests = ran.sum.requests;
+    assert_eq!(requests.bytes_received, OPENING.len() as u64 + 10 * 10_008);
+}
+
+/// The first answer takes five beats, and an event comes 100 ms after each request: later ones count from their beats.
+#[test]
+fn events_of_a_paced_user_have_two_clocks() {
+    let (tell, told) = std::sync::mpsc::channel();
+    let told = std::sync::Mutex::new(Some(told));
+    let addr = streaming(move |turn, head, socket| {
+        if head.starts_with("GET /events") {
+            let mut events = socket.try_clone().unwrap();
+            let told = told.lock().unwrap().take().unwrap();
+            let _ = events.write_all(OPENING);
+            std::thread::spawn(move || {
+                while told.recv().is_ok() {
+                    std::thread::sleep(Duration::from_millis(100));
+                    say(&mut events, "event: done\ndata: x\n\n");
+                }
+            });
+            return;
+        }
+        if turn == 1 {
+            std::thread::sleep(Duration::from_millis(500));
+        }
+        let _ = tell.send(());
+        say(socket, "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+    });
+    let target = format!("http: \"http://{addr}\", timeout: 2s");
+    let rest = "scenarios: {say: {pacing: {every: 100ms}, once_per_user: [{sse_open: /events, as: s}], steps: [{post: /say}, {sse_expect: , stream: s, event: done}]}}\nload:\n  - {name: a, run: say, executor: closed, stages: [{to: 1, over: 0s}, {hold: 1300ms}], graceful_stop: 2s}\n";
+    let run =
+        Run { addr, target: &target, rest, share: Share::WHOLE, words: &[], ends_with_its_users: false };
+    let ran = run.carry();
+    let window = ran.window("done", "sse").unwrap();
+    assert!(window.completed >= 3, "{}", window.completed);
+    let (response, service) = (window.response.hdr(), window.service.hdr());
+    assert!(response.min() >= 500_000_000, "{} ns", response.min());
+    assert!(service.min() < 300_000_000, "{} ns", service.min());
+}
+
 #[test]
 fn bodies_are_decoded_where_somebody_looks() {
     let gzipped: &[u8] = &[

@@ -123,6 +123,11 @@ impl<P: Push> Line<P> {
         .await
     }
 
+    /// Takes what has come, without waiting for more, as [`Self::poll_fill`] does.
+    pub(super) async fn fill(&mut self) -> u64 {
+        std::future::poll_fn(|context| Poll::Ready(self.poll_fill(context))).await
+    }
+
     /// Takes what has come, and yields how many messages had to go for it: past the bound the oldest makes room, since a connection that is not
     /// read answers no ping and hides its end. What a sequence has seen is then forgotten: that messages are missing is our doing.
     pub(super) fn poll_fill(&mut self, context: &mut Context<'_>) -> u64 {

@@ -153,7 +153,9 @@ impl User {
             None => return false,
         };
         for (text, binary) in resent {
-            if let Err((outcome, text)) = self.ws_say(shard, id, text, binary).await {
+            // What is said again is no step of the user's: the plan's instant is for the message that is.
+            let now = shard.clock.now();
+            if let Err((outcome, text)) = self.ws_say(shard, id, text, binary, now).await {
                 shard.failed_message(shard.socket_endpoint(id), shard.clock.now(), outcome, &text);
                 return false;
             }
@@ -222,8 +224,10 @@ impl User {
 
     async fn ws_send_text(&mut self, shard: &Shard, id: SocketId, text: String, binary: bool) -> StepEnd {
         let now = shard.clock.now();
-        let Err((outcome, text)) = self.ws_say(shard, id, text, binary).await else { return StepEnd::Next };
-        shard.failed_message(shard.socket_endpoint(id), now, outcome, &text);
+        let intended_ns = self.intended_ns.take().unwrap_or(now);
+        let said = self.ws_say(shard, id, text, binary, intended_ns).await;
+        let Err((outcome, text)) = said else { return StepEnd::Next };
+        shard.failed_answer(shard.socket_endpoint(id), intended_ns, now, outcome, &text);
         self.ws_lost(shard, id).await;
         StepEnd::Failed
     }
@@ -234,13 +238,17 @@ impl User {
         id: SocketId,
         text: String,
         binary: bool,
+        intended_ns: Nanos,
     ) -> Result<(), (Outcome, String)> {
         let not_open = || (Outcome::Connect, NOT_OPEN.to_owned());
         let socket = self.sockets[usize::from(id)].as_mut().ok_or_else(not_open)?;
+        // A socket takes a message though its peer has gone: only what has come from there tells.
+        let overflowed = socket.line.fill().await;
+        shard.recorder.borrow_mut().requests.streams.overflowed += overflowed;
         let now = shard.clock.now();
-        (socket.last_sent_ns, socket.last_intended_ns) = (now, self.intended_ns.take().unwrap_or(now));
+        (socket.last_sent_ns, socket.last_intended_ns) = (now, intended_ns);
         let Some(stream) = socket.line.live() else {
-            // It ended while the user was waiting, and this is the step that finds out.
+            // It ended while the user was busy, and this is the step that finds out.
             let end = socket.line.take_end();
             return Err(end.map_or_else(not_open, |error| (WebSocket::outcome_of(&error), error.to_string())));
         };

@@ -31,7 +31,12 @@ impl Window {
         for part in &shard.parts {
             shard.count_planned(part, shard.clock.now());
         }
-        let mut snapshot = Box::new(shard.recorder.borrow_mut().take());
+        let lines = shard.buffers.take_line_traffic();
+        let mut recorder = shard.recorder.borrow_mut();
+        recorder.requests.bytes_sent += lines.sent;
+        recorder.requests.bytes_received += lines.received;
+        let mut snapshot = Box::new(recorder.take());
+        drop(recorder);
         let cpu_ns = clock::thread_cpu_ns();
         snapshot.end_s = end_s;
         snapshot.end_ns = shard.clock.now();

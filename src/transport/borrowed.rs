@@ -41,6 +41,7 @@ impl AsyncRead for Borrowing {
             let mut buffer = ReadBuf::new(&mut memory);
             ready!(Pin::new(&mut this.stream).poll_read(context, &mut buffer))?;
             let bytes = buffer.filled();
+            this.buffers.line_received(bytes.len());
             let (now, later) = bytes.split_at(bytes.len().min(out.remaining()));
             out.put_slice(now);
             this.rest.extend_from_slice(later);
@@ -63,7 +64,10 @@ impl AsyncRead for Borrowing {
 
 impl AsyncWrite for Borrowing {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(context, bytes)
+        let this = self.get_mut();
+        let written = ready!(Pin::new(&mut this.stream).poll_write(context, bytes))?;
+        this.buffers.line_sent(written);
+        Poll::Ready(Ok(written))
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

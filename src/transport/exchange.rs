@@ -10,7 +10,7 @@ use super::stamp::{Sampler, ask_for_stamps};
 use super::stream::{Idle, Stream};
 use crate::clock::{Clock, Nanos};
 use crate::limits;
-use std::cell::{RefCell, RefMut};
+use std::cell::{Cell, RefCell, RefMut};
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -24,12 +24,40 @@ pub struct Buffers {
     read: Rc<RefCell<Box<[u8]>>>,
     heads: Rc<RefCell<Memo>>,
     sampler: Rc<Sampler>,
+    lines: Rc<Cell<Traffic>>,
+}
+
+/// Bytes on sockets and event streams, before TLS. They come and go between the steps of a user, so they are counted where they pass.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    pub sent: u64,
+    pub received: u64,
 }
 
 impl Buffers {
     pub fn new() -> Self {
         let memory = vec![0; limits::SHARD_READ_BUFFER_BYTES].into_boxed_slice();
-        Self { read: Rc::new(RefCell::new(memory)), heads: Rc::default(), sampler: Rc::new(Sampler::new()) }
+        Self {
+            read: Rc::new(RefCell::new(memory)),
+            heads: Rc::default(),
+            sampler: Rc::new(Sampler::new()),
+            lines: Rc::default(),
+        }
+    }
+
+    /// What went over WebSockets, with their handshakes, and came on event streams once they were open, since the last call.
+    pub fn take_line_traffic(&self) -> Traffic {
+        self.lines.take()
+    }
+
+    pub(super) fn line_sent(&self, bytes: usize) {
+        let before = self.lines.get();
+        self.lines.set(Traffic { sent: before.sent + bytes as u64, ..before });
+    }
+
+    pub(super) fn line_received(&self, bytes: usize) {
+        let before = self.lines.get();
+        self.lines.set(Traffic { received: before.received + bytes as u64, ..before });
     }
 
     /// The memory itself; to be given back before the poll ends.
