@@ -3,9 +3,10 @@
 //! were sent.
 
 use super::heard::{Awaited, Heard, heard};
-use super::line::{Line, Opened, Opening, Push, backoff};
+use super::line::{First, Line, Opened, Opening, Push, Unopened};
 use super::program::PreparedStream;
-use super::shard::Shard;
+use super::reopen::Held;
+use super::shard::{OpenSocket, Shard};
 use super::step::{self, StepEnd, connect_outcome, nanos};
 use super::tap::Event as Told;
 use super::user::User;
@@ -29,7 +30,7 @@ impl Push for EventStream {
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Received, End>> {
         Self::poll_next(self, context).map_err(|error| End {
             error,
-            last_event_id: self.last_event_id().into(),
+            last_event_id: self.last_event_id().map(Into::into),
             retry: self.retry(),
         })
     }
@@ -58,12 +59,19 @@ impl Push for EventStream {
     fn is_unconnected(error: &SseError) -> bool {
         matches!(error, SseError::Connect(_))
     }
+
+    /// With status 204 or another type a server says that there is no stream (WHATWG HTML, section 9.2). An overloaded one (503) may have it
+    /// again, so that a client of a service tries on where a browser would not.
+    fn is_for_good(error: &SseError) -> bool {
+        matches!(error, SseError::Status { status: 204 } | SseError::ContentType { .. })
+    }
 }
 
 /// How a stream ended, and what it leaves for the connection after it.
 pub(super) struct End {
     error: SseError,
-    last_event_id: Box<str>,
+    /// `None` if no event of this connection had an id; an empty one is one.
+    last_event_id: Option<Box<str>>,
     /// The wait that the server asked for.
     retry: Option<Duration>,
 }
@@ -74,16 +82,22 @@ pub(super) struct Events {
     pub(super) open: Rc<PreparedStream>,
     opened_ns: Nanos,
     /// Over all its connections so far.
-    last_event_id: Box<str>,
-    retry: Option<Duration>,
+    pub(super) last_event_id: Box<str>,
+    pub(super) retry: Option<Duration>,
 }
 
 impl Events {
-    fn remember(&mut self, end: End) {
-        if !end.last_event_id.is_empty() {
-            self.last_event_id = end.last_event_id;
+    pub(super) fn remember(&mut self, end: End) {
+        if let Some(id) = end.last_event_id {
+            self.last_event_id = id;
         }
         self.retry = end.retry.or(self.retry);
+    }
+
+    /// Puts a fresh connection in the place of one that has ended.
+    pub(super) fn renew(&mut self, stream: EventStream, open: OpenSocket) {
+        self.opened_ns = stream.opened_ns;
+        self.line.renew(stream, open);
     }
 }
 
@@ -110,7 +124,7 @@ impl User {
         let intended_ns = self.intended_ns.take();
         let index = usize::from(open.stream);
         self.streams[index] = None;
-        match self.sse_dial(shard, open, intended_ns, "").await {
+        match self.sse_dial(shard, open, Some(First { intended_ns }), "").await {
             Ok(stream) => {
                 let opened_ns = stream.opened_ns;
                 let events = Events {
@@ -123,40 +137,42 @@ impl User {
                 self.streams[index] = Some(Box::new(events));
                 StepEnd::Next
             }
-            Err(end) => end,
+            Err(unopened) => unopened.end,
         }
     }
 
     /// Sends the request and waits for the head of the answer, which is a request of its own in the record.
-    async fn sse_dial(
+    pub(super) async fn sse_dial(
         &mut self,
         shard: &Shard,
         open: &PreparedStream,
-        intended_ns: Option<Nanos>,
+        first: Option<First>,
         last_event_id: &str,
-    ) -> Result<EventStream, StepEnd> {
+    ) -> Result<EventStream, Unopened> {
         let request = &open.prepared.request;
         let begun_ns = shard.clock.now();
-        let intended_ns = intended_ns.unwrap_or(begun_ns);
+        let again = first.is_none();
+        let intended_ns = first.and_then(|first| first.intended_ns).unwrap_or(begun_ns);
         let mut bytes = shard.rent();
         if let Err(error) = self.render(shard, &open.prepared, &mut bytes) {
             shard.give_back(Some(bytes));
-            return Err(self.unbound(shard, request.endpoint, &error));
+            return Err(Unopened { end: self.unbound(shard, request.endpoint, &error), for_good: true });
         }
         add_last_event_id(&mut bytes, last_event_id);
         let Some(route) = &shard.http else {
             shard.give_back(Some(bytes));
             let text = "the target has no `http` address";
             shard.failed(request.endpoint, intended_ns, None, Outcome::Connect, text);
-            return Err(StepEnd::Failed);
+            return Err(Unopened { end: StepEnd::Failed, for_good: true });
         };
         if let Some(tap) = &shard.tap {
             tap.request(shard, usize::from(request.endpoint), &bytes);
         }
         let (address, source) = route.lane(shard.next_turn());
         let connecting = Box::pin(sse::open(address, source, &bytes, &shard.buffers, shard.clock));
-        let opening = Opening { endpoint: request.endpoint, intended_ns, begun_ns, within: request.timeout };
-        let mut opened: Result<EventStream, StepEnd> = self.open_line(shard, opening, connecting).await;
+        let opening =
+            Opening { endpoint: request.endpoint, intended_ns, begun_ns, within: request.timeout, again };
+        let mut opened: Result<EventStream, Unopened> = self.open_line(shard, opening, connecting).await;
         if let Ok(set) = opened.as_mut().map(EventStream::take_set_cookies)
             && !set.is_empty()
         {
@@ -171,43 +187,12 @@ impl User {
         Ok(stream)
     }
 
-    /// The stream is at its end: opens it again if its `sse_open` says so, or else forgets it. Whether it is open afterwards.
-    async fn sse_lost(&mut self, shard: &Shard, id: StreamId, end: Option<End>) -> bool {
-        let index = usize::from(id);
-        if let (Some(events), Some(end)) = (self.streams[index].as_mut(), end) {
-            events.remember(end);
-        }
-        loop {
-            let Some(events) = self.streams[index].as_mut() else { return false };
-            events.line.cut();
-            let attempt = events.line.attempts + 1;
-            let (Some(rules), open) = (events.open.reconnect, Rc::clone(&events.open)) else {
-                self.streams[index] = None;
-                return false;
-            };
-            if attempt > rules.max || self.control.retire.get() {
-                self.streams[index] = None;
-                return false;
-            }
-            events.line.attempts = attempt;
-            let last_event_id = events.last_event_id.clone();
-            let wait = backoff(rules, attempt, events.retry, self.session.stream());
-            self.timer.until(shard.clock.instant(shard.clock.now() + nanos(wait))).await;
-            shard.recorder.borrow_mut().requests.streams.reconnects += 1;
-            let Ok(stream) = self.sse_dial(shard, &open, None, &last_event_id).await else { continue };
-            let Some(events) = self.streams[index].as_mut() else { return false };
-            events.opened_ns = stream.opened_ns;
-            events.line.renew(stream, shard.count_socket());
-            return true;
-        }
-    }
-
     /// A stream that ended while its user was waiting for something else.
-    pub(super) async fn sse_ended_unasked(&mut self, shard: &Shard, id: StreamId) {
+    pub(super) fn sse_ended_unasked(&mut self, shard: &Shard, id: StreamId) {
         let end = self.streams[usize::from(id)].as_mut().and_then(|events| events.line.take_end());
         let (outcome, text) = end_of(end.as_ref());
         shard.failed_message(shard.stream_endpoint(id), shard.clock.now(), outcome, &text);
-        self.sse_lost(shard, id, end).await;
+        self.sse_lost(shard, id, end);
     }
 
     pub(super) async fn sse_expect(&mut self, shard: &Shard, expect: &SseExpect) -> StepEnd {
@@ -215,22 +200,33 @@ impl User {
             Ok(wanted) => wanted,
             Err(error) => return self.unbound(shard, expect.endpoint, &error),
         };
-        let begun_ns = shard.clock.now();
-        let Some(events) = self.streams[usize::from(expect.stream)].as_mut() else {
-            return not_open(shard, expect.endpoint);
+        let held = Held::Stream(expect.stream);
+        let (intended_ns, sent_ns, received) = loop {
+            self.await_messages(held, Nanos::MAX).await;
+            let begun_ns = shard.clock.now();
+            let Some(events) = self.streams[usize::from(expect.stream)].as_mut() else {
+                return not_open(shard, expect.endpoint);
+            };
+            // Of the opening and the last request, whichever came later.
+            let opened_ns = events.opened_ns;
+            let (sent_ns, intended_ns) = if opened_ns > self.last_request_ns {
+                (opened_ns, opened_ns)
+            } else {
+                (self.last_request_ns, self.last_intended_ns)
+            };
+            let deadline = shard.clock.instant(begun_ns + nanos(expect.within));
+            let received = self.timer.within(deadline, next_match(shard, events, &wanted)).await;
+            // Its end has been told; what it had brought before is read now.
+            if matches!(received, Ok(Err(None))) && self.retry_at_ns(held).is_some() {
+                continue;
+            }
+            break (intended_ns, sent_ns, received);
         };
-        // Of the opening and the last request, whichever came later.
-        let opened_ns = events.opened_ns;
-        let (sent_ns, intended_ns) = if opened_ns > self.last_request_ns {
-            (opened_ns, opened_ns)
-        } else {
-            (self.last_request_ns, self.last_intended_ns)
-        };
-        let deadline = shard.clock.instant(begun_ns + nanos(expect.within));
-        let received = self.timer.within(deadline, next_match(shard, events, &wanted)).await;
         let (outcome, text, end) = match received {
             Ok(Ok((received, mut cache))) => {
-                let bytes_received = events.line.live().map_or(0, EventStream::take_bytes_received);
+                let events = self.streams[usize::from(expect.stream)].as_mut();
+                let stream = events.and_then(|events| events.line.live());
+                let bytes_received = stream.map_or(0, EventStream::take_bytes_received);
                 let (body, received_ns) = (received.event.data.as_bytes(), received.received_ns);
                 let awaited = Awaited { body, intended_ns, sent_ns, received_ns, bytes_received };
                 return self.answered(shard, expect.endpoint, &expect.extracts, &awaited, &mut cache);
@@ -246,13 +242,13 @@ impl User {
         };
         shard.failed_answer(expect.endpoint, intended_ns, sent_ns, outcome, &text);
         if outcome != Outcome::Timeout {
-            self.sse_lost(shard, expect.stream, end).await;
+            self.sse_lost(shard, expect.stream, end);
         }
         StepEnd::Failed
     }
 
     pub(super) async fn sse_listen(&mut self, shard: &Shard, listen: &SseListen) -> StepEnd {
-        let endpoint = shard.stream_endpoint(listen.stream);
+        let (endpoint, held) = (shard.stream_endpoint(listen.stream), Held::Stream(listen.stream));
         let wanted = match self.rendered(shard, &listen.wanted) {
             Ok(wanted) => wanted,
             Err(error) => return self.unbound(shard, endpoint, &error),
@@ -263,6 +259,7 @@ impl User {
         // What follows the listening starts when it sends.
         self.intended_ns = None;
         loop {
+            self.await_messages(held, end_ns).await;
             let now = shard.clock.now();
             if now >= end_ns || self.control.retire.get() {
                 return StepEnd::Next;
@@ -279,10 +276,13 @@ impl User {
                     };
                     heard(shard, &listen.pushed, &mut events.line.sequence, endpoint, &message, &mut cache);
                 }
+                // Its end has been told; what it had brought before is read now.
+                Ok(Err(None)) if self.retry_at_ns(held).is_some() => {}
                 Ok(Err(end)) => {
                     let (outcome, text) = end_of(end.as_ref());
                     shard.failed_message(endpoint, now, outcome, &text);
-                    if !self.sse_lost(shard, listen.stream, end).await {
+                    self.sse_lost(shard, listen.stream, end);
+                    if self.streams[usize::from(listen.stream)].is_none() {
                         return StepEnd::Failed;
                     }
                 }

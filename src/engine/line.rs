@@ -15,7 +15,6 @@ use rand::RngExt as _;
 use std::collections::VecDeque;
 use std::fmt::Display;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -32,6 +31,8 @@ pub(super) trait Push {
     fn outcome_of(refusal: &Self::Refusal) -> Outcome;
     /// No connection came about, so nothing was sent.
     fn is_unconnected(refusal: &Self::Refusal) -> bool;
+    /// The server, or the request itself, leaves no hope that another attempt goes better.
+    fn is_for_good(refusal: &Self::Refusal) -> bool;
 }
 
 /// An opening as the record has it.
@@ -50,6 +51,22 @@ pub(super) struct Opening {
     pub(super) intended_ns: Nanos,
     pub(super) begun_ns: Nanos,
     pub(super) within: Duration,
+    /// It is one of the attempts of a `reconnect`, which have waits of their own.
+    pub(super) again: bool,
+}
+
+/// An opening that a step asks for, and when the plan wanted it if that is known; any other is an attempt of a `reconnect`.
+#[derive(Clone, Copy)]
+pub(super) struct First {
+    pub(super) intended_ns: Option<Nanos>,
+}
+
+/// Why there is no line.
+#[derive(Clone, Copy)]
+pub(super) struct Unopened {
+    pub(super) end: StepEnd,
+    /// Another attempt would end the same way.
+    pub(super) for_good: bool,
 }
 
 /// One connection as its user holds it. When it has ended it is closed at once, while what it brought before may still be taken.
@@ -62,11 +79,20 @@ pub(super) struct Line<P: Push> {
     pub(super) sequence: Option<f64>,
     /// Reconnects since the last message.
     pub(super) attempts: u32,
+    /// When it is to be opened again: it has ended, and that has been told.
+    pub(super) retry_at_ns: Option<Nanos>,
 }
 
 impl<P: Push> Line<P> {
     pub(super) fn new(push: P, open: OpenSocket) -> Self {
-        Self { live: Some((push, open)), inbox: VecDeque::new(), end: None, sequence: None, attempts: 0 }
+        Self {
+            live: Some((push, open)),
+            inbox: VecDeque::new(),
+            end: None,
+            sequence: None,
+            attempts: 0,
+            retry_at_ns: None,
+        }
     }
 
     /// Puts a fresh connection in the place of one that has ended.
@@ -86,8 +112,13 @@ impl<P: Push> Line<P> {
         self.end = None;
     }
 
-    pub(super) fn has_ended(&self) -> bool {
-        self.live.is_none()
+    /// It has ended, and nothing has been done about it yet.
+    pub(super) fn has_ended_unknown(&self) -> bool {
+        self.live.is_none() && self.retry_at_ns.is_none()
+    }
+
+    pub(super) fn has_messages(&self) -> bool {
+        !self.inbox.is_empty()
     }
 
     /// Takes the connection away, to say goodbye on it.
@@ -157,13 +188,6 @@ impl<P: Push> Line<P> {
     }
 }
 
-/// Which of a user's lines has ended and is to be opened again.
-#[derive(Clone, Copy)]
-enum Lost {
-    Socket(u8),
-    Stream(u8),
-}
-
 impl User {
     pub(super) fn holds_nothing(&self) -> bool {
         self.sockets.iter().all(Option::is_none) && self.streams.iter().all(Option::is_none)
@@ -174,18 +198,35 @@ impl User {
         &mut self,
         shard: &Shard,
         opening: Opening,
-        connecting: Pin<Box<impl Future<Output = Result<P, P::Refusal>>>>,
-    ) -> Result<P, StepEnd> {
-        let Opening { endpoint, intended_ns, begun_ns, within } = opening;
+        mut connecting: Pin<Box<impl Future<Output = Result<P, P::Refusal>>>>,
+    ) -> Result<P, Unopened> {
+        let Opening { endpoint, intended_ns, begun_ns, within, again } = opening;
         self.busy = true;
         self.control.on_wire.set(Some(OnWire { endpoint, intended_ns, sent_ns: begun_ns }));
         let deadline = shard.clock.instant(begun_ns + nanos(within));
+        let (sockets, streams) = (&mut self.sockets, &mut self.streams);
+        let connecting = std::future::poll_fn(|context| {
+            let ended = connecting.as_mut().poll(context);
+            if ended.is_pending() {
+                let mut overflowed = 0;
+                // Whatever else is open is read meanwhile.
+                for socket in sockets.iter_mut().flatten() {
+                    overflowed += socket.line.poll_fill(context);
+                }
+                for stream in streams.iter_mut().flatten() {
+                    overflowed += stream.line.poll_fill(context);
+                }
+                shard.recorder.borrow_mut().requests.streams.overflowed += overflowed;
+            }
+            ended
+        });
         let ended = self.timer.within(deadline, connecting).await;
         self.control.on_wire.set(None);
         let unconnected = matches!(&ended, Ok(Err(refusal)) if P::is_unconnected(refusal));
         if !unconnected {
             shard.recorder.borrow_mut().sent(endpoint);
         }
+        let mut for_good = false;
         match ended {
             Ok(Ok(mut push)) => {
                 let opened = push.opened();
@@ -207,8 +248,9 @@ impl User {
             }
             Ok(Err(refusal)) => {
                 let outcome = P::outcome_of(&refusal);
+                for_good = P::is_for_good(&refusal);
                 shard.failed(endpoint, intended_ns, Some(begun_ns), outcome, &refusal.to_string());
-                if unconnected {
+                if unconnected && !again {
                     self.timer.until(shard.clock.instant(shard.clock.now() + nanos(RECONNECT_PAUSE))).await;
                 }
             }
@@ -217,40 +259,7 @@ impl User {
                 shard.failed(endpoint, intended_ns, Some(begun_ns), Outcome::Timeout, &text);
             }
         }
-        Err(StepEnd::Failed)
-    }
-
-    /// Waits until an instant and reads meanwhile what is open. What ends and has a `reconnect` is opened again; what has none is
-    /// left for the next step that works on it.
-    pub(super) async fn attend(&mut self, until_ns: Nanos) {
-        let until = self.shard.clock.instant(until_ns);
-        loop {
-            let shard = Rc::clone(&self.shard);
-            let count = |overflowed| shard.recorder.borrow_mut().requests.streams.overflowed += overflowed;
-            let (sockets, streams) = (&mut self.sockets, &mut self.streams);
-            let watching = std::future::poll_fn(|context| {
-                for (id, socket) in (0..).zip(sockets.iter_mut()) {
-                    let Some(socket) = socket else { continue };
-                    count(socket.line.poll_fill(context));
-                    if socket.line.has_ended() && socket.open.reconnect.is_some() {
-                        return Poll::Ready(Lost::Socket(id));
-                    }
-                }
-                for (id, stream) in (0..).zip(streams.iter_mut()) {
-                    let Some(stream) = stream else { continue };
-                    count(stream.line.poll_fill(context));
-                    if stream.line.has_ended() && stream.open.reconnect.is_some() {
-                        return Poll::Ready(Lost::Stream(id));
-                    }
-                }
-                Poll::Pending
-            });
-            let Ok(lost) = self.timer.within(until, watching).await else { return };
-            match lost {
-                Lost::Socket(id) => self.ws_ended_unasked(&shard, id).await,
-                Lost::Stream(id) => self.sse_ended_unasked(&shard, id).await,
-            }
-        }
+        Err(Unopened { end: StepEnd::Failed, for_good })
     }
 }
 

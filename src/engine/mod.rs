@@ -14,6 +14,7 @@ mod pacer;
 mod part;
 mod program;
 mod render;
+mod reopen;
 mod repeats;
 pub mod route;
 mod session;

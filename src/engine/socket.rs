@@ -2,9 +2,10 @@
 //! from the last message sent to the one that answers it, and the lag of pushed messages that say when they were sent.
 
 use super::heard::{Awaited, Heard, heard};
-use super::line::{Line, Opened, Opening, Push, backoff};
+use super::line::{First, Line, Opened, Opening, Push, Unopened};
 use super::render::without_port;
-use super::shard::Shard;
+use super::reopen::Held;
+use super::shard::{OpenSocket, Shard};
 use super::step::{StepEnd, connect_outcome, nanos};
 use super::tap::Event;
 use super::user::User;
@@ -54,6 +55,10 @@ impl Push for WebSocket {
     fn is_unconnected(error: &WsError) -> bool {
         matches!(error, WsError::Connect(_))
     }
+
+    fn is_for_good(error: &WsError) -> bool {
+        matches!(error, WsError::Header { .. } | WsError::Path)
+    }
 }
 
 pub(super) struct Socket {
@@ -67,13 +72,21 @@ pub(super) struct Socket {
     resent: Vec<(String, bool)>,
 }
 
+impl Socket {
+    /// Puts a fresh connection in the place of one that has ended.
+    pub(super) fn renew(&mut self, stream: WebSocket, open: OpenSocket) {
+        (self.last_sent_ns, self.last_intended_ns) = (stream.opened_ns, stream.opened_ns);
+        self.line.renew(stream, open);
+    }
+}
+
 impl User {
     pub(super) async fn ws_open(&mut self, shard: &Shard, open: &Rc<WsOpen>) -> StepEnd {
         let intended_ns = self.intended_ns.take();
         self.sockets[usize::from(open.socket)] = None;
-        let stream = match self.ws_dial(shard, open, intended_ns).await {
+        let stream = match self.ws_dial(shard, open, Some(First { intended_ns })).await {
             Ok(stream) => stream,
-            Err(end) => return end,
+            Err(unopened) => return unopened.end,
         };
         let last_sent_ns = stream.opened_ns;
         let line = Line::new(stream, shard.count_socket());
@@ -85,26 +98,28 @@ impl User {
     }
 
     /// Connects and shakes hands, which is a request of its own in the record.
-    async fn ws_dial(
+    pub(super) async fn ws_dial(
         &mut self,
         shard: &Shard,
         open: &WsOpen,
-        intended_ns: Option<Nanos>,
-    ) -> Result<WebSocket, StepEnd> {
+        first: Option<First>,
+    ) -> Result<WebSocket, Unopened> {
         let begun_ns = shard.clock.now();
-        let intended_ns = intended_ns.unwrap_or(begun_ns);
-        let (path, headers) =
-            self.ws_request(shard, open).map_err(|error| self.unbound(shard, open.endpoint, &error))?;
+        let again = first.is_none();
+        let intended_ns = first.and_then(|first| first.intended_ns).unwrap_or(begun_ns);
+        let (path, headers) = self
+            .ws_request(shard, open)
+            .map_err(|error| Unopened { end: self.unbound(shard, open.endpoint, &error), for_good: true })?;
         let Some(route) = &shard.ws else {
             let text = "the target has no `ws` address";
             shard.failed(open.endpoint, intended_ns, None, Outcome::Connect, text);
-            return Err(StepEnd::Failed);
+            return Err(Unopened { end: StepEnd::Failed, for_good: true });
         };
         let (address, source) = route.lane(shard.next_turn());
         let subprotocol = open.subprotocol.as_deref();
         let connecting =
             websocket::open(address, source, &path, &headers, subprotocol, &shard.buffers, shard.clock);
-        let opening = Opening { endpoint: open.endpoint, intended_ns, begun_ns, within: open.within };
+        let opening = Opening { endpoint: open.endpoint, intended_ns, begun_ns, within: open.within, again };
         let mut stream: WebSocket = self.open_line(shard, opening, Box::pin(connecting)).await?;
         let set = stream.take_set_cookies();
         if !set.is_empty() {
@@ -117,37 +132,8 @@ impl User {
         Ok(stream)
     }
 
-    /// The socket is of no use any more: opens it again if its `ws_open` says so, or else forgets it. Whether it is open afterwards.
-    async fn ws_lost(&mut self, shard: &Shard, id: SocketId) -> bool {
-        let index = usize::from(id);
-        loop {
-            let Some(socket) = self.sockets[index].as_mut() else { return false };
-            socket.line.cut();
-            let attempt = socket.line.attempts + 1;
-            let (Some(rules), open) = (socket.open.reconnect, Rc::clone(&socket.open)) else {
-                self.sockets[index] = None;
-                return false;
-            };
-            if attempt > rules.max || self.control.retire.get() {
-                self.sockets[index] = None;
-                return false;
-            }
-            socket.line.attempts = attempt;
-            let wait = backoff(rules, attempt, None, self.session.stream());
-            self.timer.until(shard.clock.instant(shard.clock.now() + nanos(wait))).await;
-            shard.recorder.borrow_mut().requests.streams.reconnects += 1;
-            let Ok(stream) = self.ws_dial(shard, &open, None).await else { continue };
-            let Some(socket) = self.sockets[index].as_mut() else { return false };
-            (socket.last_sent_ns, socket.last_intended_ns) = (stream.opened_ns, stream.opened_ns);
-            socket.line.renew(stream, shard.count_socket());
-            if self.ws_resend(shard, id).await {
-                return true;
-            }
-        }
-    }
-
     /// Sends again what the scenario marked so; false when the fresh connection broke over it.
-    async fn ws_resend(&mut self, shard: &Shard, id: SocketId) -> bool {
+    pub(super) async fn ws_resend(&mut self, shard: &Shard, id: SocketId) -> bool {
         let resent = match &self.sockets[usize::from(id)] {
             Some(socket) => socket.resent.clone(),
             None => return false,
@@ -164,7 +150,7 @@ impl User {
     }
 
     /// A socket that ended while its user was waiting for something else.
-    pub(super) async fn ws_ended_unasked(&mut self, shard: &Shard, id: SocketId) {
+    pub(super) fn ws_ended_unasked(&mut self, shard: &Shard, id: SocketId) {
         let end = self.sockets[usize::from(id)].as_mut().and_then(|socket| socket.line.take_end());
         if let Some(error) = end {
             let now = shard.clock.now();
@@ -175,7 +161,7 @@ impl User {
                 &error.to_string(),
             );
         }
-        self.ws_lost(shard, id).await;
+        self.ws_lost(shard, id);
     }
 
     fn ws_request(
@@ -225,10 +211,11 @@ impl User {
     async fn ws_send_text(&mut self, shard: &Shard, id: SocketId, text: String, binary: bool) -> StepEnd {
         let now = shard.clock.now();
         let intended_ns = self.intended_ns.take().unwrap_or(now);
+        self.await_line(Held::Socket(id), Nanos::MAX).await;
         let said = self.ws_say(shard, id, text, binary, intended_ns).await;
         let Err((outcome, text)) = said else { return StepEnd::Next };
         shard.failed_answer(shard.socket_endpoint(id), intended_ns, now, outcome, &text);
-        self.ws_lost(shard, id).await;
+        self.ws_lost(shard, id);
         StepEnd::Failed
     }
 
@@ -271,13 +258,22 @@ impl User {
             Ok(wanted) => wanted,
             Err(error) => return self.unbound(shard, expect.endpoint, &error),
         };
-        let begun_ns = shard.clock.now();
-        let Some(open) = self.sockets[usize::from(expect.socket)].as_mut() else {
-            return not_open(shard, expect.endpoint);
+        let held = Held::Socket(expect.socket);
+        let (intended_ns, sent_ns, received) = loop {
+            self.await_messages(held, Nanos::MAX).await;
+            let begun_ns = shard.clock.now();
+            let Some(open) = self.sockets[usize::from(expect.socket)].as_mut() else {
+                return not_open(shard, expect.endpoint);
+            };
+            let (intended_ns, sent_ns) = (open.last_intended_ns, open.last_sent_ns);
+            let deadline = shard.clock.instant(begun_ns + nanos(expect.within));
+            let received = self.timer.within(deadline, next_match(shard, &mut open.line, &wanted)).await;
+            // Its end has been told; what it had brought before is read now.
+            if matches!(received, Ok(Err(None))) && self.retry_at_ns(held).is_some() {
+                continue;
+            }
+            break (intended_ns, sent_ns, received);
         };
-        let (intended_ns, sent_ns) = (open.last_intended_ns, open.last_sent_ns);
-        let deadline = shard.clock.instant(begun_ns + nanos(expect.within));
-        let received = self.timer.within(deadline, next_match(shard, &mut open.line, &wanted)).await;
         let (outcome, text) = match received {
             Ok(Ok((message, mut cache))) => {
                 let (body, received_ns) = (message.bytes(), message.received_ns);
@@ -293,7 +289,7 @@ impl User {
         };
         shard.failed_answer(expect.endpoint, intended_ns, sent_ns, outcome, &text);
         if outcome != Outcome::Timeout {
-            self.ws_lost(shard, expect.socket).await;
+            self.ws_lost(shard, expect.socket);
         }
         StepEnd::Failed
     }
@@ -303,7 +299,7 @@ impl User {
             Ok(wanted) => wanted,
             Err(_unset) => return StepEnd::GiveUp,
         };
-        let endpoint = shard.socket_endpoint(listen.socket);
+        let (endpoint, held) = (shard.socket_endpoint(listen.socket), Held::Socket(listen.socket));
         let span = listen.for_time.sample(self.session.stream());
         let end_ns = shard.clock.now() + nanos(span);
         self.busy = true;
@@ -311,6 +307,7 @@ impl User {
         self.intended_ns = None;
         let mut beat_ns = listen.every.as_ref().map(|(every, _)| shard.clock.now() + nanos(*every));
         loop {
+            self.await_messages(held, end_ns).await;
             let now = shard.clock.now();
             if now >= end_ns || self.control.retire.get() {
                 return StepEnd::Next;
@@ -327,10 +324,13 @@ impl User {
                     let message = Heard { body, received_ns, bytes_received };
                     heard(shard, &listen.pushed, &mut open.line.sequence, endpoint, &message, &mut cache);
                 }
+                // Its end has been told; what it had brought before is read now.
+                Ok(Err(None)) if self.retry_at_ns(held).is_some() => {}
                 Ok(Err(end)) => {
                     let (outcome, text) = end_of(end);
                     shard.failed_message(endpoint, now, outcome, &text);
-                    if !self.ws_lost(shard, listen.socket).await {
+                    self.ws_lost(shard, listen.socket);
+                    if self.sockets[usize::from(listen.socket)].is_none() {
                         return StepEnd::Failed;
                     }
                 }

@@ -132,12 +132,12 @@ impl User {
     /// Waits for the next beat of the pacing. One that has passed while the user was busy is kept late rather than never, and its response time
     /// counts from the beat: what a stall kept from being asked is charged to the stall, as it is of open arrivals.
     async fn next_beat(&mut self, last_ns: Nanos, every_ns: Nanos) -> Nanos {
-        let free_ns = self.shard.clock.now();
+        let mut free_ns = self.shard.clock.now();
         let next_ns = last_ns + every_ns;
         match &self.shard.beats {
             _ if next_ns <= free_ns => {}
             Some(beats) if self.holds_nothing() => beats.until(next_ns).await,
-            _ => self.rest(next_ns).await,
+            _ => free_ns = self.rest(next_ns).await,
         }
         if !self.control.retire.get() {
             // Only from when the user was free: that the target kept it longer is not the generator's lag.
@@ -204,20 +204,21 @@ impl User {
             *at += pause_ns;
         }
         let until_ns = self.shard.clock.now() + pause_ns;
-        self.rest(until_ns).await;
+        let free_ns = self.rest(until_ns).await;
         // The instant at which somebody stops thinking is planned like an arrival.
-        let lag_ns = self.shard.clock.now().saturating_sub(until_ns);
+        let lag_ns = self.shard.clock.now().saturating_sub(free_ns);
         self.shard.recorder.borrow_mut().dispatch_lag(lag_ns);
     }
 
-    /// Waits until an instant of the run. A user who holds something open reads it meanwhile.
-    async fn rest(&mut self, until_ns: Nanos) {
+    /// Waits until an instant of the run, and yields it, or a later one at which a server let go of the user. A user who holds something open
+    /// reads it meanwhile.
+    async fn rest(&mut self, until_ns: Nanos) -> Nanos {
         if self.holds_nothing() {
             self.timer.until(self.shard.clock.instant(until_ns)).await;
-        } else {
-            // Boxed, so that users without sockets carry no room for it.
-            Box::pin(self.attend(until_ns)).await;
+            return until_ns;
         }
+        // Boxed, so that users without sockets carry no room for it.
+        Box::pin(self.attend(until_ns)).await
     }
 
     fn program(&self) -> &Program {

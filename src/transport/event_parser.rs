@@ -32,7 +32,7 @@ pub struct EventParser {
     has_data: bool,
     /// Takes effect with the event it stands in.
     id: Option<Box<str>>,
-    last_event_id: Box<str>,
+    last_event_id: Option<Box<str>>,
     retry: Option<Duration>,
 }
 
@@ -68,9 +68,9 @@ impl EventParser {
         self.spill(rest)
     }
 
-    /// What to send as `last-event-id` when connecting again; empty if no event had an id.
-    pub fn last_event_id(&self) -> &str {
-        &self.last_event_id
+    /// What to send as `last-event-id` when connecting again; an empty one says to send none. `None` if no event had an id.
+    pub fn last_event_id(&self) -> Option<&str> {
+        self.last_event_id.as_deref()
     }
 
     /// How long the server wants a client to wait before it connects again.
@@ -125,7 +125,7 @@ impl EventParser {
 
     fn dispatch(&mut self, tell: &mut impl FnMut(Event)) {
         if let Some(id) = self.id.take() {
-            self.last_event_id = id;
+            self.last_event_id = Some(id);
         }
         let (name, data) = (std::mem::take(&mut self.name), std::mem::take(&mut self.data));
         if std::mem::take(&mut self.has_data) {
@@ -187,11 +187,15 @@ mod tests {
         for cut in 1..=text.len() {
             let (events, parser) = parse(text.as_bytes(), cut);
             assert_eq!(events, ["a", "b", "c", "d"].map(|data| event("message", data)));
-            assert_eq!((parser.last_event_id(), parser.retry()), ("7", Some(Duration::from_millis(250))));
+            assert_eq!(
+                (parser.last_event_id(), parser.retry()),
+                (Some("7"), Some(Duration::from_millis(250)))
+            );
         }
         let (events, parser) = parse(b"data: a\nid: 9", 3);
         assert!(events.is_empty());
-        assert_eq!(parser.last_event_id(), "", "an id counts with its event");
+        assert_eq!(parser.last_event_id(), None, "an id counts with its event");
+        assert_eq!(parse(b"id: 9\n\nid\n\n", 3).1.last_event_id(), Some(""), "an empty one takes it back");
         assert_eq!(parse(b"\xff\xfe: \ndata: \xff\n\n", 1).0, [event("message", "\u{fffd}")]);
     }
 

@@ -166,8 +166,8 @@ impl EventStream {
         std::mem::take(&mut self.set_cookies)
     }
 
-    /// What the next request for this stream says as `last-event-id`; empty if no event had an id.
-    pub fn last_event_id(&self) -> &str {
+    /// What the next request for this stream says as `last-event-id`; `None` if no event had an id.
+    pub fn last_event_id(&self) -> Option<&str> {
         self.parser.last_event_id()
     }
 

@@ -1,0 +1,200 @@
+//! Lines that have ended and are to be opened again. The wait before it is the user's own time: it thinks, keeps its pace and reads its other
+//! lines meanwhile, and only a step that needs the line waits for it.
+
+use super::events::End;
+use super::line::backoff;
+use super::shard::Shard;
+use super::step::nanos;
+use super::user::User;
+use crate::clock::Nanos;
+use crate::limits::RECONNECT_PAUSE;
+use crate::scenario::plan::{SocketId, StreamId};
+use std::rc::Rc;
+use std::task::Poll;
+
+/// One of a user's lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Held {
+    Socket(SocketId),
+    Stream(StreamId),
+}
+
+impl User {
+    /// Waits until an instant and reads meanwhile what is open. What ends and has a `reconnect` is opened again when it is time; what has none
+    /// is left for the next step that works on it. Yields when the user was free again: an opening that began before the instant may end
+    /// after it, and then it was the server that kept the user.
+    pub(super) async fn attend(&mut self, until_ns: Nanos) -> Nanos {
+        let shard = Rc::clone(&self.shard);
+        let mut free_ns = until_ns;
+        loop {
+            let next = self.next_attempt();
+            if let Some((held, _)) = next.filter(|&(_, at_ns)| at_ns <= shard.clock.now()) {
+                match held {
+                    Held::Socket(id) => self.ws_reopen(&shard, id).await,
+                    Held::Stream(id) => self.sse_reopen(&shard, id).await,
+                }
+                free_ns = free_ns.max(shard.clock.now());
+                continue;
+            }
+            let stop_ns = next.map_or(until_ns, |(_, at_ns)| at_ns.min(until_ns));
+            match self.watch(&shard, stop_ns).await {
+                Some(Held::Socket(id)) => self.ws_ended_unasked(&shard, id),
+                Some(Held::Stream(id)) => self.sse_ended_unasked(&shard, id),
+                None if stop_ns == until_ns && shard.clock.now() >= until_ns => return free_ns,
+                None => {}
+            }
+        }
+    }
+
+    /// Reads until an instant, or until a line with a `reconnect` has ended that nobody knows of yet.
+    async fn watch(&mut self, shard: &Shard, until_ns: Nanos) -> Option<Held> {
+        let (sockets, streams) = (&mut self.sockets, &mut self.streams);
+        let count = |overflowed| shard.recorder.borrow_mut().requests.streams.overflowed += overflowed;
+        let watching = std::future::poll_fn(|context| {
+            for (id, socket) in (0..).zip(sockets.iter_mut()) {
+                let Some(socket) = socket else { continue };
+                count(socket.line.poll_fill(context));
+                if socket.line.has_ended_unknown() && socket.open.reconnect.is_some() {
+                    return Poll::Ready(Held::Socket(id));
+                }
+            }
+            for (id, stream) in (0..).zip(streams.iter_mut()) {
+                let Some(stream) = stream else { continue };
+                count(stream.line.poll_fill(context));
+                if stream.line.has_ended_unknown() && stream.open.reconnect.is_some() {
+                    return Poll::Ready(Held::Stream(id));
+                }
+            }
+            Poll::Pending
+        });
+        self.timer.within(shard.clock.instant(until_ns), watching).await.ok()
+    }
+
+    /// The line that is to be opened again first, and when.
+    fn next_attempt(&self) -> Option<(Held, Nanos)> {
+        let sockets = (0..)
+            .zip(&self.sockets)
+            .filter_map(|(id, socket)| Some((Held::Socket(id), socket.as_ref()?.line.retry_at_ns?)));
+        let streams = (0..)
+            .zip(&self.streams)
+            .filter_map(|(id, events)| Some((Held::Stream(id), events.as_ref()?.line.retry_at_ns?)));
+        sockets.chain(streams).min_by_key(|&(_, at_ns)| at_ns)
+    }
+
+    /// When a line is to be opened again, if it is.
+    pub(super) fn retry_at_ns(&self, held: Held) -> Option<Nanos> {
+        match held {
+            Held::Socket(id) => self.sockets[usize::from(id)].as_ref()?.line.retry_at_ns,
+            Held::Stream(id) => self.streams[usize::from(id)].as_ref()?.line.retry_at_ns,
+        }
+    }
+
+    /// Waits while a line is being opened again, at most until an instant. A user who is told to leave gives it up.
+    pub(super) async fn await_line(&mut self, held: Held, until_ns: Nanos) {
+        while let Some(at_ns) = self.retry_at_ns(held) {
+            let now = self.shard.clock.now();
+            if self.control.retire.get() {
+                match held {
+                    Held::Socket(id) => self.sockets[usize::from(id)] = None,
+                    Held::Stream(id) => self.streams[usize::from(id)] = None,
+                }
+                return;
+            }
+            if now >= until_ns {
+                return;
+            }
+            // In pieces: nobody wakes a user to tell it to leave.
+            let piece_ns = now + nanos(RECONNECT_PAUSE);
+            Box::pin(self.attend(at_ns.min(until_ns).min(piece_ns))).await;
+        }
+    }
+
+    /// The same for a step that wants messages: those that came before the end are there already.
+    pub(super) async fn await_messages(&mut self, held: Held, until_ns: Nanos) {
+        let waiting = match held {
+            Held::Socket(id) => {
+                self.sockets[usize::from(id)].as_ref().is_some_and(|it| it.line.has_messages())
+            }
+            Held::Stream(id) => {
+                self.streams[usize::from(id)].as_ref().is_some_and(|it| it.line.has_messages())
+            }
+        };
+        if !waiting {
+            self.await_line(held, until_ns).await;
+        }
+    }
+
+    /// The socket is of no use any more: it is to be opened again if its `ws_open` says so, or else forgotten.
+    pub(super) fn ws_lost(&mut self, shard: &Shard, id: SocketId) {
+        let Some(socket) = self.sockets[usize::from(id)].as_mut() else { return };
+        socket.line.cut();
+        let attempt = socket.line.attempts + 1;
+        match socket.open.reconnect {
+            Some(rules) if attempt <= rules.max && !self.control.retire.get() => {
+                let wait = backoff(rules, attempt, None, self.session.stream());
+                socket.line.attempts = attempt;
+                socket.line.retry_at_ns = Some(shard.clock.now() + nanos(wait));
+            }
+            _ => self.sockets[usize::from(id)] = None,
+        }
+    }
+
+    async fn ws_reopen(&mut self, shard: &Shard, id: SocketId) {
+        let Some(socket) = self.sockets[usize::from(id)].as_mut() else { return };
+        socket.line.retry_at_ns = None;
+        if self.control.retire.get() {
+            self.sockets[usize::from(id)] = None;
+            return;
+        }
+        let open = Rc::clone(&socket.open);
+        shard.recorder.borrow_mut().requests.streams.reconnects += 1;
+        match Box::pin(self.ws_dial(shard, &open, None)).await {
+            Ok(stream) => {
+                let Some(socket) = self.sockets[usize::from(id)].as_mut() else { return };
+                socket.renew(stream, shard.count_socket());
+                if !Box::pin(self.ws_resend(shard, id)).await {
+                    self.ws_lost(shard, id);
+                }
+            }
+            Err(unopened) if unopened.for_good => self.sockets[usize::from(id)] = None,
+            Err(_) => self.ws_lost(shard, id),
+        }
+    }
+
+    /// The same for an event stream, which may have left something for the connection after it.
+    pub(super) fn sse_lost(&mut self, shard: &Shard, id: StreamId, end: Option<End>) {
+        let Some(events) = self.streams[usize::from(id)].as_mut() else { return };
+        if let Some(end) = end {
+            events.remember(end);
+        }
+        events.line.cut();
+        let attempt = events.line.attempts + 1;
+        match events.open.reconnect {
+            Some(rules) if attempt <= rules.max && !self.control.retire.get() => {
+                let wait = backoff(rules, attempt, events.retry, self.session.stream());
+                events.line.attempts = attempt;
+                events.line.retry_at_ns = Some(shard.clock.now() + nanos(wait));
+            }
+            _ => self.streams[usize::from(id)] = None,
+        }
+    }
+
+    async fn sse_reopen(&mut self, shard: &Shard, id: StreamId) {
+        let Some(events) = self.streams[usize::from(id)].as_mut() else { return };
+        events.line.retry_at_ns = None;
+        if self.control.retire.get() {
+            self.streams[usize::from(id)] = None;
+            return;
+        }
+        let (open, last_event_id) = (Rc::clone(&events.open), events.last_event_id.clone());
+        shard.recorder.borrow_mut().requests.streams.reconnects += 1;
+        match Box::pin(self.sse_dial(shard, &open, None, &last_event_id)).await {
+            Ok(stream) => {
+                let Some(events) = self.streams[usize::from(id)].as_mut() else { return };
+                events.renew(stream, shard.count_socket());
+            }
+            Err(unopened) if unopened.for_good => self.streams[usize::from(id)] = None,
+            Err(_) => self.sse_lost(shard, id, None),
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Lines that end and are opened again: what a server says about that is obeyed, and the user's own time goes on meanwhile.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
+mod transport_subjects;
+
+use plimsoll::load::share::Share;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+use transport_subjects::read_head;
+use transport_subjects::shard::{Run, one_user};
+
+/// A server that talks to each connection in a thread of its own: `script` gets the head of its request and how many of the same path there
+/// were before. Tells each head, and when it came.
+fn server(
+    script: impl Fn(&str, usize, &mut TcpStream) + Clone + Send + 'static,
+) -> (SocketAddr, Receiver<(Instant, String)>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    let (tell, told) = channel();
+    std::thread::spawn(move || {
+        let mut paths = Vec::new();
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let head = read_head(&mut stream).unwrap_or_default();
+            let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
+            let turn = paths.iter().filter(|seen| **seen == path).count();
+            paths.push(path);
+            let _ = tell.send((Instant::now(), head.clone()));
+            let script = script.clone();
+            std::thread::spawn(move || script(&head, turn, &mut stream));
+        }
+    });
+    (addr, told)
+}
+
+const OPENING: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
+const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+
+fn say(socket: &mut TcpStream, text: &str) {
+    let _ = socket.write_all(text.as_bytes());
+}
+
+#[test]
+fn a_server_that_says_there_is_no_stream_is_not_asked_again() {
+    for (answer, attempts) in [
+        ("HTTP/1.1 204 No Content\r\n\r\n", 1),
+        ("HTTP/1.1 200 OK\r\ncontent-type: text/html\r\n\r\n<html>", 1),
+        ("HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n", 4),
+    ] {
+        let (addr, _) = server(move |_, turn, socket| say(socket, if turn == 0 { OPENING } else { answer }));
+        let ran = one_user(
+            addr,
+            "      - {sse_open: /events, as: s, reconnect: {max: 4, backoff: 1ms}}\n      - {think: 300ms}\n      - {sse_expect: , stream: s, event: x, within: 1s}\n",
+        );
+        assert_eq!(ran.sum.requests.streams.reconnects, attempts, "{answer}");
+        let failures = ran.failures();
+        assert!(failures.iter().any(|f| f.2 == "the event stream is not open"), "{failures:?}");
+    }
+}
+
+#[test]
+fn an_empty_id_takes_the_last_one_back() {
+    let (addr, told) = server(|_, turn, socket| {
+        say(socket, OPENING);
+        say(
+            socket,
+            ["id: 41\ndata: a\n\n", "data: b\n\n", "id\ndata: c\n\n", "event: done\ndata: d\n\n"][turn],
+        );
+        std::thread::sleep(Duration::from_millis(if turn == 3 { 500 } else { 0 }));
+    });
+    let ran = one_user(
+        addr,
+        "      - {sse_open: /events, reconnect: {max: 9, backoff: 1ms}}\n      - {think: 300ms}\n      - {sse_expect: , event: done, within: 2s}\n",
+    );
+    assert_eq!(ran.completed("done", "sse"), 1);
+    let ids: Vec<Option<String>> = told
+        .try_iter()
+        .map(|(_, head)| head.lines().find_map(|line| Some(line.strip_prefix("last-event-id: ")?.to_owned())))
+        .collect();
+    assert_eq!(ids, [None, Some("41".to_owned()), Some("41".to_owned()), None]);
+}
+
+/// The stream is gone for three seconds at least; the user thinks for less, and has a socket beside it that is pinged.
+#[test]
+fn a_user_lives_on_while_it_waits_to_connect_again() {
+    let (pong, pongs) = channel();
+    let (addr, told) = server(move |head, _, socket| match head {
+        _ if head.starts_with("GET /events") => say(socket, OPENING),
+        _ if head.starts_with("GET /ws") => {
+            let key = head.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: ")).unwrap();
+            let accept = tokio_tungstenite::tungstenite::handshake::derive_accept_key(key.as_bytes());
+            say(
+                socket,
+                &format!(
+                    "HTTP/1.1 101 Switching\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-accept: {accept}\r\n\r\n"
+                ),
+            );
+            std::thread::sleep(Duration::from_millis(200));
+            let _ = socket.write_all(&[0x89, 0]);
+            let mut bytes = [0; 6];
+            socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+            let _ = pong.send(socket.read_exact(&mut bytes).is_ok() && bytes[0] == 0x8a);
+            std::thread::sleep(Duration::from_secs(2));
+        }
+        _ => say(socket, OK),
+    });
+    let ran = one_user(
+        addr,
+        "      - {ws_open: /ws}\n      - {sse_open: /events, reconnect: {max: 3, backoff: 6s..6s}}\n      - {think: 500ms}\n      - {get: /after}\n      - {think: 100ms}\n",
+    );
+    let heads: Vec<(Instant, String)> = told.try_iter().collect();
+    assert!(heads[2].1.starts_with("GET /after"), "{heads:?}");
+    let after = heads[2].0 - heads[1].0;
+    assert!(after < Duration::from_secs(1), "{after:?}");
+    assert_eq!(pongs.try_recv(), Ok(true), "the other line is read meanwhile");
+    assert_eq!(ran.sum.requests.streams.reconnects, 0, "it has left before");
+}
+
+#[test]
+fn a_slow_answer_to_an_opening_is_no_lag_of_ours() {
+    let (addr, _) = server(|_, turn, socket| {
+        std::thread::sleep(Duration::from_millis(if turn == 0 { 0 } else { 800 }));
+        say(socket, OPENING);
+        std::thread::sleep(Duration::from_millis(if turn == 0 { 0 } else { 800 }));
+    });
+    let ran = one_user(
+        addr,
+        "      - {sse_open: /events, reconnect: {max: 3, backoff: 1ms}}\n      - {think: 300ms}\n",
+    );
+    assert_eq!(ran.completed("SSE /events", "sse"), 2);
+    assert!(ran.sum.dispatch_lag.max_ns() < 400_000_000, "{} ns", ran.sum.dispatch_lag.max_ns());
+}
+
+#[test]
+fn who_is_told_to_leave_does_not_connect_again() {
+    let (addr, _) = server(|_, _, socket| say(socket, OPENING));
+    let target = format!("http: \"http://{addr}\", timeout: 2s");
+    let rest = "scenarios: {a: {steps: [{sse_open: /events, reconnect: {max: 3, backoff: 3s..3s}}, {think: 3100ms}]}}\nload:\n  - {name: a, run: a, executor: closed, stages: [{to: 1, over: 0s}, {hold: 1s}], graceful_stop: 5s}\n";
+    let run =
+        Run { addr, target: &target, rest, share: Share::WHOLE, words: &[], ends_with_its_users: false };
+    let ran = run.carry();
+    assert_eq!(ran.sum.requests.streams.reconnects, 0);
+    assert_eq!(ran.sum.counts.completed, 1);
+}
+
+/// A step that works on the line waits for it, and only such a step does.
+#[test]
+fn a_step_waits_for_its_line() {
+    let (addr, told) = server(|head, turn, socket| match (head.starts_with("GET /events"), turn) {
+        (true, 0) => say(socket, &format!("{OPENING}event: early\ndata: x\n\n")),
+        (true, _) => {
+            say(socket, &format!("{OPENING}event: late\ndata: x\n\n"));
+            std::thread::sleep(Duration::from_secs(2));
+        }
+        _ => say(socket, OK),
+    });
+    let ran = one_user(
+        addr,
+        "      - {sse_open: /events, as: s, reconnect: {max: 3, backoff: 1200ms..1200ms}}\n      - {think: 100ms}\n      - {get: /now}\n      - {sse_expect: , stream: s, event: early, within: 100ms}\n      - {sse_expect: , stream: s, event: late, within: 100ms}\n",
+    );
+    let heads: Vec<(Instant, String)> = told.try_iter().collect();
+    assert!(heads[1].1.starts_with("GET /now") && heads[2].1.starts_with("GET /events"), "{heads:?}");
+    assert!(heads[2].0 - heads[0].0 > Duration::from_millis(550));
+    assert_eq!((ran.completed("early", "sse"), ran.completed("late", "sse")), (1, 1), "{:?}", ran.failures());
+}
