@@ -139,6 +139,55 @@ fn what_times_out_ends_its_stream_and_is_counted() {
     assert!(seen.requests.load(Ordering::Relaxed) > 0);
 }
 
+/// Two streams on each of as many connections as users may share, each held for longer than anybody waits.
+#[test]
+fn who_waits_for_a_stream_in_vain_is_told_so() {
+    let (addr, _) = server(2, Duration::from_secs(4));
+    let target = format!(
+        "http: \"http://{addr}\", http_version: 2, connections: shared, timeout: 9s, connect_timeout: 300ms"
+    );
+    let users = 2 * u32::try_from(plimsoll::limits::HTTP2_SHARED_CONNECTIONS_MAX).unwrap() + 10;
+    let sum = shard::carry(addr, &target, &closed(users, "[{get: /a}]"));
+    let failures = sum.failures.list(|_| String::new());
+    assert!(!failures.is_empty());
+    for failure in &failures {
+        let text = "no stream free on the shared connections within 300ms";
+        assert_eq!((failure.kind.as_str(), failure.text.as_str()), ("timeout", text));
+    }
+    assert_eq!(sum.connect_failures, 0, "the target is there");
+    let window = sum.windows[0].as_ref().unwrap();
+    let failed = window.failed.as_ref().unwrap();
+    assert!(failed.service.hdr().min() >= 290_000_000, "{} ns", failed.service.hdr().min());
+}
+
+/// The first connection has one stream, which is taken; the second never comes about.
+#[test]
+fn a_further_connection_that_does_not_come_is_no_queue() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async move {
+            let (first, _) = listener.accept().unwrap();
+            first.set_nonblocking(true).unwrap();
+            let first = tokio::net::TcpStream::from_std(first).unwrap();
+            serve(first, 1, Duration::from_millis(900), Arc::default()).await;
+        });
+    });
+    let target = format!(
+        "http: \"http://{addr}\", http_version: 2, connections: shared, timeout: 2s, connect_timeout: 300ms"
+    );
+    let sum = shard::carry(addr, &target, &closed(2, "[{get: /a}]"));
+    let failures = sum.failures.list(|_| String::new());
+    assert!(!failures.is_empty());
+    for failure in &failures {
+        assert_eq!(
+            (failure.kind.as_str(), failure.text.as_str()),
+            ("connect_timeout", "no connection within 300ms")
+        );
+    }
+}
+
 /// A server whose first connection turns the first request away in `how`, and that answers everything else.
 fn turns_away(how: fn(&mut Peer, u32)) -> SocketAddr {
     let mut first = true;

@@ -78,15 +78,16 @@ impl Carrier {
 }
 
 impl Shard {
-    /// A way to the target for a user who has none.
-    pub(super) async fn carrier(&self) -> Result<Carrier, TransportError> {
+    /// A way to the target for a user who has none. `queued` is true for as long as the user waits for a stream of connections that are there,
+    /// and stays so when the wait is given up.
+    pub(super) async fn carrier(&self, queued: &Cell<bool>) -> Result<Carrier, TransportError> {
         match self.plan.target.connections {
             Connections::PerUser | Connections::Fresh => self.connect().await.map(Carrier::Own),
-            Connections::Shared => self.share().await,
+            Connections::Shared => self.share(queued).await,
         }
     }
 
-    async fn share(&self) -> Result<Carrier, TransportError> {
+    async fn share(&self, queued: &Cell<bool>) -> Result<Carrier, TransportError> {
         let sharing = &self.sharing;
         loop {
             if let Some(link) = self.idle.borrow_mut().pop() {
@@ -97,7 +98,9 @@ impl Shard {
             }
             if !sharing.may_open() {
                 let _waiting = Counted::one_more(&sharing.waiting);
+                queued.set(!sharing.trunks.borrow().is_empty());
                 sharing.freed.notified().await;
+                queued.set(false);
                 continue;
             }
             let opening = Opening::begin(sharing);
@@ -146,11 +149,6 @@ impl Sharing {
         let trunk = trunks.iter().filter(has_room).min_by_key(|trunk| trunk.leases.get())?;
         trunk.leases.set(trunk.leases.get() + 1);
         Some(Lease { trunk: Rc::clone(trunk), sharing: Rc::clone(self) })
-    }
-
-    /// Whether there are connections, and nobody is opening another: who finds no stream waits for one of theirs.
-    pub(super) fn is_full(&self) -> bool {
-        !self.trunks.borrow().is_empty() && self.opening.get() == 0
     }
 
     /// Lets go of connections that take no more streams once those they have are ended.

@@ -16,6 +16,7 @@ use crate::scenario::plan::{AtEnd, Connections, Method, SlotId};
 use crate::scenario::template::{RenderError, Template};
 use crate::transport::cookies;
 use crate::transport::{CodingError, Exchange, ExchangeError, Keep, TransportError};
+use std::cell::Cell;
 use std::time::Duration;
 
 /// What the rest of the iteration makes of a step.
@@ -205,20 +206,23 @@ impl User {
     }
 
     async fn connect(&mut self, shard: &Shard) -> Result<Carrier, NoAnswer> {
-        let deadline = shard.clock.instant(shard.clock.now() + nanos(shard.plan.target.connect_timeout));
-        match self.timer.within(deadline, shard.carrier()).await {
+        let begun_ns = shard.clock.now();
+        let deadline = shard.clock.instant(begun_ns + nanos(shard.plan.target.connect_timeout));
+        let queued = Cell::new(false);
+        match self.timer.within(deadline, shard.carrier(&queued)).await {
             Ok(Ok(carrier)) => Ok(carrier),
             Ok(Err(error)) => {
                 let outcome = connect_outcome(error);
                 Err(NoAnswer { outcome, text: error.to_string(), sent_ns: None })
             }
-            Err(_elapsed) if shard.sharing.is_full() => Err(NoAnswer {
+            Err(_elapsed) if queued.get() => Err(NoAnswer {
                 outcome: Outcome::Timeout,
                 text: format!(
                     "no stream free on the shared connections within {}",
                     crate::units::show_duration(shard.plan.target.connect_timeout)
                 ),
-                sent_ns: None,
+                // Nothing went out, but the user stood in the target's queue: that is the least it would have taken.
+                sent_ns: Some(begun_ns),
             }),
             Err(_elapsed) => Err(NoAnswer {
                 outcome: Outcome::ConnectTimeout,
