@@ -8,7 +8,9 @@ use plimsoll::transport::tls::{Identity, Rules, Tls, TlsSetupError, Trust};
 use plimsoll::transport::{
     Address, Connection, ExchangeError, Handshake, HttpVersion, TlsFailure, TransportError, connect,
 };
-use rcgen::{CertificateParams, DnType, KeyPair, date_time_ymd};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, date_time_ymd,
+};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{HandshakeKind, RootCertStore, ServerConfig};
@@ -27,15 +29,20 @@ struct Issued {
 }
 
 fn issue(names: &[&str], expired: bool) -> Issued {
-    // The subject is told apart too: a root of the same subject would be tried, and fail by its signature.
-    let subject = format!("{names:?} expired={expired}");
+    issue_with(names, |params| {
+        // The subject is told apart too: a root of the same subject would be tried, and fail by its signature.
+        params.distinguished_name.push(DnType::CommonName, format!("{names:?} expired={expired}"));
+        if expired {
+            params.not_before = date_time_ymd(2001, 1, 1);
+            params.not_after = date_time_ymd(2002, 1, 1);
+        }
+    })
+}
+
+fn issue_with(names: &[&str], rules: impl FnOnce(&mut CertificateParams)) -> Issued {
     let names: Vec<String> = names.iter().map(ToString::to_string).collect();
     let mut params = CertificateParams::new(names).unwrap();
-    params.distinguished_name.push(DnType::CommonName, subject);
-    if expired {
-        params.not_before = date_time_ymd(2001, 1, 1);
-        params.not_after = date_time_ymd(2002, 1, 1);
-    }
+    rules(&mut params);
     let key = KeyPair::generate().unwrap();
     let certificate = params.self_signed(&key).unwrap().der().clone();
     let secret = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
@@ -132,6 +139,30 @@ async fn certificates_are_refused_by_name_unless_any_will_do() {
     assert_eq!(error, TransportError::Tls(TlsFailure::NotValidNow));
 }
 
+/// The usual certificates of somebody's own making that no client takes: cause and remedy are told.
+#[tokio::test]
+async fn certificates_that_are_no_servers_are_named() {
+    for (wrong, failure, remedy) in [
+        (
+            (|params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained)) as fn(&mut CertificateParams),
+            TlsFailure::CaAsServer,
+            "CA:FALSE",
+        ),
+        (
+            |params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth],
+            TlsFailure::WrongPurpose,
+            "serverAuth",
+        ),
+    ] {
+        let issued = issue_with(&["localhost"], wrong);
+        let (addr, _handshakes) = serve(issued.config, OK, false).await;
+        let trust = Trust::Roots(vec![issued.certificate]);
+        let error = connect(&client(addr, "localhost", &trust).address, None).await.unwrap_err();
+        assert_eq!(error, TransportError::Tls(failure));
+        assert!(error.to_string().contains(remedy), "{error}");
+    }
+}
+
 #[tokio::test]
 async fn peers_that_do_not_speak_tls() {
     let plain = scripted(1, |mut socket| {
@@ -168,6 +199,30 @@ async fn an_end_without_the_tls_goodbye_is_a_cut() {
     tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     let error = client.get(&mut connection).await.unwrap_err();
     assert!(error.sent_nothing(), "{error}");
+}
+
+/// One that says goodbye as TLS has it, with tickets before: nothing is lost on such a connection, whatever the method.
+#[tokio::test]
+async fn a_goodbye_on_an_idle_connection_is_seen_before_the_next_request() {
+    let issued = issue(&["localhost"], false);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let acceptor = TlsAcceptor::from(Arc::clone(&issued.config));
+    tokio::spawn(async move {
+        let (socket, _) = listener.accept().await.unwrap();
+        let mut stream = acceptor.accept(socket).await.unwrap();
+        let _ = stream.read(&mut [0; 4096]).await;
+        stream.write_all(OK).await.unwrap();
+        stream.shutdown().await.unwrap();
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    });
+    let client = client(addr, "localhost", &Trust::Roots(vec![issued.certificate]));
+    let mut connection = client.connect().await;
+    let post = b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n";
+    let mut ask = async || connection.exchange(post, false, KEEP, &client.buffers, &client.clock).await;
+    assert_eq!(ask().await.unwrap().status, 200);
+    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    assert_eq!(ask().await.unwrap_err(), ExchangeError::ClosedWhileIdle);
 }
 
 #[tokio::test]

@@ -43,7 +43,21 @@ pub enum TlsFailure {
     WrongName,
     #[error("the certificate has expired or is not valid yet")]
     NotValidNow,
-    #[error("the certificate is not one that a server may show: it is broken, or a CA's own")]
+    #[error(
+        "the server shows a CA's own certificate, as `openssl req -x509` makes them: have it show one with `basicConstraints = CA:FALSE`, or write `verify: false`"
+    )]
+    CaAsServer,
+    #[error(
+        "the certificate is for another purpose: have the server show one whose extended key usage has `serverAuth`"
+    )]
+    WrongPurpose,
+    #[error(
+        "the certificate is not signed by the CA of that name in `target.tls.ca`: give the certificate that the CA has now"
+    )]
+    BadSignature,
+    #[error(
+        "the certificate is broken, or of a kind that no client has to take: have the server show another, or write `verify: false`"
+    )]
     BadCertificate,
     #[error(
         "the server wants a client certificate: give `target.tls.client_cert` and `target.tls.client_key`"
@@ -284,6 +298,10 @@ impl TlsFailure {
             E::Expired | E::ExpiredContext { .. } | E::NotValidYet | E::NotValidYetContext { .. } => {
                 Self::NotValidNow
             }
+            E::InvalidPurpose | E::InvalidPurposeContext { .. } => Self::WrongPurpose,
+            E::BadSignature => Self::BadSignature,
+            // What webpki says and rustls has no word for; webpki itself is not ours to match on.
+            E::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => Self::CaAsServer,
             _ => Self::BadCertificate,
         }
     }

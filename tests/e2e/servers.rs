@@ -115,3 +115,25 @@ fn read_request(socket: &mut TcpStream) -> bool {
     }
     true
 }
+
+/// Speaks TLS with a CA's own certificate, as `openssl req -x509` makes them; yields that too, in PEM.
+pub(crate) fn a_ca_itself() -> (SocketAddr, String) {
+    let mut params = rcgen::CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    let secret = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], secret)
+        .unwrap();
+    let config = Arc::new(config);
+    let addr = serving(move |mut socket| {
+        let mut tls = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
+        while tls.complete_io(&mut socket).is_ok() && tls.is_handshaking() {}
+    });
+    (addr, certificate.pem())
+}

@@ -22,6 +22,21 @@ fn nothing_listens() {
     assert!(folder.events().contains("connection refused"));
 }
 
+/// The service is up: it is its certificate that will not do, and starting it would not help.
+#[test]
+fn it_shows_a_certificate_that_is_no_servers() {
+    let dir = scratch();
+    let (addr, pem) = servers::a_ca_itself();
+    let ca = dir.path().join("ca.pem");
+    std::fs::write(&ca, pem).unwrap();
+    let run = run("arrivals.yaml").env("E2E_HTTP", format!("https://{addr}"));
+    let done = run.set("target.tls.ca", ca.display()).out(&dir.path().join("run")).run().exits(8);
+    done.says("the server shows a CA's own certificate");
+    done.says("have it show one with `basicConstraints = CA:FALSE`");
+    let said = format!("{}{}", done.out, done.err);
+    assert!(!said.contains("start the service"), "{said}");
+}
+
 /// Runs 80 arrivals of which every one fails alike, and yields the folder and the failure.
 fn all_fail(dir: &Path, run: Invocation) -> (Folder, Failure) {
     let done = run.out(dir).run().exits(1);
