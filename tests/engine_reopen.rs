@@ -4,11 +4,12 @@
 
 mod transport_subjects;
 
+use plimsoll::clock::{Clock, Nanos};
 use plimsoll::load::share::Share;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use transport_subjects::read_head;
 use transport_subjects::shard::{Run, one_user};
 
@@ -16,24 +17,32 @@ use transport_subjects::shard::{Run, one_user};
 /// were before. Tells each head, and when it came.
 fn server(
     script: impl Fn(&str, usize, &mut TcpStream) + Clone + Send + 'static,
-) -> (SocketAddr, Receiver<(Instant, String)>) {
+) -> (SocketAddr, Receiver<(Nanos, String)>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
     let (tell, told) = channel();
     std::thread::spawn(move || {
-        let mut paths = Vec::new();
+        let (clock, mut paths) = (Clock::start(), Vec::new());
         for stream in listener.incoming() {
             let Ok(mut stream) = stream else { return };
             let head = read_head(&mut stream).unwrap_or_default();
             let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
             let turn = paths.iter().filter(|seen| **seen == path).count();
             paths.push(path);
-            let _ = tell.send((Instant::now(), head.clone()));
+            let _ = tell.send((clock.now(), head.clone()));
             let script = script.clone();
             std::thread::spawn(move || script(&head, turn, &mut stream));
         }
     });
     (addr, told)
+}
+
+fn switch(head: &str) -> String {
+    let key = head.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: ")).unwrap();
+    let accept = tokio_tungstenite::tungstenite::handshake::derive_accept_key(key.as_bytes());
+    format!(
+        "HTTP/1.1 101 Switching\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-accept: {accept}\r\n\r\n"
+    )
 }
 
 const OPENING: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
@@ -90,14 +99,7 @@ fn a_user_lives_on_while_it_waits_to_connect_again() {
     let (addr, told) = server(move |head, _, socket| match head {
         _ if head.starts_with("GET /events") => say(socket, OPENING),
         _ if head.starts_with("GET /ws") => {
-            let key = head.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: ")).unwrap();
-            let accept = tokio_tungstenite::tungstenite::handshake::derive_accept_key(key.as_bytes());
-            say(
-                socket,
-                &format!(
-                    "HTTP/1.1 101 Switching\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-accept: {accept}\r\n\r\n"
-                ),
-            );
+            say(socket, &switch(head));
             std::thread::sleep(Duration::from_millis(200));
             let _ = socket.write_all(&[0x89, 0]);
             let mut bytes = [0; 6];
@@ -111,10 +113,10 @@ fn a_user_lives_on_while_it_waits_to_connect_again() {
         addr,
         "      - {ws_open: /ws}\n      - {sse_open: /events, reconnect: {max: 3, backoff: 6s..6s}}\n      - {think: 500ms}\n      - {get: /after}\n      - {think: 100ms}\n",
     );
-    let heads: Vec<(Instant, String)> = told.try_iter().collect();
+    let heads: Vec<(Nanos, String)> = told.try_iter().collect();
     assert!(heads[2].1.starts_with("GET /after"), "{heads:?}");
     let after = heads[2].0 - heads[1].0;
-    assert!(after < Duration::from_secs(1), "{after:?}");
+    assert!(after < 1_000_000_000, "{after} ns");
     assert_eq!(pongs.try_recv(), Ok(true), "the other line is read meanwhile");
     assert_eq!(ran.sum.requests.streams.reconnects, 0, "it has left before");
 }
@@ -161,8 +163,27 @@ fn a_step_waits_for_its_line() {
         addr,
         "      - {sse_open: /events, as: s, reconnect: {max: 3, backoff: 1200ms..1200ms}}\n      - {think: 100ms}\n      - {get: /now}\n      - {sse_expect: , stream: s, event: early, within: 100ms}\n      - {sse_expect: , stream: s, event: late, within: 100ms}\n",
     );
-    let heads: Vec<(Instant, String)> = told.try_iter().collect();
+    let heads: Vec<(Nanos, String)> = told.try_iter().collect();
     assert!(heads[1].1.starts_with("GET /now") && heads[2].1.starts_with("GET /events"), "{heads:?}");
-    assert!(heads[2].0 - heads[0].0 > Duration::from_millis(550));
+    assert!(heads[2].0 - heads[0].0 > 550_000_000, "the wait is at least a half of the back-off");
     assert_eq!((ran.completed("early", "sse"), ran.completed("late", "sse")), (1, 1), "{:?}", ran.failures());
+}
+
+/// A handshake takes two beats: what comes late counts from its beat, as a request does.
+#[test]
+fn an_opening_has_the_plans_instant() {
+    let (addr, _) = server(|head, _, socket| {
+        std::thread::sleep(Duration::from_millis(200));
+        say(socket, &switch(head));
+    });
+    let target = format!("http: \"http://{addr}\", ws: \"ws://{addr}\", timeout: 2s");
+    let rest = "scenarios: {a: {pacing: {every: 100ms}, steps: [{ws_open: /ws, as: s}]}}\nload:\n  - {name: a, run: a, executor: closed, stages: [{to: 1, over: 0s}, {hold: 1s}], graceful_stop: 1s}\n";
+    let run =
+        Run { addr, target: &target, rest, share: Share::WHOLE, words: &[], ends_with_its_users: false };
+    let ran = run.carry();
+    let window = ran.window("WS /ws", "ws").unwrap();
+    assert!(window.completed >= 3, "{}", window.completed);
+    let late_ns = (window.completed - 1) * 100_000_000;
+    assert!(window.response.max_ns() >= late_ns + 190_000_000, "{} ns", window.response.max_ns());
+    assert!(window.service.hdr().min() < 300_000_000, "{} ns", window.service.hdr().min());
 }
