@@ -90,8 +90,8 @@ pub const SNAPSHOT_WAIT: Duration = Duration::from_secs(3);
 /// Snapshots under way between a shard and the coordinator; past it a shard merges seconds instead of queueing them.
 pub const SNAPSHOT_QUEUE_MAX: usize = 8;
 
-/// Distinct failure texts kept as examples for the report.
-pub const FAILURE_EXAMPLES_MAX: usize = 50;
+/// Distinct texts that are kept of the failures of one endpoint and kind.
+pub const FAILURE_TEXTS_MAX: usize = 20;
 
 /// One scrape of a probe, body and time.
 pub const SCRAPE_BYTES_MAX: usize = 8 * 1024 * 1024;

@@ -169,6 +169,26 @@ fn beats_a_paced_user_is_late_for_are_kept_late_or_counted() {
 }
 
 #[test]
+fn beats_that_a_hung_target_swallowed_are_dropped_though_their_user_is_cut_off() {
+    let addr = server(Duration::from_secs(60));
+    let load = |lifetime: &str| {
+        format!(
+            "scenarios: {{paced: {{{lifetime}pacing: {{every: 100ms}}, steps: [{{get: /}}]}}}}\nload:\n  - {{name: a, run: paced, executor: closed, stages: [{{to: 3, over: 0s}}, {{hold: 1500ms}}], graceful_stop: 200ms}}\n"
+        )
+    };
+    let sum = carry(addr, &load(""), Share::WHOLE, &[]);
+    assert_eq!((sum.counts.completed, sum.counts.interrupted), (0, 3));
+    // Each of them was to ask at the 1st to the 15th tenth of a second after its first.
+    assert!((42..=45).contains(&sum.counts.dropped), "{:?}", sum.counts);
+    let once = carry(addr, &load("lifetime: once, "), Share::WHOLE, &[]);
+    assert_eq!(
+        (once.counts.planned, once.counts.dropped),
+        (3, 0),
+        "who lives for one iteration had one beat"
+    );
+}
+
+#[test]
 fn requests_that_hang_are_seen_in_the_percentiles() {
     let addr = server(Duration::from_secs(600));
     let rest = "scenarios: {read: {steps: [{get: /}]}}\nload:\n  - {name: a, run: read, executor: open, stages: [{to: 20/s, over: 0s}, {hold: 1s}], graceful_stop: 500ms}\n";

@@ -48,7 +48,7 @@ async fn every_ending_closes_the_socket() {
     let before = open_descriptors();
     for turn in 1..300 {
         if turn % 3 == 0 {
-            let opening = sse::open(&client.address, None, GET, &client.buffers, client.clock);
+            let opening = sse::open(&client.address, None, GET, drop, &client.buffers, client.clock);
             let reading = async {
                 let mut stream = opening.await?;
                 while stream.next().await.is_ok() {}
@@ -56,8 +56,9 @@ async fn every_ending_closes_the_socket() {
             };
             let _ = tokio::time::timeout(Duration::from_millis(5), reading).await;
         } else if turn % 7 == 0 {
+            let upgrade = websocket::Upgrade::to("/");
             let opening =
-                websocket::open(&client.address, None, "/", &[], None, &client.buffers, client.clock);
+                websocket::open(&client.address, None, upgrade, drop, &client.buffers, client.clock);
             let _ = tokio::time::timeout(Duration::from_millis(5), opening).await;
         } else if let Ok(mut connection) = connect(&client.address, None).await {
             let _ = tokio::time::timeout(Duration::from_millis(5), client.get(&mut connection)).await;

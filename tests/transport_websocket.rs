@@ -7,7 +7,7 @@ mod transport_subjects;
 use futures_util::{SinkExt, StreamExt};
 use plimsoll::clock::Clock;
 use plimsoll::limits;
-use plimsoll::transport::websocket::{WebSocket, WsError, open};
+use plimsoll::transport::websocket::{Upgrade, WebSocket, WsError, open};
 use plimsoll::transport::{Address, Buffers, TransportError};
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -51,7 +51,8 @@ where
 async fn client(addr: SocketAddr) -> Result<WebSocket, WsError> {
     let headers = [("x-test".to_owned(), "yes".to_owned())];
     let address = Address::new("127.0.0.1", addr.port(), addr, None);
-    open(&address, None, "/ws?token=1", &headers, Some("shop.v1"), &Buffers::new(), Clock::start()).await
+    let upgrade = Upgrade { path: "/ws?token=1", headers: &headers, subprotocol: Some("shop.v1") };
+    open(&address, None, upgrade, drop, &Buffers::new(), Clock::start()).await
 }
 
 #[tokio::test]
@@ -165,6 +166,7 @@ async fn handshakes_that_fail_say_why() {
     assert_eq!(wrong_key.await.unwrap_err().kind(), "malformed");
     let address = Address::new("127.0.0.1", 9, free_addr(), None);
     let headers = [("bad name".to_owned(), "x".to_owned())];
-    let error = open(&address, None, "/", &headers, None, &Buffers::new(), Clock::start()).await.unwrap_err();
+    let upgrade = Upgrade { headers: &headers, ..Upgrade::to("/") };
+    let error = open(&address, None, upgrade, drop, &Buffers::new(), Clock::start()).await.unwrap_err();
     assert_eq!(error, WsError::Header { name: "bad name".into() });
 }

@@ -39,7 +39,7 @@ pub(crate) fn websocket(addr: SocketAddr, users: usize) -> Outcome {
     measure(users, |ready| {
         let (address, buffers) = (Rc::clone(&address), buffers.clone());
         async move {
-            let opening = websocket::open(&address, None, "/", &[], None, &buffers, clock);
+            let opening = websocket::open(&address, None, websocket::Upgrade::to("/"), drop, &buffers, clock);
             let Ok(mut socket) = opening.await else { return };
             if socket.send_text("hello").await.is_ok() && socket.next().await.is_ok() {
                 ready.set(ready.get() + 1);

@@ -4,7 +4,7 @@
 use super::part::Part;
 use super::shard::Shard;
 use crate::clock::Nanos;
-use crate::measure::sample::OnWire;
+use crate::measure::sample::UnderWay;
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -14,10 +14,26 @@ pub(super) struct Control {
     pub(super) retire: Cell<bool>,
     /// When it was told to.
     pub(super) retired_ns: Cell<Nanos>,
+    /// The last beat of its pacing that it got to.
+    pub(super) beat: Cell<Option<Beat>>,
     /// Start of the iteration under way.
     pub(super) iteration_since: Cell<Option<Nanos>>,
-    /// The request that is on the wire.
-    pub(super) on_wire: Cell<Option<OnWire>>,
+    /// The request that it waits for.
+    pub(super) under_way: Cell<Option<UnderWay>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Beat {
+    pub(super) at_ns: Nanos,
+    pub(super) every_ns: Nanos,
+}
+
+impl Control {
+    /// Beats that had come before the user was told to leave, and that it did not get to: they were planned, and are dropped.
+    fn beats_missed(&self) -> u64 {
+        let since = |beat: Beat| self.retired_ns.get().saturating_sub(beat.at_ns) / beat.every_ns.max(1);
+        self.beat.get().map_or(0, since)
+    }
 }
 
 /// A user is there from the making of this until its drop.
@@ -38,11 +54,14 @@ impl Drop for Presence {
     fn drop(&mut self) {
         let now = self.shard.clock.now();
         let mut recorder = self.shard.recorder.borrow_mut();
+        let missed = self.control.beats_missed();
+        recorder.counts.planned += missed;
+        recorder.counts.dropped += missed;
         if let Some(since) = self.control.iteration_since.take() {
             recorder.counts.interrupted += 1;
             recorder.interrupted_age(now.saturating_sub(since));
         }
-        if let Some(request) = self.control.on_wire.take() {
+        if let Some(request) = self.control.under_way.take() {
             recorder.interrupted_request(request, now);
         }
         drop(recorder);

@@ -6,7 +6,7 @@ use super::heard::{Awaited, Heard, heard};
 use super::line::{First, Line, Opened, Opening, Push, Unopened};
 use super::program::PreparedStream;
 use super::reopen::Held;
-use super::shard::{OpenSocket, Shard};
+use super::shard::{NoAnswer, OpenSocket, Shard};
 use super::step::{self, StepEnd, connect_outcome, nanos};
 use super::tap::Event as Told;
 use super::user::User;
@@ -18,6 +18,7 @@ use crate::scenario::matches;
 use crate::scenario::plan::{SseExpect, SseListen, StreamId, Wanted};
 use crate::scenario::template::RenderError;
 use crate::transport::sse::{self, EventStream, Received, SseError};
+use std::cell::Cell;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -54,10 +55,6 @@ impl Push for EventStream {
             SseError::Compressed | SseError::TooLarge(_) => Outcome::Protocol,
             SseError::Ended => Outcome::Reset,
         }
-    }
-
-    fn is_unconnected(error: &SseError) -> bool {
-        matches!(error, SseError::Connect(_))
     }
 
     /// With status 204 or another type a server says that there is no stream (WHATWG HTML, section 9.2). An overloaded one (503) may have it
@@ -161,17 +158,19 @@ impl User {
         add_last_event_id(&mut bytes, last_event_id);
         let Some(route) = &shard.http else {
             shard.give_back(Some(bytes));
-            let text = "the target has no `http` address";
-            shard.failed(request.endpoint, intended_ns, None, Outcome::Connect, text);
+            let text = "the target has no `http` address".to_owned();
+            shard.failed(request.endpoint, intended_ns, &NoAnswer::unsent(Outcome::Connect, text));
             return Err(Unopened { end: StepEnd::Failed, for_good: true });
         };
         if let Some(tap) = &shard.tap {
             tap.request(shard, usize::from(request.endpoint), &bytes);
         }
         let (address, source) = route.lane(shard.next_turn());
-        let connecting = Box::pin(sse::open(address, source, &bytes, &shard.buffers, shard.clock));
-        let opening =
-            Opening { endpoint: request.endpoint, intended_ns, begun_ns, within: request.timeout, again };
+        let sent = Cell::new(None);
+        let sending = |at_ns| sent.set(Some(at_ns));
+        let connecting = Box::pin(sse::open(address, source, &bytes, sending, &shard.buffers, shard.clock));
+        let (endpoint, within) = (request.endpoint, request.timeout);
+        let opening = Opening { endpoint, intended_ns, begun_ns, within, again, sent: &sent };
         let mut opened: Result<EventStream, Unopened> = self.open_line(shard, opening, connecting).await;
         if let Ok(set) = opened.as_mut().map(EventStream::take_set_cookies)
             && !set.is_empty()
@@ -198,7 +197,7 @@ impl User {
     pub(super) async fn sse_expect(&mut self, shard: &Shard, expect: &SseExpect) -> StepEnd {
         let wanted = match self.rendered(shard, &expect.wanted) {
             Ok(wanted) => wanted,
-            Err(error) => return self.unbound(shard, expect.endpoint, &error),
+            Err(error) => return self.unbound_message(shard, expect.endpoint, &error),
         };
         let held = Held::Stream(expect.stream);
         let (intended_ns, sent_ns, received) = loop {
@@ -251,7 +250,7 @@ impl User {
         let (endpoint, held) = (shard.stream_endpoint(listen.stream), Held::Stream(listen.stream));
         let wanted = match self.rendered(shard, &listen.wanted) {
             Ok(wanted) => wanted,
-            Err(error) => return self.unbound(shard, endpoint, &error),
+            Err(error) => return self.unbound_message(shard, endpoint, &error),
         };
         let span = listen.for_time.sample(self.session.stream());
         let end_ns = shard.clock.now() + nanos(span);

@@ -1,17 +1,18 @@
 //! A connection that stays open and brings messages by itself: a WebSocket or an event stream. It is read whenever its user waits,
 //! so that a message is timed when it came and not when somebody asked for it, a ping is answered, and an end is noticed.
 
-use super::shard::{OpenSocket, Shard};
-use super::step::{StepEnd, nanos};
+use super::shard::{NoAnswer, OpenSocket, Shard};
+use super::step::{StepEnd, nanos, not_connected_within};
 use super::user::User;
 use crate::clock::Nanos;
 use crate::endpoint::EndpointId;
 use crate::limits::{INBOX_MESSAGES_MAX, RECONNECT_PAUSE};
-use crate::measure::sample::{OnWire, Outcome, Sample};
+use crate::measure::sample::{Outcome, Sample, UnderWay};
 use crate::scenario::plan::Reconnect;
 use crate::seed::Stream;
 use crate::transport::Handshake;
 use rand::RngExt as _;
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::fmt::Display;
 use std::pin::Pin;
@@ -29,8 +30,6 @@ pub(super) trait Push {
     /// How it opened, told once.
     fn opened(&mut self) -> Opened;
     fn outcome_of(refusal: &Self::Refusal) -> Outcome;
-    /// No connection came about, so nothing was sent.
-    fn is_unconnected(refusal: &Self::Refusal) -> bool;
     /// The server, or the request itself, leaves no hope that another attempt goes better.
     fn is_for_good(refusal: &Self::Refusal) -> bool;
 }
@@ -46,13 +45,15 @@ pub(super) struct Opened {
 
 /// An opening that is about to begin.
 #[derive(Clone, Copy)]
-pub(super) struct Opening {
+pub(super) struct Opening<'a> {
     pub(super) endpoint: EndpointId,
     pub(super) intended_ns: Nanos,
     pub(super) begun_ns: Nanos,
     pub(super) within: Duration,
     /// It is one of the attempts of a `reconnect`, which have waits of their own.
     pub(super) again: bool,
+    /// When its first byte went out, once it did.
+    pub(super) sent: &'a Cell<Option<Nanos>>,
 }
 
 /// An opening that a step asks for, and when the plan wanted it if that is known; any other is an attempt of a `reconnect`.
@@ -197,15 +198,18 @@ impl User {
     pub(super) async fn open_line<P: Push>(
         &mut self,
         shard: &Shard,
-        opening: Opening,
+        opening: Opening<'_>,
         mut connecting: Pin<Box<impl Future<Output = Result<P, P::Refusal>>>>,
     ) -> Result<P, Unopened> {
-        let Opening { endpoint, intended_ns, begun_ns, within, again } = opening;
+        let Opening { endpoint, intended_ns, begun_ns, within, again, sent } = opening;
         self.busy = true;
-        self.control.on_wire.set(Some(OnWire { endpoint, intended_ns, sent_ns: begun_ns }));
-        let deadline = shard.clock.instant(begun_ns + nanos(within));
+        let mut under_way = UnderWay { endpoint, intended_ns, sent_ns: None };
+        self.control.under_way.set(Some(under_way));
+        let connect_within = within.min(shard.plan.target.connect_timeout);
+        let connected_by = shard.clock.instant(begun_ns + nanos(connect_within));
+        let answered_by = shard.clock.instant(begun_ns + nanos(within));
         let (sockets, streams) = (&mut self.sockets, &mut self.streams);
-        let connecting = std::future::poll_fn(|context| {
+        let mut connecting = std::pin::pin!(std::future::poll_fn(|context| {
             let ended = connecting.as_mut().poll(context);
             if ended.is_pending() {
                 let mut overflowed = 0;
@@ -219,13 +223,23 @@ impl User {
                 shard.recorder.borrow_mut().requests.streams.overflowed += overflowed;
             }
             ended
+        }));
+        let sending = std::future::poll_fn(|context| match connecting.as_mut().poll(context) {
+            Poll::Pending if sent.get().is_none() => Poll::Pending,
+            polled => Poll::Ready(polled),
         });
-        let ended = self.timer.within(deadline, connecting).await;
-        self.control.on_wire.set(None);
-        let unconnected = matches!(&ended, Ok(Err(refusal)) if P::is_unconnected(refusal));
-        if !unconnected {
+        let polled = self.timer.within(connected_by, sending).await;
+        if let Some(sent_ns) = sent.get() {
             shard.recorder.borrow_mut().sent(endpoint);
+            under_way.sent_ns = Some(sent_ns);
+            self.control.under_way.set(Some(under_way));
         }
+        let ended = match polled {
+            Ok(Poll::Ready(ended)) => Ok(ended),
+            Ok(Poll::Pending) => self.timer.within(answered_by, connecting).await,
+            Err(elapsed) => Err(elapsed),
+        };
+        self.control.under_way.set(None);
         let mut for_good = false;
         match ended {
             Ok(Ok(mut push)) => {
@@ -247,16 +261,21 @@ impl User {
                 return Ok(push);
             }
             Ok(Err(refusal)) => {
-                let outcome = P::outcome_of(&refusal);
+                let (outcome, text) = (P::outcome_of(&refusal), refusal.to_string());
                 for_good = P::is_for_good(&refusal);
-                shard.failed(endpoint, intended_ns, Some(begun_ns), outcome, &refusal.to_string());
-                if unconnected && !again {
+                let (since_ns, was_sent) = (Some(begun_ns), sent.get().is_some());
+                shard.failed(endpoint, intended_ns, &NoAnswer { outcome, text, since_ns, sent: was_sent });
+                if !was_sent && !again {
                     self.timer.until(shard.clock.instant(shard.clock.now() + nanos(RECONNECT_PAUSE))).await;
                 }
             }
+            Err(_elapsed) if sent.get().is_none() => {
+                shard.failed(endpoint, intended_ns, &not_connected_within(connect_within));
+            }
             Err(_elapsed) => {
                 let text = format!("not open within {}", crate::units::show_duration(within));
-                shard.failed(endpoint, intended_ns, Some(begun_ns), Outcome::Timeout, &text);
+                let (outcome, since_ns) = (Outcome::Timeout, Some(begun_ns));
+                shard.failed(endpoint, intended_ns, &NoAnswer { outcome, text, since_ns, sent: true });
             }
         }
         Err(Unopened { end: StepEnd::Failed, for_good })

@@ -107,6 +107,22 @@ impl Drop for OpenSocket {
     }
 }
 
+/// Why a request has no answer, with what is known of its timing.
+pub(super) struct NoAnswer {
+    pub(super) outcome: Outcome,
+    pub(super) text: String,
+    /// From when its service time counts; `None` if it never got as far.
+    pub(super) since_ns: Option<Nanos>,
+    /// It was counted as sent.
+    pub(super) sent: bool,
+}
+
+impl NoAnswer {
+    pub(super) fn unsent(outcome: Outcome, text: String) -> Self {
+        Self { outcome, text, since_ns: None, sent: false }
+    }
+}
+
 /// Runs a shard to its end on the calling thread.
 pub fn run(setup: Setup, commands: mpsc::UnboundedReceiver<Command>, reports: mpsc::Sender<Report>) {
     // A local runtime schedules users itself; a `LocalSet` inside another one would be a second scheduler between them and the reactor.
@@ -348,22 +364,16 @@ impl Shard {
         }
     }
 
-    /// Records a request that has no answer; `sent_ns` is `None` when nothing of it was sent.
+    /// Records a request that has no answer.
     #[cold]
-    pub(super) fn failed(
-        &self,
-        endpoint: EndpointId,
-        intended_ns: Nanos,
-        sent_ns: Option<Nanos>,
-        outcome: Outcome,
-        text: &str,
-    ) {
-        let sample = self.without_answer(endpoint, intended_ns, sent_ns, outcome);
+    pub(super) fn failed(&self, endpoint: EndpointId, intended_ns: Nanos, missed: &NoAnswer) {
+        let sample = self.without_answer(endpoint, intended_ns, missed.since_ns, missed.outcome);
         let mut recorder = self.recorder.borrow_mut();
         recorder.record(&sample);
-        recorder.failure(endpoint, outcome, text);
+        recorder.requests.unsent += u64::from(!missed.sent);
+        recorder.failure(endpoint, missed.outcome, &missed.text);
         drop(recorder);
-        self.tell_failure(endpoint, outcome, text);
+        self.tell_failure(endpoint, missed.outcome, &missed.text);
     }
 
     /// The same for a message on an open WebSocket, which is no request of its own.

@@ -5,7 +5,7 @@ use super::heard::{Awaited, Heard, heard};
 use super::line::{First, Line, Opened, Opening, Push, Unopened};
 use super::render::without_port;
 use super::reopen::Held;
-use super::shard::{OpenSocket, Shard};
+use super::shard::{NoAnswer, OpenSocket, Shard};
 use super::step::{StepEnd, connect_outcome, nanos};
 use super::tap::Event;
 use super::user::User;
@@ -17,8 +17,9 @@ use crate::scenario::extract::BodyCache;
 use crate::scenario::matches;
 use crate::scenario::plan::{SocketId, WsExpect, WsListen, WsOpen, WsSend};
 use crate::scenario::template::{RenderError, Template};
-use crate::transport::websocket::{self, Message, WebSocket, WsError};
+use crate::transport::websocket::{self, Message, Upgrade, WebSocket, WsError};
 use crate::transport::{Address, cookies};
+use std::cell::Cell;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
@@ -50,10 +51,6 @@ impl Push for WebSocket {
             }
             WsError::Closed { .. } | WsError::Reset | WsError::Tls(_) | WsError::Io(_) => Outcome::Reset,
         }
-    }
-
-    fn is_unconnected(error: &WsError) -> bool {
-        matches!(error, WsError::Connect(_))
     }
 
     fn is_for_good(error: &WsError) -> bool {
@@ -111,15 +108,24 @@ impl User {
             .ws_request(shard, open)
             .map_err(|error| Unopened { end: self.unbound(shard, open.endpoint, &error), for_good: true })?;
         let Some(route) = &shard.ws else {
-            let text = "the target has no `ws` address";
-            shard.failed(open.endpoint, intended_ns, None, Outcome::Connect, text);
+            let text = "the target has no `ws` address".to_owned();
+            shard.failed(open.endpoint, intended_ns, &NoAnswer::unsent(Outcome::Connect, text));
             return Err(Unopened { end: StepEnd::Failed, for_good: true });
         };
         let (address, source) = route.lane(shard.next_turn());
         let subprotocol = open.subprotocol.as_deref();
-        let connecting =
-            websocket::open(address, source, &path, &headers, subprotocol, &shard.buffers, shard.clock);
-        let opening = Opening { endpoint: open.endpoint, intended_ns, begun_ns, within: open.within, again };
+        let upgrade = Upgrade { path: &path, headers: &headers, subprotocol };
+        let sent = Cell::new(None);
+        let sending = |at_ns| sent.set(Some(at_ns));
+        let connecting = websocket::open(address, source, upgrade, sending, &shard.buffers, shard.clock);
+        let opening = Opening {
+            endpoint: open.endpoint,
+            intended_ns,
+            begun_ns,
+            within: open.within,
+            again,
+            sent: &sent,
+        };
         let mut stream: WebSocket = self.open_line(shard, opening, Box::pin(connecting)).await?;
         let set = stream.take_set_cookies();
         if !set.is_empty() {
@@ -197,7 +203,7 @@ impl User {
         let endpoint = shard.socket_endpoint(send.socket);
         let text = match self.text(shard, &send.message) {
             Ok(text) => text,
-            Err(error) => return self.unbound(shard, endpoint, &error),
+            Err(error) => return self.unbound_message(shard, endpoint, &error),
         };
         if let Some(socket) = self.sockets[usize::from(send.socket)].as_mut()
             && send.resend
@@ -256,7 +262,7 @@ impl User {
     pub(super) async fn ws_expect(&mut self, shard: &Shard, expect: &WsExpect) -> StepEnd {
         let wanted = match self.matches(shard, &expect.matches) {
             Ok(wanted) => wanted,
-            Err(error) => return self.unbound(shard, expect.endpoint, &error),
+            Err(error) => return self.unbound_message(shard, expect.endpoint, &error),
         };
         let held = Held::Socket(expect.socket);
         let (intended_ns, sent_ns, received) = loop {
@@ -340,7 +346,7 @@ impl User {
                         beat_ns = Some(until_ns + nanos(*every));
                         let text = match self.text(shard, template) {
                             Ok(text) => text,
-                            Err(error) => return self.unbound(shard, endpoint, &error),
+                            Err(error) => return self.unbound_message(shard, endpoint, &error),
                         };
                         let end = self.ws_send_text(shard, listen.socket, text, false).await;
                         if end != StepEnd::Next && self.sockets[usize::from(listen.socket)].is_none() {

@@ -2,7 +2,7 @@
 
 use super::render::{Prepared, path_of};
 use super::repeats::{Repeats, STALE_WITHIN_NS};
-use super::shard::Shard;
+use super::shard::{NoAnswer, Shard};
 use super::sharing::Carrier;
 use super::tap::Event;
 use super::user::User;
@@ -10,7 +10,7 @@ use crate::clock;
 use crate::clock::Nanos;
 use crate::endpoint::EndpointId;
 use crate::limits;
-use crate::measure::sample::{OnWire, Outcome, Sample};
+use crate::measure::sample::{Outcome, Sample, UnderWay};
 use crate::scenario::extract::{BodyCache, CheckKind, Condition, ResponseView};
 use crate::scenario::plan::{AtEnd, Connections, Method, SlotId};
 use crate::scenario::template::{RenderError, Template};
@@ -48,13 +48,6 @@ impl Answer {
     }
 }
 
-/// Why an exchange has no answer, with what is known of its timing.
-struct NoAnswer {
-    outcome: Outcome,
-    text: String,
-    sent_ns: Option<Nanos>,
-}
-
 impl User {
     /// `now` is the instant it is, where that is known.
     pub(super) async fn request(
@@ -87,7 +80,7 @@ impl User {
             tap.request(shard, usize::from(endpoint), bytes);
         }
         let answer = self.send(shard, prepared, bytes, (intended_ns, ready_ns)).await;
-        self.control.on_wire.set(None);
+        self.control.under_way.set(None);
         if let Ok(exchange) = &answer
             && !exchange.set_cookies.is_empty()
         {
@@ -99,7 +92,7 @@ impl User {
             Err(no_answer) => {
                 let refused =
                     no_answer.outcome.is_without_connection() || no_answer.outcome == Outcome::Generator;
-                shard.failed(endpoint, intended_ns, no_answer.sent_ns, no_answer.outcome, &no_answer.text);
+                shard.failed(endpoint, intended_ns, &no_answer);
                 if refused {
                     // Without a pause a user that does not think would spin on a target that is down.
                     self.pause(nanos(limits::RECONNECT_PAUSE)).await;
@@ -136,25 +129,32 @@ impl User {
         let keep =
             Keep { head: request.keeps_head | traced, body: request.keeps_body | traced, cookies: true };
         let idempotent = matches!(request.method, Method::Get | Method::Head | Method::Put | Method::Delete);
-        let mut counted = false;
+        let mut sent = false;
         let mut repeats = Repeats::default();
         loop {
             let (mut carrier, attempted_ns) = match self.connection.take() {
-                Some(link) if !counted => (Carrier::Own(link), ready_ns),
+                Some(link) if !sent => (Carrier::Own(link), ready_ns),
                 Some(link) => (Carrier::Own(link), shard.clock.now()),
-                // Boxed: a user connects rarely, and would carry room for it in every state.
-                None => (Box::pin(self.connect(shard)).await?, shard.clock.now()),
+                None => {
+                    if !sent {
+                        let waiting = UnderWay { endpoint: request.endpoint, intended_ns, sent_ns: None };
+                        self.control.under_way.set(Some(waiting));
+                    }
+                    // Boxed: a user connects rarely, and would carry room for it in every state.
+                    let connected = Box::pin(self.connect(shard)).await;
+                    (connected.map_err(|missed| NoAnswer { sent, ..missed })?, shard.clock.now())
+                }
             };
             let started_ns = repeats.since_ns.unwrap_or(attempted_ns);
             let reused = carrier.is_used();
-            if !counted {
+            if !sent {
                 shard.recorder.borrow_mut().sent(request.endpoint);
-                counted = true;
+                sent = true;
             }
-            self.control.on_wire.set(Some(OnWire {
+            self.control.under_way.set(Some(UnderWay {
                 endpoint: request.endpoint,
                 intended_ns,
-                sent_ns: started_ns,
+                sent_ns: Some(started_ns),
             }));
             let deadline = shard.clock.instant(started_ns + nanos(request.timeout));
             let head_only = request.method == Method::Head;
@@ -172,7 +172,12 @@ impl User {
                     return Ok(exchange);
                 }
                 // Ends with the last of the connections that were closed while idle.
-                Ok(Err(error)) if reused && error.sent_nothing() => continue,
+                Ok(Err(error)) if reused && error.sent_nothing() => {
+                    // Of an attempt before it something may have gone out.
+                    let first = repeats.since_ns.is_none();
+                    sent = !(first && shard.recorder.borrow_mut().unsend(request.endpoint));
+                    continue;
+                }
                 Ok(Err(error)) => {
                     let stale = reused && idempotent && shard.clock.now() < attempted_ns + STALE_WITHIN_NS;
                     if repeats.allow(error, stale) {
@@ -188,7 +193,7 @@ impl User {
                     (Outcome::Timeout, format!("no complete answer within {within}{why}"))
                 }
             };
-            return Err(NoAnswer { outcome, text, sent_ns: Some(started_ns) });
+            return Err(NoAnswer { outcome, text, since_ns: Some(started_ns), sent });
         }
     }
 
@@ -213,7 +218,7 @@ impl User {
             Ok(Ok(carrier)) => Ok(carrier),
             Ok(Err(error)) => {
                 let outcome = connect_outcome(error);
-                Err(NoAnswer { outcome, text: error.to_string(), sent_ns: None })
+                Err(NoAnswer::unsent(outcome, error.to_string()))
             }
             Err(_elapsed) if queued.get() => Err(NoAnswer {
                 outcome: Outcome::Timeout,
@@ -222,16 +227,10 @@ impl User {
                     crate::units::show_duration(shard.plan.target.connect_timeout)
                 ),
                 // Nothing went out, but the user stood in the target's queue: that is the least it would have taken.
-                sent_ns: Some(begun_ns),
+                since_ns: Some(begun_ns),
+                sent: false,
             }),
-            Err(_elapsed) => Err(NoAnswer {
-                outcome: Outcome::ConnectTimeout,
-                text: format!(
-                    "no connection within {}",
-                    crate::units::show_duration(shard.plan.target.connect_timeout)
-                ),
-                sent_ns: None,
-            }),
+            Err(_elapsed) => Err(not_connected_within(shard.plan.target.connect_timeout)),
         }
     }
 
@@ -380,11 +379,32 @@ impl User {
     #[cold]
     pub(super) fn unbound(&mut self, shard: &Shard, endpoint: EndpointId, error: &RenderError) -> StepEnd {
         if self.session.exhausted != Some(AtEnd::StopUser) {
-            let now = shard.clock.now();
-            shard.failed(endpoint, now, None, Outcome::Unbound, &error.describe(&shard.plan));
+            let missed = NoAnswer::unsent(Outcome::Unbound, error.describe(&shard.plan));
+            shard.failed(endpoint, shard.clock.now(), &missed);
         }
         StepEnd::GiveUp
     }
+
+    /// The same for a message, sent or awaited.
+    #[cold]
+    pub(super) fn unbound_message(
+        &mut self,
+        shard: &Shard,
+        endpoint: EndpointId,
+        error: &RenderError,
+    ) -> StepEnd {
+        if self.session.exhausted != Some(AtEnd::StopUser) {
+            let now = shard.clock.now();
+            shard.failed_message(endpoint, now, Outcome::Unbound, &error.describe(&shard.plan));
+        }
+        StepEnd::GiveUp
+    }
+}
+
+/// No connection came about in the time for it.
+pub(super) fn not_connected_within(limit: Duration) -> NoAnswer {
+    let text = format!("no connection within {}", crate::units::show_duration(limit));
+    NoAnswer::unsent(Outcome::ConnectTimeout, text)
 }
 
 /// A connection that this process could not even ask for is its own failure, not the target's.

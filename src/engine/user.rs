@@ -1,6 +1,6 @@
 //! A virtual user: a session, perhaps a connection, and a program counter going through its journey.
 
-use super::control::{Control, Presence};
+use super::control::{Beat, Control, Presence};
 use super::events::Events;
 use super::part::Part;
 use super::program::{Op, Program};
@@ -108,9 +108,10 @@ impl User {
                 // A paced iteration carries the instant the pacing gave it, however late it begins.
                 self.intended_ns = beat_ns;
                 if self.control.retire.get() {
-                    // This beat it does not get to any more.
-                    beat_ns = beat_ns.map(|next_ns| next_ns.saturating_sub(nanos(every)));
                     break;
+                }
+                if self.program().lifetime != Lifetime::Once {
+                    self.control.beat.set(beat_ns.map(|at_ns| Beat { at_ns, every_ns: nanos(every) }));
                 }
                 now = self.shard.clock.now();
             }
@@ -123,9 +124,6 @@ impl User {
                 self.begin_anew(fresh());
                 beat_ns = None;
             }
-        }
-        if let (Some(last_ns), Some(every)) = (beat_ns, self.program().pacing) {
-            self.drop_beats_after(last_ns, nanos(every));
         }
     }
 
@@ -145,14 +143,6 @@ impl User {
             self.shard.recorder.borrow_mut().dispatch_lag(lag_ns);
         }
         next_ns
-    }
-
-    /// Beats that had come before the user was told to leave, and that it did not get to, were planned and are dropped.
-    fn drop_beats_after(&self, last_ns: Nanos, every_ns: Nanos) {
-        let missed = self.control.retired_ns.get().saturating_sub(last_ns) / every_ns.max(1);
-        let counts = &mut self.shard.recorder.borrow_mut().counts;
-        counts.planned += missed;
-        counts.dropped += missed;
     }
 
     /// A journey that never waits must not keep the shard to itself: one that did something shares by tokio's budget, one that did

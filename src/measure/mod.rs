@@ -1,6 +1,7 @@
 //! Measurement: what one exchange was ([`sample`]), a shard's recorder ([`recorder`]), what it hands over every second
-//! ([`snapshot`]), and a span of the run as thresholds see it ([`span`]). Histograms are added, never percentiles.
+//! ([`snapshot`]) with what failed ([`failures`]), and a span of the run as thresholds see it ([`span`]). Histograms are added, never percentiles.
 
+pub mod failures;
 pub mod histogram;
 pub mod recorder;
 pub mod sample;

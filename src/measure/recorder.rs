@@ -1,9 +1,10 @@
 //! A shard's recorder: it belongs to one thread, so recording takes no lock and shares nothing; once a second its window is taken
 //! away as a [`Snapshot`] and an empty one of the same range put in its place.
 
+use super::failures::Failures;
 use super::histogram::Histogram;
-use super::sample::{OnWire, Outcome, Sample};
-use super::snapshot::{Failures, Snapshot, Window};
+use super::sample::{Outcome, Sample, UnderWay};
+use super::snapshot::{Snapshot, Window};
 use crate::clock::Nanos;
 use crate::endpoint::EndpointId;
 use crate::record::summary::{Counts, RequestCounts};
@@ -43,6 +44,17 @@ impl Recorder {
     pub fn sent(&mut self, endpoint: EndpointId) {
         self.windows[usize::from(endpoint)].sent += 1;
         self.requests.sent += 1;
+    }
+
+    /// Takes that back where the connection turned out to be closed and not a byte was written: within the same turn of the shard's loop,
+    /// so that the count is still here. Where it is not, the request stays counted as sent; false then.
+    #[cold]
+    pub fn unsend(&mut self, endpoint: EndpointId) -> bool {
+        let window = &mut self.windows[usize::from(endpoint)];
+        let here = window.sent > 0;
+        window.sent -= u64::from(here);
+        self.requests.sent -= u64::from(here);
+        here
     }
 
     /// Records a request that has ended. A failure also goes through [`Recorder::failure`], which knows its text.
@@ -87,7 +99,7 @@ impl Recorder {
     /// Keeps the text of a failure as an example for the report.
     #[cold]
     pub fn failure(&mut self, endpoint: EndpointId, outcome: Outcome, text: &str) {
-        self.failures.add(endpoint, outcome, text, 1);
+        self.failures.add(endpoint, outcome, text);
     }
 
     /// How long after its intended instant an arrival was released.
@@ -112,14 +124,17 @@ impl Recorder {
         self.interrupted_age.record(age_ns);
     }
 
-    /// A request that was cut off on the wire. The age it had reached goes into the percentiles as the least it would have taken, so that
-    /// a target that hangs does not look fast; it is counted as interrupted, not as failed.
-    pub fn interrupted_request(&mut self, request: OnWire, now_ns: Nanos) {
+    /// A request that was cut off. The age it had reached goes into the percentiles as the least it would have taken, so that a target that
+    /// hangs does not look fast; it is counted as interrupted, not as failed.
+    pub fn interrupted_request(&mut self, request: UnderWay, now_ns: Nanos) {
         self.requests.interrupted += 1;
+        self.requests.unsent += u64::from(request.sent_ns.is_none());
         let window = &mut self.windows[usize::from(request.endpoint)];
         let failed = window.failed.get_or_insert_with(Box::default);
         failed.response.record(now_ns.saturating_sub(request.intended_ns));
-        failed.service.record(now_ns.saturating_sub(request.sent_ns));
+        if let Some(sent_ns) = request.sent_ns {
+            failed.service.record(now_ns.saturating_sub(sent_ns));
+        }
     }
 
     /// Takes everything recorded since the last call.

@@ -81,10 +81,11 @@ pub struct Sample {
     pub bytes_received: u64,
 }
 
-/// A request that is on its way.
+/// A request that has begun and not ended.
 #[derive(Clone, Copy, Debug)]
-pub struct OnWire {
+pub struct UnderWay {
     pub endpoint: EndpointId,
     pub intended_ns: Nanos,
-    pub sent_ns: Nanos,
+    /// `None` while there is no connection to send it on.
+    pub sent_ns: Option<Nanos>,
 }

@@ -1,13 +1,11 @@
 //! What a shard hands over once a second, and what the coordinator adds up: counters and whole histograms. Adding is associative
 //! and commutative, so it does not matter in which order shards and agents are merged.
 
+use super::failures::Failures;
 use super::histogram::Histogram;
-use super::sample::Outcome;
 use crate::endpoint::EndpointId;
-use crate::limits::FAILURE_EXAMPLES_MAX;
-use crate::record::summary::{Counts, Failure, RequestCounts};
+use crate::record::summary::{Counts, RequestCounts};
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
 
 /// One endpoint over a span. `response` and `service` hold the requests that ended as expected; the answered failures stand
 /// apart, so that a fast error never makes a percentile look better, and no failure is counted as both failed and slow.
@@ -75,48 +73,6 @@ impl Window {
             all.add(pick(failed));
         }
         all
-    }
-}
-
-/// Failures by endpoint, kind and text; past [`FAILURE_EXAMPLES_MAX`] distinct ones the rest is summed up under one line.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Failures {
-    by_text: HashMap<(EndpointId, Outcome, Box<str>), u64>,
-}
-
-/// The text under which failures beyond the bound are counted.
-const OTHER_FAILURES: &str = "other failures of this kind";
-
-impl Failures {
-    pub fn add(&mut self, endpoint: EndpointId, outcome: Outcome, text: &str, count: u64) {
-        let known = self.by_text.len() < FAILURE_EXAMPLES_MAX
-            || self.by_text.contains_key(&(endpoint, outcome, Box::from(text)));
-        let text = if known { text } else { OTHER_FAILURES };
-        *self.by_text.entry((endpoint, outcome, text.into())).or_default() += count;
-    }
-
-    pub fn merge(&mut self, other: &Self) {
-        for ((endpoint, outcome, text), count) in &other.by_text {
-            self.add(*endpoint, *outcome, text, *count);
-        }
-    }
-
-    /// Most frequent first.
-    pub fn list(&self, name_of: impl Fn(EndpointId) -> String) -> Vec<Failure> {
-        let mut list: Vec<Failure> = self
-            .by_text
-            .iter()
-            .map(|((endpoint, outcome, text), &count)| Failure {
-                endpoint: name_of(*endpoint),
-                kind: outcome.name().into(),
-                text: text.to_string(),
-                count,
-            })
-            .collect();
-        list.sort_by(|a, b| {
-            (b.count, &a.endpoint, &a.kind, &a.text).cmp(&(a.count, &b.endpoint, &b.kind, &b.text))
-        });
-        list
     }
 }
 
@@ -204,6 +160,7 @@ pub fn add_requests(into: &mut RequestCounts, from: &RequestCounts) {
     into.ok += from.ok;
     into.failed += from.failed;
     into.interrupted += from.interrupted;
+    into.unsent += from.unsent;
     into.sent_again += from.sent_again;
     into.bytes_sent += from.bytes_sent;
     into.bytes_received += from.bytes_received;
@@ -223,18 +180,6 @@ pub fn add_requests(into: &mut RequestCounts, from: &RequestCounts) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn failures_beyond_the_bound_are_summed_not_lost() {
-        let mut failures = Failures::default();
-        for n in 0..3 * FAILURE_EXAMPLES_MAX {
-            failures.add(0, Outcome::Connect, &format!("port {n}"), 1);
-        }
-        let list = failures.list(|_| "product".into());
-        assert_eq!(list.iter().map(|failure| failure.count).sum::<u64>(), 3 * FAILURE_EXAMPLES_MAX as u64);
-        assert_eq!(list.len(), FAILURE_EXAMPLES_MAX + 1);
-        assert_eq!(list[0].text, OTHER_FAILURES);
-    }
 
     #[test]
     fn a_failed_answer_is_in_the_reported_latency_but_not_among_the_good() {

@@ -59,10 +59,14 @@ pub struct Counts {
     pub lost: u64,
 }
 
-/// Requests put on the wire, which is what a target's own counter sees, and what became of them.
+/// Requests and what became of them: `sent + unsent = ok + failed + interrupted` at the end of a run that lost no agent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RequestCounts {
+    /// Put on the wire, which is what a target's own counter sees.
     pub sent: u64,
+    /// Ended before a byte of them was sent: no connection, no stream, no value for a variable, or cut off before.
+    #[serde(default)]
+    pub unsent: u64,
     /// Answered and as expected.
     pub ok: u64,
     /// Everything else that ended: errors, unexpected answers, time-outs, connections refused before anything was sent.

@@ -109,11 +109,10 @@ impl Node<'_> {
         }
     }
 
-    /// The value by itself. What was walked to has been parsed once by its grammar; what is beyond that (half of a surrogate pair, a number
-    /// out of range) has no value and is `null`.
+    /// The value by itself. An array or object that was walked to, and in which something has no value, is its text.
     pub fn to_json(self) -> Json {
         match self {
-            Self::Raw(text) => serde_json::from_str(text).unwrap_or(Json::Null),
+            Self::Raw(text) => serde_json::from_str(text).unwrap_or_else(|_| Json::String(text.to_owned())),
             Self::Parsed(json) => json.clone(),
         }
     }
@@ -141,6 +140,19 @@ impl Node<'_> {
             Json::String(text) => Value::Text(text.into()),
             other => Value::Json(other.to_string().into()),
         }
+    }
+}
+
+/// Grammar alone lets pass half of a surrogate pair and a number out of range: who is led to such a thing is to hear of it, as whoever parses
+/// the body does.
+fn may_have_no_value(text: &str) -> bool {
+    const DIGITS_MAX: usize = 300; // A double has 308 before its point.
+    match text.as_bytes() {
+        b"true" | b"false" | b"null" => false,
+        [b'"', ..] => text.contains('\\'),
+        // Whether it is empty is often all that is asked, so it is parsed by whom its value is asked.
+        [b'[' | b'{', ..] => false,
+        number => number.len() > DIGITS_MAX || text.contains(['e', 'E']),
     }
 }
 
@@ -204,7 +216,11 @@ impl<'b> DeserializeSeed<'b> for Walk<'_, 'b, '_> {
 
     fn deserialize<D: Deserializer<'b>>(self, value: D) -> Result<(), D::Error> {
         if self.steps.is_empty() {
-            self.found.push(Node::Raw(<&RawValue>::deserialize(value)?.get()));
+            let text = <&RawValue>::deserialize(value)?.get();
+            if may_have_no_value(text) {
+                serde_json::from_str::<Json>(text).map_err(D::Error::custom)?;
+            }
+            self.found.push(Node::Raw(text));
             return Ok(());
         }
         value.deserialize_any(self)

@@ -64,7 +64,7 @@ mod tests {
         }
         snapshot.window_mut(4).failed.get_or_insert_default().service.record(u64::MAX / 3);
         snapshot.counts.planned = u64::MAX;
-        snapshot.failures.add(2, Outcome::Reset, "gone – ganz weg", 3);
+        snapshot.failures.add(2, Outcome::Reset, "gone – ganz weg");
         snapshot
     }
 

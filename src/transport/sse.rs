@@ -87,7 +87,8 @@ struct PartialHead {
     interim: u32,
 }
 
-/// Connects, sends `request` (a complete rendered GET) and reads the head of the answer. The time-out is the caller's.
+/// Connects, sends `request` (a complete rendered GET) and reads the head of the answer. `sending` is told when the connection stands and
+/// the first byte is about to go out. The time-outs are the caller's.
 ///
 /// # Errors
 /// When there is no answer, or it is not 200 with `text/event-stream`.
@@ -95,16 +96,18 @@ pub async fn open(
     address: &Address,
     source: Option<IpAddr>,
     request: &[u8],
+    sending: impl FnOnce(Nanos),
     buffers: &Buffers,
     clock: Clock,
 ) -> Result<EventStream, SseError> {
     let mut stream = connect::open(address, source, HttpVersion::Http1).await?;
     let sent_ns = clock.now();
-    let sending = async {
+    sending(sent_ns);
+    let written = async {
         stream.write_all(request).await?;
         stream.flush().await
     };
-    sending.await.map_err(|error| broken(&error, ResetWhile::Sending))?;
+    written.await.map_err(|error| broken(&error, ResetWhile::Sending))?;
     let mut opening = EventStream {
         stream,
         buffers: buffers.clone(),

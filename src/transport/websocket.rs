@@ -115,22 +115,39 @@ pub struct WebSocket {
     pub opened_ns: Nanos,
 }
 
-/// Connects and shakes hands. `path` has the query; `headers` come besides those the handshake needs. The time-out is the caller's.
+/// What a scenario says of an opening handshake.
+#[derive(Clone, Copy, Debug)]
+pub struct Upgrade<'a> {
+    /// With the query.
+    pub path: &'a str,
+    /// Besides those the handshake needs.
+    pub headers: &'a [(String, String)],
+    pub subprotocol: Option<&'a str>,
+}
+
+impl<'a> Upgrade<'a> {
+    pub fn to(path: &'a str) -> Self {
+        Self { path, headers: &[], subprotocol: None }
+    }
+}
+
+/// Connects and shakes hands. `sending` is told when the connection stands and the handshake is about to go out. The time-outs are the
+/// caller's.
 ///
 /// # Errors
 /// [`WsError::Refused`] has the status of a server that answered but did not upgrade.
 pub async fn open(
     address: &Address,
     source: Option<IpAddr>,
-    path: &str,
-    headers: &[(String, String)],
-    subprotocol: Option<&str>,
+    upgrade: Upgrade<'_>,
+    sending: impl FnOnce(Nanos),
     buffers: &Buffers,
     clock: Clock,
 ) -> Result<WebSocket, WsError> {
-    let request = handshake_request(address, path, headers, subprotocol)?;
+    let request = handshake_request(address, upgrade)?;
     let stream = Borrowing::new(connect::open(address, source, HttpVersion::Http1).await?, buffers.clone());
     let sent_ns = clock.now();
+    sending(sent_ns);
     // Boxed: the state of the handshake is larger than the socket that comes of it.
     let (stream, answer) = Box::pin(client_async_with_config(request, stream, Some(config())))
         .await
@@ -266,12 +283,8 @@ fn close_name(code: u16) -> &'static str {
     }
 }
 
-fn handshake_request(
-    address: &Address,
-    path: &str,
-    headers: &[(String, String)],
-    subprotocol: Option<&str>,
-) -> Result<Request, WsError> {
+fn handshake_request(address: &Address, upgrade: Upgrade<'_>) -> Result<Request, WsError> {
+    let Upgrade { path, headers, subprotocol } = upgrade;
     let scheme = if address.tls.is_some() { "wss" } else { "ws" };
     let mut request = format!("{scheme}://{}{path}", address.host_header)
         .into_client_request()

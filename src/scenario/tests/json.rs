@@ -97,6 +97,13 @@ fn what_a_body_may_do_to_a_walk() {
     assert_eq!(found("$.a", r#"{"\u0061": 1}"#), [1], "a name may be written with escapes");
     assert_eq!(found("$[*]", r#"{"b": 1, "a": 2}"#), [2, 1], "members come in the order of the tree");
     assert_eq!(found("$.b", r#"{"a": "\ud800", "b": 1}"#), [1], "half a pair is JSON by its grammar");
+    for valueless in [r#"{"b": "\ud83d"}"#, r#"{"b": 1e999}"#, &format!("{{\"b\": {}}}", "9".repeat(400))] {
+        let path = Path::parse("$.b").expect("a path");
+        assert_eq!(nodes(&path, valueless), tree_nodes(&path, valueless), "told, and not `null`");
+        assert!(nodes(&path, valueless).is_err(), "{valueless}");
+        let inside = format!("[{valueless}]");
+        assert_eq!(found("$[0]", &inside), [valueless], "its text stands for what has no value");
+    }
     let deep = format!("{}1{}", "[".repeat(200), "]".repeat(200));
     assert!(nodes(&Path::parse("$[0][0]").expect("a path"), &format!("{deep}]")).is_err());
     let path = Path::parse("$.a").expect("a path");

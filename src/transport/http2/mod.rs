@@ -41,6 +41,8 @@ pub struct Http2 {
     used: Cell<bool>,
     /// A request timed out and nothing at all was heard meanwhile: the other end is as good as gone.
     silent: Cell<bool>,
+    /// It takes no further stream, for whatever reason: its 2³⁰ numbers may be used up.
+    spent: Cell<bool>,
     /// How far the last exchange was that was given up.
     given_up: Cell<Option<Seen>>,
 }
@@ -72,6 +74,7 @@ impl Http2 {
             handshake,
             used: Cell::new(false),
             silent: Cell::new(false),
+            spent: Cell::new(false),
             given_up: Cell::new(None),
         })
     }
@@ -98,7 +101,10 @@ impl Http2 {
 
     /// Another stream may be opened: the connection stands and the server has not said that it is leaving.
     pub fn takes_more(&self) -> bool {
-        !self.silent.get() && self.log.leaving.get().is_none() && self.session.borrow().is_some()
+        !self.silent.get()
+            && !self.spent.get()
+            && self.log.leaving.get().is_none()
+            && self.session.borrow().is_some()
     }
 
     /// Streams under way.
@@ -150,12 +156,12 @@ impl Http2 {
             return Err(ExchangeError::ClosedWhileIdle);
         }
         let mut send = self.send.clone();
-        std::future::poll_fn(|context| send.poll_ready(context))
-            .await
-            .map_err(|error| failure::of_stream(&self.log, Seen::default(), 0, &error))?;
-        let (answer, mut sending) = send
-            .send_request(request, body.is_empty())
-            .map_err(|error| failure::of_stream(&self.log, Seen::default(), 0, &error))?;
+        let refused = |error: h2::Error| {
+            self.spent.set(true);
+            failure::of_stream(&self.log, Seen::default(), 0, &error)
+        };
+        std::future::poll_fn(|context| send.poll_ready(context)).await.map_err(refused)?;
+        let (answer, mut sending) = send.send_request(request, body.is_empty()).map_err(refused)?;
         let number = sending.stream_id().as_u32();
         let stream = Watched::new(self, number);
         let failed = |error| failure::of_stream(&self.log, self.log.seen(number), number, &error);
