@@ -152,6 +152,9 @@ pub const IDLE_CONNECTIONS_MAX: usize = 20_000;
 /// scrape its probes and say what happened.
 pub const DESCRIPTORS_SPARED: u64 = 32;
 
+/// Descriptors for which the kernel's table has room from the beginning, 8 bytes each: more than a process usually may have.
+pub const DESCRIPTORS_RESERVED_MAX: u64 = 1 << 17;
+
 /// Buffers for rendered requests a shard keeps; each is a few hundred bytes, one per request under way.
 pub const RENTED_BUFFERS_MAX: usize = 20_000;
 

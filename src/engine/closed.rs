@@ -12,6 +12,9 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use tokio::task::AbortHandle;
 
+/// Users who come at once begin in batches: between two, the answers to those who are there already are read when they come.
+const USERS_PER_TURN: usize = 32;
+
 struct Live {
     control: Rc<Control>,
     task: AbortHandle,
@@ -32,7 +35,7 @@ pub(super) async fn run(shard: Rc<Shard>, part: Rc<Part>) {
             let total = curve.users_at(elapsed);
             (shard.share.users_of(total), curve.next_change(elapsed, total).map(|(at, _)| part.start_ns + at))
         };
-        crowd.resize(&shard, &part, wanted, now);
+        crowd.resize(&shard, &part, wanted, now).await;
         let end = (!part.steered).then(|| part.start_ns + part.curve.borrow().end_ns());
         let wake = [change, end, crowd.leaving.front().map(|(by, _)| *by)].into_iter().flatten().min();
         tokio::select! {
@@ -40,7 +43,7 @@ pub(super) async fn run(shard: Rc<Shard>, part: Rc<Part>) {
             () = sleep_until(&shard, wake) => {}
         }
     }
-    crowd.resize(&shard, &part, 0, shard.clock.now());
+    crowd.resize(&shard, &part, 0, shard.clock.now()).await;
     let by = shard.clock.now() + nanos(part.graceful_stop);
     while part.live.get() > 0 && shard.clock.now() < by && !shard.aborted.get() {
         tokio::select! {
@@ -84,7 +87,7 @@ struct Crowd {
 }
 
 impl Crowd {
-    fn resize(&mut self, shard: &Rc<Shard>, part: &Rc<Part>, wanted: u64, now: Nanos) {
+    async fn resize(&mut self, shard: &Rc<Shard>, part: &Rc<Part>, wanted: u64, now: Nanos) {
         while (self.users.len() as u64) < wanted {
             let control = Rc::new(Control::default());
             let id = shard.share.id_of(take(&self.next));
@@ -92,6 +95,9 @@ impl Crowd {
             let (next, share) = (Rc::clone(&self.next), shard.share);
             let task = tokio::task::spawn_local(user.live(move || share.id_of(take(&next)))).abort_handle();
             self.users.push(Live { control, task });
+            if self.users.len().is_multiple_of(USERS_PER_TURN) {
+                tokio::task::yield_now().await;
+            }
         }
         let by = now + nanos(part.graceful_stop);
         while self.users.len() as u64 > wanted {

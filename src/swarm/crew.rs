@@ -10,6 +10,7 @@ use crate::limits::SNAPSHOT_QUEUE_MAX;
 use crate::load::share::Share;
 use crate::measure::snapshot::Snapshot;
 use crate::scenario::plan::Plan;
+use crate::transport;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
@@ -51,6 +52,7 @@ impl Crew {
         clock: Clock,
         (http, ws): (Option<Route>, Option<Route>),
     ) -> std::io::Result<Self> {
+        transport::reserve_descriptors();
         let (merged, reports) = mpsc::channel(SNAPSHOT_QUEUE_MAX * shards as usize);
         let mut commands = Vec::new();
         for index in 0..shards {

@@ -25,7 +25,7 @@ pub mod tls;
 pub mod websocket;
 
 pub use coding::{CodingError, ContentCoding};
-pub use connect::{Address, connect, connect_watched};
+pub use connect::{Address, connect, connect_watched, reserve_descriptors};
 pub use connection::{Connection, Exchanging, Handshake, HttpVersion};
 pub use error::{ExchangeError, Malformed, ResetWhile, TlsFailure, TransportError, Unsendable};
 pub use event_parser::{Event, EventParser, EventTooLarge};
