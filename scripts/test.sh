@@ -29,6 +29,8 @@ readonly PROGRAMS=(
 # A find is eight levels of about sixteen seconds, and a page is drawn at once; past these times something hangs.
 readonly FIND_SECONDS_MAX=600
 readonly PAGE_SECONDS_MAX=60
+# The exit code of a run that is INVALID (docs/exit-codes.md).
+readonly GENERATOR_WAS_THE_LIMIT=3
 # Long enough for a mistake that a new line of a reader makes easy; whoever works on a reader runs its target for longer.
 readonly FUZZ_SECONDS=20
 
@@ -167,13 +169,32 @@ slice_find() {
   local plimsoll=target/release/plimsoll scenario=scenarios/mongo-ceiling.yaml run="$scratch/find"
   cargo build --locked --release
   "$plimsoll" target explain baseline --scenario "$scenario" --json > "$scratch/computed.json"
-  timeout --kill-after=10 "$FIND_SECONDS_MAX" "$plimsoll" find "$scenario" --quiet --json --out "$run" > "$scratch/found.json"
+  local status=0
+  search "$plimsoll" "$scenario" "$run" || status=$?
+  if ((status == GENERATOR_WAS_THE_LIMIT)); then
+    echo "the generator was the limit, as it is where something else loads the machine; searching once more"
+    status=0
+    search "$plimsoll" "$scenario" "$run" || status=$?
+  fi
+  ((status == 0)) || return "$status"
   if has python3; then
     python3 scripts/check_find.py "$scratch/computed.json" "$scratch/found.json"
   else
     skip "the check of the found load line (find): there is no python3"
   fi
   look_at "$run/report.html"
+}
+
+# One search, which says why where it fails: its answer is one JSON document, which nobody would see.
+search() {
+  local plimsoll=$1 scenario=$2 run=$3 status=0
+  rm -rf "$run"
+  timeout --kill-after=10 "$FIND_SECONDS_MAX" "$plimsoll" find "$scenario" --quiet --json --out "$run" > "$scratch/found.json" || status=$?
+  if ((status)); then
+    echo "plimsoll find $scenario ended with exit code $status:" >&2
+    "$plimsoll" report "$run" --format text >&2 || true
+  fi
+  return "$status"
 }
 
 # Opens the report with the network turned off, as it will be opened on a jump host, and looks at what the browser made of it.

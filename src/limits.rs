@@ -84,7 +84,8 @@ pub const EVENT_ID_BYTES_MAX: usize = 1024;
 /// How much of a value from the wire is shown in a message.
 pub const SHOWN_VALUE_BYTES_MAX: usize = 100;
 
-/// Wait for agents to hand in the snapshot of a second before its row is written without them (and they are counted as late).
+/// How far some members of a crew must be past a second for its row to be written without those that have not told of it. What these have
+/// to tell is added to a later row, and neither row is judged in a search.
 pub const SNAPSHOT_WAIT: Duration = Duration::from_secs(3);
 
 /// Snapshots under way between a shard and the coordinator; past it a shard merges seconds instead of queueing them.
@@ -118,7 +119,7 @@ pub const AGENT_READY_TIMEOUT: Duration = Duration::from_secs(30);
 /// From the word to start to the first second of the run where agents are processes: all of them have their shards ready by then.
 pub const AGENTS_START_DELAY: Duration = Duration::from_millis(300);
 
-/// Silence after which an agent counts as lost; it reports every second, also while it drains.
+/// Silence after which an agent counts as lost, and a shard as failed; both report every second, also while they drain.
 pub const AGENT_SILENCE_MAX: Duration = Duration::from_secs(10);
 
 /// Last words of an agent's process that are kept to explain its end.

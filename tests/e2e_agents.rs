@@ -96,6 +96,23 @@ fn an_agent_that_hangs_is_lost_after_ten_seconds_and_does_not_hold_up_the_run() 
     agents.into_iter().for_each(await_end);
 }
 
+/// Whoever watches over the target does not wait for the agent that is silent.
+#[test]
+fn a_safety_rule_is_met_while_an_agent_hangs() {
+    let dir = scratch();
+    let guarded = run("readers.yaml").set("safety.abort_when", "[\"count(http) > 0 for 6s\"]");
+    let (run, agents) = under_way(dir.path(), guarded, 2);
+    processes::signal(agents[0], Signal::STOP);
+    run.finish().exits(5).says("said nothing for 10 s");
+    let folder = sound(dir.path());
+    let told = folder.events();
+    assert!(told.contains("late: a shard or an agent is silent"), "{told}");
+    let (taken_down, lost) =
+        (told.find("`count(http) > 0 for 6s` was met"), told.find("said nothing for 10 s"));
+    assert!(taken_down.is_some() && taken_down < lost, "{told}");
+    agents.into_iter().for_each(await_end);
+}
+
 #[test]
 fn arrivals_of_an_agent_that_hangs_are_lost_not_forgotten() {
     let dir = scratch();

@@ -51,6 +51,25 @@ fn a_load_that_cannot_fit_is_refused_before_anything_is_started() {
 }
 
 #[test]
+fn explain_refuses_what_run_refuses() {
+    let dir = scratch();
+    let too_many = format!("load.0.stages=[{{to: {TOO_MANY}, over: 1s}}]");
+    let refused =
+        plimsoll(["run", "scenarios/smoke.yaml", "--agents", "1", "--set", &too_many]).out(dir.path());
+    let hint =
+        format!("`plimsoll explain scenarios/smoke.yaml --set '{too_many}' --agents 1` shows the rest");
+    refused.run().exits(2).says(&hint);
+
+    let explain =
+        |agents: &str| plimsoll(["explain", "scenarios/smoke.yaml", "--set", &too_many, "--agents", agents]);
+    explain("1").run().exits(2).says("REFUSED here");
+    let document = explain("3").arg("--json").run().exits(2).out;
+    let document: Value = serde_json::from_str(&document).unwrap();
+    assert!(document["refusal"].as_str().unwrap().contains("does not fit"));
+    assert_eq!(document["fit"]["agents"], 3);
+}
+
+#[test]
 fn trace_shows_one_iteration_and_ends_its_target() {
     let traced = plimsoll(["trace", "scenarios/smoke.yaml"]).run().exits(0);
     for part in ["> GET /healthz HTTP/1.1", "status 200", "captured product_id", "the iteration completed"] {

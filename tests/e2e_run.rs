@@ -98,6 +98,7 @@ fn requests_sent_are_the_target_s_own_count() {
     std::fs::write(&scenario, external).unwrap();
     plimsoll(["run"])
         .arg(&scenario)
+        .on_a_busy_machine()
         .env("E2E_HTTP", format!("http://{}", target.addr))
         .env("E2E_WS", format!("ws://{}", target.addr))
         .set("load.0.stages.1.hold", "5s")

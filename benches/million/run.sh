@@ -4,11 +4,17 @@
 #
 #   benches/million/run.sh [USERS] [RAMP] [PLIMSOLL]
 #
-# Needs nginx and python3. Agents and source addresses are chosen by the tool; nginx gets one worker for every 15,000 users, since each of
+# Needs nginx and python3, and cargo if PLIMSOLL is not built yet. Agents and source addresses are chosen by the tool; nginx gets one worker for every 15,000 users, since each of
 # them has the descriptor limit of a process as well.
 set -euo pipefail
 users=${1:-1000000} ramp=${2:-120s} plimsoll=${3:-target/release/plimsoll}
 here=$(dirname "$0")
+if [[ ! -x $plimsoll ]]; then
+  # Only the default is ours to build.
+  (($# < 3)) || { echo "run.sh: there is no program $plimsoll" >&2; exit 1; }
+  plimsoll=$(cd "$here/../.." && pwd)/target/release/plimsoll
+  (cd "$here/../.." && cargo build --locked --release)
+fi
 for tool in nginx python3; do
   command -v "$tool" >/dev/null || { echo "run.sh: $tool is missing" >&2; exit 1; }
 done

@@ -206,7 +206,8 @@ fn verdict(
 /// Share of the planned iterations that may be cut off at the end of a drain without a word about it.
 const INTERRUPTED_RATIO_MAX: f64 = 0.01;
 
-/// A run that came to its planned end but cut off what still ran then: those iterations are in no percentile, and they are the slow ones.
+/// A run that came to its planned end but cut off what still ran then: the slow ones. Of their requests those under way are in the percentiles
+/// with the age they had reached, the least they would have taken (ADR 0009); what they would have gone on to ask is in none.
 fn interrupted_iterations(manifest: &Manifest) -> Option<Warning> {
     let Counts { planned, interrupted, .. } = manifest.progress.counts;
     let ended_as_planned = manifest.ended.as_ref().is_some_and(|ended| ended.how == End::Completed);
@@ -226,7 +227,7 @@ fn interrupted_iterations(manifest: &Manifest) -> Option<Warning> {
     Some(Warning {
         code: "interrupted_iterations".to_owned(),
         text: format!(
-            "{interrupted} of {planned} iterations were cut off at the end of the drain and are in no percentile{ages}"
+            "{interrupted} of {planned} iterations were cut off at the end of the drain; requests they had under way count with the age they had reached{ages}"
         ),
         remedy: "give them a longer `graceful_stop`, or look at what hangs".to_owned(),
     })
@@ -305,7 +306,7 @@ mod tests {
             run
         };
         assert!(summarize(&cut_off(10)).warnings.is_empty(), "1 % is let pass");
-        insta::assert_snapshot!(summarize(&cut_off(11)).warnings[0].text, @"11 of 1000 iterations were cut off at the end of the drain and are in no percentile; half of them had run for 31.0 s or longer, the oldest for 40.2 s");
+        insta::assert_snapshot!(summarize(&cut_off(11)).warnings[0].text, @"11 of 1000 iterations were cut off at the end of the drain; requests they had under way count with the age they had reached; half of them had run for 31.0 s or longer, the oldest for 40.2 s");
         let mut interrupted = cut_off(500);
         interrupted.manifest.ended = Some(Ended { how: End::Interrupted, reason: "by the user".into() });
         assert!(summarize(&interrupted).warnings.is_empty(), "the user asked for it");

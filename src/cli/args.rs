@@ -36,9 +36,9 @@ pub(super) enum Command {
     Check(InspectArgs),
     /// Show what a scenario will do, before it does: load curve, expected counts, and whether this machine carries it
     #[command(
-        after_help = "Examples:\n  plimsoll explain scenarios/shop.yaml\n  plimsoll explain scenarios/mongo-ceiling.yaml --json | jq .fit.limits[0]\n\nEnds with exit code 2 where a run would be refused for not fitting into this machine."
+        after_help = "Examples:\n  plimsoll explain scenarios/shop.yaml\n  plimsoll explain scenarios/mongo-ceiling.yaml --json | jq .fit.limits[0]\n  plimsoll explain scenarios/shop.yaml --agents 1\n\nEnds with exit code 2 where a run would be refused for not fitting into this machine."
     )]
-    Explain(InspectArgs),
+    Explain(PreviewArgs),
     /// Follow one user through one iteration: every byte in and out, times, checks, captured variables
     #[command(
         after_help = "Examples:\n  plimsoll trace scenarios/smoke.yaml\n  plimsoll trace scenarios/shop.yaml --journey buy --user 3\n  plimsoll trace my.yaml --json | jq '.events[] | select(.event == \"failed\")'\n\nSecrets are shown as ***. Ends with exit code 1 where the iteration failed, 8 where the target cannot be reached."
@@ -122,6 +122,16 @@ pub(super) struct InspectArgs {
     pub(super) json: bool,
 }
 
+/// A scenario that is held against this machine without a run.
+#[derive(Args, Debug)]
+pub(super) struct PreviewArgs {
+    #[command(flatten)]
+    pub(super) inspect: InspectArgs,
+    /// Processes that would carry users, as `run` takes it [default: the scenario's, or auto]
+    #[arg(long, value_name = "N|auto", value_parser = agents)]
+    pub(super) agents: Option<Agents>,
+}
+
 #[derive(Args, Debug)]
 pub(super) struct TraceArgs {
     #[command(flatten)]
@@ -196,6 +206,31 @@ pub(super) struct ExplainArgs {
     pub(super) json: bool,
 }
 
+impl ScenarioArgs {
+    /// These arguments as they can be typed again, behind another command.
+    pub(super) fn typed(&self) -> String {
+        let mut typed = in_shell(&self.scenario.display().to_string());
+        let profile = self.profile.iter().map(|name| ("--profile", name.clone()));
+        let seed = self.seed.iter().map(|seed| ("--seed", seed.to_string()));
+        let assigned = |(name, value): &(String, String)| format!("{name}={value}");
+        let sets = self.sets.iter().map(|set| ("--set", assigned(set)));
+        let dials = self.dials.iter().map(|dial| ("--dial", assigned(dial)));
+        for (option, value) in profile.chain(seed).chain(sets).chain(dials) {
+            typed.push_str(&format!(" {option} {}", in_shell(&value)));
+        }
+        typed
+    }
+}
+
+/// One word for a shell, quoted where it holds what a shell would read.
+fn in_shell(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,%+@".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
 /// `500`, `100k`, `1M`.
 fn count(text: &str) -> Result<u64, String> {
     crate::units::count(text).map_err(|error| error.to_string())
@@ -215,5 +250,22 @@ fn assignment(text: &str) -> Result<(String, String), String> {
             Ok((name.trim().to_owned(), value.trim().to_owned()))
         }
         _ => Err("expected NAME=VALUE".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_can_be_typed_again() {
+        let said =
+            ["--profile", "ci", "--set", "load.0.stages=[{to: 5, over: 1s}]", "--dial", "app.note=it's"];
+        let cli = Cli::try_parse_from(["plimsoll", "run", "my shop.yaml"].iter().chain(&said));
+        let Ok(Cli { command: Command::Run(args) }) = cli else { panic!("a run") };
+        assert_eq!(
+            args.scenario.typed(),
+            r"'my shop.yaml' --profile ci --set 'load.0.stages=[{to: 5, over: 1s}]' --dial 'app.note=it'\''s'"
+        );
     }
 }

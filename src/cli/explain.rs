@@ -1,23 +1,22 @@
 //! `plimsoll explain`: what a scenario will do, drawn before it does it.
 
-use super::args::InspectArgs;
+use super::args::PreviewArgs;
 use super::chart::{chart, number, time};
 use super::{Process, exit, load};
 use crate::preflight::fit::{Fit, Limit, grouped};
 use crate::preflight::{self, Explanation, Machine};
 
-pub(super) fn explain(process: &mut Process<'_>, args: &InspectArgs) -> u8 {
-    let plan = match load::plan(process, &args.scenario) {
+pub(super) fn explain(process: &mut Process<'_>, args: &PreviewArgs) -> u8 {
+    let PreviewArgs { inspect, agents } = args;
+    let plan = match load::plan(process, &inspect.scenario) {
         Ok(plan) => plan,
         Err(code) => return code,
     };
     let machine = Machine::read();
-    let held = preflight::preflight(&plan, &machine, plan.swarm.agents);
+    let held = preflight::preflight(&plan, &machine, agents.unwrap_or(plan.swarm.agents));
     let explanation = preflight::explain(&plan, &machine, &held);
-    if args.json {
-        return process.print_json(&explanation);
-    }
-    let printed = process.print(&text(&explanation));
+    let printed =
+        if inspect.json { process.print_json(&explanation) } else { process.print(&text(&explanation)) };
     if printed == exit::OK && explanation.refusal.is_some() { exit::USAGE } else { printed }
 }
 

@@ -95,8 +95,12 @@ fn cleared(
         && let Some(refusal) = preflight.refusal()
     {
         let file = args.scenario.scenario.display();
+        let mut explained = args.scenario.typed();
+        if let Some(agents) = args.agents {
+            explained.push_str(&format!(" --agents {agents}"));
+        }
         process.complain(&format!(
-            "plimsoll: {file}: {refusal}\n  `plimsoll explain {file}` shows the rest; --force begins all the same"
+            "plimsoll: {file}: {refusal}\n  `plimsoll explain {explained}` shows the rest; --force begins all the same"
         ));
         return None;
     }

@@ -102,7 +102,7 @@ impl Recorder {
         self.failures.add(endpoint, outcome, text);
     }
 
-    /// How long after its intended instant an arrival was released.
+    /// How long after its intended instant an arrival was released, a beat came, or a thought ended.
     #[inline]
     pub fn dispatch_lag(&mut self, lag_ns: Nanos) {
         self.dispatch_lag.record(lag_ns);

@@ -83,6 +83,8 @@ pub struct Snapshot {
     pub end_s: u64,
     /// When it really ended, on the run's clock: the last span of a run is shorter than its second.
     pub end_ns: crate::clock::Nanos,
+    /// Something of the span is missing, because a shard or an agent had not told of it in time, or of an earlier one is in it.
+    pub late: bool,
     /// Users in the closed parts plus iterations under way in the open ones, at the end of the span.
     pub users: u64,
     pub sockets: u64,
@@ -123,6 +125,7 @@ impl Snapshot {
     pub fn add(&mut self, other: &Self) {
         self.end_s = self.end_s.max(other.end_s);
         self.end_ns = self.end_ns.max(other.end_ns);
+        self.late |= other.late;
         self.users += other.users;
         self.sockets += other.sockets;
         add_counts(&mut self.counts, &other.counts);

@@ -17,13 +17,14 @@ pub(super) fn cores(requests_per_s: f64, threads: f64) -> f64 {
 }
 
 /// The most requests a second that these parts can ask for, whatever the target does. `None` where that depends on the target: users who do not
-/// think ask as often as they are answered, and what is open may be pushed to.
+/// think ask as often as they are answered, and what is open may be pushed to. Nor where connections are opened all the time, which costs more
+/// than the requests do.
 pub(super) fn requests_per_s_max(parts: &[Part<'_>]) -> Option<f64> {
     parts.iter().map(of_part).sum()
 }
 
 fn of_part(part: &Part<'_>) -> Option<f64> {
-    if part.expectation.held.all() > 0.0 {
+    if part.expectation.held.all() > 0.0 || part.closed_per_s > 0.0 {
         return None;
     }
     let most_users = || part.instants().into_iter().map(|ns| part.users_at(ns).1).fold(0.0, f64::max);

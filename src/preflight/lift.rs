@@ -73,7 +73,8 @@ fn ports(case: &Case<'_>, aim: u64) -> String {
     let lanes = case.lanes();
     let widest = PORTS_AT_MOST * PORTS_FILLED_PERCENT / 100;
     if case.needs.per_user.connections_closed_per_s > 0.0 && case.port_wait_s() > 1 {
-        return "sysctl -w net.ipv4.tcp_tw_reuse=1, or `connections: per_user`".to_owned();
+        return "sysctl -w net.ipv4.tcp_tw_reuse=1, or connections that are kept (`connections: per_user`, `lifetime: loop`)"
+            .to_owned();
     }
     if aim <= widest.saturating_mul(lanes) {
         return "sysctl -w net.ipv4.ip_local_port_range=\"1024 65535\"".to_owned();

@@ -10,7 +10,8 @@ use crate::limits::HTTP2_STREAMS_EXPECTED;
 use crate::load::curve::Curve;
 use crate::scenario::expectation::Expectation;
 use crate::scenario::plan::{
-    BaseUrl, Connections, Executor, HttpVersion, LoadPart, LoadUnit, Plan, Sources, TargetKind,
+    BaseUrl, Connections, Executor, HttpVersion, Journey, JourneyId, Lifetime, LoadPart, LoadUnit, Plan,
+    Sources, TargetKind,
 };
 use crate::threshold::{Op, Selector, Stat, Threshold};
 use schemars::JsonSchema;
@@ -136,6 +137,8 @@ pub(super) struct Part<'a> {
     stay_s: f64,
     /// HTTP connections of one user.
     http_connections: f64,
+    /// Connections that one user closes in a second.
+    pub(super) closed_per_s: f64,
 }
 
 /// What an answer is taken to need: usually, and at the worst that the scenario still allows.
@@ -159,9 +162,19 @@ impl<'a> Part<'a> {
         let busy_s = think_s + requests * responses.usual_s;
         let pacing_s = expectation.pacing.map_or(0.0, |pacing| pacing.as_secs_f64());
         let iteration_s = if arrives { busy_s } else { busy_s.max(pacing_s) };
-        let stay_s = think_s + requests * responses.worst_s;
-        let http_connections = http_share(plan, load) * connections_per_speaker(plan);
-        Self { http_connections, load, expectation, iteration_s, stay_s }
+        let waits_s = requests * responses.worst_s;
+        let in_request_ratio = if iteration_s > 0.0 { (waits_s / iteration_s).min(1.0) } else { 0.0 };
+        let http_connections =
+            http_share(plan, load, |_| true) * connections_per_speaker(plan, in_request_ratio);
+        let closed_per_s = match plan.target.connections {
+            Connections::Fresh if iteration_s > 0.0 => expectation.requests() / iteration_s,
+            // The user ends with its iteration, and its connection with it. One that arrives leaves it to the next.
+            Connections::PerUser if !arrives && busy_s > 0.0 => {
+                http_share(plan, load, |journey| journey.lifetime == Lifetime::Once) / busy_s
+            }
+            _ => 0.0,
+        };
+        Self { http_connections, closed_per_s, load, expectation, iteration_s, stay_s: think_s + waits_s }
     }
 
     /// Requests of one user of the part.
@@ -230,40 +243,48 @@ fn model(executor: &Executor) -> LoadUnit {
     }
 }
 
-/// The share of a part's users whose journey sends HTTP requests.
-fn http_share(plan: &Plan, load: &LoadPart) -> f64 {
+/// The share of a part's users whose journey sends HTTP requests, and is one of those asked for.
+fn http_share(plan: &Plan, load: &LoadPart, asked: impl Fn(&Journey) -> bool) -> f64 {
     let total: f64 = load.mix.iter().map(|(_, weight)| f64::from(*weight)).sum();
     let speaks_http = |id| {
         let journey = plan.expect_journey(id);
         let mut endpoints = journey.per_iteration.keys().chain(journey.once_per_user.keys());
         endpoints.any(|endpoint| plan.endpoints[usize::from(*endpoint)].protocol == Protocol::Http)
     };
-    let http: f64 =
-        load.mix.iter().filter(|(id, _)| speaks_http(*id)).map(|(_, weight)| f64::from(*weight)).sum();
+    let counts = |id: JourneyId| plan.journeys.get(usize::from(id)).is_some_and(&asked) && speaks_http(id);
+    let http: f64 = load.mix.iter().filter(|(id, _)| counts(*id)).map(|(_, weight)| f64::from(*weight)).sum();
     if total > 0.0 { http / total } else { 0.0 }
 }
 
-/// HTTP connections of a user who sends requests. Shared ones are counted for all users asking at once: over HTTP/1.1 that takes one for
-/// each, over HTTP/2 one for as many streams as servers usually allow.
-fn connections_per_speaker(plan: &Plan) -> f64 {
+/// HTTP connections of a user who sends requests. Shared ones are taken over HTTP/1.1 for as long as a request is under way; over HTTP/2
+/// they are counted for all users asking at once, one for as many streams as servers usually allow.
+fn connections_per_speaker(plan: &Plan, in_request_ratio: f64) -> f64 {
     match (plan.target.connections, plan.target.http_version) {
         (Connections::Shared, HttpVersion::Http2) => 1.0 / HTTP2_STREAMS_EXPECTED as f64,
-        _ => 1.0,
+        (Connections::Shared, _) => in_request_ratio,
+        (Connections::PerUser | Connections::Fresh, _) => 1.0,
     }
 }
 
 /// What is not known of the target's HTTP before it is asked, or of how many share a connection.
-fn protocol_assumption(plan: &Plan) -> Option<String> {
+fn protocol_assumptions(plan: &Plan, responses: Responses) -> impl Iterator<Item = String> {
     let tls = bases(&plan.target.kind).0.is_some_and(|base| base.tls);
-    match (plan.target.http_version, plan.target.connections) {
-        (HttpVersion::Auto, _) if tls => {
-            Some(format!("the target chooses HTTP/1.1; HTTP/2 takes {HTTP2_BYTES} bytes more a connection"))
+    let chosen = (plan.target.http_version == HttpVersion::Auto && tls)
+        .then(|| format!("the target chooses HTTP/1.1; HTTP/2 takes {HTTP2_BYTES} bytes more a connection"));
+    let shared = (plan.target.connections == Connections::Shared).then(|| match plan.target.http_version {
+        HttpVersion::Http2 => {
+            format!("the target allows {HTTP2_STREAMS_EXPECTED} streams at once on a shared connection")
         }
-        (HttpVersion::Http2, Connections::Shared) => {
-            Some(format!("the target allows {HTTP2_STREAMS_EXPECTED} streams at once on a shared connection"))
-        }
-        _ => None,
-    }
+        _ => format!(
+            "a user has a shared connection only while an answer is under way, up to {}",
+            seconds(responses.worst_s)
+        ),
+    });
+    chosen.into_iter().chain(shared)
+}
+
+fn seconds(seconds: f64) -> String {
+    crate::units::show_duration(Duration::from_secs_f64(seconds))
 }
 
 /// What the plan needs at the moment at which it opens most sockets.
@@ -272,12 +293,12 @@ pub fn needs(plan: &Plan) -> Needs {
     let responses = responses(plan);
     assumptions.push(format!(
         "an answer takes {}, and while arrivals are in flight up to {}",
-        crate::units::show_duration(Duration::from_secs_f64(responses.usual_s)),
-        crate::units::show_duration(Duration::from_secs_f64(responses.worst_s))
+        seconds(responses.usual_s),
+        seconds(responses.worst_s)
     ));
     let parts: Vec<Part<'_>> = plan.load.iter().map(|load| Part::new(plan, load, responses)).collect();
     assumptions.extend(parts.iter().flat_map(|part| part.expectation.notes.iter().cloned()));
-    assumptions.extend(protocol_assumption(plan));
+    assumptions.extend(protocol_assumptions(plan, responses));
     assumptions.dedup();
 
     let sockets = |part: &Part<'_>| part.http_connections + part.expectation.held.all();
@@ -303,9 +324,10 @@ pub fn needs(plan: &Plan) -> Needs {
     // Event streams are answers of the HTTP address, on connections of their own.
     let to_http = http_connections + event_streams;
     // Slots that wait for a slow target send nothing: requests are a matter of the users expected.
-    let requests: f64 = at_peak.iter().map(|(part, (users, _))| users * part.requests_per_s()).sum();
-    let requests_per_s = if expected > 0.0 { requests / expected } else { 0.0 };
-    let fresh = plan.target.connections == Connections::Fresh;
+    let mean_of_expected = |of: &dyn Fn(&Part<'_>) -> f64| -> f64 {
+        let sum: f64 = at_peak.iter().map(|(part, (users, _))| users * of(part)).sum();
+        if expected > 0.0 { sum / expected } else { 0.0 }
+    };
     let target_processes = target_processes(&plan.target.kind);
     let destinations = destinations(plan, to_http, websockets);
     Needs {
@@ -319,8 +341,8 @@ pub fn needs(plan: &Plan) -> Needs {
             websockets,
             event_streams,
             tls_connections: to_http * tls(http.as_ref()) + websockets * tls(ws.as_ref()),
-            requests_per_s,
-            connections_closed_per_s: if fresh { requests_per_s } else { 0.0 },
+            requests_per_s: mean_of_expected(&|part| part.requests_per_s()),
+            connections_closed_per_s: mean_of_expected(&|part| part.closed_per_s),
         },
         target_is_here: target_processes.is_some()
             || destinations.iter().any(|destination| destination.loopback),

@@ -175,7 +175,9 @@ impl Store {
         append_csv(&mut self.timeline, &rows, &mut self.timeline_headed)?;
         self.histograms.append(&lines)?;
         self.manifest.duration_s = snapshot.end_s as f64;
-        self.manifest.progress.elapsed_s = snapshot.end_ns as f64 / 1e9;
+        // What comes late may have ended before what is written already.
+        let progress = &mut self.manifest.progress;
+        progress.elapsed_s = progress.elapsed_s.max(snapshot.end_ns as f64 / 1e9);
         self.write_manifest()
     }
 

@@ -53,6 +53,8 @@ pub(super) struct Coordinator<'w> {
     failures: Failures,
     interrupted_age: Histogram,
     reached_s: u64,
+    /// The last second came without all of the load.
+    late: bool,
     /// No more load is asked for.
     draining: bool,
     /// Why the load is being taken down before its time.
@@ -78,6 +80,7 @@ impl<'w> Coordinator<'w> {
             failures: Failures::default(),
             interrupted_age: Histogram::new(),
             reached_s: 0,
+            late: false,
             draining: false,
             ending: None,
             interrupted: 0,
@@ -221,6 +224,11 @@ impl<'w> Coordinator<'w> {
         let begin_s = self.reached_s.min(second.end_s);
         let span_s = (second.end_s - begin_s).max(1);
         self.reached_s = second.end_s;
+        if second.late && !std::mem::replace(&mut self.late, second.late) {
+            let text = "a shard or an agent is silent: seconds are told without it, what it says later is added to later ones";
+            self.event(store, second.end_s, "late", text)?;
+        }
+        self.late = second.late;
         // Of a search, only the spans that decide a level say anything about the load line.
         let judged = self.levels.as_ref().is_none_or(|(_, levels)| matches!(levels.level(), Some((_, true))));
         self.health.second(second, span_s, judged);

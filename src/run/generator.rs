@@ -126,7 +126,7 @@ impl Health {
         self.dispatch_lag.exceeds(limit_ms).then(|| Warning {
             code: "generator_dispatch_lag".into(),
             text: format!(
-                "arrivals were released {p99_ms:.1} ms late at p99, above `safety.generator.dispatch_lag_p99` ({limit_ms} ms){}: the generator, not the target, was the limit",
+                "arrivals, beats and ends of thoughts came {p99_ms:.1} ms late at p99, above `safety.generator.dispatch_lag_p99` ({limit_ms} ms){}: the generator, not the target, was the limit",
                 self.dispatch_lag.worst_in_words()
             ),
             remedy: "give the generator more cores or its own machine, or ask for less load".into(),
@@ -319,6 +319,6 @@ mod tests {
         assert_eq!(health.judge((1, 1)).0.socket_errors, 3, "counted all the same");
         health.second(&late, 9, true);
         assert_eq!(codes(&health), ["generator_dispatch_lag", "generator_cpu", "generator_sockets"]);
-        insta::assert_snapshot!(warnings(&health)[0].text, @"arrivals were released 50.0 ms late at p99, above `safety.generator.dispatch_lag_p99` (10 ms), worst at 9 s (50.0 ms): the generator, not the target, was the limit");
+        insta::assert_snapshot!(warnings(&health)[0].text, @"arrivals, beats and ends of thoughts came 50.0 ms late at p99, above `safety.generator.dispatch_lag_p99` (10 ms), worst at 9 s (50.0 ms): the generator, not the target, was the limit");
     }
 }

@@ -6,7 +6,7 @@
 //! | settling | before the judged span begins | nothing |
 //! | settling | at its beginning | judging |
 //! | judging | inside a window | the second is added to it |
-//! | judging | at the end of the last window, too few requests | one more window, up to [`WINDOWS_FACTOR_MAX`] times as many |
+//! | judging | at the end of the last window, too few requests, or windows whose seconds came late | one more window, up to [`WINDOWS_FACTOR_MAX`] times as many |
 //! | judging | at the end of the last window | the level is marked; cooling after a bad one, else the next level |
 //! | cooling | at its end | the next level |
 //! | over | any | nothing |
@@ -121,13 +121,20 @@ impl LevelRun {
     fn judge(&mut self, now_s: u64, acts_from_s: u64) -> Vec<Act> {
         let State::Judging { level, from_s, windows } = &self.state else { return Vec::new() };
         let seconds = whole_seconds(self.timing.window) as f64;
-        let spans: Vec<Span<'_>> = windows
-            .iter()
-            .map(|(snapshot, _)| Span { snapshot, endpoints: &self.endpoints, seconds, readings: &[] })
-            .collect();
+        let may_go_on = (windows.len() as u32) < self.timing.windows * WINDOWS_FACTOR_MAX;
+        let span = |snapshot| Span { snapshot, endpoints: &self.endpoints, seconds, readings: &[] };
+        let all = || windows.iter().map(|(snapshot, _)| snapshot);
+        // A window from which something is missing, or that has what belongs to another, shows a load that never was.
+        let mut spans: Vec<Span<'_>> = all().filter(|snapshot| !snapshot.late).map(span).collect();
+        if may_go_on && (spans.len() as u32) < self.timing.windows {
+            return Vec::new();
+        }
+        if spans.is_empty() {
+            spans = all().map(span).collect();
+        }
         let trials: Vec<&dyn TrialStats> = spans.iter().map(|span| span as &dyn TrialStats).collect();
         let result = level::judge(*level, &self.goals, &trials, self.exceed);
-        if !result.enough && (windows.len() as u32) < self.timing.windows * WINDOWS_FACTOR_MAX {
+        if !result.enough && may_go_on {
             return Vec::new();
         }
         let mark = mark(&result, *from_s, now_s);
@@ -283,6 +290,37 @@ mod tests {
             }
         }
         assert_eq!(ended_s, 10, "367 requests at 50 a second are there after 8 s of judging");
+    }
+
+    #[test]
+    fn a_window_with_a_late_second_decides_nothing() {
+        let mut run = level_run(vec![p99_goal()], vec![10.0]);
+        run.start(0);
+        let mut marks = Vec::new();
+        for end_s in 1..40 {
+            // What a silent member did not tell in second 3 comes as slow answers in second 4: both are of the first window.
+            let late = (3..=4).contains(&end_s);
+            let told =
+                Snapshot { late, ..second(end_s, 500, if end_s == 4 { 900_000_000 } else { 1_000_000 }) };
+            marks.extend(run.second(&told, end_s).into_iter().filter_map(|act| match act {
+                Act::Mark(mark) => Some(mark),
+                Act::Steer { .. } | Act::Say(_) | Act::Done(_) => None,
+            }));
+        }
+        assert_eq!(
+            marks.iter().map(|mark| (mark.good, mark.windows, mark.to_s)).collect::<Vec<_>>(),
+            [(true, 2, 8.0)]
+        );
+    }
+
+    #[test]
+    fn a_crew_that_is_always_late_is_judged_in_the_end() {
+        let mut run = level_run(vec![p99_goal()], vec![10.0]);
+        run.start(0);
+        let late = |end_s| Snapshot { late: true, ..second(end_s, 500, 1_000_000) };
+        let marked =
+            |end_s: &u64| run.second(&late(*end_s), *end_s).iter().any(|act| matches!(act, Act::Mark(_)));
+        assert_eq!((1..40).find(marked), Some(2 + 4 * 4), "four times as many windows");
     }
 
     /// The judged spans of levels when the part begins at `start_s` and each second `end_s` is taken in at `now_s(end_s)`.

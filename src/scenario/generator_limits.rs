@@ -17,7 +17,7 @@ const LATENESS_OF_SLO_RATIO: f64 = 0.05;
 /// `safety.generator` as written; past any of them the verdict is INVALID.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct GeneratorLimits {
-    /// Release of open and paced arrivals after their instant. `None`: see [`Plan::lateness_allowed`].
+    /// Release of arrivals, beats and ends of thoughts after their instant. `None`: see [`Plan::lateness_allowed`].
     pub dispatch_lag_p99: Option<Duration>,
     /// Reading of a response after its arrival, by the kernel's stamps. `None`: likewise.
     pub read_error_p99: Option<Duration>,

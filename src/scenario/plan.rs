@@ -150,6 +150,16 @@ pub enum Agents {
     Fixed(u32),
 }
 
+/// As it is written.
+impl std::fmt::Display for Agents {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Auto => out.write_str("auto"),
+            Self::Fixed(count) => count.fmt(out),
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sources {
     /// Whatever the kernel chooses; on loopback as many addresses as the ports of one are too few.

@@ -6,13 +6,15 @@ use super::usage::Usage;
 use crate::clock::Clock;
 use crate::engine::route::Route;
 use crate::engine::shard::{self, Command, Report, Setup};
-use crate::limits::SNAPSHOT_QUEUE_MAX;
+use crate::limits::{AGENT_SILENCE_MAX, SNAPSHOT_QUEUE_MAX};
 use crate::load::share::Share;
 use crate::measure::snapshot::Snapshot;
 use crate::scenario::plan::Plan;
 use crate::transport;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TryRecvError;
 
 /// What a crew tells whoever leads it.
 #[derive(Debug)]
@@ -106,7 +108,18 @@ impl Crew {
             if self.seconds.all_ended() {
                 return CrewReport::Ended;
             }
-            match self.reports.recv().await {
+            let report = match self.reports.try_recv() {
+                Err(TryRecvError::Empty) => {
+                    // All that was said has been heard: whoever is behind now is silent, and not just not listened to.
+                    if let Some(mut second) = self.seconds.overdue() {
+                        self.usage.tell(&mut second);
+                        return CrewReport::Second(second);
+                    }
+                    self.reports.recv().await
+                }
+                heard => heard.ok(),
+            };
+            match report {
                 Some((member, Report::Snapshot(snapshot))) => self.seconds.add(member, &snapshot),
                 Some((member, Report::Ended)) => self.seconds.end(member),
                 Some((member, Report::Failed(text))) => self.fail(member, CrewReport::Failed(text)),
@@ -138,19 +151,31 @@ impl Crew {
     }
 }
 
-/// Hands on what a shard reports, and says its last word for it should it end without one.
+/// Hands on what a shard reports, and says its last word for it should it end or fall silent without one.
 async fn forward(shard: usize, mut reports: mpsc::Receiver<Report>, merged: mpsc::Sender<(usize, Report)>) {
-    let mut last_word = false;
-    while let Some(report) = reports.recv().await {
-        last_word |= !matches!(report, Report::Snapshot(_));
-        if merged.send((shard, report)).await.is_err() {
+    // Counted in looks and not by the clock: a process that was stopped for a while as a whole has no silent shards.
+    let mut silent_s = 0;
+    loop {
+        let report = match tokio::time::timeout(Duration::from_secs(1), reports.recv()).await {
+            Ok(Some(report)) => report,
+            Ok(None) => Report::Failed(format!("shard {shard} ended without a word: it panicked")),
+            Err(_elapsed) if silent_s + 1 < AGENT_SILENCE_MAX.as_secs() => {
+                silent_s += 1;
+                continue;
+            }
+            Err(_elapsed) => {
+                let silence = AGENT_SILENCE_MAX.as_secs();
+                Report::Failed(format!(
+                    "shard {shard} said nothing for {silence} s; is the machine overloaded?"
+                ))
+            }
+        };
+        silent_s = 0;
+        let last = !matches!(report, Report::Snapshot(_));
+        // Without a coordinator there is nobody left to tell.
+        if merged.send((shard, report)).await.is_err() || last {
             return;
         }
-    }
-    if !last_word {
-        let text = format!("shard {shard} ended without a word: it panicked");
-        // Without a coordinator there is nobody left to tell.
-        let _ = merged.send((shard, Report::Failed(text))).await;
     }
 }
 
@@ -184,11 +209,44 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_shard_that_falls_silent_is_a_failure_after_ten_seconds() {
+        let (mut crew, merged) = crew(1);
+        let (report, reports) = mpsc::channel(8);
+        report.send(Report::Snapshot(Box::new(second(1, 5)))).await.expect("room");
+        let began = tokio::time::Instant::now();
+        tokio::spawn(forward(0, reports, merged));
+        assert!(matches!(crew.next().await, CrewReport::Second(second) if second.counts.planned == 5));
+        let CrewReport::Failed(text) = crew.next().await else { panic!("the silent shard is not named") };
+        assert_eq!(text, "shard 0 said nothing for 10 s; is the machine overloaded?");
+        assert_eq!(began.elapsed().as_secs(), 10);
+        assert!(matches!(crew.next().await, CrewReport::Ended));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_seconds_of_the_others_go_on_while_a_shard_is_silent() {
+        let (mut crew, merged) = crew(2);
+        let tell = async |shard, end_s| {
+            let report = Report::Snapshot(Box::new(second(end_s, 1)));
+            merged.send((shard, report)).await.expect("room");
+        };
+        // All of it is there when it is looked at: nobody is silent.
+        for (shard, end_s) in [(0, 1), (0, 2), (0, 3), (0, 4), (1, 4)] {
+            tell(shard, end_s).await;
+        }
+        assert!(matches!(crew.next().await, CrewReport::Second(all) if all.end_s == 4 && !all.late));
+        for end_s in 5..=8 {
+            tell(0, end_s).await;
+        }
+        assert!(matches!(crew.next().await, CrewReport::Second(one) if one.end_s == 5 && one.late));
+        assert!(tokio::time::timeout(Duration::from_secs(1), crew.next()).await.is_err(), "6 is waited for");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_shard_that_hangs_is_named_after_what_the_others_did() {
         let (mut crew, merged) = crew(2);
         merged.send((0, Report::Snapshot(Box::new(second(1, 5))))).await.expect("room");
         merged.send((0, Report::Ended)).await.expect("room");
-        let hangs = tokio::time::timeout(std::time::Duration::from_millis(20), crew.next()).await;
+        let hangs = tokio::time::timeout(Duration::from_millis(20), crew.next()).await;
         assert!(hangs.is_err(), "shard 1 has not passed second 1");
         crew.give_up();
         assert!(matches!(crew.next().await, CrewReport::Second(second) if second.counts.planned == 5));

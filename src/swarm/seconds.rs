@@ -1,6 +1,7 @@
-//! Seconds on their way from the members of a crew: put together when every member has passed them. Members are the shards of an agent,
-//! or the agents of a run; nothing here knows which.
+//! Seconds on their way from the members of a crew: put together when every member has passed them, or those that have not are too far
+//! behind. Members are the shards of an agent, or the agents of a run; nothing here knows which.
 
+use crate::limits::SNAPSHOT_WAIT;
 use crate::measure::snapshot::Snapshot;
 use std::collections::BTreeMap;
 
@@ -10,6 +11,8 @@ pub(super) struct Seconds {
     /// Up to which second each member has reported.
     reached: Vec<u64>,
     ended: Vec<bool>,
+    /// The second that was handed on last.
+    told_s: u64,
 }
 
 struct Second {
@@ -26,14 +29,28 @@ struct Gauges {
     pss_bytes: u64,
     cpu_ns: u64,
     queued_ns: Option<u64>,
+    /// All of it belongs to seconds that were handed on before this one.
+    overdue: bool,
 }
 
 impl Second {
-    fn new(members: usize) -> Self {
-        Self { sum: Snapshot::default(), members: vec![None; members] }
+    /// What `member` of so many tells of the second `end_s`.
+    fn of(member: usize, members: usize, snapshot: &Snapshot, end_s: u64) -> Self {
+        let mut own = vec![None; members];
+        own[member] = Some(Gauges {
+            users: snapshot.users,
+            sockets: snapshot.sockets,
+            pss_bytes: snapshot.pss_bytes,
+            cpu_ns: snapshot.shard_cpu_ns_max,
+            queued_ns: snapshot.run_queue_ns_max,
+            overdue: snapshot.end_s < end_s,
+        });
+        let late = snapshot.late || snapshot.end_s < end_s;
+        Self { sum: Snapshot { end_s, late, ..snapshot.clone() }, members: own }
     }
 
-    /// The second after `earlier` takes that in: both become one span, at the end of which the later gauges hold.
+    /// The second after `earlier`, or what was told of it after that, takes that in: both become one span, at the end of which the later
+    /// gauges hold.
     fn take_in(&mut self, earlier: &Self) {
         self.sum.add(&earlier.sum);
         for (mine, earlier) in self.members.iter_mut().zip(&earlier.members) {
@@ -63,23 +80,18 @@ impl Second {
 
 impl Seconds {
     pub(super) fn new(members: usize) -> Self {
-        Self { open: BTreeMap::new(), reached: vec![0; members], ended: vec![false; members] }
+        Self { open: BTreeMap::new(), reached: vec![0; members], ended: vec![false; members], told_s: 0 }
     }
 
     pub(super) fn add(&mut self, member: usize, snapshot: &Snapshot) {
         self.reached[member] = self.reached[member].max(snapshot.end_s);
-        let mut own = Second::new(self.reached.len());
-        own.members[member] = Some(Gauges {
-            users: snapshot.users,
-            sockets: snapshot.sockets,
-            pss_bytes: snapshot.pss_bytes,
-            cpu_ns: snapshot.shard_cpu_ns_max,
-            queued_ns: snapshot.run_queue_ns_max,
-        });
-        let members = self.reached.len();
-        let second = self.open.entry(snapshot.end_s).or_insert_with(|| Second::new(members));
-        second.take_in(&own);
-        second.sum.add(snapshot);
+        // Of a second that was handed on already nothing can be said any more, and nothing may be lost.
+        let end_s = snapshot.end_s.max(self.told_s + 1);
+        let mut second = Second::of(member, self.reached.len(), snapshot, end_s);
+        if let Some(told_before) = self.open.remove(&end_s) {
+            second.take_in(&told_before);
+        }
+        self.open.insert(end_s, second);
     }
 
     /// The second up to which a member has reported.
@@ -106,21 +118,37 @@ impl Seconds {
     /// The earliest second to which no member has anything to add. A member that was behind reports several seconds as one; those of the
     /// others are then joined, so that each span handed on is a span of all members.
     pub(super) fn complete(&mut self) -> Option<Box<Snapshot>> {
+        self.hand_on(false)
+    }
+
+    /// The earliest second that some have passed by so much that the others are waited for no longer: whoever watches over the run must not
+    /// be blind while one member is silent.
+    pub(super) fn overdue(&mut self) -> Option<Box<Snapshot>> {
+        self.hand_on(true)
+    }
+
+    fn hand_on(&mut self, without_late: bool) -> Option<Box<Snapshot>> {
+        let furthest_s = self.reached.iter().max().copied().unwrap_or(0);
         loop {
             let first = self.open.first_entry()?;
             let end_s = *first.key();
             let passed = |member: usize| self.ended[member] || self.reached[member] >= end_s;
-            if !(0..self.reached.len()).all(passed) {
+            let whole_crew = (0..self.reached.len()).all(passed);
+            if !whole_crew && !(without_late && furthest_s >= end_s + SNAPSHOT_WAIT.as_secs()) {
                 return None;
             }
-            let second = first.remove();
+            let mut second = first.remove();
+            second.sum.late |= !whole_crew;
             // A member that has reported only past this second tells of it in one of those to come.
-            let whole =
-                |(member, own): (usize, &Option<Gauges>)| own.is_some() || self.reached[member] < end_s;
+            let told = |own: &Option<Gauges>| own.is_some_and(|own| !own.overdue);
+            let whole = |(member, own): (usize, &Option<Gauges>)| told(own) || self.reached[member] < end_s;
             let whole = second.members.iter().enumerate().all(whole);
             match self.open.first_entry() {
                 Some(mut next) if !whole => next.get_mut().take_in(&second),
-                _ => return Some(Box::new(second.into_snapshot())),
+                _ => {
+                    self.told_s = end_s;
+                    return Some(Box::new(second.into_snapshot()));
+                }
             }
         }
     }
@@ -129,6 +157,7 @@ impl Seconds {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rand::Rng as _;
 
     fn second(end_s: u64, planned: u64) -> Snapshot {
         let mut snapshot = Snapshot { end_s, ..Snapshot::default() };
@@ -172,6 +201,85 @@ mod tests {
         assert_eq!(joined.shard_cpu_ns_max, 300, "the CPU time of the busiest thread over the whole span");
         assert_eq!(joined.run_queue_ns_max, Some(600), "and the waiting of the one that waited most");
         assert!(seconds.complete().is_none());
+    }
+
+    /// What is handed on now: (its second, iterations, whether it is late).
+    fn told(second: Option<Box<Snapshot>>) -> Option<(u64, u64, bool)> {
+        second.map(|second| (second.end_s, second.counts.planned, second.late))
+    }
+
+    #[test]
+    fn who_is_silent_is_waited_for_only_so_long_and_nothing_of_it_is_lost() {
+        let mut seconds = Seconds::new(2);
+        seconds.add(1, &second(1, 100));
+        for end_s in 1..=4 {
+            seconds.add(0, &second(end_s, 1));
+        }
+        assert_eq!(told(seconds.complete()), Some((1, 101, false)));
+        assert_eq!(told(seconds.overdue()), None, "second 2 is 2 s ago");
+        seconds.add(0, &second(5, 1));
+        assert_eq!(told(seconds.complete()), None);
+        assert_eq!(told(seconds.overdue()), Some((2, 1, true)), "without the silent one");
+        assert_eq!(told(seconds.overdue()), None, "second 3 is 2 s ago");
+
+        // It speaks again: of seconds that are over, then of several as one.
+        seconds.add(1, &second(2, 100));
+        assert_eq!(seconds.reached_s(1), 2, "what it has reached is by its own clock");
+        assert_eq!(told(seconds.complete()), None, "it has not passed second 3");
+        seconds.add(1, &second(5, 300));
+        assert_eq!(told(seconds.complete()), Some((5, 403, true)), "2 to 5 of the one, 3 to 5 of the other");
+        for member in 0..2 {
+            seconds.add(member, &second(6, 1));
+        }
+        assert_eq!(told(seconds.complete()), Some((6, 2, false)), "and all is well again");
+    }
+
+    #[test]
+    fn a_silent_member_that_speaks_at_the_end_has_a_second_after_all_others() {
+        let shown = |end_s, users| Snapshot { users, end_ns: end_s * 7, ..second(end_s, 1) };
+        let mut seconds = Seconds::new(2);
+        (1..=4).for_each(|end_s| seconds.add(0, &shown(end_s, 5)));
+        seconds.end(0);
+        assert_eq!(told(seconds.overdue()), Some((1, 1, true)));
+        seconds.end_all();
+        let rest: Vec<_> = std::iter::from_fn(|| told(seconds.complete())).collect();
+        assert_eq!(rest, [(2, 1, false), (3, 1, false), (4, 1, false)]);
+        for (end_s, users) in [(1, 9), (2, 8), (3, 7)] {
+            seconds.add(1, &shown(end_s, users));
+        }
+        let last = seconds.complete().expect("what came last");
+        assert_eq!((last.end_s, last.counts.planned, last.users, last.late), (5, 3, 7, true));
+    }
+
+    /// However members fall behind and catch up, what is handed on is the sum of what they told, in seconds that grow.
+    #[test]
+    fn whatever_the_order_the_sum_is_kept() {
+        let mut seconds = Seconds::new(3);
+        let (mut given, mut taken, mut last_s) = (0, 0, 0);
+        let mut take = |second: Option<Box<Snapshot>>| {
+            let Some(second) = second else { return false };
+            assert!(second.end_s > last_s, "{} after {last_s}", second.end_s);
+            last_s = second.end_s;
+            taken += second.counts.planned;
+            true
+        };
+        let mut at_s = [0_u64; 3];
+        for turn in 0..600_u64 {
+            let dice = crate::seed::stream(7, crate::seed::Purpose::User, 0, turn).next_u64();
+            let member = (dice % 3) as usize;
+            // Each falls silent in its turn, and tells of several seconds as one now and then.
+            if turn / 50 % 4 == member as u64 {
+                continue;
+            }
+            at_s[member] += 1 + dice / 3 % 2;
+            given += dice / 6 % 5;
+            seconds.add(member, &second(at_s[member], dice / 6 % 5));
+            while take(seconds.complete()) {}
+            while take(seconds.overdue()) {}
+        }
+        seconds.end_all();
+        while take(seconds.complete()) {}
+        assert_eq!(taken, given);
     }
 
     #[test]

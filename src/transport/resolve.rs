@@ -123,6 +123,13 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_name_that_nobody_has_is_told_with_what_to_do() {
+        let error = resolve("no-such-host.invalid", 80, &[]).await.unwrap_err().to_string();
+        assert!(error.starts_with("cannot resolve `no-such-host.invalid`: "), "{error}");
+        assert!(error.ends_with("; check the name, or write the address itself"), "{error}");
+    }
+
+    #[tokio::test]
     async fn an_address_that_answers_is_preferred() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let live = listener.local_addr().unwrap();

@@ -22,6 +22,17 @@ fn nothing_listens() {
     assert!(folder.events().contains("connection refused"));
 }
 
+#[test]
+fn its_name_is_nobodys() {
+    let dir = scratch();
+    let run = run("arrivals.yaml").env("E2E_HTTP", "http://no-such-host.invalid");
+    let done = run.set("safety.allow_hosts", "[no-such-host.invalid]").out(dir.path()).run().exits(8);
+    done.says("cannot resolve `no-such-host.invalid`");
+    done.says("check the name");
+    let summary = sound(dir.path()).summary;
+    assert_eq!((summary.verdict, summary.counts.planned), (Verdict::TargetLost, 0));
+}
+
 /// The service is up: it is its certificate that will not do, and starting it would not help.
 #[test]
 fn it_shows_a_certificate_that_is_no_servers() {

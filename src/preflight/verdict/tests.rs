@@ -66,6 +66,54 @@ fn http_2_takes_memory_for_every_connection_and_few_connections_where_they_are_s
 }
 
 #[test]
+fn connections_shared_over_http_1_are_as_many_as_requests_under_way() {
+    let needs_of = |target: &str| {
+        needs(&plan_with(&format!("{{http: \"http://shop.example\"{target}}}"), &closed(60_000)))
+    };
+    assert_eq!(needs_of("").ports(60_000, 60), 60_000);
+    let shared = needs_of(", connections: shared");
+    // An answer may take 0.5 s, an iteration takes 10.02 s.
+    assert_eq!(shared.ports(60_000, 60), 2_995);
+    assert!(
+        shared.assumptions.iter().any(|assumption| assumption.ends_with("under way, up to 500ms")),
+        "{:?}",
+        shared.assumptions
+    );
+    let plan = plan_with("{http: \"http://shop.example\", connections: shared}", &closed(60_000));
+    assert_eq!(preflight(&plan, &machine(), Agents::Auto).refusal(), None);
+}
+
+#[test]
+fn users_who_live_once_close_their_connections() {
+    let visits = |part: &str, connections: &str| {
+        let unit = if part.contains("open") { "/s" } else { "" };
+        let text = format!(
+            "plimsoll: 1\nname: made-up\nseed: 1\ntarget: {{http: \"http://shop.example\", connections: {connections}}}\nsafety: {{allow_hosts: [\"*.example\"]}}\nscenarios:\n  once: {{lifetime: once, steps: [{{get: /a}}]}}\n  loop: {{steps: [{{get: /a}}, {{think: 1s}}]}}\nload:\n  - {{name: a, run: {part}, stages: [{{to: 50{unit}, over: 0s}}, {{hold: 10s}}]}}\nthresholds: [\"p99(http) < 2ms\"]\n"
+        );
+        match scenario::load("made-up.yaml", &text, &Overrides::none(&|_| None)) {
+            Ok(plan) => needs(&plan),
+            Err(problems) => panic!("{}", problems.lines().join("\n")),
+        }
+    };
+    let once = visits("once, executor: closed", "per_user");
+    assert_eq!(once.ports(50, 1), 25_050, "an answer and so a life takes 2 ms");
+    assert_eq!(once.requests_per_s_max, None, "what they cost is more than their requests");
+    let half = visits("{once: 1, loop: 1}, executor: closed", "per_user");
+    assert!((half.per_user.connections_closed_per_s - 0.5 / 0.502).abs() < 0.01, "{:?}", half.per_user);
+    for (part, connections) in [
+        ("loop, executor: closed", "per_user"),
+        ("once, executor: closed", "shared"),
+        ("once, executor: open", "per_user"),
+    ] {
+        let kept = visits(part, connections);
+        assert_eq!(kept.per_user.connections_closed_per_s, 0.0, "{part}, {connections}");
+    }
+    let fresh = visits("loop, executor: closed", "fresh");
+    assert!((fresh.per_user.connections_closed_per_s - 1.0).abs() < 0.01);
+    assert_eq!(fresh.requests_per_s_max, None);
+}
+
+#[test]
 fn open_arrivals_are_counted_by_littles_law_and_their_slots_as_a_bound() {
     let plan = plan(
         "load:\n  - {name: a, run: read, executor: open, max_in_flight: 5000, stages: [{to: 20/s, over: 0s}, {hold: 60s}]}\nthresholds: [\"p99(http) < 200ms\"]\n",
