@@ -191,7 +191,7 @@ impl User {
     pub(super) fn sse_ended_unasked(&mut self, shard: &Shard, id: StreamId) {
         let end = self.streams[usize::from(id)].as_mut().and_then(|events| events.line.take_end());
         let (outcome, text) = end_of(end.as_ref());
-        shard.failed_message(shard.stream_endpoint(id), shard.clock.now(), outcome, &text);
+        shard.failed_message(shard.stream_endpoint(id), outcome, &text);
         self.sse_lost(shard, id, end);
     }
 
@@ -280,7 +280,7 @@ impl User {
                 Ok(Err(None)) if self.retry_at_ns(held).is_some() => {}
                 Ok(Err(end)) => {
                     let (outcome, text) = end_of(end.as_ref());
-                    shard.failed_message(endpoint, now, outcome, &text);
+                    shard.failed_message(endpoint, outcome, &text);
                     self.sse_lost(shard, listen.stream, end);
                     if self.streams[usize::from(listen.stream)].is_none() {
                         return StepEnd::Failed;
@@ -344,7 +344,7 @@ fn add_last_event_id(request: &mut Vec<u8>, id: &str) {
 const NOT_OPEN: &str = "the event stream is not open";
 
 fn not_open(shard: &Shard, endpoint: EndpointId) -> StepEnd {
-    shard.failed_message(endpoint, shard.clock.now(), Outcome::Connect, NOT_OPEN);
+    shard.failed_message(endpoint, Outcome::Connect, NOT_OPEN);
     StepEnd::Failed
 }
 

@@ -39,7 +39,7 @@ pub(super) fn heard(
         match sent_at.number(&view, cache) {
             Ok(sent_ms) => lag(shard, *endpoint, sent_ms, message),
             Err(failure) => {
-                shard.failed_message(*endpoint, message.received_ns, Outcome::Extract, &failure.to_string());
+                shard.failed_message(*endpoint, Outcome::Extract, &failure.to_string());
             }
         }
     }
@@ -47,7 +47,7 @@ pub(super) fn heard(
     let number = match sequence.number(&view, cache) {
         Ok(number) => number,
         Err(failure) => {
-            shard.failed_message(endpoint, message.received_ns, Outcome::Extract, &failure.to_string());
+            shard.failed_message(endpoint, Outcome::Extract, &failure.to_string());
             return;
         }
     };
@@ -64,7 +64,7 @@ pub(super) fn heard(
         }
         _ => return,
     };
-    shard.failed_message(endpoint, message.received_ns, Outcome::Check, text);
+    shard.failed_message(endpoint, Outcome::Check, text);
 }
 
 /// Two clocks meet here: the server's and ours. On one machine they are one. Where they are not, the lag is off by their difference; what

@@ -142,7 +142,7 @@ impl User {
             // What is said again is no step of the user's: the plan's instant is for the message that is.
             let now = shard.clock.now();
             if let Err((outcome, text)) = self.ws_say(shard, id, text, binary, now).await {
-                shard.failed_message(shard.socket_endpoint(id), shard.clock.now(), outcome, &text);
+                shard.failed_message(shard.socket_endpoint(id), outcome, &text);
                 return false;
             }
         }
@@ -153,10 +153,8 @@ impl User {
     pub(super) fn ws_ended_unasked(&mut self, shard: &Shard, id: SocketId) {
         let end = self.sockets[usize::from(id)].as_mut().and_then(|socket| socket.line.take_end());
         if let Some(error) = end {
-            let now = shard.clock.now();
             shard.failed_message(
                 shard.socket_endpoint(id),
-                now,
                 WebSocket::outcome_of(&error),
                 &error.to_string(),
             );
@@ -328,7 +326,7 @@ impl User {
                 Ok(Err(None)) if self.retry_at_ns(held).is_some() => {}
                 Ok(Err(end)) => {
                     let (outcome, text) = end_of(end);
-                    shard.failed_message(endpoint, now, outcome, &text);
+                    shard.failed_message(endpoint, outcome, &text);
                     self.ws_lost(shard, listen.socket);
                     if self.sockets[usize::from(listen.socket)].is_none() {
                         return StepEnd::Failed;
@@ -414,7 +412,7 @@ fn members(wanted: &[(String, String)]) -> impl Iterator<Item = (&str, &[u8])> {
 const NOT_OPEN: &str = "the socket is not open";
 
 fn not_open(shard: &Shard, endpoint: EndpointId) -> StepEnd {
-    shard.failed_message(endpoint, shard.clock.now(), Outcome::Connect, NOT_OPEN);
+    shard.failed_message(endpoint, Outcome::Connect, NOT_OPEN);
     StepEnd::Failed
 }
 

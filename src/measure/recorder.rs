@@ -84,6 +84,12 @@ impl Recorder {
         }
     }
 
+    /// Counts a failure that has no latency, because nobody waited: it must not make the percentiles of its endpoint better or worse.
+    #[cold]
+    pub fn failed_message(&mut self, endpoint: EndpointId) {
+        self.windows[usize::from(endpoint)].failures += 1;
+    }
+
     /// Keeps the text of a failure as an example for the report.
     #[cold]
     pub fn failure(&mut self, endpoint: EndpointId, outcome: Outcome, text: &str) {
