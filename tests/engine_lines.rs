@@ -5,7 +5,7 @@
 mod transport_subjects;
 
 use std::time::Duration;
-use transport_subjects::lines::{OPENING, push, say, server, switch};
+use transport_subjects::lines::{OK, OPENING, hear, push, say, server, switch};
 use transport_subjects::shard::one_user;
 
 const MS: Duration = Duration::from_millis(1);
@@ -44,5 +44,52 @@ fn what_fails_on_a_line_is_no_latency_of_its_opening() {
         let opening = ran.window("SSE /events", "sse").unwrap();
         assert!(opening.failures >= 1, "{:?}", ran.failures());
         assert_eq!(opening.all_responses().count(), opening.completed, "{:?}", ran.failures());
+    }
+}
+
+/// A message that came before the last one was sent answers what was asked before: it took from there, and not no time at all.
+#[test]
+fn a_message_is_timed_from_what_was_asked_before_it_came() {
+    let (addr, _) = server(|head, _, socket| {
+        say(socket, &switch(head));
+        std::thread::sleep(200 * MS);
+        push(socket, r#"{"type":"welcome"}"#);
+        hear(socket);
+        std::thread::sleep(200 * MS);
+        push(socket, r#"{"type":"others"}"#);
+        hear(socket);
+        push(socket, r#"{"type":"echo"}"#);
+        hear(socket);
+    });
+    let ran = one_user(
+        addr,
+        "      - {ws_open: /ws}\n      - {think: 400ms}\n      - {ws_send: {type: a}}\n      - {think: 400ms}\n      - {ws_send: {type: b}}\n      - {ws_expect: {type: welcome}}\n      - {ws_expect: {type: others}}\n      - {ws_expect: {type: echo}}\n",
+    );
+    for (name, least, most) in [("welcome", 190, 350), ("others", 190, 350), ("echo", 0, 150)] {
+        let took_ms = ran.window(name, "ws").unwrap().service.max_ns() / 1_000_000;
+        assert!((least..=most).contains(&took_ms), "{name}: {took_ms} ms");
+    }
+}
+
+#[test]
+fn an_event_is_timed_from_the_request_before_it_came() {
+    let (addr, _) = server(|head, _, socket| {
+        if head.starts_with("POST") {
+            return say(socket, OK);
+        }
+        say(socket, OPENING);
+        std::thread::sleep(200 * MS);
+        say(socket, "event: welcome\ndata: x\n\n");
+        std::thread::sleep(400 * MS);
+        say(socket, "event: effect\ndata: x\n\n");
+        std::thread::sleep(600 * MS);
+    });
+    let ran = one_user(
+        addr,
+        "      - {sse_open: /events, as: s}\n      - {think: 400ms}\n      - {post: /a}\n      - {think: 400ms}\n      - {post: /b}\n      - {sse_expect: , stream: s, event: welcome}\n      - {sse_expect: , stream: s, event: effect}\n",
+    );
+    for name in ["welcome", "effect"] {
+        let took_ms = ran.window(name, "sse").unwrap().service.max_ns() / 1_000_000;
+        assert!((190..=350).contains(&took_ms), "{name}: {took_ms} ms");
     }
 }

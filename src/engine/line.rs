@@ -26,6 +26,7 @@ pub(super) trait Push {
     type Refusal: Display;
     /// The next message. An error is the end: the connection is of no use afterwards.
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Self::Message, Self::End>>;
+    fn opened_ns(&self) -> Nanos;
     /// How it opened, told once.
     fn opened(&mut self) -> Opened;
     fn outcome_of(refusal: &Self::Refusal) -> Outcome;
@@ -69,11 +70,27 @@ pub(super) struct Unopened {
     pub(super) for_good: bool,
 }
 
+/// When a user asked for what comes next, and when the plan wanted that.
+#[derive(Clone, Copy)]
+pub(super) struct Asked {
+    pub(super) sent_ns: Nanos,
+    pub(super) intended_ns: Nanos,
+}
+
+impl Asked {
+    /// By the opening itself.
+    const fn opening(opened_ns: Nanos) -> Self {
+        Self { sent_ns: opened_ns, intended_ns: opened_ns }
+    }
+}
+
 /// One connection as its user holds it. When it has ended it is closed at once, while what it brought before may still be taken.
 pub(super) struct Line<P: Push> {
     live: Option<(P, OpenSocket)>,
     /// Brought while the user did not ask; without memory once it is taken.
-    inbox: VecDeque<P::Message>,
+    inbox: VecDeque<(P::Message, Asked)>,
+    /// What its user asked for last. A message answers what was asked before it came, even if it is taken after something else was.
+    pub(super) asked: Asked,
     end: Option<P::End>,
     /// Last number seen by a `sequence`. It goes on over reconnects: what was missed meanwhile is missing.
     pub(super) sequence: Option<f64>,
@@ -86,6 +103,7 @@ pub(super) struct Line<P: Push> {
 impl<P: Push> Line<P> {
     pub(super) fn new(push: P, open: OpenSocket) -> Self {
         Self {
+            asked: Asked::opening(push.opened_ns()),
             live: Some((push, open)),
             inbox: VecDeque::new(),
             end: None,
@@ -97,6 +115,7 @@ impl<P: Push> Line<P> {
 
     /// Puts a fresh connection in the place of one that has ended.
     pub(super) fn renew(&mut self, push: P, open: OpenSocket) {
+        self.asked = Asked::opening(push.opened_ns());
         self.live = Some((push, open));
         self.end = None;
     }
@@ -130,8 +149,9 @@ impl<P: Push> Line<P> {
         self.end.take()
     }
 
-    /// The next message, or how it ended; `None` when that has been told before. Dropping the future loses nothing.
-    pub(super) async fn next(&mut self) -> Result<P::Message, Option<P::End>> {
+    /// The next message with what it answers, or how the connection ended; `None` when that has been told before. Dropping the future loses
+    /// nothing.
+    pub(super) async fn next(&mut self) -> Result<(P::Message, Asked), Option<P::End>> {
         std::future::poll_fn(|context| {
             // One read may bring thousands of messages. Each costs a turn of the task, so that others of the shard come to act between.
             let turn = std::task::ready!(tokio::task::coop::poll_proceed(context));
@@ -149,7 +169,7 @@ impl<P: Push> Line<P> {
                 Err(_) => self.live = None,
             }
             turn.made_progress();
-            Poll::Ready(next.map_err(Some))
+            Poll::Ready(next.map(|message| (message, self.asked)).map_err(Some))
         })
         .await
     }
@@ -174,7 +194,7 @@ impl<P: Push> Line<P> {
                         self.sequence = None;
                         overflowed += 1;
                     }
-                    self.inbox.push_back(message);
+                    self.inbox.push_back((message, self.asked));
                 }
                 Err(end) => {
                     self.live = None;
@@ -198,29 +218,13 @@ impl User {
         &mut self,
         shard: &Shard,
         opening: Opening,
-        mut connecting: Pin<Box<impl Future<Output = Result<P, P::Refusal>>>>,
+        connecting: Pin<Box<impl Future<Output = Result<P, P::Refusal>>>>,
     ) -> Result<P, Unopened> {
         let Opening { endpoint, intended_ns, begun_ns, within, again } = opening;
         self.busy = true;
         self.control.on_wire.set(Some(OnWire { endpoint, intended_ns, sent_ns: begun_ns }));
         let deadline = shard.clock.instant(begun_ns + nanos(within));
-        let (sockets, streams) = (&mut self.sockets, &mut self.streams);
-        let connecting = std::future::poll_fn(|context| {
-            let ended = connecting.as_mut().poll(context);
-            if ended.is_pending() {
-                let mut overflowed = 0;
-                // Whatever else is open is read meanwhile.
-                for socket in sockets.iter_mut().flatten() {
-                    overflowed += socket.line.poll_fill(context);
-                }
-                for stream in streams.iter_mut().flatten() {
-                    overflowed += stream.line.poll_fill(context);
-                }
-                shard.recorder.borrow_mut().requests.streams.overflowed += overflowed;
-            }
-            ended
-        });
-        let ended = self.timer.within(deadline, connecting).await;
+        let ended = self.reading_lines(deadline, connecting).await;
         self.control.on_wire.set(None);
         let unconnected = matches!(&ended, Ok(Err(refusal)) if P::is_unconnected(refusal));
         if !unconnected {

@@ -1,11 +1,11 @@
 //! WebSocket steps. A socket belongs to the user and may outlive an iteration; what is measured is the opening handshake, the time
-//! from the last message sent to the one that answers it, and the lag of pushed messages that say when they were sent.
+//! from the last message sent before it to the one that answers it, and the lag of pushed messages that say when they were sent.
 
-use super::heard::{Awaited, Heard, heard};
-use super::line::{First, Line, Opened, Opening, Push, Unopened};
+use super::heard::{Awaited, Fitting, Heard, heard};
+use super::line::{Asked, First, Line, Opened, Opening, Push, Unopened};
 use super::render::without_port;
 use super::reopen::Held;
-use super::shard::{OpenSocket, Shard};
+use super::shard::Shard;
 use super::step::{StepEnd, connect_outcome, nanos};
 use super::tap::Event;
 use super::user::User;
@@ -29,6 +29,10 @@ impl Push for WebSocket {
 
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Message, WsError>> {
         Self::poll_next(self, context)
+    }
+
+    fn opened_ns(&self) -> Nanos {
+        self.opened_ns
     }
 
     fn opened(&mut self) -> Opened {
@@ -65,19 +69,8 @@ pub(super) struct Socket {
     pub(super) line: Line<WebSocket>,
     /// The step that opened it.
     pub(super) open: Rc<WsOpen>,
-    /// When the user last sent a message, and when the plan wanted it to; an expected message is timed from here.
-    last_sent_ns: Nanos,
-    last_intended_ns: Nanos,
     /// What is sent again after a reconnect, and whether as binary.
     resent: Vec<(String, bool)>,
-}
-
-impl Socket {
-    /// Puts a fresh connection in the place of one that has ended.
-    pub(super) fn renew(&mut self, stream: WebSocket, open: OpenSocket) {
-        (self.last_sent_ns, self.last_intended_ns) = (stream.opened_ns, stream.opened_ns);
-        self.line.renew(stream, open);
-    }
 }
 
 impl User {
@@ -88,12 +81,10 @@ impl User {
             Ok(stream) => stream,
             Err(unopened) => return unopened.end,
         };
-        let last_sent_ns = stream.opened_ns;
         let line = Line::new(stream, shard.count_socket());
         let (open, resent) = (Rc::clone(open), Vec::new());
         let id = usize::from(open.socket);
-        let socket = Socket { line, open, last_sent_ns, last_intended_ns: last_sent_ns, resent };
-        self.sockets[id] = Some(Box::new(socket));
+        self.sockets[id] = Some(Box::new(Socket { line, open, resent }));
         StepEnd::Next
     }
 
@@ -231,7 +222,7 @@ impl User {
         let overflowed = socket.line.fill().await;
         shard.recorder.borrow_mut().requests.streams.overflowed += overflowed;
         let now = shard.clock.now();
-        (socket.last_sent_ns, socket.last_intended_ns) = (now, intended_ns);
+        socket.line.asked = Asked { sent_ns: now, intended_ns };
         let Some(stream) = socket.line.live() else {
             // It ended while the user was busy, and this is the step that finds out.
             let end = socket.line.take_end();
@@ -257,26 +248,26 @@ impl User {
             Err(error) => return self.unbound(shard, expect.endpoint, &error),
         };
         let held = Held::Socket(expect.socket);
-        let (intended_ns, sent_ns, received) = loop {
+        let (asked, received) = loop {
             self.await_messages(held, Nanos::MAX).await;
             let begun_ns = shard.clock.now();
             let Some(open) = self.sockets[usize::from(expect.socket)].as_mut() else {
                 return not_open(shard, expect.endpoint);
             };
-            let (intended_ns, sent_ns) = (open.last_intended_ns, open.last_sent_ns);
+            let asked = open.line.asked;
             let deadline = shard.clock.instant(begun_ns + nanos(expect.within));
             let received = self.timer.within(deadline, next_match(shard, &mut open.line, &wanted)).await;
             // Its end has been told; what it had brought before is read now.
             if matches!(received, Ok(Err(None))) && self.retry_at_ns(held).is_some() {
                 continue;
             }
-            break (intended_ns, sent_ns, received);
+            break (asked, received);
         };
         let (outcome, text) = match received {
-            Ok(Ok((message, mut cache))) => {
+            Ok(Ok(Fitting { message, asked, mut cache })) => {
                 let (body, received_ns) = (message.bytes(), message.received_ns);
                 let bytes_received = body.len() as u64;
-                let awaited = Awaited { body, intended_ns, sent_ns, received_ns, bytes_received };
+                let awaited = Awaited { body, asked, received_ns, bytes_received };
                 return self.answered(shard, expect.endpoint, &expect.extracts, &awaited, &mut cache);
             }
             Ok(Err(end)) => end_of(end),
@@ -285,7 +276,7 @@ impl User {
                 (Outcome::Timeout, format!("no such message within {within}"))
             }
         };
-        shard.failed_answer(expect.endpoint, intended_ns, sent_ns, outcome, &text);
+        shard.failed_answer(expect.endpoint, asked.intended_ns, asked.sent_ns, outcome, &text);
         if outcome != Outcome::Timeout {
             self.ws_lost(shard, expect.socket);
         }
@@ -316,7 +307,7 @@ impl User {
             };
             let waiting = next_match(shard, &mut open.line, &wanted);
             match self.timer.within(shard.clock.instant(until_ns), waiting).await {
-                Ok(Ok((message, mut cache))) => {
+                Ok(Ok(Fitting { message, mut cache, .. })) => {
                     let body = message.bytes();
                     let (received_ns, bytes_received) = (message.received_ns, body.len() as u64);
                     let message = Heard { body, received_ns, bytes_received };
@@ -389,9 +380,9 @@ async fn next_match(
     shard: &Shard,
     line: &mut Line<WebSocket>,
     wanted: &[(String, String)],
-) -> Result<(Message, BodyCache), Option<WsError>> {
+) -> Result<Fitting<Message>, Option<WsError>> {
     loop {
-        let message = line.next().await?;
+        let (message, asked) = line.next().await?;
         let mut cache = BodyCache::default();
         let fits =
             wanted.is_empty() || cache.json(message.bytes()).is_ok_and(|json| matches(json, members(wanted)));
@@ -399,7 +390,7 @@ async fn next_match(
             tap.tell(shard, Event::MessageReceived { content: tap.content(message.bytes()), fits });
         }
         if fits {
-            return Ok((message, cache));
+            return Ok(Fitting { message, asked, cache });
         }
     }
 }

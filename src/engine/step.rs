@@ -1,5 +1,6 @@
 //! One request of a user: render, connect if need be, exchange, check, capture, record.
 
+use super::line::Asked;
 use super::render::{Prepared, path_of};
 use super::repeats::{Repeats, STALE_WITHIN_NS};
 use super::shard::Shard;
@@ -156,6 +157,9 @@ impl User {
                 intended_ns,
                 sent_ns: started_ns,
             }));
+            if !self.holds_nothing() {
+                Box::pin(self.ask_streams(Asked { sent_ns: started_ns, intended_ns })).await;
+            }
             let deadline = shard.clock.instant(started_ns + nanos(request.timeout));
             let head_only = request.method == Method::Head;
             let exchanging = carrier.exchange(bytes, head_only, keep, &shard.buffers, &shard.clock);
@@ -247,7 +251,6 @@ impl User {
         if let Some(tap) = &shard.tap {
             tap.answer(shard, &exchange);
         }
-        (self.last_request_ns, self.last_intended_ns) = (exchange.sent_ns, intended_ns);
         let mut sample = Sample {
             endpoint: request.endpoint,
             intended_ns,
