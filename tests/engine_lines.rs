@@ -4,6 +4,8 @@
 
 mod transport_subjects;
 
+use std::io::Write;
+use std::sync::mpsc::channel;
 use std::time::Duration;
 use transport_subjects::lines::{OK, OPENING, hear, push, say, server, switch};
 use transport_subjects::shard::one_user;
@@ -91,5 +93,70 @@ fn an_event_is_timed_from_the_request_before_it_came() {
     for name in ["welcome", "effect"] {
         let took_ms = ran.window(name, "sse").unwrap().service.max_ns() / 1_000_000;
         assert!((190..=350).contains(&took_ms), "{name}: {took_ms} ms");
+    }
+}
+
+/// The answer to a message comes while the user waits for a response: it is timed when it came.
+#[test]
+fn a_message_that_comes_during_a_request_is_timed_when_it_came() {
+    let (addr, _) = server(|head, _, socket| {
+        if head.starts_with("GET /slow") {
+            std::thread::sleep(800 * MS);
+            return say(socket, OK);
+        }
+        say(socket, &switch(head));
+        hear(socket);
+        push(socket, r#"{"type":"ack"}"#);
+        hear(socket);
+    });
+    let ran = one_user(
+        addr,
+        "      - {ws_open: /ws}\n      - {ws_send: {type: a}}\n      - {get: /slow}\n      - {ws_expect: {type: ack}}\n",
+    );
+    let took_ms = ran.window("ack", "ws").unwrap().service.max_ns() / 1_000_000;
+    assert!(took_ms < 300, "{took_ms} ms have the request in them");
+}
+
+/// Whatever a user waits for on one line, it answers pings on the other.
+#[test]
+fn pings_are_answered_while_another_line_is_waited_for() {
+    for wait in [
+        "{sse_listen: 700ms, stream: s}",
+        "{sse_expect: , stream: s, event: late, within: 2s}",
+        "{ws_listen: 700ms, socket: other}",
+        "{ws_expect: {type: late}, socket: other, within: 2s}",
+        "{get: /slow}",
+    ] {
+        let (tell, told) = channel();
+        let (addr, _) = server(move |head, _, socket| {
+            if head.starts_with("GET /pinging") {
+                say(socket, &switch(head));
+                std::thread::sleep(300 * MS);
+                let _ = socket.write_all(&[0x89, 0]);
+                socket.set_read_timeout(Some(300 * MS)).unwrap();
+                let _ = tell.send(hear(socket).is_some_and(|(kind, _)| kind == 0xa));
+                std::thread::sleep(400 * MS);
+                return;
+            }
+            let opening = match head {
+                _ if head.starts_with("GET /other") => switch(head),
+                _ if head.starts_with("GET /events") => OPENING.to_owned(),
+                _ => String::new(),
+            };
+            say(socket, &opening);
+            std::thread::sleep(800 * MS);
+            match head {
+                _ if head.starts_with("GET /other") => push(socket, r#"{"type":"late"}"#),
+                _ if head.starts_with("GET /events") => say(socket, "event: late\ndata: x\n\n"),
+                _ => say(socket, OK),
+            }
+        });
+        one_user(
+            addr,
+            &format!(
+                "      - {{sse_open: /events, as: s}}\n      - {{ws_open: /other, as: other}}\n      - {{ws_open: /pinging, as: p}}\n      - {wait}\n"
+            ),
+        );
+        assert_eq!(told.try_recv(), Ok(true), "{wait}");
     }
 }

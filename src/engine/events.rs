@@ -199,12 +199,13 @@ impl User {
         let (asked, received) = loop {
             self.await_messages(held, Nanos::MAX).await;
             let begun_ns = shard.clock.now();
-            let Some(events) = self.streams[usize::from(expect.stream)].as_mut() else {
+            let Some(mut events) = self.streams[usize::from(expect.stream)].take() else {
                 return not_open(shard, expect.endpoint);
             };
             let asked = events.line.asked;
             let deadline = shard.clock.instant(begun_ns + nanos(expect.within));
-            let received = self.timer.within(deadline, next_match(shard, events, &wanted)).await;
+            let received = self.reading_lines(deadline, next_match(shard, &mut events, &wanted)).await;
+            self.streams[usize::from(expect.stream)] = Some(events);
             // Its end has been told; what it had brought before is read now.
             if matches!(received, Ok(Err(None))) && self.retry_at_ns(held).is_some() {
                 continue;
@@ -253,10 +254,13 @@ impl User {
             if now >= end_ns || self.control.retire.get() {
                 return StepEnd::Next;
             }
-            let Some(events) = self.streams[usize::from(listen.stream)].as_mut() else {
+            let Some(mut events) = self.streams[usize::from(listen.stream)].take() else {
                 return not_open(shard, endpoint);
             };
-            match self.timer.within(shard.clock.instant(end_ns), next_match(shard, events, &wanted)).await {
+            let waiting = next_match(shard, &mut events, &wanted);
+            let received = self.reading_lines(shard.clock.instant(end_ns), waiting).await;
+            let events = self.streams[usize::from(listen.stream)].insert(events);
+            match received {
                 Ok(Ok(Fitting { message: received, mut cache, .. })) => {
                     let message = Heard {
                         body: received.event.data.as_bytes(),

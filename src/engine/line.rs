@@ -255,7 +255,8 @@ impl User {
                 for_good = P::is_for_good(&refusal);
                 shard.failed(endpoint, intended_ns, Some(begun_ns), outcome, &refusal.to_string());
                 if unconnected && !again {
-                    self.timer.until(shard.clock.instant(shard.clock.now() + nanos(RECONNECT_PAUSE))).await;
+                    let until = shard.clock.instant(shard.clock.now() + nanos(RECONNECT_PAUSE));
+                    let _elapsed = self.reading_lines(until, std::future::pending::<()>()).await;
                 }
             }
             Err(_elapsed) => {

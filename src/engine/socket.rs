@@ -216,8 +216,20 @@ impl User {
         binary: bool,
         intended_ns: Nanos,
     ) -> Result<(), (Outcome, String)> {
-        let not_open = || (Outcome::Connect, NOT_OPEN.to_owned());
-        let socket = self.sockets[usize::from(id)].as_mut().ok_or_else(not_open)?;
+        let mut socket = self.sockets[usize::from(id)].take().ok_or_else(unopened)?;
+        let said = self.ws_say_on(shard, &mut socket, text, binary, intended_ns).await;
+        self.sockets[usize::from(id)] = Some(socket);
+        said
+    }
+
+    async fn ws_say_on(
+        &mut self,
+        shard: &Shard,
+        socket: &mut Socket,
+        text: String,
+        binary: bool,
+        intended_ns: Nanos,
+    ) -> Result<(), (Outcome, String)> {
         // A socket takes a message though its peer has gone: only what has come from there tells.
         let overflowed = socket.line.fill().await;
         shard.recorder.borrow_mut().requests.streams.overflowed += overflowed;
@@ -226,7 +238,7 @@ impl User {
         let Some(stream) = socket.line.live() else {
             // It ended while the user was busy, and this is the step that finds out.
             let end = socket.line.take_end();
-            return Err(end.map_or_else(not_open, |error| (WebSocket::outcome_of(&error), error.to_string())));
+            return Err(end_of(end));
         };
         if let Some(tap) = &shard.tap {
             tap.tell(shard, Event::MessageSent { content: tap.content(text.as_bytes()) });
@@ -235,7 +247,7 @@ impl User {
             if binary { stream.send_binary(text.into_bytes()).await } else { stream.send_text(text).await }
         };
         let deadline = shard.clock.instant(now + nanos(shard.plan.target.timeout));
-        match self.timer.within(deadline, sending).await {
+        match self.reading_lines(deadline, sending).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err((WebSocket::outcome_of(&error), error.to_string())),
             Err(_elapsed) => Err((Outcome::Timeout, "the server does not read its messages".to_owned())),
@@ -251,12 +263,13 @@ impl User {
         let (asked, received) = loop {
             self.await_messages(held, Nanos::MAX).await;
             let begun_ns = shard.clock.now();
-            let Some(open) = self.sockets[usize::from(expect.socket)].as_mut() else {
+            let Some(mut open) = self.sockets[usize::from(expect.socket)].take() else {
                 return not_open(shard, expect.endpoint);
             };
             let asked = open.line.asked;
             let deadline = shard.clock.instant(begun_ns + nanos(expect.within));
-            let received = self.timer.within(deadline, next_match(shard, &mut open.line, &wanted)).await;
+            let received = self.reading_lines(deadline, next_match(shard, &mut open.line, &wanted)).await;
+            self.sockets[usize::from(expect.socket)] = Some(open);
             // Its end has been told; what it had brought before is read now.
             if matches!(received, Ok(Err(None))) && self.retry_at_ns(held).is_some() {
                 continue;
@@ -302,11 +315,13 @@ impl User {
                 return StepEnd::Next;
             }
             let until_ns = beat_ns.map_or(end_ns, |beat| beat.min(end_ns));
-            let Some(open) = self.sockets[usize::from(listen.socket)].as_mut() else {
+            let Some(mut open) = self.sockets[usize::from(listen.socket)].take() else {
                 return not_open(shard, endpoint);
             };
             let waiting = next_match(shard, &mut open.line, &wanted);
-            match self.timer.within(shard.clock.instant(until_ns), waiting).await {
+            let received = self.reading_lines(shard.clock.instant(until_ns), waiting).await;
+            let open = self.sockets[usize::from(listen.socket)].insert(open);
+            match received {
                 Ok(Ok(Fitting { message, mut cache, .. })) => {
                     let body = message.bytes();
                     let (received_ns, bytes_received) = (message.received_ns, body.len() as u64);
@@ -346,7 +361,9 @@ impl User {
             self.sockets[usize::from(socket)].take().and_then(|open| open.line.into_live())
         {
             // The user is done with the socket: a server that does not say goodbye is no failure of a step.
-            let _ = stream.close(WEBSOCKET_CLOSE_WAIT).await;
+            let by = self.shard.clock.now() + nanos(WEBSOCKET_CLOSE_WAIT);
+            let closing = stream.close(WEBSOCKET_CLOSE_WAIT);
+            let _ = self.reading_lines(self.shard.clock.instant(by), closing).await;
             if let Some(tap) = &self.shard.tap {
                 tap.tell(&self.shard, Event::SocketClosed);
             }
@@ -409,8 +426,9 @@ fn not_open(shard: &Shard, endpoint: EndpointId) -> StepEnd {
 
 /// How a socket ended, if that has not been told before.
 fn end_of(end: Option<WsError>) -> (Outcome, String) {
-    end.map_or_else(
-        || (Outcome::Connect, NOT_OPEN.to_owned()),
-        |error| (WebSocket::outcome_of(&error), error.to_string()),
-    )
+    end.map_or_else(unopened, |error| (WebSocket::outcome_of(&error), error.to_string()))
+}
+
+fn unopened() -> (Outcome, String) {
+    (Outcome::Connect, NOT_OPEN.to_owned())
 }

@@ -157,13 +157,20 @@ impl User {
                 intended_ns,
                 sent_ns: started_ns,
             }));
-            if !self.holds_nothing() {
-                Box::pin(self.ask_streams(Asked { sent_ns: started_ns, intended_ns })).await;
-            }
             let deadline = shard.clock.instant(started_ns + nanos(request.timeout));
             let head_only = request.method == Method::Head;
             let exchanging = carrier.exchange(bytes, head_only, keep, &shard.buffers, &shard.clock);
-            let ended = self.timer.within(deadline, exchanging).await;
+            let ended = if self.holds_nothing() {
+                self.timer.within(deadline, exchanging).await
+            } else {
+                let asked = Asked { sent_ns: started_ns, intended_ns };
+                // Boxed, so that users without lines carry no room for it.
+                Box::pin(async {
+                    self.ask_streams(asked).await;
+                    self.reading_lines(deadline, exchanging).await
+                })
+                .await
+            };
             let waited_for = if ended.is_err() { carrier.waited_for() } else { None };
             let keeps = match &ended {
                 Ok(Ok(exchange)) => exchange.reusable,
@@ -213,7 +220,7 @@ impl User {
         let begun_ns = shard.clock.now();
         let deadline = shard.clock.instant(begun_ns + nanos(shard.plan.target.connect_timeout));
         let queued = Cell::new(false);
-        match self.timer.within(deadline, shard.carrier(&queued)).await {
+        match self.reading_lines(deadline, shard.carrier(&queued)).await {
             Ok(Ok(carrier)) => Ok(carrier),
             Ok(Err(error)) => {
                 let outcome = connect_outcome(error);
