@@ -133,7 +133,7 @@ impl User {
             Some(rules) if attempt <= rules.max && !self.control.retire.get() => {
                 let wait = backoff(rules, attempt, None, self.session.stream());
                 socket.line.attempts = attempt;
-                socket.line.retry_at_ns = Some(shard.clock.now() + nanos(wait));
+                socket.line.retry_at_ns = Some(shard.clock.now().saturating_add(nanos(wait)));
             }
             _ => self.sockets[usize::from(id)] = None,
         }
@@ -173,7 +173,7 @@ impl User {
             Some(rules) if attempt <= rules.max && !self.control.retire.get() => {
                 let wait = backoff(rules, attempt, events.retry, self.session.stream());
                 events.line.attempts = attempt;
-                events.line.retry_at_ns = Some(shard.clock.now() + nanos(wait));
+                events.line.retry_at_ns = Some(shard.clock.now().saturating_add(nanos(wait)));
             }
             _ => self.streams[usize::from(id)] = None,
         }
