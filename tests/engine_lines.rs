@@ -6,7 +6,7 @@ mod transport_subjects;
 
 use std::io::Write;
 use std::sync::mpsc::channel;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use transport_subjects::lines::{OK, OPENING, hear, push, say, server, switch};
 use transport_subjects::shard::one_user;
 
@@ -159,4 +159,61 @@ fn pings_are_answered_while_another_line_is_waited_for() {
         );
         assert_eq!(told.try_recv(), Ok(true), "{wait}");
     }
+}
+
+/// An iteration that cannot go on says why, also where the step is no request.
+#[test]
+fn a_step_without_its_variable_is_named() {
+    let why = "has not been captured by any step this user has run";
+    for (step, endpoint, text) in [
+        ("{set: {b: \"${a}\"}}", "(no request)", format!("`set` of `b`: `${{a}}` {why}")),
+        (
+            "{if: '${a} == \"x\"', then: [{stop_user: }]}",
+            "(no request)",
+            format!("whether `${{a}} == \"x\"` holds: a variable in it {why}"),
+        ),
+        ("{ws_listen: 100ms, match: {id: \"${a}\"}}", "WS /ws", format!("`${{a}}` {why}")),
+    ] {
+        let (addr, _) = server(|head, turn, socket| {
+            if head.starts_with("GET /unset") {
+                // Without what the step after it needs; its check fails first.
+                return say(
+                    socket,
+                    if turn == 0 { "HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n" } else { OK },
+                );
+            }
+            say(socket, &switch(head));
+            hear(socket);
+        });
+        let ran = one_user(
+            addr,
+            &format!(
+                "      - {{ws_open: /ws}}\n      - {{get: /unset, name: unset, extract: {{a: $.a}}}}\n      - if: ${{iter}} == 1\n        then: [stop_user]\n      - {step}\n"
+            ),
+        );
+        let failures = ran.failures();
+        let found = failures.iter().find(|f| f.1 == "unbound").map(|f| (f.0.as_str(), f.2.as_str()));
+        assert_eq!(found, Some((endpoint, text.as_str())), "{failures:?}");
+    }
+}
+
+/// While the socket was away nothing had to be kept alive.
+#[test]
+fn keep_alives_that_passed_while_a_socket_was_away_are_not_made_up_for() {
+    let (tell, told) = channel();
+    let (addr, _) = server(move |head, turn, socket| {
+        say(socket, &switch(head));
+        let begun = Instant::now();
+        while turn > 0 && hear(socket).is_some_and(|(kind, _)| kind == 1) {
+            let _ = tell.send(begun.elapsed());
+        }
+    });
+    one_user(
+        addr,
+        "      - {ws_open: /ws, reconnect: {max: 3, backoff: 1500ms..1500ms}}\n      - {ws_listen: 2500ms, every: 50ms, send: beat}\n",
+    );
+    let beats: Vec<Duration> = told.try_iter().collect();
+    assert!(beats.len() > 10, "{beats:?}");
+    let at_once = beats.iter().filter(|at| **at < 100 * MS).count();
+    assert!(at_once <= 4, "{beats:?}");
 }

@@ -193,7 +193,7 @@ impl User {
     pub(super) async fn sse_expect(&mut self, shard: &Shard, expect: &SseExpect) -> StepEnd {
         let wanted = match self.rendered(shard, &expect.wanted) {
             Ok(wanted) => wanted,
-            Err(error) => return self.unbound(shard, expect.endpoint, &error),
+            Err(error) => return self.unset(shard, expect.endpoint, &error.describe(&shard.plan)),
         };
         let held = Held::Stream(expect.stream);
         let (asked, received) = loop {
@@ -241,7 +241,7 @@ impl User {
         let (endpoint, held) = (shard.stream_endpoint(listen.stream), Held::Stream(listen.stream));
         let wanted = match self.rendered(shard, &listen.wanted) {
             Ok(wanted) => wanted,
-            Err(error) => return self.unbound(shard, endpoint, &error),
+            Err(error) => return self.unset(shard, endpoint, &error.describe(&shard.plan)),
         };
         let span = listen.for_time.sample(self.session.stream());
         let end_ns = shard.clock.now() + nanos(span);

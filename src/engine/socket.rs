@@ -186,7 +186,7 @@ impl User {
         let endpoint = shard.socket_endpoint(send.socket);
         let text = match self.text(shard, &send.message) {
             Ok(text) => text,
-            Err(error) => return self.unbound(shard, endpoint, &error),
+            Err(error) => return self.unset(shard, endpoint, &error.describe(&shard.plan)),
         };
         if let Some(socket) = self.sockets[usize::from(send.socket)].as_mut()
             && send.resend
@@ -257,7 +257,7 @@ impl User {
     pub(super) async fn ws_expect(&mut self, shard: &Shard, expect: &WsExpect) -> StepEnd {
         let wanted = match self.matches(shard, &expect.matches) {
             Ok(wanted) => wanted,
-            Err(error) => return self.unbound(shard, expect.endpoint, &error),
+            Err(error) => return self.unset(shard, expect.endpoint, &error.describe(&shard.plan)),
         };
         let held = Held::Socket(expect.socket);
         let (asked, received) = loop {
@@ -297,11 +297,11 @@ impl User {
     }
 
     pub(super) async fn ws_listen(&mut self, shard: &Shard, listen: &WsListen) -> StepEnd {
+        let (endpoint, held) = (shard.socket_endpoint(listen.socket), Held::Socket(listen.socket));
         let wanted = match self.matches(shard, &listen.matches) {
             Ok(wanted) => wanted,
-            Err(_unset) => return StepEnd::GiveUp,
+            Err(error) => return self.unset(shard, endpoint, &error.describe(&shard.plan)),
         };
-        let (endpoint, held) = (shard.socket_endpoint(listen.socket), Held::Socket(listen.socket));
         let span = listen.for_time.sample(self.session.stream());
         let end_ns = shard.clock.now() + nanos(span);
         self.busy = true;
@@ -341,10 +341,10 @@ impl User {
                 Err(_elapsed) if until_ns >= end_ns => return StepEnd::Next,
                 Err(_elapsed) => {
                     if let Some((every, template)) = &listen.every {
-                        beat_ns = Some(until_ns + nanos(*every));
+                        beat_ns = Some(beat_after(until_ns, nanos(*every), shard.clock.now()));
                         let text = match self.text(shard, template) {
                             Ok(text) => text,
-                            Err(error) => return self.unbound(shard, endpoint, &error),
+                            Err(error) => return self.unset(shard, endpoint, &error.describe(&shard.plan)),
                         };
                         let end = self.ws_send_text(shard, listen.socket, text, false).await;
                         if end != StepEnd::Next && self.sockets[usize::from(listen.socket)].is_none() {
@@ -378,6 +378,13 @@ impl User {
     ) -> Result<Vec<(String, String)>, RenderError> {
         templates.iter().map(|(member, value)| Ok((member.clone(), self.text(shard, value)?))).collect()
     }
+}
+
+/// When a keep-alive is due after the one that was due at `last_ns`. Those that passed while the socket was away have nothing to keep alive.
+const fn beat_after(last_ns: Nanos, every_ns: Nanos, now: Nanos) -> Nanos {
+    let every_ns = if every_ns == 0 { 1 } else { every_ns };
+    let missed = now.saturating_sub(last_ns) / every_ns;
+    last_ns.saturating_add(every_ns.saturating_mul(missed + 1))
 }
 
 /// A handshake as cookies see it.

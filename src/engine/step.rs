@@ -9,7 +9,7 @@ use super::tap::Event;
 use super::user::User;
 use crate::clock;
 use crate::clock::Nanos;
-use crate::endpoint::EndpointId;
+use crate::endpoint::{EndpointId, NO_REQUEST};
 use crate::limits;
 use crate::measure::sample::{OnWire, Outcome, Sample};
 use crate::scenario::extract::{BodyCache, CheckKind, Condition, ResponseView};
@@ -366,7 +366,10 @@ impl User {
                 self.session.set(slot, value);
                 StepEnd::Next
             }
-            Err(_unset) => StepEnd::GiveUp,
+            Err(error) => {
+                let name = shard.plan.slots.get(usize::from(slot)).map_or("?", String::as_str);
+                self.unset(shard, NO_REQUEST, &format!("`set` of `{name}`: {}", error.describe(&shard.plan)))
+            }
         }
     }
 
@@ -383,7 +386,16 @@ impl User {
         {
             tap.tell(shard, Event::Condition { text: condition.to_string(), holds });
         }
-        holds.map_err(|_cannot_tell| StepEnd::GiveUp)
+        holds.map_err(|why| self.unset(shard, NO_REQUEST, &format!("whether `{condition}` holds: {why}")))
+    }
+
+    /// A step that is no request cannot be done: it names a variable that no step has captured.
+    #[cold]
+    pub(super) fn unset(&mut self, shard: &Shard, endpoint: EndpointId, text: &str) -> StepEnd {
+        if self.session.exhausted != Some(AtEnd::StopUser) {
+            shard.failed_message(endpoint, Outcome::Unbound, text);
+        }
+        StepEnd::GiveUp
     }
 
     /// Nothing was sent: the request names a variable that no step has captured.

@@ -87,7 +87,10 @@ impl Recorder {
     /// Counts a failure that has no latency, because nobody waited: it must not make the percentiles of its endpoint better or worse.
     #[cold]
     pub fn failed_message(&mut self, endpoint: EndpointId) {
-        self.windows[usize::from(endpoint)].failures += 1;
+        // What is no request at all has no window either.
+        if let Some(window) = self.windows.get_mut(usize::from(endpoint)) {
+            window.failures += 1;
+        }
     }
 
     /// Keeps the text of a failure as an example for the report.
