@@ -3,6 +3,14 @@
 /// Index of an endpoint among those of the plan.
 pub type EndpointId = u16;
 
+/// What failed and is no request: a step that only computes.
+pub const NO_REQUEST: EndpointId = EndpointId::MAX;
+
+/// The name under which people know an endpoint of the plan.
+pub fn name_of(endpoints: &[Endpoint], id: EndpointId) -> String {
+    endpoints.get(usize::from(id)).map_or("(no request)", |endpoint| endpoint.name.as_str()).to_owned()
+}
+
 /// One line of every table of results: requests of one name on one protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {

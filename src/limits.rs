@@ -81,6 +81,9 @@ pub const EVENT_BYTES_MAX: usize = 1024 * 1024;
 /// The id of an event, which a user keeps for the next `last-event-id`; a longer one is passed over, as one with a NUL is.
 pub const EVENT_ID_BYTES_MAX: usize = 1024;
 
+/// The longest wait before it connects again that a server may ask of a user with `retry:`; more is a mistake, or a way to be rid of it.
+pub const EVENT_RETRY_MAX: Duration = Duration::from_secs(3600);
+
 /// How much of a value from the wire is shown in a message.
 pub const SHOWN_VALUE_BYTES_MAX: usize = 100;
 

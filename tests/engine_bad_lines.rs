@@ -109,6 +109,7 @@ const SSE_LISTEN: &str = "      - {sse_open: /}\n      - {sse_listen: 400ms, eve
 const SSE_LISTEN_ON: &str = "      - {sse_open: /}\n      - {sse_listen: 400ms, event: a}\n      - {sse_expect: , event: a, within: 1ms}\n";
 const SSE_THINK_ON: &str =
     "      - {sse_open: /}\n      - {think: 400ms}\n      - {sse_expect: , event: a, within: 1ms}\n";
+const SSE_THINK: &str = "      - {sse_open: /, reconnect: {max: 3, backoff: 1ms}}\n      - {think: 400ms}\n      - {sse_close: }\n";
 const GET: &str = "      - {get: /}\n";
 
 /// How it must end: the kind and the text of its one failure, if it fails.
@@ -288,6 +289,12 @@ fn cases() -> Vec<Case> {
             SSE_LISTEN,
             vec![Hear, events("event: a\nda"), Wait(50 * MS), Reset],
             BROKEN_OFF,
+        ),
+        (
+            "asks for a wait that no clock has room for",
+            SSE_THINK,
+            vec![Hear, events("retry: 1000000000000000000\n\n")],
+            Some(("reset", "the server ended the event stream")),
         ),
         (
             "an event that is no text",

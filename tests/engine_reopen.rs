@@ -4,53 +4,13 @@
 
 mod transport_subjects;
 
-use plimsoll::clock::{Clock, Nanos};
+use plimsoll::clock::Nanos;
 use plimsoll::load::share::Share;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::channel;
 use std::time::Duration;
-use transport_subjects::read_head;
+use transport_subjects::lines::{OK, OPENING, say, server, switch};
 use transport_subjects::shard::{Run, one_user};
-
-/// A server that talks to each connection in a thread of its own: `script` gets the head of its request and how many of the same path there
-/// were before. Tells each head, and when it came.
-fn server(
-    script: impl Fn(&str, usize, &mut TcpStream) + Clone + Send + 'static,
-) -> (SocketAddr, Receiver<(Nanos, String)>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let addr = listener.local_addr().unwrap();
-    let (tell, told) = channel();
-    std::thread::spawn(move || {
-        let (clock, mut paths) = (Clock::start(), Vec::new());
-        for stream in listener.incoming() {
-            let Ok(mut stream) = stream else { return };
-            let head = read_head(&mut stream).unwrap_or_default();
-            let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
-            let turn = paths.iter().filter(|seen| **seen == path).count();
-            paths.push(path);
-            let _ = tell.send((clock.now(), head.clone()));
-            let script = script.clone();
-            std::thread::spawn(move || script(&head, turn, &mut stream));
-        }
-    });
-    (addr, told)
-}
-
-fn switch(head: &str) -> String {
-    let key = head.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: ")).unwrap();
-    let accept = tokio_tungstenite::tungstenite::handshake::derive_accept_key(key.as_bytes());
-    format!(
-        "HTTP/1.1 101 Switching\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-accept: {accept}\r\n\r\n"
-    )
-}
-
-const OPENING: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
-const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
-
-fn say(socket: &mut TcpStream, text: &str) {
-    let _ = socket.write_all(text.as_bytes());
-}
 
 #[test]
 fn a_server_that_says_there_is_no_stream_is_not_asked_again() {

@@ -1,12 +1,12 @@
 //! Steps on event streams. A stream belongs to the user and may outlive an iteration; what is measured is its opening, the time until
-//! an expected event (from the opening, or from the user's last request if that came later), and the lag of events that say when they
+//! an expected event (from the opening, or from the user's last request before it came), and the lag of events that say when they
 //! were sent.
 
-use super::heard::{Awaited, Heard, heard};
+use super::heard::{Awaited, Fitting, Heard, heard};
 use super::line::{First, Line, Opened, Opening, Push, Unopened};
 use super::program::PreparedStream;
 use super::reopen::Held;
-use super::shard::{NoAnswer, OpenSocket, Shard};
+use super::shard::{NoAnswer, Shard};
 use super::step::{self, StepEnd, connect_outcome, nanos};
 use super::tap::Event as Told;
 use super::user::User;
@@ -34,6 +34,10 @@ impl Push for EventStream {
             last_event_id: self.last_event_id().map(Into::into),
             retry: self.retry(),
         })
+    }
+
+    fn opened_ns(&self) -> Nanos {
+        self.opened_ns
     }
 
     fn opened(&mut self) -> Opened {
@@ -77,7 +81,6 @@ pub(super) struct Events {
     pub(super) line: Line<EventStream>,
     /// The step that opened it.
     pub(super) open: Rc<PreparedStream>,
-    opened_ns: Nanos,
     /// Over all its connections so far.
     pub(super) last_event_id: Box<str>,
     pub(super) retry: Option<Duration>,
@@ -89,12 +92,6 @@ impl Events {
             self.last_event_id = id;
         }
         self.retry = end.retry.or(self.retry);
-    }
-
-    /// Puts a fresh connection in the place of one that has ended.
-    pub(super) fn renew(&mut self, stream: EventStream, open: OpenSocket) {
-        self.opened_ns = stream.opened_ns;
-        self.line.renew(stream, open);
     }
 }
 
@@ -123,11 +120,9 @@ impl User {
         self.streams[index] = None;
         match self.sse_dial(shard, open, Some(First { intended_ns }), "").await {
             Ok(stream) => {
-                let opened_ns = stream.opened_ns;
                 let events = Events {
                     line: Line::new(stream, shard.count_socket()),
                     open: Rc::clone(open),
-                    opened_ns,
                     last_event_id: Box::default(),
                     retry: None,
                 };
@@ -190,44 +185,39 @@ impl User {
     pub(super) fn sse_ended_unasked(&mut self, shard: &Shard, id: StreamId) {
         let end = self.streams[usize::from(id)].as_mut().and_then(|events| events.line.take_end());
         let (outcome, text) = end_of(end.as_ref());
-        shard.failed_message(shard.stream_endpoint(id), shard.clock.now(), outcome, &text);
+        shard.failed_message(shard.stream_endpoint(id), outcome, &text);
         self.sse_lost(shard, id, end);
     }
 
     pub(super) async fn sse_expect(&mut self, shard: &Shard, expect: &SseExpect) -> StepEnd {
         let wanted = match self.rendered(shard, &expect.wanted) {
             Ok(wanted) => wanted,
-            Err(error) => return self.unbound_message(shard, expect.endpoint, &error),
+            Err(error) => return self.unset(shard, expect.endpoint, &error.describe(&shard.plan)),
         };
         let held = Held::Stream(expect.stream);
-        let (intended_ns, sent_ns, received) = loop {
+        let (asked, received) = loop {
             self.await_messages(held, Nanos::MAX).await;
             let begun_ns = shard.clock.now();
-            let Some(events) = self.streams[usize::from(expect.stream)].as_mut() else {
+            let Some(mut events) = self.streams[usize::from(expect.stream)].take() else {
                 return not_open(shard, expect.endpoint);
             };
-            // Of the opening and the last request, whichever came later.
-            let opened_ns = events.opened_ns;
-            let (sent_ns, intended_ns) = if opened_ns > self.last_request_ns {
-                (opened_ns, opened_ns)
-            } else {
-                (self.last_request_ns, self.last_intended_ns)
-            };
+            let asked = events.line.asked;
             let deadline = shard.clock.instant(begun_ns + nanos(expect.within));
-            let received = self.timer.within(deadline, next_match(shard, events, &wanted)).await;
+            let received = self.reading_lines(deadline, next_match(shard, &mut events, &wanted)).await;
+            self.streams[usize::from(expect.stream)] = Some(events);
             // Its end has been told; what it had brought before is read now.
             if matches!(received, Ok(Err(None))) && self.retry_at_ns(held).is_some() {
                 continue;
             }
-            break (intended_ns, sent_ns, received);
+            break (asked, received);
         };
         let (outcome, text, end) = match received {
-            Ok(Ok((received, mut cache))) => {
+            Ok(Ok(Fitting { message: received, asked, mut cache })) => {
                 let events = self.streams[usize::from(expect.stream)].as_mut();
                 let stream = events.and_then(|events| events.line.live());
                 let bytes_received = stream.map_or(0, EventStream::take_bytes_received);
                 let (body, received_ns) = (received.event.data.as_bytes(), received.received_ns);
-                let awaited = Awaited { body, intended_ns, sent_ns, received_ns, bytes_received };
+                let awaited = Awaited { body, asked, received_ns, bytes_received };
                 return self.answered(shard, expect.endpoint, &expect.extracts, &awaited, &mut cache);
             }
             Ok(Err(end)) => {
@@ -239,7 +229,7 @@ impl User {
                 (Outcome::Timeout, format!("no such event within {within}"), None)
             }
         };
-        shard.failed_answer(expect.endpoint, intended_ns, sent_ns, outcome, &text);
+        shard.failed_answer(expect.endpoint, asked.intended_ns, asked.sent_ns, outcome, &text);
         if outcome != Outcome::Timeout {
             self.sse_lost(shard, expect.stream, end);
         }
@@ -250,7 +240,7 @@ impl User {
         let (endpoint, held) = (shard.stream_endpoint(listen.stream), Held::Stream(listen.stream));
         let wanted = match self.rendered(shard, &listen.wanted) {
             Ok(wanted) => wanted,
-            Err(error) => return self.unbound_message(shard, endpoint, &error),
+            Err(error) => return self.unset(shard, endpoint, &error.describe(&shard.plan)),
         };
         let span = listen.for_time.sample(self.session.stream());
         let end_ns = shard.clock.now() + nanos(span);
@@ -263,11 +253,14 @@ impl User {
             if now >= end_ns || self.control.retire.get() {
                 return StepEnd::Next;
             }
-            let Some(events) = self.streams[usize::from(listen.stream)].as_mut() else {
+            let Some(mut events) = self.streams[usize::from(listen.stream)].take() else {
                 return not_open(shard, endpoint);
             };
-            match self.timer.within(shard.clock.instant(end_ns), next_match(shard, events, &wanted)).await {
-                Ok(Ok((received, mut cache))) => {
+            let waiting = next_match(shard, &mut events, &wanted);
+            let received = self.reading_lines(shard.clock.instant(end_ns), waiting).await;
+            let events = self.streams[usize::from(listen.stream)].insert(events);
+            match received {
+                Ok(Ok(Fitting { message: received, mut cache, .. })) => {
                     let message = Heard {
                         body: received.event.data.as_bytes(),
                         received_ns: received.received_ns,
@@ -279,7 +272,7 @@ impl User {
                 Ok(Err(None)) if self.retry_at_ns(held).is_some() => {}
                 Ok(Err(end)) => {
                     let (outcome, text) = end_of(end.as_ref());
-                    shard.failed_message(endpoint, now, outcome, &text);
+                    shard.failed_message(endpoint, outcome, &text);
                     self.sse_lost(shard, listen.stream, end);
                     if self.streams[usize::from(listen.stream)].is_none() {
                         return StepEnd::Failed;
@@ -312,9 +305,9 @@ async fn next_match(
     shard: &Shard,
     events: &mut Events,
     wanted: &Rendered,
-) -> Result<(Received, BodyCache), Option<End>> {
+) -> Result<Fitting<Received>, Option<End>> {
     loop {
-        let received = events.line.next().await?;
+        let (received, asked) = events.line.next().await?;
         let mut cache = BodyCache::default();
         let fits = wanted.fits(&received, &mut cache);
         if let Some(tap) = &shard.tap {
@@ -322,7 +315,7 @@ async fn next_match(
             tap.tell(shard, Told::EventReceived { name, content: tap.content(data), fits });
         }
         if fits {
-            return Ok((received, cache));
+            return Ok(Fitting { message: received, asked, cache });
         }
     }
 }
@@ -343,7 +336,7 @@ fn add_last_event_id(request: &mut Vec<u8>, id: &str) {
 const NOT_OPEN: &str = "the event stream is not open";
 
 fn not_open(shard: &Shard, endpoint: EndpointId) -> StepEnd {
-    shard.failed_message(endpoint, shard.clock.now(), Outcome::Connect, NOT_OPEN);
+    shard.failed_message(endpoint, Outcome::Connect, NOT_OPEN);
     StepEnd::Failed
 }
 

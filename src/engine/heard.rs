@@ -1,5 +1,6 @@
 //! Messages that came on a line, in the record: one that a step waited for, and one that was pushed while a step listened.
 
+use super::line::Asked;
 use super::shard::Shard;
 use super::step::StepEnd;
 use super::user::User;
@@ -9,11 +10,18 @@ use crate::measure::sample::{Outcome, Sample};
 use crate::scenario::extract::{BodyCache, Extract, ExtractFailure, ResponseView};
 use crate::scenario::plan::Pushed;
 
-/// A message that a step waited for, from when it was asked for (and the plan wanted that) to its receipt.
+/// A message that is as a step wants it.
+pub(super) struct Fitting<M> {
+    pub(super) message: M,
+    /// What it answers.
+    pub(super) asked: Asked,
+    pub(super) cache: BodyCache,
+}
+
+/// A message that a step waited for, from when it was asked for to its receipt.
 pub(super) struct Awaited<'m> {
     pub(super) body: &'m [u8],
-    pub(super) intended_ns: Nanos,
-    pub(super) sent_ns: Nanos,
+    pub(super) asked: Asked,
     pub(super) received_ns: Nanos,
     pub(super) bytes_received: u64,
 }
@@ -39,7 +47,7 @@ pub(super) fn heard(
         match sent_at.number(&view, cache) {
             Ok(sent_ms) => lag(shard, *endpoint, sent_ms, message),
             Err(failure) => {
-                shard.failed_message(*endpoint, message.received_ns, Outcome::Extract, &failure.to_string());
+                shard.failed_message(*endpoint, Outcome::Extract, &failure.to_string());
             }
         }
     }
@@ -47,7 +55,7 @@ pub(super) fn heard(
     let number = match sequence.number(&view, cache) {
         Ok(number) => number,
         Err(failure) => {
-            shard.failed_message(endpoint, message.received_ns, Outcome::Extract, &failure.to_string());
+            shard.failed_message(endpoint, Outcome::Extract, &failure.to_string());
             return;
         }
     };
@@ -64,7 +72,7 @@ pub(super) fn heard(
         }
         _ => return,
     };
-    shard.failed_message(endpoint, message.received_ns, Outcome::Check, text);
+    shard.failed_message(endpoint, Outcome::Check, text);
 }
 
 /// Two clocks meet here: the server's and ours. On one machine they are one. Where they are not, the lag is off by their difference; what
@@ -115,8 +123,8 @@ impl User {
         let mut recorder = shard.recorder.borrow_mut();
         recorder.record_message(&Sample {
             endpoint,
-            intended_ns: awaited.intended_ns,
-            sent_ns: awaited.sent_ns,
+            intended_ns: awaited.asked.intended_ns,
+            sent_ns: awaited.asked.sent_ns,
             done_ns: awaited.received_ns,
             outcome: if captured.is_ok() { Outcome::Ok } else { Outcome::Extract },
             bytes_sent: 0,

@@ -27,6 +27,7 @@ pub(super) trait Push {
     type Refusal: Display;
     /// The next message. An error is the end: the connection is of no use afterwards.
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Self::Message, Self::End>>;
+    fn opened_ns(&self) -> Nanos;
     /// How it opened, told once.
     fn opened(&mut self) -> Opened;
     fn outcome_of(refusal: &Self::Refusal) -> Outcome;
@@ -70,11 +71,27 @@ pub(super) struct Unopened {
     pub(super) for_good: bool,
 }
 
+/// When a user asked for what comes next, and when the plan wanted that.
+#[derive(Clone, Copy)]
+pub(super) struct Asked {
+    pub(super) sent_ns: Nanos,
+    pub(super) intended_ns: Nanos,
+}
+
+impl Asked {
+    /// By the opening itself.
+    const fn opening(opened_ns: Nanos) -> Self {
+        Self { sent_ns: opened_ns, intended_ns: opened_ns }
+    }
+}
+
 /// One connection as its user holds it. When it has ended it is closed at once, while what it brought before may still be taken.
 pub(super) struct Line<P: Push> {
     live: Option<(P, OpenSocket)>,
     /// Brought while the user did not ask; without memory once it is taken.
-    inbox: VecDeque<P::Message>,
+    inbox: VecDeque<(P::Message, Asked)>,
+    /// What its user asked for last. A message answers what was asked before it came, even if it is taken after something else was.
+    pub(super) asked: Asked,
     end: Option<P::End>,
     /// Last number seen by a `sequence`. It goes on over reconnects: what was missed meanwhile is missing.
     pub(super) sequence: Option<f64>,
@@ -87,6 +104,7 @@ pub(super) struct Line<P: Push> {
 impl<P: Push> Line<P> {
     pub(super) fn new(push: P, open: OpenSocket) -> Self {
         Self {
+            asked: Asked::opening(push.opened_ns()),
             live: Some((push, open)),
             inbox: VecDeque::new(),
             end: None,
@@ -98,6 +116,7 @@ impl<P: Push> Line<P> {
 
     /// Puts a fresh connection in the place of one that has ended.
     pub(super) fn renew(&mut self, push: P, open: OpenSocket) {
+        self.asked = Asked::opening(push.opened_ns());
         self.live = Some((push, open));
         self.end = None;
     }
@@ -131,8 +150,9 @@ impl<P: Push> Line<P> {
         self.end.take()
     }
 
-    /// The next message, or how it ended; `None` when that has been told before. Dropping the future loses nothing.
-    pub(super) async fn next(&mut self) -> Result<P::Message, Option<P::End>> {
+    /// The next message with what it answers, or how the connection ended; `None` when that has been told before. Dropping the future loses
+    /// nothing.
+    pub(super) async fn next(&mut self) -> Result<(P::Message, Asked), Option<P::End>> {
         std::future::poll_fn(|context| {
             // One read may bring thousands of messages. Each costs a turn of the task, so that others of the shard come to act between.
             let turn = std::task::ready!(tokio::task::coop::poll_proceed(context));
@@ -150,7 +170,7 @@ impl<P: Push> Line<P> {
                 Err(_) => self.live = None,
             }
             turn.made_progress();
-            Poll::Ready(next.map_err(Some))
+            Poll::Ready(next.map(|message| (message, self.asked)).map_err(Some))
         })
         .await
     }
@@ -175,7 +195,7 @@ impl<P: Push> Line<P> {
                         self.sequence = None;
                         overflowed += 1;
                     }
-                    self.inbox.push_back(message);
+                    self.inbox.push_back((message, self.asked));
                 }
                 Err(end) => {
                     self.live = None;
@@ -208,27 +228,11 @@ impl User {
         let connect_within = within.min(shard.plan.target.connect_timeout);
         let connected_by = shard.clock.instant(begun_ns + nanos(connect_within));
         let answered_by = shard.clock.instant(begun_ns + nanos(within));
-        let (sockets, streams) = (&mut self.sockets, &mut self.streams);
-        let mut connecting = std::pin::pin!(std::future::poll_fn(|context| {
-            let ended = connecting.as_mut().poll(context);
-            if ended.is_pending() {
-                let mut overflowed = 0;
-                // Whatever else is open is read meanwhile.
-                for socket in sockets.iter_mut().flatten() {
-                    overflowed += socket.line.poll_fill(context);
-                }
-                for stream in streams.iter_mut().flatten() {
-                    overflowed += stream.line.poll_fill(context);
-                }
-                shard.recorder.borrow_mut().requests.streams.overflowed += overflowed;
-            }
-            ended
-        }));
         let sending = std::future::poll_fn(|context| match connecting.as_mut().poll(context) {
             Poll::Pending if sent.get().is_none() => Poll::Pending,
             polled => Poll::Ready(polled),
         });
-        let polled = self.timer.within(connected_by, sending).await;
+        let polled = self.reading_lines(connected_by, sending).await;
         if let Some(sent_ns) = sent.get() {
             shard.recorder.borrow_mut().sent(endpoint);
             under_way.sent_ns = Some(sent_ns);
@@ -236,7 +240,7 @@ impl User {
         }
         let ended = match polled {
             Ok(Poll::Ready(ended)) => Ok(ended),
-            Ok(Poll::Pending) => self.timer.within(answered_by, connecting).await,
+            Ok(Poll::Pending) => self.reading_lines(answered_by, connecting).await,
             Err(elapsed) => Err(elapsed),
         };
         self.control.under_way.set(None);
@@ -266,7 +270,8 @@ impl User {
                 let (since_ns, was_sent) = (Some(begun_ns), sent.get().is_some());
                 shard.failed(endpoint, intended_ns, &NoAnswer { outcome, text, since_ns, sent: was_sent });
                 if !was_sent && !again {
-                    self.timer.until(shard.clock.instant(shard.clock.now() + nanos(RECONNECT_PAUSE))).await;
+                    let until = shard.clock.instant(shard.clock.now() + nanos(RECONNECT_PAUSE));
+                    let _elapsed = self.reading_lines(until, std::future::pending::<()>()).await;
                 }
             }
             Err(_elapsed) if sent.get().is_none() => {

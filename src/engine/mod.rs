@@ -13,6 +13,7 @@ mod open;
 mod pacer;
 mod part;
 mod program;
+mod reading;
 mod render;
 mod reopen;
 mod repeats;

@@ -133,7 +133,7 @@ impl User {
             Some(rules) if attempt <= rules.max && !self.control.retire.get() => {
                 let wait = backoff(rules, attempt, None, self.session.stream());
                 socket.line.attempts = attempt;
-                socket.line.retry_at_ns = Some(shard.clock.now() + nanos(wait));
+                socket.line.retry_at_ns = Some(shard.clock.now().saturating_add(nanos(wait)));
             }
             _ => self.sockets[usize::from(id)] = None,
         }
@@ -151,7 +151,7 @@ impl User {
         match Box::pin(self.ws_dial(shard, &open, None)).await {
             Ok(stream) => {
                 let Some(socket) = self.sockets[usize::from(id)].as_mut() else { return };
-                socket.renew(stream, shard.count_socket());
+                socket.line.renew(stream, shard.count_socket());
                 if !Box::pin(self.ws_resend(shard, id)).await {
                     self.ws_lost(shard, id);
                 }
@@ -173,7 +173,7 @@ impl User {
             Some(rules) if attempt <= rules.max && !self.control.retire.get() => {
                 let wait = backoff(rules, attempt, events.retry, self.session.stream());
                 events.line.attempts = attempt;
-                events.line.retry_at_ns = Some(shard.clock.now() + nanos(wait));
+                events.line.retry_at_ns = Some(shard.clock.now().saturating_add(nanos(wait)));
             }
             _ => self.streams[usize::from(id)] = None,
         }
@@ -191,7 +191,7 @@ impl User {
         match Box::pin(self.sse_dial(shard, &open, None, &last_event_id)).await {
             Ok(stream) => {
                 let Some(events) = self.streams[usize::from(id)].as_mut() else { return };
-                events.renew(stream, shard.count_socket());
+                events.line.renew(stream, shard.count_socket());
             }
             Err(unopened) if unopened.for_good => self.streams[usize::from(id)] = None,
             Err(_) => self.sse_lost(shard, id, None),

@@ -376,13 +376,17 @@ impl Shard {
         self.tell_failure(endpoint, missed.outcome, &missed.text);
     }
 
-    /// The same for a message on an open WebSocket, which is no request of its own.
+    /// Records what is wrong with a line, or with a message that nobody had asked for: it is no request, and nobody waited.
     #[cold]
-    pub(super) fn failed_message(&self, endpoint: EndpointId, sent_ns: Nanos, outcome: Outcome, text: &str) {
-        self.failed_answer(endpoint, sent_ns, sent_ns, outcome, text);
+    pub(super) fn failed_message(&self, endpoint: EndpointId, outcome: Outcome, text: &str) {
+        let mut recorder = self.recorder.borrow_mut();
+        recorder.failed_message(endpoint);
+        recorder.failure(endpoint, outcome, text);
+        drop(recorder);
+        self.tell_failure(endpoint, outcome, text);
     }
 
-    /// The same for a message that was waited for, from when it was asked for and from when the plan wanted that.
+    /// Records a message that was waited for and did not come, from when it was asked for and from when the plan wanted that.
     #[cold]
     pub(super) fn failed_answer(
         &self,

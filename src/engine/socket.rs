@@ -1,11 +1,11 @@
 //! WebSocket steps. A socket belongs to the user and may outlive an iteration; what is measured is the opening handshake, the time
-//! from the last message sent to the one that answers it, and the lag of pushed messages that say when they were sent.
+//! from the last message sent before it to the one that answers it, and the lag of pushed messages that say when they were sent.
 
-use super::heard::{Awaited, Heard, heard};
-use super::line::{First, Line, Opened, Opening, Push, Unopened};
+use super::heard::{Awaited, Fitting, Heard, heard};
+use super::line::{Asked, First, Line, Opened, Opening, Push, Unopened};
 use super::render::without_port;
 use super::reopen::Held;
-use super::shard::{NoAnswer, OpenSocket, Shard};
+use super::shard::{NoAnswer, Shard};
 use super::step::{StepEnd, connect_outcome, nanos};
 use super::tap::Event;
 use super::user::User;
@@ -30,6 +30,10 @@ impl Push for WebSocket {
 
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Message, WsError>> {
         Self::poll_next(self, context)
+    }
+
+    fn opened_ns(&self) -> Nanos {
+        self.opened_ns
     }
 
     fn opened(&mut self) -> Opened {
@@ -62,19 +66,8 @@ pub(super) struct Socket {
     pub(super) line: Line<WebSocket>,
     /// The step that opened it.
     pub(super) open: Rc<WsOpen>,
-    /// When the user last sent a message, and when the plan wanted it to; an expected message is timed from here.
-    last_sent_ns: Nanos,
-    last_intended_ns: Nanos,
     /// What is sent again after a reconnect, and whether as binary.
     resent: Vec<(String, bool)>,
-}
-
-impl Socket {
-    /// Puts a fresh connection in the place of one that has ended.
-    pub(super) fn renew(&mut self, stream: WebSocket, open: OpenSocket) {
-        (self.last_sent_ns, self.last_intended_ns) = (stream.opened_ns, stream.opened_ns);
-        self.line.renew(stream, open);
-    }
 }
 
 impl User {
@@ -85,12 +78,10 @@ impl User {
             Ok(stream) => stream,
             Err(unopened) => return unopened.end,
         };
-        let last_sent_ns = stream.opened_ns;
         let line = Line::new(stream, shard.count_socket());
         let (open, resent) = (Rc::clone(open), Vec::new());
         let id = usize::from(open.socket);
-        let socket = Socket { line, open, last_sent_ns, last_intended_ns: last_sent_ns, resent };
-        self.sockets[id] = Some(Box::new(socket));
+        self.sockets[id] = Some(Box::new(Socket { line, open, resent }));
         StepEnd::Next
     }
 
@@ -148,7 +139,7 @@ impl User {
             // What is said again is no step of the user's: the plan's instant is for the message that is.
             let now = shard.clock.now();
             if let Err((outcome, text)) = self.ws_say(shard, id, text, binary, now).await {
-                shard.failed_message(shard.socket_endpoint(id), shard.clock.now(), outcome, &text);
+                shard.failed_message(shard.socket_endpoint(id), outcome, &text);
                 return false;
             }
         }
@@ -159,10 +150,8 @@ impl User {
     pub(super) fn ws_ended_unasked(&mut self, shard: &Shard, id: SocketId) {
         let end = self.sockets[usize::from(id)].as_mut().and_then(|socket| socket.line.take_end());
         if let Some(error) = end {
-            let now = shard.clock.now();
             shard.failed_message(
                 shard.socket_endpoint(id),
-                now,
                 WebSocket::outcome_of(&error),
                 &error.to_string(),
             );
@@ -203,7 +192,7 @@ impl User {
         let endpoint = shard.socket_endpoint(send.socket);
         let text = match self.text(shard, &send.message) {
             Ok(text) => text,
-            Err(error) => return self.unbound_message(shard, endpoint, &error),
+            Err(error) => return self.unset(shard, endpoint, &error.describe(&shard.plan)),
         };
         if let Some(socket) = self.sockets[usize::from(send.socket)].as_mut()
             && send.resend
@@ -233,17 +222,29 @@ impl User {
         binary: bool,
         intended_ns: Nanos,
     ) -> Result<(), (Outcome, String)> {
-        let not_open = || (Outcome::Connect, NOT_OPEN.to_owned());
-        let socket = self.sockets[usize::from(id)].as_mut().ok_or_else(not_open)?;
+        let mut socket = self.sockets[usize::from(id)].take().ok_or_else(unopened)?;
+        let said = self.ws_say_on(shard, &mut socket, text, binary, intended_ns).await;
+        self.sockets[usize::from(id)] = Some(socket);
+        said
+    }
+
+    async fn ws_say_on(
+        &mut self,
+        shard: &Shard,
+        socket: &mut Socket,
+        text: String,
+        binary: bool,
+        intended_ns: Nanos,
+    ) -> Result<(), (Outcome, String)> {
         // A socket takes a message though its peer has gone: only what has come from there tells.
         let overflowed = socket.line.fill().await;
         shard.recorder.borrow_mut().requests.streams.overflowed += overflowed;
         let now = shard.clock.now();
-        (socket.last_sent_ns, socket.last_intended_ns) = (now, intended_ns);
+        socket.line.asked = Asked { sent_ns: now, intended_ns };
         let Some(stream) = socket.line.live() else {
             // It ended while the user was busy, and this is the step that finds out.
             let end = socket.line.take_end();
-            return Err(end.map_or_else(not_open, |error| (WebSocket::outcome_of(&error), error.to_string())));
+            return Err(end_of(end));
         };
         if let Some(tap) = &shard.tap {
             tap.tell(shard, Event::MessageSent { content: tap.content(text.as_bytes()) });
@@ -252,7 +253,7 @@ impl User {
             if binary { stream.send_binary(text.into_bytes()).await } else { stream.send_text(text).await }
         };
         let deadline = shard.clock.instant(now + nanos(shard.plan.target.timeout));
-        match self.timer.within(deadline, sending).await {
+        match self.reading_lines(deadline, sending).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err((WebSocket::outcome_of(&error), error.to_string())),
             Err(_elapsed) => Err((Outcome::Timeout, "the server does not read its messages".to_owned())),
@@ -262,29 +263,30 @@ impl User {
     pub(super) async fn ws_expect(&mut self, shard: &Shard, expect: &WsExpect) -> StepEnd {
         let wanted = match self.matches(shard, &expect.matches) {
             Ok(wanted) => wanted,
-            Err(error) => return self.unbound_message(shard, expect.endpoint, &error),
+            Err(error) => return self.unset(shard, expect.endpoint, &error.describe(&shard.plan)),
         };
         let held = Held::Socket(expect.socket);
-        let (intended_ns, sent_ns, received) = loop {
+        let (asked, received) = loop {
             self.await_messages(held, Nanos::MAX).await;
             let begun_ns = shard.clock.now();
-            let Some(open) = self.sockets[usize::from(expect.socket)].as_mut() else {
+            let Some(mut open) = self.sockets[usize::from(expect.socket)].take() else {
                 return not_open(shard, expect.endpoint);
             };
-            let (intended_ns, sent_ns) = (open.last_intended_ns, open.last_sent_ns);
+            let asked = open.line.asked;
             let deadline = shard.clock.instant(begun_ns + nanos(expect.within));
-            let received = self.timer.within(deadline, next_match(shard, &mut open.line, &wanted)).await;
+            let received = self.reading_lines(deadline, next_match(shard, &mut open.line, &wanted)).await;
+            self.sockets[usize::from(expect.socket)] = Some(open);
             // Its end has been told; what it had brought before is read now.
             if matches!(received, Ok(Err(None))) && self.retry_at_ns(held).is_some() {
                 continue;
             }
-            break (intended_ns, sent_ns, received);
+            break (asked, received);
         };
         let (outcome, text) = match received {
-            Ok(Ok((message, mut cache))) => {
+            Ok(Ok(Fitting { message, asked, mut cache })) => {
                 let (body, received_ns) = (message.bytes(), message.received_ns);
                 let bytes_received = body.len() as u64;
-                let awaited = Awaited { body, intended_ns, sent_ns, received_ns, bytes_received };
+                let awaited = Awaited { body, asked, received_ns, bytes_received };
                 return self.answered(shard, expect.endpoint, &expect.extracts, &awaited, &mut cache);
             }
             Ok(Err(end)) => end_of(end),
@@ -293,7 +295,7 @@ impl User {
                 (Outcome::Timeout, format!("no such message within {within}"))
             }
         };
-        shard.failed_answer(expect.endpoint, intended_ns, sent_ns, outcome, &text);
+        shard.failed_answer(expect.endpoint, asked.intended_ns, asked.sent_ns, outcome, &text);
         if outcome != Outcome::Timeout {
             self.ws_lost(shard, expect.socket);
         }
@@ -301,11 +303,11 @@ impl User {
     }
 
     pub(super) async fn ws_listen(&mut self, shard: &Shard, listen: &WsListen) -> StepEnd {
+        let (endpoint, held) = (shard.socket_endpoint(listen.socket), Held::Socket(listen.socket));
         let wanted = match self.matches(shard, &listen.matches) {
             Ok(wanted) => wanted,
-            Err(_unset) => return StepEnd::GiveUp,
+            Err(error) => return self.unset(shard, endpoint, &error.describe(&shard.plan)),
         };
-        let (endpoint, held) = (shard.socket_endpoint(listen.socket), Held::Socket(listen.socket));
         let span = listen.for_time.sample(self.session.stream());
         let end_ns = shard.clock.now() + nanos(span);
         self.busy = true;
@@ -319,12 +321,14 @@ impl User {
                 return StepEnd::Next;
             }
             let until_ns = beat_ns.map_or(end_ns, |beat| beat.min(end_ns));
-            let Some(open) = self.sockets[usize::from(listen.socket)].as_mut() else {
+            let Some(mut open) = self.sockets[usize::from(listen.socket)].take() else {
                 return not_open(shard, endpoint);
             };
             let waiting = next_match(shard, &mut open.line, &wanted);
-            match self.timer.within(shard.clock.instant(until_ns), waiting).await {
-                Ok(Ok((message, mut cache))) => {
+            let received = self.reading_lines(shard.clock.instant(until_ns), waiting).await;
+            let open = self.sockets[usize::from(listen.socket)].insert(open);
+            match received {
+                Ok(Ok(Fitting { message, mut cache, .. })) => {
                     let body = message.bytes();
                     let (received_ns, bytes_received) = (message.received_ns, body.len() as u64);
                     let message = Heard { body, received_ns, bytes_received };
@@ -334,7 +338,7 @@ impl User {
                 Ok(Err(None)) if self.retry_at_ns(held).is_some() => {}
                 Ok(Err(end)) => {
                     let (outcome, text) = end_of(end);
-                    shard.failed_message(endpoint, now, outcome, &text);
+                    shard.failed_message(endpoint, outcome, &text);
                     self.ws_lost(shard, listen.socket);
                     if self.sockets[usize::from(listen.socket)].is_none() {
                         return StepEnd::Failed;
@@ -343,10 +347,10 @@ impl User {
                 Err(_elapsed) if until_ns >= end_ns => return StepEnd::Next,
                 Err(_elapsed) => {
                     if let Some((every, template)) = &listen.every {
-                        beat_ns = Some(until_ns + nanos(*every));
+                        beat_ns = Some(beat_after(until_ns, nanos(*every), shard.clock.now()));
                         let text = match self.text(shard, template) {
                             Ok(text) => text,
-                            Err(error) => return self.unbound_message(shard, endpoint, &error),
+                            Err(error) => return self.unset(shard, endpoint, &error.describe(&shard.plan)),
                         };
                         let end = self.ws_send_text(shard, listen.socket, text, false).await;
                         if end != StepEnd::Next && self.sockets[usize::from(listen.socket)].is_none() {
@@ -363,7 +367,9 @@ impl User {
             self.sockets[usize::from(socket)].take().and_then(|open| open.line.into_live())
         {
             // The user is done with the socket: a server that does not say goodbye is no failure of a step.
-            let _ = stream.close(WEBSOCKET_CLOSE_WAIT).await;
+            let by = self.shard.clock.now() + nanos(WEBSOCKET_CLOSE_WAIT);
+            let closing = stream.close(WEBSOCKET_CLOSE_WAIT);
+            let _ = self.reading_lines(self.shard.clock.instant(by), closing).await;
             if let Some(tap) = &self.shard.tap {
                 tap.tell(&self.shard, Event::SocketClosed);
             }
@@ -378,6 +384,13 @@ impl User {
     ) -> Result<Vec<(String, String)>, RenderError> {
         templates.iter().map(|(member, value)| Ok((member.clone(), self.text(shard, value)?))).collect()
     }
+}
+
+/// When a keep-alive is due after the one that was due at `last_ns`. Those that passed while the socket was away have nothing to keep alive.
+const fn beat_after(last_ns: Nanos, every_ns: Nanos, now: Nanos) -> Nanos {
+    let every_ns = if every_ns == 0 { 1 } else { every_ns };
+    let missed = now.saturating_sub(last_ns) / every_ns;
+    last_ns.saturating_add(every_ns.saturating_mul(missed + 1))
 }
 
 /// A handshake as cookies see it.
@@ -397,9 +410,9 @@ async fn next_match(
     shard: &Shard,
     line: &mut Line<WebSocket>,
     wanted: &[(String, String)],
-) -> Result<(Message, BodyCache), Option<WsError>> {
+) -> Result<Fitting<Message>, Option<WsError>> {
     loop {
-        let message = line.next().await?;
+        let (message, asked) = line.next().await?;
         let mut cache = BodyCache::default();
         let fits =
             wanted.is_empty() || cache.json(message.bytes()).is_ok_and(|json| matches(json, members(wanted)));
@@ -407,7 +420,7 @@ async fn next_match(
             tap.tell(shard, Event::MessageReceived { content: tap.content(message.bytes()), fits });
         }
         if fits {
-            return Ok((message, cache));
+            return Ok(Fitting { message, asked, cache });
         }
     }
 }
@@ -420,14 +433,15 @@ fn members(wanted: &[(String, String)]) -> impl Iterator<Item = (&str, &[u8])> {
 const NOT_OPEN: &str = "the socket is not open";
 
 fn not_open(shard: &Shard, endpoint: EndpointId) -> StepEnd {
-    shard.failed_message(endpoint, shard.clock.now(), Outcome::Connect, NOT_OPEN);
+    shard.failed_message(endpoint, Outcome::Connect, NOT_OPEN);
     StepEnd::Failed
 }
 
 /// How a socket ended, if that has not been told before.
 fn end_of(end: Option<WsError>) -> (Outcome, String) {
-    end.map_or_else(
-        || (Outcome::Connect, NOT_OPEN.to_owned()),
-        |error| (WebSocket::outcome_of(&error), error.to_string()),
-    )
+    end.map_or_else(unopened, |error| (WebSocket::outcome_of(&error), error.to_string()))
+}
+
+fn unopened() -> (Outcome, String) {
+    (Outcome::Connect, NOT_OPEN.to_owned())
 }

@@ -1,5 +1,6 @@
 //! One request of a user: render, connect if need be, exchange, check, capture, record.
 
+use super::line::Asked;
 use super::render::{Prepared, path_of};
 use super::repeats::{Repeats, STALE_WITHIN_NS};
 use super::shard::{NoAnswer, Shard};
@@ -8,7 +9,7 @@ use super::tap::Event;
 use super::user::User;
 use crate::clock;
 use crate::clock::Nanos;
-use crate::endpoint::EndpointId;
+use crate::endpoint::{EndpointId, NO_REQUEST};
 use crate::limits;
 use crate::measure::sample::{Outcome, Sample, UnderWay};
 use crate::scenario::extract::{BodyCache, CheckKind, Condition, ResponseView};
@@ -159,7 +160,17 @@ impl User {
             let deadline = shard.clock.instant(started_ns + nanos(request.timeout));
             let head_only = request.method == Method::Head;
             let exchanging = carrier.exchange(bytes, head_only, keep, &shard.buffers, &shard.clock);
-            let ended = self.timer.within(deadline, exchanging).await;
+            let ended = if self.holds_nothing() {
+                self.timer.within(deadline, exchanging).await
+            } else {
+                let asked = Asked { sent_ns: started_ns, intended_ns };
+                // Boxed, so that users without lines carry no room for it.
+                Box::pin(async {
+                    self.ask_streams(asked).await;
+                    self.reading_lines(deadline, exchanging).await
+                })
+                .await
+            };
             let waited_for = if ended.is_err() { carrier.waited_for() } else { None };
             let keeps = match &ended {
                 Ok(Ok(exchange)) => exchange.reusable,
@@ -214,7 +225,7 @@ impl User {
         let begun_ns = shard.clock.now();
         let deadline = shard.clock.instant(begun_ns + nanos(shard.plan.target.connect_timeout));
         let queued = Cell::new(false);
-        match self.timer.within(deadline, shard.carrier(&queued)).await {
+        match self.reading_lines(deadline, shard.carrier(&queued)).await {
             Ok(Ok(carrier)) => Ok(carrier),
             Ok(Err(error)) => {
                 let outcome = connect_outcome(error);
@@ -246,7 +257,6 @@ impl User {
         if let Some(tap) = &shard.tap {
             tap.answer(shard, &exchange);
         }
-        (self.last_request_ns, self.last_intended_ns) = (exchange.sent_ns, intended_ns);
         let mut sample = Sample {
             endpoint: request.endpoint,
             intended_ns,
@@ -355,7 +365,10 @@ impl User {
                 self.session.set(slot, value);
                 StepEnd::Next
             }
-            Err(_unset) => StepEnd::GiveUp,
+            Err(error) => {
+                let name = shard.plan.slots.get(usize::from(slot)).map_or("?", String::as_str);
+                self.unset(shard, NO_REQUEST, &format!("`set` of `{name}`: {}", error.describe(&shard.plan)))
+            }
         }
     }
 
@@ -372,7 +385,16 @@ impl User {
         {
             tap.tell(shard, Event::Condition { text: condition.to_string(), holds });
         }
-        holds.map_err(|_cannot_tell| StepEnd::GiveUp)
+        holds.map_err(|why| self.unset(shard, NO_REQUEST, &format!("whether `{condition}` holds: {why}")))
+    }
+
+    /// A step that is no request cannot be done: it names a variable that no step has captured.
+    #[cold]
+    pub(super) fn unset(&mut self, shard: &Shard, endpoint: EndpointId, text: &str) -> StepEnd {
+        if self.session.exhausted != Some(AtEnd::StopUser) {
+            shard.failed_message(endpoint, Outcome::Unbound, text);
+        }
+        StepEnd::GiveUp
     }
 
     /// Nothing was sent: the request names a variable that no step has captured.
@@ -381,21 +403,6 @@ impl User {
         if self.session.exhausted != Some(AtEnd::StopUser) {
             let missed = NoAnswer::unsent(Outcome::Unbound, error.describe(&shard.plan));
             shard.failed(endpoint, shard.clock.now(), &missed);
-        }
-        StepEnd::GiveUp
-    }
-
-    /// The same for a message, sent or awaited.
-    #[cold]
-    pub(super) fn unbound_message(
-        &mut self,
-        shard: &Shard,
-        endpoint: EndpointId,
-        error: &RenderError,
-    ) -> StepEnd {
-        if self.session.exhausted != Some(AtEnd::StopUser) {
-            let now = shard.clock.now();
-            shard.failed_message(endpoint, now, Outcome::Unbound, &error.describe(&shard.plan));
         }
         StepEnd::GiveUp
     }

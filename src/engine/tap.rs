@@ -3,7 +3,7 @@
 
 use super::shard::Shard;
 use crate::clock::Nanos;
-use crate::endpoint::EndpointId;
+use crate::endpoint::{self, EndpointId};
 use crate::limits::{TRACE_CONTENT_BYTES_MAX, TRACE_EVENTS_MAX};
 use crate::measure::sample::Outcome;
 use crate::scenario::plan::SlotId;
@@ -247,7 +247,7 @@ impl Shard {
     #[cold]
     pub(super) fn tell_failure(&self, endpoint: EndpointId, outcome: Outcome, text: &str) {
         if let Some(tap) = &self.tap {
-            let endpoint = self.plan.endpoints[usize::from(endpoint)].name.clone();
+            let endpoint = endpoint::name_of(&self.plan.endpoints, endpoint);
             tap.tell(self, Event::Failed { endpoint, outcome: outcome.name(), text: text.to_owned() });
         }
     }

@@ -28,10 +28,6 @@ pub(super) struct User {
     pub(super) sockets: Box<[Option<Box<Socket>>]>,
     pub(super) streams: Box<[Option<Box<Events>>]>,
     pub(super) last_answer: Option<Box<Answer>>,
-    /// When the last answered request was sent; an expected event may be its effect.
-    pub(super) last_request_ns: Nanos,
-    /// When the plan wanted it to be.
-    pub(super) last_intended_ns: Nanos,
     /// The plan's instant for the next request to send, if the plan had one.
     pub(super) intended_ns: Option<Nanos>,
     pub(super) journey: usize,
@@ -74,8 +70,6 @@ impl User {
             jar: None,
             sockets: (0..shard.plan.sockets.len()).map(|_| None).collect(),
             streams: (0..shard.plan.streams.len()).map(|_| None).collect(),
-            last_request_ns: 0,
-            last_intended_ns: 0,
             last_answer: None,
             intended_ns: None,
             counters: vec![0; program.counters].into_boxed_slice(),

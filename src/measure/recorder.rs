@@ -96,6 +96,15 @@ impl Recorder {
         }
     }
 
+    /// Counts a failure that has no latency, because nobody waited: it must not make the percentiles of its endpoint better or worse.
+    #[cold]
+    pub fn failed_message(&mut self, endpoint: EndpointId) {
+        // What is no request at all has no window either.
+        if let Some(window) = self.windows.get_mut(usize::from(endpoint)) {
+            window.failures += 1;
+        }
+    }
+
     /// Keeps the text of a failure as an example for the report.
     #[cold]
     pub fn failure(&mut self, endpoint: EndpointId, outcome: Outcome, text: &str) {

@@ -301,6 +301,7 @@ pub struct ReadError {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Failure {
+    /// `(no request)` where a step failed that only computes.
     pub endpoint: String,
     /// `status`, `check`, `connect`, `timeout`, `reset`, `protocol`, …
     pub kind: String,

@@ -11,6 +11,7 @@ use super::silence::Silence;
 use super::target::{self, Target};
 use super::{Options, Tick, Watcher};
 use crate::clock::{Clock, Nanos};
+use crate::endpoint;
 use crate::engine::route::Route;
 use crate::engine::shard::Command;
 use crate::limits::{ABORT_WAIT, SNAPSHOT_WAIT, START_DELAY, STEER_LEAD, TARGET_LOST_AFTER};
@@ -242,7 +243,7 @@ impl<'w> Coordinator<'w> {
         add_requests(&mut progress.requests, &second.requests);
         let endpoints = &self.plan.endpoints;
         progress.interrupted_age_ms = lag(&self.interrupted_age);
-        progress.failures = self.failures.list(|id| endpoints[usize::from(id)].name.clone());
+        progress.failures = self.failures.list(|id| endpoint::name_of(endpoints, id));
         store.second(second, begin_s)?;
 
         let tripped = self.guards.second(second, endpoints, span_s);
@@ -288,7 +289,7 @@ impl<'w> Coordinator<'w> {
         self.draining |= planned_end_s(&self.plan).is_some_and(|end_s| second.end_s > end_s);
         if !self.draining && self.silence.span(ended, second.connect_failures, span_s) {
             let endpoints = &self.plan.endpoints;
-            let most = self.failures.list(|id| endpoints[usize::from(id)].name.clone());
+            let most = self.failures.list(|id| endpoint::name_of(endpoints, id));
             let why = most
                 .iter()
                 .find(|failure| failure.kind == "connect")

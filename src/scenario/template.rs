@@ -81,9 +81,9 @@ pub enum Value {
 /// Why a template has no text right now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RenderError {
-    #[error("variable number {slot} has not been captured")]
+    #[error("a variable in it has not been captured by any step this user has run")]
     Unset { slot: SlotId },
-    #[error("data table number {table} has no row left")]
+    #[error("a data table in it has no row left for this user")]
     DataEnded { table: u16 },
 }
 

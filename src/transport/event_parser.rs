@@ -1,7 +1,7 @@
 //! The text of an event stream, WHATWG HTML section 9.2.6, read as it comes: whatever the pieces the bytes arrive in, the events are
 //! the same. A line is copied only when a piece ends inside it, and a parser between two events holds no memory but the last id.
 
-use crate::limits::{EVENT_BYTES_MAX, EVENT_ID_BYTES_MAX};
+use crate::limits::{EVENT_BYTES_MAX, EVENT_ID_BYTES_MAX, EVENT_RETRY_MAX};
 use std::time::Duration;
 use thiserror::Error;
 
@@ -73,7 +73,7 @@ impl EventParser {
         self.last_event_id.as_deref()
     }
 
-    /// How long the server wants a client to wait before it connects again.
+    /// How long the server wants a client to wait before it connects again, at most [`EVENT_RETRY_MAX`].
     pub fn retry(&self) -> Option<Duration> {
         self.retry
     }
@@ -137,7 +137,8 @@ impl EventParser {
 
 fn milliseconds(value: &str) -> Option<Duration> {
     let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
-    digits.then(|| value.parse().ok()).flatten().map(Duration::from_millis)
+    // So many digits that they are no number ask for more than the bound, too.
+    digits.then(|| value.parse().map_or(EVENT_RETRY_MAX, Duration::from_millis).min(EVENT_RETRY_MAX))
 }
 
 #[cfg(test)]
@@ -191,6 +192,10 @@ mod tests {
                 (parser.last_event_id(), parser.retry()),
                 (Some("7"), Some(Duration::from_millis(250)))
             );
+        }
+        for more in ["3600001", "30000000", "1000000000000000000", "99999999999999999999999"] {
+            let (_, parser) = parse(format!("retry: {more}\n").as_bytes(), 9);
+            assert_eq!(parser.retry(), Some(EVENT_RETRY_MAX), "{more}");
         }
         let (events, parser) = parse(b"data: a\nid: 9", 3);
         assert!(events.is_empty());

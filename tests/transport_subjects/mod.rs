@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a subject that cannot go on fails its test")]
 
 pub(crate) mod frames;
+pub(crate) mod lines;
 pub(crate) mod shard;
 
 use plimsoll::clock::Clock;

@@ -118,7 +118,7 @@ impl Run<'_> {
 impl Ran {
     /// Failures as (endpoint, kind, text, count), most frequent first.
     pub(crate) fn failures(&self) -> Vec<(String, String, String, u64)> {
-        let name = |id| self.plan.endpoints[usize::from(id)].name.clone();
+        let name = |id| plimsoll::endpoint::name_of(&self.plan.endpoints, id);
         let list = self.sum.failures.list(name);
         list.into_iter().map(|f| (f.endpoint, f.kind, f.text, f.count)).collect()
     }

@@ -1,0 +1,219 @@
+//! What stays open, in the record: who waited for a message, and how long; and that a user reads its lines whatever else it does.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
+mod transport_subjects;
+
+use std::io::Write;
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
+use transport_subjects::lines::{OK, OPENING, hear, push, say, server, switch};
+use transport_subjects::shard::one_user;
+
+const MS: Duration = Duration::from_millis(1);
+
+/// The opening took as long as it took: what comes on the line later, or does not, is counted and has no time.
+#[test]
+fn what_fails_on_a_line_is_no_latency_of_its_opening() {
+    let (addr, _) = server(|head, _, socket| {
+        say(socket, &switch(head));
+        std::thread::sleep(300 * MS);
+        for message in [r#"{"seq":1,"at":0}"#, r#"{"seq":5,"at":0}"#, r#"{"seq":6}"#, r#"{"at":0}"#] {
+            push(socket, message);
+        }
+        std::thread::sleep(300 * MS);
+    });
+    let ran = one_user(
+        addr,
+        "      - {ws_open: /ws}\n      - {ws_listen: 5s, name: tick, lag: $.at, sequence: $.seq}\n      - {ws_listen: 1s}\n",
+    );
+    let (opening, lag) = (ran.window("WS /ws", "ws").unwrap(), ran.window("tick", "ws.lag").unwrap());
+    assert_eq!((opening.completed, opening.failures), (1, 4), "{:?}", ran.failures());
+    assert_eq!((lag.completed, lag.failures), (3, 1), "{:?}", ran.failures());
+    assert_eq!((opening.all_responses().count(), lag.all_responses().count()), (1, 3));
+
+    let (addr, _) = server(|_, _, socket| {
+        say(socket, OPENING);
+        std::thread::sleep(300 * MS);
+        say(socket, "data: {}\n\n");
+        std::thread::sleep(300 * MS);
+    });
+    for rest in ["      - {sse_listen: 5s, sequence: $.seq}\n", "      - {think: 1s}\n"] {
+        let ran = one_user(
+            addr,
+            &format!("      - {{sse_open: /events, reconnect: {{max: 1, backoff: 1s..1s}}}}\n{rest}"),
+        );
+        let opening = ran.window("SSE /events", "sse").unwrap();
+        assert!(opening.failures >= 1, "{:?}", ran.failures());
+        assert_eq!(opening.all_responses().count(), opening.completed, "{:?}", ran.failures());
+    }
+}
+
+/// A message that came before the last one was sent answers what was asked before: it took from there, and not no time at all.
+#[test]
+fn a_message_is_timed_from_what_was_asked_before_it_came() {
+    let (addr, _) = server(|head, _, socket| {
+        say(socket, &switch(head));
+        std::thread::sleep(200 * MS);
+        push(socket, r#"{"type":"welcome"}"#);
+        hear(socket);
+        std::thread::sleep(200 * MS);
+        push(socket, r#"{"type":"others"}"#);
+        hear(socket);
+        push(socket, r#"{"type":"echo"}"#);
+        hear(socket);
+    });
+    let ran = one_user(
+        addr,
+        "      - {ws_open: /ws}\n      - {think: 400ms}\n      - {ws_send: {type: a}}\n      - {think: 400ms}\n      - {ws_send: {type: b}}\n      - {ws_expect: {type: welcome}}\n      - {ws_expect: {type: others}}\n      - {ws_expect: {type: echo}}\n",
+    );
+    for (name, least, most) in [("welcome", 190, 350), ("others", 190, 350), ("echo", 0, 150)] {
+        let took_ms = ran.window(name, "ws").unwrap().service.max_ns() / 1_000_000;
+        assert!((least..=most).contains(&took_ms), "{name}: {took_ms} ms");
+    }
+}
+
+#[test]
+fn an_event_is_timed_from_the_request_before_it_came() {
+    let (addr, _) = server(|head, _, socket| {
+        if head.starts_with("POST") {
+            return say(socket, OK);
+        }
+        say(socket, OPENING);
+        std::thread::sleep(200 * MS);
+        say(socket, "event: welcome\ndata: x\n\n");
+        std::thread::sleep(400 * MS);
+        say(socket, "event: effect\ndata: x\n\n");
+        std::thread::sleep(600 * MS);
+    });
+    let ran = one_user(
+        addr,
+        "      - {sse_open: /events, as: s}\n      - {think: 400ms}\n      - {post: /a}\n      - {think: 400ms}\n      - {post: /b}\n      - {sse_expect: , stream: s, event: welcome}\n      - {sse_expect: , stream: s, event: effect}\n",
+    );
+    for name in ["welcome", "effect"] {
+        let took_ms = ran.window(name, "sse").unwrap().service.max_ns() / 1_000_000;
+        assert!((190..=350).contains(&took_ms), "{name}: {took_ms} ms");
+    }
+}
+
+/// The answer to a message comes while the user waits for a response: it is timed when it came.
+#[test]
+fn a_message_that_comes_during_a_request_is_timed_when_it_came() {
+    let (addr, _) = server(|head, _, socket| {
+        if head.starts_with("GET /slow") {
+            std::thread::sleep(800 * MS);
+            return say(socket, OK);
+        }
+        say(socket, &switch(head));
+        hear(socket);
+        push(socket, r#"{"type":"ack"}"#);
+        hear(socket);
+    });
+    let ran = one_user(
+        addr,
+        "      - {ws_open: /ws}\n      - {ws_send: {type: a}}\n      - {get: /slow}\n      - {ws_expect: {type: ack}}\n",
+    );
+    let took_ms = ran.window("ack", "ws").unwrap().service.max_ns() / 1_000_000;
+    assert!(took_ms < 300, "{took_ms} ms have the request in them");
+}
+
+/// Whatever a user waits for on one line, it answers pings on the other.
+#[test]
+fn pings_are_answered_while_another_line_is_waited_for() {
+    for wait in [
+        "{sse_listen: 700ms, stream: s}",
+        "{sse_expect: , stream: s, event: late, within: 2s}",
+        "{ws_listen: 700ms, socket: other}",
+        "{ws_expect: {type: late}, socket: other, within: 2s}",
+        "{get: /slow}",
+    ] {
+        let (tell, told) = channel();
+        let (addr, _) = server(move |head, _, socket| {
+            if head.starts_with("GET /pinging") {
+                say(socket, &switch(head));
+                std::thread::sleep(300 * MS);
+                let _ = socket.write_all(&[0x89, 0]);
+                socket.set_read_timeout(Some(300 * MS)).unwrap();
+                let _ = tell.send(hear(socket).is_some_and(|(kind, _)| kind == 0xa));
+                std::thread::sleep(400 * MS);
+                return;
+            }
+            let opening = match head {
+                _ if head.starts_with("GET /other") => switch(head),
+                _ if head.starts_with("GET /events") => OPENING.to_owned(),
+                _ => String::new(),
+            };
+            say(socket, &opening);
+            std::thread::sleep(800 * MS);
+            match head {
+                _ if head.starts_with("GET /other") => push(socket, r#"{"type":"late"}"#),
+                _ if head.starts_with("GET /events") => say(socket, "event: late\ndata: x\n\n"),
+                _ => say(socket, OK),
+            }
+        });
+        one_user(
+            addr,
+            &format!(
+                "      - {{sse_open: /events, as: s}}\n      - {{ws_open: /other, as: other}}\n      - {{ws_open: /pinging, as: p}}\n      - {wait}\n"
+            ),
+        );
+        assert_eq!(told.try_recv(), Ok(true), "{wait}");
+    }
+}
+
+/// An iteration that cannot go on says why, also where the step is no request.
+#[test]
+fn a_step_without_its_variable_is_named() {
+    let why = "has not been captured by any step this user has run";
+    for (step, endpoint, text) in [
+        ("{set: {b: \"${a}\"}}", "(no request)", format!("`set` of `b`: `${{a}}` {why}")),
+        (
+            "{if: '${a} == \"x\"', then: [{stop_user: }]}",
+            "(no request)",
+            format!("whether `${{a}} == \"x\"` holds: a variable in it {why}"),
+        ),
+        ("{ws_listen: 100ms, match: {id: \"${a}\"}}", "WS /ws", format!("`${{a}}` {why}")),
+    ] {
+        let (addr, _) = server(|head, turn, socket| {
+            if head.starts_with("GET /unset") {
+                // Without what the step after it needs; its check fails first.
+                return say(
+                    socket,
+                    if turn == 0 { "HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n" } else { OK },
+                );
+            }
+            say(socket, &switch(head));
+            hear(socket);
+        });
+        let ran = one_user(
+            addr,
+            &format!(
+                "      - {{ws_open: /ws}}\n      - {{get: /unset, name: unset, extract: {{a: $.a}}}}\n      - if: ${{iter}} == 1\n        then: [stop_user]\n      - {step}\n"
+            ),
+        );
+        let failures = ran.failures();
+        let found = failures.iter().find(|f| f.1 == "unbound").map(|f| (f.0.as_str(), f.2.as_str()));
+        assert_eq!(found, Some((endpoint, text.as_str())), "{failures:?}");
+    }
+}
+
+/// While the socket was away nothing had to be kept alive.
+#[test]
+fn keep_alives_that_passed_while_a_socket_was_away_are_not_made_up_for() {
+    let (tell, told) = channel();
+    let (addr, _) = server(move |head, turn, socket| {
+        say(socket, &switch(head));
+        let begun = Instant::now();
+        while turn > 0 && hear(socket).is_some_and(|(kind, _)| kind == 1) {
+            let _ = tell.send(begun.elapsed());
+        }
+    });
+    one_user(
+        addr,
+        "      - {ws_open: /ws, reconnect: {max: 3, backoff: 1500ms..1500ms}}\n      - {ws_listen: 2500ms, every: 50ms, send: beat}\n",
+    );
+    let beats: Vec<Duration> = told.try_iter().collect();
+    assert!(beats.len() > 10, "{beats:?}");
+    let at_once = beats.iter().filter(|at| **at < 100 * MS).count();
+    assert!(at_once <= 4, "{beats:?}");
+}
