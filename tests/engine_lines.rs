@@ -4,9 +4,10 @@
 
 mod transport_subjects;
 
+use plimsoll::clock::Clock;
 use std::io::Write;
 use std::sync::mpsc::channel;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use transport_subjects::lines::{OK, OPENING, hear, push, say, server, switch};
 use transport_subjects::shard::one_user;
 
@@ -203,9 +204,9 @@ fn keep_alives_that_passed_while_a_socket_was_away_are_not_made_up_for() {
     let (tell, told) = channel();
     let (addr, _) = server(move |head, turn, socket| {
         say(socket, &switch(head));
-        let begun = Instant::now();
+        let since = Clock::start();
         while turn > 0 && hear(socket).is_some_and(|(kind, _)| kind == 1) {
-            let _ = tell.send(begun.elapsed());
+            let _ = tell.send(Duration::from_nanos(since.now()));
         }
     });
     one_user(

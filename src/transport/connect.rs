@@ -176,7 +176,7 @@ static DESCRIPTORS_MAX: LazyLock<u64> =
 pub fn reserve_descriptors() {
     let last = (*DESCRIPTORS_MAX).min(DESCRIPTORS_RESERVED_MAX).saturating_sub(1);
     // Without room made beforehand everything works as well, only later.
-    let _ = RawFd::try_from(last).map(|last| rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stderr(), last));
+    let _ = RawFd::try_from(last).map(|last| rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), last));
 }
 
 /// Refuses the last descriptors of the process. The kernel gives the lowest that is free, so the number of one tells how many are taken.
