@@ -211,12 +211,12 @@ mod tests {
         let (mut crew, merged) = crew(1);
         let (report, reports) = mpsc::channel(8);
         report.send(Report::Snapshot(Box::new(second(1, 5)))).await.expect("room");
-        let began = tokio::time::Instant::now();
         tokio::spawn(forward(0, reports, merged));
         assert!(matches!(crew.next().await, CrewReport::Second(second) if second.counts.planned == 5));
+        let early = tokio::time::timeout(Duration::from_millis(9_900), crew.next()).await;
+        assert!(early.is_err(), "it may come back");
         let CrewReport::Failed(text) = crew.next().await else { panic!("the silent shard is not named") };
         assert_eq!(text, "shard 0 said nothing for 10 s; is the machine overloaded?");
-        assert_eq!(began.elapsed().as_secs(), 10);
         assert!(matches!(crew.next().await, CrewReport::Ended));
     }
 

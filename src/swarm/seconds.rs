@@ -134,7 +134,8 @@ impl Seconds {
             let end_s = *first.key();
             let passed = |member: usize| self.ended[member] || self.reached[member] >= end_s;
             let whole_crew = (0..self.reached.len()).all(passed);
-            if !whole_crew && !(without_late && furthest_s >= end_s + SNAPSHOT_WAIT.as_secs()) {
+            let overdue = furthest_s >= end_s + SNAPSHOT_WAIT.as_secs();
+            if !(whole_crew || without_late && overdue) {
                 return None;
             }
             let mut second = first.remove();
