@@ -94,10 +94,7 @@ impl User {
         while let Some(at_ns) = self.retry_at_ns(held) {
             let now = self.shard.clock.now();
             if self.control.retire.get() {
-                match held {
-                    Held::Socket(id) => self.sockets[usize::from(id)] = None,
-                    Held::Stream(id) => self.streams[usize::from(id)] = None,
-                }
+                self.give_up(held);
                 return;
             }
             if now >= until_ns {
@@ -124,18 +121,30 @@ impl User {
         }
     }
 
-    /// The socket is of no use any more: it is to be opened again if its `ws_open` says so, or else forgotten.
+    /// A line is not opened again. It is forgotten, unless a step may still ask for what it has brought.
+    fn give_up(&mut self, held: Held) {
+        match held {
+            Held::Socket(id) => {
+                self.sockets[usize::from(id)].take_if(|socket| !socket.line.give_up());
+            }
+            Held::Stream(id) => {
+                self.streams[usize::from(id)].take_if(|events| !events.line.give_up());
+            }
+        }
+    }
+
+    /// The socket is of no use any more: it is to be opened again if its `ws_open` says so, or else given up.
     pub(super) fn ws_lost(&mut self, shard: &Shard, id: SocketId) {
         let Some(socket) = self.sockets[usize::from(id)].as_mut() else { return };
         socket.line.cut();
         let attempt = socket.line.attempts + 1;
         match socket.open.reconnect {
-            Some(rules) if attempt <= rules.max && !self.control.retire.get() => {
+            Some(rules) if attempt <= rules.max && !socket.line.is_over() && !self.control.retire.get() => {
                 let wait = backoff(rules, attempt, None, self.session.stream());
                 socket.line.attempts = attempt;
                 socket.line.retry_at_ns = Some(shard.clock.now().saturating_add(nanos(wait)));
             }
-            _ => self.sockets[usize::from(id)] = None,
+            _ => self.give_up(Held::Socket(id)),
         }
     }
 
@@ -143,7 +152,7 @@ impl User {
         let Some(socket) = self.sockets[usize::from(id)].as_mut() else { return };
         socket.line.retry_at_ns = None;
         if self.control.retire.get() {
-            self.sockets[usize::from(id)] = None;
+            self.give_up(Held::Socket(id));
             return;
         }
         let open = Rc::clone(&socket.open);
@@ -156,7 +165,7 @@ impl User {
                     self.ws_lost(shard, id);
                 }
             }
-            Err(unopened) if unopened.for_good => self.sockets[usize::from(id)] = None,
+            Err(unopened) if unopened.for_good => self.give_up(Held::Socket(id)),
             Err(_) => self.ws_lost(shard, id),
         }
     }
@@ -170,12 +179,12 @@ impl User {
         events.line.cut();
         let attempt = events.line.attempts + 1;
         match events.open.reconnect {
-            Some(rules) if attempt <= rules.max && !self.control.retire.get() => {
+            Some(rules) if attempt <= rules.max && !events.line.is_over() && !self.control.retire.get() => {
                 let wait = backoff(rules, attempt, events.retry, self.session.stream());
                 events.line.attempts = attempt;
                 events.line.retry_at_ns = Some(shard.clock.now().saturating_add(nanos(wait)));
             }
-            _ => self.streams[usize::from(id)] = None,
+            _ => self.give_up(Held::Stream(id)),
         }
     }
 
@@ -183,7 +192,7 @@ impl User {
         let Some(events) = self.streams[usize::from(id)].as_mut() else { return };
         events.line.retry_at_ns = None;
         if self.control.retire.get() {
-            self.streams[usize::from(id)] = None;
+            self.give_up(Held::Stream(id));
             return;
         }
         let (open, last_event_id) = (Rc::clone(&events.open), events.last_event_id.clone());
@@ -193,7 +202,7 @@ impl User {
                 let Some(events) = self.streams[usize::from(id)].as_mut() else { return };
                 events.line.renew(stream, shard.count_socket());
             }
-            Err(unopened) if unopened.for_good => self.streams[usize::from(id)] = None,
+            Err(unopened) if unopened.for_good => self.give_up(Held::Stream(id)),
             Err(_) => self.sse_lost(shard, id, None),
         }
     }
