@@ -5,8 +5,9 @@ use super::part::Part;
 use super::shard::Shard;
 use crate::clock::Nanos;
 use crate::measure::sample::OnWire;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::task::{Context, Waker};
 
 #[derive(Debug, Default)]
 pub(super) struct Control {
@@ -18,6 +19,27 @@ pub(super) struct Control {
     pub(super) iteration_since: Cell<Option<Nanos>>,
     /// The request that is on the wire.
     pub(super) on_wire: Cell<Option<OnWire>>,
+    /// The user, where it waits for something that may be long in coming and would rather leave.
+    waiting: RefCell<Option<Waker>>,
+}
+
+impl Control {
+    /// Tells the user to leave.
+    pub(super) fn dismiss(&self, now: Nanos) {
+        self.retire.set(true);
+        self.retired_ns.set(now);
+        if let Some(waiting) = self.waiting.take() {
+            waiting.wake();
+        }
+    }
+
+    /// Whether the user was told to leave. If not, it is woken when it is.
+    pub(super) fn poll_dismissed(&self, context: &Context<'_>) -> bool {
+        if !self.retire.get() {
+            self.waiting.replace(Some(context.waker().clone()));
+        }
+        self.retire.get()
+    }
 }
 
 /// A user is there from the making of this until its drop.

@@ -7,7 +7,6 @@ use super::shard::Shard;
 use super::step::nanos;
 use super::user::User;
 use crate::clock::Nanos;
-use crate::limits::RECONNECT_PAUSE;
 use crate::scenario::plan::{SocketId, StreamId};
 use std::rc::Rc;
 use std::task::Poll;
@@ -22,8 +21,8 @@ pub(super) enum Held {
 impl User {
     /// Waits until an instant and reads meanwhile what is open. What ends and has a `reconnect` is opened again when it is time; what has none
     /// is left for the next step that works on it. Yields when the user was free again: an opening that began before the instant may end
-    /// after it, and then it was the server that kept the user.
-    pub(super) async fn attend(&mut self, until_ns: Nanos) -> Nanos {
+    /// after it, and then it was the server that kept the user. One who `may_leave` does so as soon as it is told to.
+    pub(super) async fn attend(&mut self, until_ns: Nanos, may_leave: bool) -> Nanos {
         let shard = Rc::clone(&self.shard);
         let mut free_ns = until_ns;
         loop {
@@ -37,37 +36,41 @@ impl User {
                 continue;
             }
             let stop_ns = next.map_or(until_ns, |(_, at_ns)| at_ns.min(until_ns));
-            match self.watch(&shard, stop_ns).await {
+            match self.watch(&shard, stop_ns, may_leave).await {
                 Some(Held::Socket(id)) => self.ws_ended_unasked(&shard, id),
                 Some(Held::Stream(id)) => self.sse_ended_unasked(&shard, id),
+                None if may_leave && self.control.retire.get() => return free_ns,
                 None if stop_ns == until_ns && shard.clock.now() >= until_ns => return free_ns,
                 None => {}
             }
         }
     }
 
-    /// Reads until an instant, or until a line with a `reconnect` has ended that nobody knows of yet.
-    async fn watch(&mut self, shard: &Shard, until_ns: Nanos) -> Option<Held> {
-        let (sockets, streams) = (&mut self.sockets, &mut self.streams);
+    /// Reads until an instant, or until a line with a `reconnect` has ended that nobody knows of yet, or the user may leave and is told to.
+    async fn watch(&mut self, shard: &Shard, until_ns: Nanos, may_leave: bool) -> Option<Held> {
+        let (sockets, streams, control) = (&mut self.sockets, &mut self.streams, &self.control);
         let count = |overflowed| shard.recorder.borrow_mut().requests.streams.overflowed += overflowed;
         let watching = std::future::poll_fn(|context| {
+            if may_leave && control.poll_dismissed(context) {
+                return Poll::Ready(None);
+            }
             for (id, socket) in (0..).zip(sockets.iter_mut()) {
                 let Some(socket) = socket else { continue };
                 count(socket.line.poll_fill(context));
                 if socket.line.has_ended_unknown() && socket.open.reconnect.is_some() {
-                    return Poll::Ready(Held::Socket(id));
+                    return Poll::Ready(Some(Held::Socket(id)));
                 }
             }
             for (id, stream) in (0..).zip(streams.iter_mut()) {
                 let Some(stream) = stream else { continue };
                 count(stream.line.poll_fill(context));
                 if stream.line.has_ended_unknown() && stream.open.reconnect.is_some() {
-                    return Poll::Ready(Held::Stream(id));
+                    return Poll::Ready(Some(Held::Stream(id)));
                 }
             }
             Poll::Pending
         });
-        self.timer.within(shard.clock.instant(until_ns), watching).await.ok()
+        self.timer.within(shard.clock.instant(until_ns), watching).await.ok().flatten()
     }
 
     /// The line that is to be opened again first, and when.
@@ -100,9 +103,7 @@ impl User {
             if now >= until_ns {
                 return;
             }
-            // In pieces: nobody wakes a user to tell it to leave.
-            let piece_ns = now + nanos(RECONNECT_PAUSE);
-            Box::pin(self.attend(at_ns.min(until_ns).min(piece_ns))).await;
+            Box::pin(self.attend(at_ns.min(until_ns), true)).await;
         }
     }
 
