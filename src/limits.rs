@@ -68,9 +68,10 @@ pub const WEBSOCKET_MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 /// one costs copies of long messages and nothing else; the crate's default would be 128 KB a user.
 pub const WEBSOCKET_READ_BUFFER_BYTES: usize = 128;
 
-/// Messages or events that arrived while their user was thinking and wait for the step that asks for them. Past it the connection is
-/// not read, so that a server that sends much meets a full window and not a full memory.
+/// Messages or events that came while their user was busy and wait for the step that asks for them, and what they hold together (one may be
+/// larger). Past either the oldest make room and are counted: a connection that is not read answers no ping and hides its end.
 pub const INBOX_MESSAGES_MAX: usize = 256;
+pub const INBOX_BYTES_MAX: usize = 1024 * 1024;
 
 /// Messages a user sends again after a reconnect: subscriptions, of which a session has a few.
 pub const RESENT_MESSAGES_MAX: usize = 64;

@@ -204,17 +204,65 @@ fn keep_alives_that_passed_while_a_socket_was_away_are_not_made_up_for() {
     let (tell, told) = channel();
     let (addr, _) = server(move |head, turn, socket| {
         say(socket, &switch(head));
-        let since = Clock::start();
+        let clock = Clock::start();
         while turn > 0 && hear(socket).is_some_and(|(kind, _)| kind == 1) {
-            let _ = tell.send(Duration::from_nanos(since.now()));
+            let _ = tell.send(clock.now() / 1_000_000);
         }
     });
     one_user(
         addr,
         "      - {ws_open: /ws, reconnect: {max: 3, backoff: 1500ms..1500ms}}\n      - {ws_listen: 2500ms, every: 50ms, send: beat}\n",
     );
-    let beats: Vec<Duration> = told.try_iter().collect();
-    assert!(beats.len() > 10, "{beats:?}");
-    let at_once = beats.iter().filter(|at| **at < 100 * MS).count();
-    assert!(at_once <= 4, "{beats:?}");
+    let beats_ms: Vec<u64> = told.try_iter().collect();
+    assert!(beats_ms.len() > 10, "{beats_ms:?}");
+    let at_once = beats_ms.iter().filter(|at_ms| **at_ms < 100).count();
+    assert!(at_once <= 4, "{beats_ms:?}");
+}
+
+/// What waits for a step is bounded in bytes too; one message may be as large as messages may be.
+#[test]
+fn large_messages_that_wait_make_room_for_each_other() {
+    for (messages, bytes, overflowed) in [(20, 200_000, 15), (3, 1_000_000, 2)] {
+        let (addr, _) = server(move |head, _, socket| {
+            say(socket, &switch(head));
+            for _ in 0..messages {
+                let _ = socket.write_all(&[&[0x81, 127], &(bytes as u64).to_be_bytes()[..]].concat());
+                let (before, after) = (r#"{"type":"one","more":""#, r#""}"#);
+                let more = "x".repeat(bytes - before.len() - after.len());
+                say(socket, &format!("{before}{more}{after}"));
+            }
+            hear(socket);
+        });
+        let ran = one_user(
+            addr,
+            "      - {ws_open: /ws}\n      - {think: 800ms}\n      - {ws_expect: {type: one}, within: 1s}\n",
+        );
+        assert_eq!(ran.sum.requests.streams.overflowed, overflowed);
+        assert_eq!(ran.completed("one", "ws"), 1, "{:?}", ran.failures());
+    }
+}
+
+#[test]
+fn what_a_line_brought_outlives_it() {
+    let (addr, _) = server(|head, turn, socket| match (head.starts_with("GET /ws"), turn) {
+        (true, 0) => {
+            say(socket, &switch(head));
+            push(socket, r#"{"type":"a"}"#);
+        }
+        (false, 0) => say(socket, &format!("{OPENING}event: a\ndata: x\n\n")),
+        _ => say(socket, "HTTP/1.1 204 No Content\r\n\r\n"),
+    });
+    let reconnect = "reconnect: {max: 2, backoff: 1ms}";
+    let ran = one_user(
+        addr,
+        &format!(
+            "      - {{ws_open: /ws, as: w, {reconnect}}}\n      - {{sse_open: /events, as: s, {reconnect}}}\n      - {{think: 500ms}}\n      - {{ws_expect: {{type: a}}, socket: w}}\n      - {{sse_expect: , stream: s, event: a}}\n      - {{ws_expect: {{type: b}}, socket: w}}\n      - {{sse_expect: , stream: s, event: b}}\n"
+        ),
+    );
+    let failures = ran.failures();
+    assert_eq!((ran.completed("a", "ws"), ran.completed("a", "sse")), (1, 1), "{failures:?}");
+    for text in ["the socket is not open", "the event stream is not open"] {
+        assert!(failures.iter().any(|f| f.2 == text && f.3 == 1), "{failures:?}");
+    }
+    assert_eq!(ran.sum.requests.streams.reconnects, 3, "two for the socket, one for the stream");
 }

@@ -102,8 +102,7 @@ impl Crowd {
         let by = now + nanos(part.graceful_stop);
         while self.users.len() as u64 > wanted {
             let Some(user) = self.users.pop() else { break };
-            user.control.retire.set(true);
-            user.control.retired_ns.set(now);
+            user.control.dismiss(now);
             if user.control.iteration_since.get().is_none() {
                 // Between iterations it waits for its pace only.
                 user.task.abort();

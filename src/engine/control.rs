@@ -5,8 +5,9 @@ use super::part::Part;
 use super::shard::Shard;
 use crate::clock::Nanos;
 use crate::measure::sample::UnderWay;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::task::{Context, Waker};
 
 #[derive(Debug, Default)]
 pub(super) struct Control {
@@ -20,6 +21,8 @@ pub(super) struct Control {
     pub(super) iteration_since: Cell<Option<Nanos>>,
     /// The request that it waits for.
     pub(super) under_way: Cell<Option<UnderWay>>,
+    /// The user, where it waits for something that may be long in coming and would rather leave.
+    waiting: RefCell<Option<Waker>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +32,23 @@ pub(super) struct Beat {
 }
 
 impl Control {
+    /// Tells the user to leave.
+    pub(super) fn dismiss(&self, now: Nanos) {
+        self.retire.set(true);
+        self.retired_ns.set(now);
+        if let Some(waiting) = self.waiting.take() {
+            waiting.wake();
+        }
+    }
+
+    /// Whether the user was told to leave. If not, it is woken when it is.
+    pub(super) fn poll_dismissed(&self, context: &Context<'_>) -> bool {
+        if !self.retire.get() {
+            self.waiting.replace(Some(context.waker().clone()));
+        }
+        self.retire.get()
+    }
+
     /// Beats that had come before the user was told to leave, and that it did not get to: they were planned, and are dropped.
     fn beats_missed(&self) -> u64 {
         let since = |beat: Beat| self.retired_ns.get().saturating_sub(beat.at_ns) / beat.every_ns.max(1);

@@ -40,6 +40,10 @@ impl Push for EventStream {
         self.opened_ns
     }
 
+    fn bytes_of(received: &Received) -> usize {
+        received.event.name.len() + received.event.data.len()
+    }
+
     fn opened(&mut self) -> Opened {
         Opened {
             handshake: self.handshake(),

@@ -6,7 +6,7 @@ use super::step::{StepEnd, nanos, not_connected_within};
 use super::user::User;
 use crate::clock::Nanos;
 use crate::endpoint::EndpointId;
-use crate::limits::{INBOX_MESSAGES_MAX, RECONNECT_PAUSE};
+use crate::limits::{INBOX_BYTES_MAX, INBOX_MESSAGES_MAX, RECONNECT_PAUSE};
 use crate::measure::sample::{Outcome, Sample, UnderWay};
 use crate::scenario::plan::Reconnect;
 use crate::seed::Stream;
@@ -28,6 +28,8 @@ pub(super) trait Push {
     /// The next message. An error is the end: the connection is of no use afterwards.
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Self::Message, Self::End>>;
     fn opened_ns(&self) -> Nanos;
+    /// What a message takes in memory, but for its frame.
+    fn bytes_of(message: &Self::Message) -> usize;
     /// How it opened, told once.
     fn opened(&mut self) -> Opened;
     fn outcome_of(refusal: &Self::Refusal) -> Outcome;
@@ -90,6 +92,7 @@ pub(super) struct Line<P: Push> {
     live: Option<(P, OpenSocket)>,
     /// Brought while the user did not ask; without memory once it is taken.
     inbox: VecDeque<(P::Message, Asked)>,
+    inbox_bytes: usize,
     /// What its user asked for last. A message answers what was asked before it came, even if it is taken after something else was.
     pub(super) asked: Asked,
     end: Option<P::End>,
@@ -99,6 +102,8 @@ pub(super) struct Line<P: Push> {
     pub(super) attempts: u32,
     /// When it is to be opened again: it has ended, and that has been told.
     pub(super) retry_at_ns: Option<Nanos>,
+    /// It has ended, that has been told, and it is not to be opened again.
+    over: bool,
 }
 
 impl<P: Push> Line<P> {
@@ -107,10 +112,12 @@ impl<P: Push> Line<P> {
             asked: Asked::opening(push.opened_ns()),
             live: Some((push, open)),
             inbox: VecDeque::new(),
+            inbox_bytes: 0,
             end: None,
             sequence: None,
             attempts: 0,
             retry_at_ns: None,
+            over: false,
         }
     }
 
@@ -134,7 +141,18 @@ impl<P: Push> Line<P> {
 
     /// It has ended, and nothing has been done about it yet.
     pub(super) fn has_ended_unknown(&self) -> bool {
-        self.live.is_none() && self.retry_at_ns.is_none()
+        self.live.is_none() && self.retry_at_ns.is_none() && !self.over
+    }
+
+    /// Gives up opening it again, and yields whether it still has something: what it brought before is not lost with it.
+    pub(super) fn give_up(&mut self) -> bool {
+        self.cut();
+        (self.over, self.retry_at_ns) = (true, None);
+        self.has_messages()
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.over
     }
 
     pub(super) fn has_messages(&self) -> bool {
@@ -156,7 +174,7 @@ impl<P: Push> Line<P> {
         std::future::poll_fn(|context| {
             // One read may bring thousands of messages. Each costs a turn of the task, so that others of the shard come to act between.
             let turn = std::task::ready!(tokio::task::coop::poll_proceed(context));
-            if let Some(message) = self.inbox.pop_front() {
+            if let Some(message) = self.take() {
                 turn.made_progress();
                 if self.inbox.is_empty() {
                     self.inbox = VecDeque::new();
@@ -175,12 +193,25 @@ impl<P: Push> Line<P> {
         .await
     }
 
+    /// The oldest message that waits.
+    fn take(&mut self) -> Option<(P::Message, Asked)> {
+        let oldest = self.inbox.pop_front()?;
+        self.inbox_bytes -= P::bytes_of(&oldest.0);
+        Some(oldest)
+    }
+
+    /// One message may be as large as messages may be.
+    fn is_too_full(&self) -> bool {
+        let waiting = self.inbox.len();
+        waiting > INBOX_MESSAGES_MAX || (self.inbox_bytes > INBOX_BYTES_MAX && waiting > 1)
+    }
+
     /// Takes what has come, without waiting for more, as [`Self::poll_fill`] does.
     pub(super) async fn fill(&mut self) -> u64 {
         std::future::poll_fn(|context| Poll::Ready(self.poll_fill(context))).await
     }
 
-    /// Takes what has come, and yields how many messages had to go for it: past the bound the oldest makes room, since a connection that is not
+    /// Takes what has come, and yields how many messages had to go for it: past the bounds the oldest makes room, since a connection that is not
     /// read answers no ping and hides its end. What a sequence has seen is then forgotten: that messages are missing is our doing.
     pub(super) fn poll_fill(&mut self, context: &mut Context<'_>) -> u64 {
         let mut overflowed = 0;
@@ -190,12 +221,12 @@ impl<P: Push> Line<P> {
             match next {
                 Ok(message) => {
                     self.attempts = 0;
-                    if self.inbox.len() == INBOX_MESSAGES_MAX {
-                        self.inbox.pop_front();
+                    self.inbox_bytes += P::bytes_of(&message);
+                    self.inbox.push_back((message, self.asked));
+                    while self.is_too_full() && self.take().is_some() {
                         self.sequence = None;
                         overflowed += 1;
                     }
-                    self.inbox.push_back((message, self.asked));
                 }
                 Err(end) => {
                     self.live = None;

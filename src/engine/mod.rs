@@ -10,6 +10,8 @@ mod events;
 mod heard;
 mod line;
 mod open;
+#[cfg(test)]
+mod outage;
 mod pacer;
 mod part;
 mod program;

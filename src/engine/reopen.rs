@@ -7,7 +7,6 @@ use super::shard::Shard;
 use super::step::nanos;
 use super::user::User;
 use crate::clock::Nanos;
-use crate::limits::RECONNECT_PAUSE;
 use crate::scenario::plan::{SocketId, StreamId};
 use std::rc::Rc;
 use std::task::Poll;
@@ -22,8 +21,8 @@ pub(super) enum Held {
 impl User {
     /// Waits until an instant and reads meanwhile what is open. What ends and has a `reconnect` is opened again when it is time; what has none
     /// is left for the next step that works on it. Yields when the user was free again: an opening that began before the instant may end
-    /// after it, and then it was the server that kept the user.
-    pub(super) async fn attend(&mut self, until_ns: Nanos) -> Nanos {
+    /// after it, and then it was the server that kept the user. One who `may_leave` does so as soon as it is told to.
+    pub(super) async fn attend(&mut self, until_ns: Nanos, may_leave: bool) -> Nanos {
         let shard = Rc::clone(&self.shard);
         let mut free_ns = until_ns;
         loop {
@@ -37,37 +36,41 @@ impl User {
                 continue;
             }
             let stop_ns = next.map_or(until_ns, |(_, at_ns)| at_ns.min(until_ns));
-            match self.watch(&shard, stop_ns).await {
+            match self.watch(&shard, stop_ns, may_leave).await {
                 Some(Held::Socket(id)) => self.ws_ended_unasked(&shard, id),
                 Some(Held::Stream(id)) => self.sse_ended_unasked(&shard, id),
+                None if may_leave && self.control.retire.get() => return free_ns,
                 None if stop_ns == until_ns && shard.clock.now() >= until_ns => return free_ns,
                 None => {}
             }
         }
     }
 
-    /// Reads until an instant, or until a line with a `reconnect` has ended that nobody knows of yet.
-    async fn watch(&mut self, shard: &Shard, until_ns: Nanos) -> Option<Held> {
-        let (sockets, streams) = (&mut self.sockets, &mut self.streams);
+    /// Reads until an instant, or until a line with a `reconnect` has ended that nobody knows of yet, or the user may leave and is told to.
+    async fn watch(&mut self, shard: &Shard, until_ns: Nanos, may_leave: bool) -> Option<Held> {
+        let (sockets, streams, control) = (&mut self.sockets, &mut self.streams, &self.control);
         let count = |overflowed| shard.recorder.borrow_mut().requests.streams.overflowed += overflowed;
         let watching = std::future::poll_fn(|context| {
+            if may_leave && control.poll_dismissed(context) {
+                return Poll::Ready(None);
+            }
             for (id, socket) in (0..).zip(sockets.iter_mut()) {
                 let Some(socket) = socket else { continue };
                 count(socket.line.poll_fill(context));
                 if socket.line.has_ended_unknown() && socket.open.reconnect.is_some() {
-                    return Poll::Ready(Held::Socket(id));
+                    return Poll::Ready(Some(Held::Socket(id)));
                 }
             }
             for (id, stream) in (0..).zip(streams.iter_mut()) {
                 let Some(stream) = stream else { continue };
                 count(stream.line.poll_fill(context));
                 if stream.line.has_ended_unknown() && stream.open.reconnect.is_some() {
-                    return Poll::Ready(Held::Stream(id));
+                    return Poll::Ready(Some(Held::Stream(id)));
                 }
             }
             Poll::Pending
         });
-        self.timer.within(shard.clock.instant(until_ns), watching).await.ok()
+        self.timer.within(shard.clock.instant(until_ns), watching).await.ok().flatten()
     }
 
     /// The line that is to be opened again first, and when.
@@ -94,18 +97,13 @@ impl User {
         while let Some(at_ns) = self.retry_at_ns(held) {
             let now = self.shard.clock.now();
             if self.control.retire.get() {
-                match held {
-                    Held::Socket(id) => self.sockets[usize::from(id)] = None,
-                    Held::Stream(id) => self.streams[usize::from(id)] = None,
-                }
+                self.give_up(held);
                 return;
             }
             if now >= until_ns {
                 return;
             }
-            // In pieces: nobody wakes a user to tell it to leave.
-            let piece_ns = now + nanos(RECONNECT_PAUSE);
-            Box::pin(self.attend(at_ns.min(until_ns).min(piece_ns))).await;
+            Box::pin(self.attend(at_ns.min(until_ns), true)).await;
         }
     }
 
@@ -124,18 +122,30 @@ impl User {
         }
     }
 
-    /// The socket is of no use any more: it is to be opened again if its `ws_open` says so, or else forgotten.
+    /// A line is not opened again. It is forgotten, unless a step may still ask for what it has brought.
+    fn give_up(&mut self, held: Held) {
+        match held {
+            Held::Socket(id) => {
+                self.sockets[usize::from(id)].take_if(|socket| !socket.line.give_up());
+            }
+            Held::Stream(id) => {
+                self.streams[usize::from(id)].take_if(|events| !events.line.give_up());
+            }
+        }
+    }
+
+    /// The socket is of no use any more: it is to be opened again if its `ws_open` says so, or else given up.
     pub(super) fn ws_lost(&mut self, shard: &Shard, id: SocketId) {
         let Some(socket) = self.sockets[usize::from(id)].as_mut() else { return };
         socket.line.cut();
         let attempt = socket.line.attempts + 1;
         match socket.open.reconnect {
-            Some(rules) if attempt <= rules.max && !self.control.retire.get() => {
+            Some(rules) if attempt <= rules.max && !socket.line.is_over() && !self.control.retire.get() => {
                 let wait = backoff(rules, attempt, None, self.session.stream());
                 socket.line.attempts = attempt;
                 socket.line.retry_at_ns = Some(shard.clock.now().saturating_add(nanos(wait)));
             }
-            _ => self.sockets[usize::from(id)] = None,
+            _ => self.give_up(Held::Socket(id)),
         }
     }
 
@@ -143,7 +153,7 @@ impl User {
         let Some(socket) = self.sockets[usize::from(id)].as_mut() else { return };
         socket.line.retry_at_ns = None;
         if self.control.retire.get() {
-            self.sockets[usize::from(id)] = None;
+            self.give_up(Held::Socket(id));
             return;
         }
         let open = Rc::clone(&socket.open);
@@ -156,7 +166,7 @@ impl User {
                     self.ws_lost(shard, id);
                 }
             }
-            Err(unopened) if unopened.for_good => self.sockets[usize::from(id)] = None,
+            Err(unopened) if unopened.for_good => self.give_up(Held::Socket(id)),
             Err(_) => self.ws_lost(shard, id),
         }
     }
@@ -170,12 +180,12 @@ impl User {
         events.line.cut();
         let attempt = events.line.attempts + 1;
         match events.open.reconnect {
-            Some(rules) if attempt <= rules.max && !self.control.retire.get() => {
+            Some(rules) if attempt <= rules.max && !events.line.is_over() && !self.control.retire.get() => {
                 let wait = backoff(rules, attempt, events.retry, self.session.stream());
                 events.line.attempts = attempt;
                 events.line.retry_at_ns = Some(shard.clock.now().saturating_add(nanos(wait)));
             }
-            _ => self.streams[usize::from(id)] = None,
+            _ => self.give_up(Held::Stream(id)),
         }
     }
 
@@ -183,7 +193,7 @@ impl User {
         let Some(events) = self.streams[usize::from(id)].as_mut() else { return };
         events.line.retry_at_ns = None;
         if self.control.retire.get() {
-            self.streams[usize::from(id)] = None;
+            self.give_up(Held::Stream(id));
             return;
         }
         let (open, last_event_id) = (Rc::clone(&events.open), events.last_event_id.clone());
@@ -193,7 +203,7 @@ impl User {
                 let Some(events) = self.streams[usize::from(id)].as_mut() else { return };
                 events.line.renew(stream, shard.count_socket());
             }
-            Err(unopened) if unopened.for_good => self.streams[usize::from(id)] = None,
+            Err(unopened) if unopened.for_good => self.give_up(Held::Stream(id)),
             Err(_) => self.sse_lost(shard, id, None),
         }
     }

@@ -36,6 +36,10 @@ impl Push for WebSocket {
         self.opened_ns
     }
 
+    fn bytes_of(message: &Message) -> usize {
+        message.bytes().len()
+    }
+
     fn opened(&mut self) -> Opened {
         Opened {
             handshake: self.handshake(),

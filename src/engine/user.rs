@@ -202,7 +202,7 @@ impl User {
             return until_ns;
         }
         // Boxed, so that users without sockets carry no room for it.
-        Box::pin(self.attend(until_ns)).await
+        Box::pin(self.attend(until_ns, false)).await
     }
 
     fn program(&self) -> &Program {

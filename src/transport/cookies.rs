@@ -57,7 +57,9 @@ impl Jar {
         if parsed.name().len() + parsed.value().len() > limits::COOKIE_BYTES_MAX {
             return;
         }
-        let foreign = parsed.domain().is_some_and(|domain| !covers(domain, request.host));
+        // An empty one names none (RFC 6265, sections 5.2.3 and 5.3).
+        let named = parsed.domain().filter(|domain| !domain.is_empty());
+        let foreign = named.is_some_and(|domain| !covers(domain, request.host));
         let secure = parsed.secure().unwrap_or(false);
         if foreign || (secure && !request.tls) {
             return;
@@ -71,7 +73,7 @@ impl Jar {
             (None, Some(at)) => Some(at.unix_timestamp().saturating_sub(now_unix_s)),
             (None, None) => None,
         };
-        let domain = parsed.domain().unwrap_or(request.host);
+        let domain = named.unwrap_or(request.host);
         let same = |stored: &Stored| {
             &*stored.name == parsed.name()
                 && &*stored.path == path
@@ -89,7 +91,7 @@ impl Jar {
             value: parsed.value().into(),
             path: path.into(),
             domain: domain.into(),
-            host_only: parsed.domain().is_none(),
+            host_only: named.is_none(),
             expires_ns: lasts_s.map(|lasts_s| {
                 request.now_ns.saturating_add(lasts_s.unsigned_abs().saturating_mul(NANOS_PER_S))
             }),
@@ -265,6 +267,15 @@ mod tests {
         jar.store("own=2", other, UNIX_S);
         assert_eq!(sent(&jar, other), "cookie: wide=1; own=2\r\n", "each host has its own");
         assert_eq!(sent(&jar, at("/", 12)), "cookie: own=1; wide=1\r\n");
+    }
+
+    #[test]
+    fn an_empty_domain_is_none() {
+        let mut jar = Jar::new();
+        set(&mut jar, "a=1; Domain=", "/");
+        set(&mut jar, "b=1; Domain=.", "/");
+        assert_eq!(sent(&jar, at("/", 11)), "cookie: a=1; b=1\r\n");
+        assert_eq!(sent(&jar, Request { host: "live.shop.example", ..at("/", 11) }), "");
     }
 
     #[test]

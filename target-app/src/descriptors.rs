@@ -1,6 +1,7 @@
 //! File descriptors: every connection is one, so they are what bounds the connections of a process.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::os::fd::RawFd;
 
 /// Kept back for files, timers and the links of a fleet, so that the app can still do its work and tell its figures when
 /// clients have taken all the others.
@@ -8,10 +9,16 @@ const KEPT_BACK: u64 = 100;
 /// A pooled connection of the store: the file, its log, the index of the log, and a timer.
 const PER_POOLED: u64 = 4;
 
+/// The kernel's table of descriptors has room for so many from the beginning. It doubles whenever it is full, and once there are several threads
+/// whoever accepts a connection waits meanwhile: for a tenth of a second at the 4,097th.
+const RESERVED_MAX: u64 = 1 << 17;
+
 /// Takes all the descriptors the machine allows. Where it cannot, the app makes do with what there is.
 pub(crate) fn raise_limit() {
     let limit = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    let last = limit.maximum.unwrap_or(RESERVED_MAX).min(RESERVED_MAX).saturating_sub(1);
+    let _ = RawFd::try_from(last).map(|last| rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), last));
 }
 
 /// Client connections this process can have open beside a pool of this size.
