@@ -363,9 +363,10 @@ fn carry((what, steps, moves, named): Case) -> Result<(), String> {
     let failures = ran.failures();
     let found: Vec<(&str, &str, u64)> = failures.iter().map(|f| (f.1.as_str(), f.2.as_str(), f.3)).collect();
     let expected: Vec<(&str, &str, u64)> = named.iter().map(|(kind, text)| (*kind, *text, 1)).collect();
-    if found == expected {
+    // A user whose code panics is counted as interrupted.
+    if found == expected && ran.sum.counts.interrupted == 0 {
         Ok(())
     } else {
-        Err(format!("{what}:\n{steps}    found {found:?}\n    expected {expected:?}"))
+        Err(format!("{what}:\n{steps}    found {found:?}, {:?}\n    expected {expected:?}", ran.sum.counts))
     }
 }
