@@ -13,11 +13,11 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
-use crate::descriptors;
 use crate::explain::{UnknownRoute, Visits, explain};
 use crate::fleet::{FleetError, Launch, Membership, Order, Place, REPLICAS_MAX, supervise};
 use crate::profile::{DialError, Profile, ProfileError};
 use crate::server::{ServeError, serve_as};
+use crate::{descriptors, priority};
 
 /// The process a command runs in.
 pub struct Surroundings<'a> {
@@ -158,6 +158,7 @@ impl Serve {
     pub fn run(self, around: Surroundings<'_>) -> Result<(), CliError> {
         let profile = Profile::named(&self.profile)?.with_dials(&self.dials)?;
         descriptors::raise_limit();
+        priority::step_back();
         match (self.replicas, profile.replicas) {
             _ if self.replica.is_some() => self.run_process(&profile, around.out),
             (None, 1) => self.run_process(&profile, around.out),

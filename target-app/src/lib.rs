@@ -16,6 +16,7 @@ mod heap;
 mod metrics;
 mod openapi;
 mod pool;
+mod priority;
 pub mod profile;
 mod queue;
 pub mod route;
