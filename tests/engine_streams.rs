@@ -266,6 +266,24 @@ fn messages_of_a_paced_user_have_two_clocks() {
 }
 
 #[test]
+fn reads_of_messages_say_how_late_they_were() {
+    let addr = sockets(|_, mut server| async move {
+        while let Some(Ok(said)) = server.next().await {
+            if said.is_text() {
+                server.send(Message::text("{\"type\":\"echo\"}")).await.unwrap();
+            }
+        }
+    });
+    let ran = carry(
+        addr,
+        "      - {ws_open: /ws}\n      - {think: 100ms}\n      - {repeat: 150, steps: [{ws_send: {type: say}}, {ws_expect: {type: echo}}]}\n      - {ws_close: }\n",
+    );
+    assert!(ran.failures().is_empty(), "{:?}", ran.failures());
+    let sampled = ran.sum.read_error.count();
+    assert!((1..=2).contains(&sampled), "one read in 101 of 151, not {sampled}");
+}
+
+#[test]
 fn more_than_a_user_keeps_is_counted_and_pings_are_answered_all_the_same() {
     static AWAKE: AtomicUsize = AtomicUsize::new(0);
     let addr = sockets(|_, mut server| async move {

@@ -117,6 +117,22 @@ async fn requests_over_one_connection_and_sessions_resumed_on_the_next() {
 }
 
 #[tokio::test]
+async fn reads_under_tls_say_how_late_they_were() {
+    let issued = issue(&["localhost"], false);
+    let (addr, _handshakes) = serve(issued.config, OK, false).await;
+    let client = client(addr, "localhost", &Trust::Roots(vec![issued.certificate]));
+    let mut connection = client.connect().await;
+    // The kernel begins to stamp a moment after it was first asked to.
+    client.get(&mut connection).await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    for _ in 0..150 {
+        assert_eq!(client.get(&mut connection).await.unwrap().read_error_ns, None);
+    }
+    let told = client.buffers.take_read_errors();
+    assert!((1..=2).contains(&told.len()), "one read in 101 of 151: {told:?}");
+}
+
+#[tokio::test]
 async fn certificates_are_refused_by_name_unless_any_will_do() {
     let good = issue(&["localhost", "127.0.0.1"], false);
     let roots = Trust::Roots(vec![good.certificate.clone()]);

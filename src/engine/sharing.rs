@@ -51,7 +51,7 @@ impl Carrier {
     ) -> Exchanging<'a> {
         match self {
             Self::Own(link) => link.connection.exchange(request, head_only, keep, buffers, clock),
-            Self::Stream(lease) => lease.trunk.http2.exchange(request, keep, clock),
+            Self::Stream(lease) => lease.trunk.http2.exchange(request, keep, buffers, clock),
         }
     }
 

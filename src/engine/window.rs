@@ -35,6 +35,9 @@ impl Window {
         let mut recorder = shard.recorder.borrow_mut();
         recorder.requests.bytes_sent += lines.sent;
         recorder.requests.bytes_received += lines.received;
+        for error_ns in shard.buffers.take_read_errors() {
+            recorder.read_error(error_ns);
+        }
         let mut snapshot = Box::new(recorder.take());
         drop(recorder);
         let cpu_ns = clock::thread_cpu_ns();

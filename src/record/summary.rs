@@ -272,8 +272,8 @@ pub struct Generator {
     pub dispatch_lag_ms: Lag,
     /// How late a shard's own timer fired: what the generator adds to any latency it reports.
     pub loop_lag_ms: Lag,
-    /// How long responses had lain in the socket, by the kernel's own stamps, when they were read: what the generator added to their
-    /// latencies. `null` where there were no stamps.
+    /// How long what came had lain in the socket, by the kernel's own stamps, when it was read: what the generator added to its
+    /// latency. `null` where there were no stamps.
     pub read_error_ms: Option<ReadError>,
     /// Requests that were not sent because this process had no descriptor, port or socket memory left.
     pub socket_errors: u64,

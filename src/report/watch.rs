@@ -24,7 +24,7 @@ fn read_error(error: Option<&ReadError>) -> String {
     match error {
         None => format!("read error unknown ({NO_STAMPS})"),
         Some(error) => format!(
-            "read error p50 {}, p99 {}, max {} ({} responses)",
+            "read error p50 {}, p99 {}, max {} ({} reads)",
             ms(error.p50),
             ms(error.p99),
             ms(error.max),
@@ -63,7 +63,7 @@ mod tests {
         insta::assert_snapshot!(line(&generator), @"busiest shard 31 % busy; dispatch lag p99 0 ms, max 0 ms; read error unknown (kernel timestamps not available)");
         generator.run_queue_ratio = Some(0.02);
         generator.read_error_ms = Some(ReadError { count: 1234, p50: 0.012, p99: 0.3, max: 1.25 });
-        insta::assert_snapshot!(line(&generator), @"busiest shard 31 % busy, 2 % without a core; dispatch lag p99 0 ms, max 0 ms; read error p50 0.012 ms, p99 0.3 ms, max 1.25 ms (1,234 responses)");
+        insta::assert_snapshot!(line(&generator), @"busiest shard 31 % busy, 2 % without a core; dispatch lag p99 0 ms, max 0 ms; read error p50 0.012 ms, p99 0.3 ms, max 1.25 ms (1,234 reads)");
         assert_eq!(interrupted_age(None), None);
         insta::assert_snapshot!(clocks(Some(&ClockOffset { low: -0.31, high: 0.2 })).expect("words"), @"our clock is ahead of the target's by −0.31 ms to 0.2 ms, and lags hold that much of it");
     }

@@ -146,8 +146,7 @@ impl Health {
         })
     }
 
-    /// The kernel stamps what arrives in clear text over HTTP/1.1. Where there was nothing of that kind, how late the shards woke for instants of
-    /// their own says the same in a rougher way.
+    /// Where the kernel stamped nothing of what arrived, how late the shards woke for instants of their own says the same in a rougher way.
     fn looped_late(&self) -> Option<Warning> {
         let limit_ms = self.limits.read_error_ms;
         let p99_ms = lag(self.loop_lag.all()).p99;

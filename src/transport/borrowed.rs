@@ -19,7 +19,8 @@ pub(super) struct Borrowing {
 }
 
 impl Borrowing {
-    pub(super) fn new(stream: Stream, buffers: Buffers) -> Self {
+    pub(super) fn new(mut stream: Stream, buffers: Buffers) -> Self {
+        stream.watch(buffers.sampler());
         Self { stream, buffers, rest: Vec::new(), taken: 0 }
     }
 
@@ -39,7 +40,7 @@ impl AsyncRead for Borrowing {
         if this.rest.is_empty() {
             let mut memory = this.buffers.memory();
             let mut buffer = ReadBuf::new(&mut memory);
-            ready!(Pin::new(&mut this.stream).poll_read(context, &mut buffer))?;
+            ready!(this.stream.poll_read_sampled(this.buffers.sampler(), context, &mut buffer))?;
             let bytes = buffer.filled();
             this.buffers.line_received(bytes.len());
             let (now, later) = bytes.split_at(bytes.len().min(out.remaining()));

@@ -63,7 +63,7 @@ impl Connection {
     ) -> Exchanging<'a> {
         match self {
             Self::Http1(http1) => Exchanging::Http1(http1.exchange(request, head_only, keep, buffers, clock)),
-            Self::Http2(http2) => http2.exchange(request, keep, clock),
+            Self::Http2(http2) => http2.exchange(request, keep, buffers, clock),
         }
     }
 

@@ -60,6 +60,15 @@ impl Buffers {
         self.lines.set(Traffic { received: before.received + bytes as u64, ..before });
     }
 
+    /// How late reads were that are sampled apart from exchanges, since the last call: of WebSockets, event streams, HTTP/2 and TLS.
+    pub fn take_read_errors(&self) -> Vec<Nanos> {
+        self.sampler.take_told()
+    }
+
+    pub(super) fn sampler(&self) -> &Rc<Sampler> {
+        &self.sampler
+    }
+
     /// The memory itself; to be given back before the poll ends.
     pub(super) fn memory(&self) -> RefMut<'_, Box<[u8]>> {
         self.read.borrow_mut()
@@ -78,7 +87,7 @@ pub struct Http1 {
     stream: Stream,
     /// It has carried an exchange, so the server may meanwhile have tired of it.
     used: bool,
-    /// The kernel stamps what arrives on it.
+    /// The kernel was asked to stamp what arrives on it.
     stamped: bool,
 }
 
@@ -177,8 +186,8 @@ impl Http1 {
         self.stream.handshake()
     }
 
-    /// Sees to it that the kernel stamps what arrives. Under TLS a record may end long before the last bytes that were read, so there
-    /// are no stamps.
+    /// Whether the kernel stamps what arrives, for this exchange to be sampled. Under TLS it is the socket that samples: the last read of
+    /// an exchange may bring records that nobody asked for.
     fn stamp(&mut self) -> bool {
         if let (Stream::Plain(socket), false) = (&self.stream, self.stamped) {
             self.stamped = ask_for_stamps(socket);
@@ -218,6 +227,9 @@ impl<'a> Exchanging<'a> {
                 Idle::Closed => return Err(ExchangeError::ClosedWhileIdle),
                 Idle::Spoke => return Err(ExchangeError::Unsolicited),
             }
+        }
+        if !self.connection.used && matches!(self.connection.stream, Stream::Tls(_)) {
+            self.connection.stream.watch(&self.buffers.sampler);
         }
         self.connection.used = true;
         self.sampled = self.buffers.sampler.is_due() && self.connection.stamp();

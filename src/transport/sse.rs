@@ -15,11 +15,10 @@ use crate::limits;
 use std::collections::VecDeque;
 use std::io;
 use std::net::IpAddr;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use thiserror::Error;
-use tokio::io::{AsyncRead, AsyncWriteExt as _, ReadBuf};
+use tokio::io::{AsyncWriteExt as _, ReadBuf};
 
 /// Why an event stream did not open, or ended.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -101,6 +100,7 @@ pub async fn open(
     clock: Clock,
 ) -> Result<EventStream, SseError> {
     let mut stream = connect::open(address, source, HttpVersion::Http1).await?;
+    stream.watch(buffers.sampler());
     let sent_ns = clock.now();
     sending(sent_ns);
     let written = async {
@@ -185,7 +185,7 @@ impl EventStream {
         let mut memory = buffers.memory();
         loop {
             let mut buffer = ReadBuf::new(&mut memory);
-            ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer))
+            ready!(self.stream.poll_read_sampled(buffers.sampler(), context, &mut buffer))
                 .map_err(|error| broken(&error, ResetWhile::Waiting))?;
             let bytes = buffer.filled();
             if bytes.is_empty() {
@@ -231,7 +231,7 @@ impl EventStream {
         let buffers = self.buffers.clone();
         let mut memory = buffers.memory();
         let mut buffer = ReadBuf::new(&mut memory);
-        ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer))
+        ready!(self.stream.poll_read_sampled(buffers.sampler(), context, &mut buffer))
             .map_err(|error| broken(&error, ResetWhile::Receiving))?;
         let bytes = buffer.filled();
         self.bytes_received += bytes.len() as u64;

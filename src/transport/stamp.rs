@@ -1,5 +1,9 @@
-//! Kernel receive timestamps on a sample of the responses: how long the bytes of an answer lay in the socket before this process read
+//! Kernel receive timestamps on a sample of the reads: how long the bytes of an answer lay in the socket before this process read
 //! them. That is the generator's own error in every latency it reports, and only the kernel can tell it.
+//!
+//! An HTTP/1.1 exchange in clear text knows which read ends its response, and that is the one it samples. Whatever else is listened to
+//! (WebSockets, event streams, HTTP/2, everything under TLS) has one read in so many sampled: one that ends in the middle of a record or
+//! a frame was no less late.
 //!
 //! A sampled exchange asks for stamps on its socket (`SO_TIMESTAMPNS`) just before it writes the request, so one connection gets samples
 //! like a hundred thousand do, and those that are never sampled never pay. Its response is read by `recvmsg` instead of `read`: the same
@@ -12,17 +16,22 @@ use rustix::net::{AddressFamily, SocketType};
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSliceMut};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use tokio::io::{Interest, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 /// One response in so many is sampled. A prime, so that the sample does not always fall on the same step of a journey.
 const ONE_IN: u32 = 101;
 
-/// Chooses the exchanges of a shard that are sampled.
+/// Chooses what a shard samples.
 #[derive(Debug)]
 pub(super) struct Sampler {
     until_next: Cell<u32>,
+    reads_until_next: Cell<u32>,
+    /// How late the sampled reads of sockets were, until somebody takes it.
+    told: RefCell<Vec<Nanos>>,
     /// A socket that asks for stamps as long as the shard runs: the kernel takes none until somebody asks, begins only a while after the
     /// first did, and would stop again with the last connection that did. `None` where there are no stamps to be had.
     keeps_stamping: Option<OwnedFd>,
@@ -34,6 +43,8 @@ impl Sampler {
     pub(super) fn new() -> Self {
         Self {
             until_next: Cell::new(ONE_IN / 2),
+            reads_until_next: Cell::new(ONE_IN / 2),
+            told: RefCell::default(),
             keeps_stamping: stamping_socket(),
             control: RefCell::new(vec![0; 2 * cmsg_space::<TimeSpec>()].into_boxed_slice()),
         }
@@ -42,16 +53,28 @@ impl Sampler {
     /// Whether the next exchange is one of the sample. The first of a shard is not: when all users begin at once it is read late, and
     /// a short run would know nothing else.
     pub(super) fn is_due(&self) -> bool {
-        match self.until_next.get() {
-            0 => {
-                self.until_next.set(ONE_IN - 1);
-                self.keeps_stamping.is_some()
-            }
-            left => {
-                self.until_next.set(left - 1);
-                false
-            }
+        count_down(&self.until_next) && self.keeps_stamping.is_some()
+    }
+
+    /// How late the sampled reads of sockets were, since the last call.
+    pub(super) fn take_told(&self) -> Vec<Nanos> {
+        self.told.take()
+    }
+
+    /// Reads like `poll_read`, and samples one read in so many that brought something.
+    pub(super) fn poll_read_of_many(
+        &self,
+        socket: &mut TcpStream,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.reads_until_next.get() > 0 || self.keeps_stamping.is_none() {
+            ready!(Pin::new(socket).poll_read(context, buffer))?;
+        } else if let Some(waited_ns) = ready!(self.poll_read(socket, context, buffer))? {
+            self.told.borrow_mut().push(waited_ns);
         }
+        count_down(&self.reads_until_next);
+        Poll::Ready(Ok(()))
     }
 
     /// Reads like `poll_read`. Yields how long the last of the bytes had lain in the socket, where the kernel says so.
@@ -89,6 +112,13 @@ impl Sampler {
     }
 }
 
+/// One less until the next sample. True when it is now, and then the count begins anew.
+fn count_down(until_next: &Cell<u32>) -> bool {
+    let left = until_next.get();
+    until_next.set(left.checked_sub(1).unwrap_or(ONE_IN - 1));
+    left == 0
+}
+
 /// Asks the kernel for stamps on what this socket receives from now on.
 pub(super) fn ask_for_stamps(socket: &TcpStream) -> bool {
     setsockopt(socket, sockopt::ReceiveTimestampns, &true).is_ok()
@@ -121,11 +151,71 @@ fn unix_ns(at: TimeSpec) -> Option<Nanos> {
     seconds.checked_mul(1_000_000_000)?.checked_add(u64::try_from(at.tv_nsec()).ok()?)
 }
 
+/// The TCP socket under TLS, where only it knows of reads: it has its own sampled once it is watched.
+#[derive(Debug)]
+pub(super) struct Socket {
+    tcp: TcpStream,
+    sampler: Option<Rc<Sampler>>,
+}
+
+impl Socket {
+    pub(super) fn new(tcp: TcpStream) -> Self {
+        Self { tcp, sampler: None }
+    }
+
+    /// From now on its reads are among those that are sampled.
+    pub(super) fn watch(&mut self, sampler: &Rc<Sampler>) {
+        if self.sampler.is_none() && ask_for_stamps(&self.tcp) {
+            self.sampler = Some(Rc::clone(sampler));
+        }
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let Self { tcp, sampler } = self.get_mut();
+        match sampler {
+            Some(sampler) => sampler.poll_read_of_many(tcp, context, buffer),
+            None => Pin::new(tcp).poll_read(context, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().tcp).poll_write(context, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().tcp).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().tcp).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().tcp).poll_write_vectored(context, parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.tcp.is_write_vectored()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::time::Duration;
-    use tokio::io::AsyncWriteExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
     #[test]
@@ -177,5 +267,28 @@ mod tests {
         drop(far);
         let (bytes, waited_ns) = read(&sampler, &near).await;
         assert_eq!((bytes.len(), waited_ns), (0, None), "the end has no bytes and no stamp");
+    }
+
+    #[tokio::test]
+    async fn a_watched_socket_tells_of_one_read_in_a_hundred() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+        let near = TcpStream::connect(listener.local_addr().expect("an address")).await.expect("connected");
+        let (mut far, _) = listener.accept().await.expect("accepted");
+        let sampler = Rc::new(Sampler::new());
+        let mut socket = Socket::new(near);
+        socket.watch(&sampler);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        for turn in 0..300 {
+            far.write_all(b"tick").await.expect("written");
+            if turn == ONE_IN / 2 + ONE_IN {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            let mut memory = [0; 64];
+            assert_eq!(socket.read(&mut memory).await.expect("read"), 4);
+        }
+        let told = sampler.take_told();
+        assert_eq!(told.len(), 3, "the 51st, the 152nd and the 253rd: {told:?}");
+        assert!(told[1] >= 20_000_000 && told[1] > told[0], "the second had lain for 20 ms: {told:?}");
+        assert!(sampler.take_told().is_empty());
     }
 }

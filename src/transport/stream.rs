@@ -2,9 +2,11 @@
 //! hold, stays at the size of a socket handle.
 
 use super::connection::Handshake;
+use super::stamp::{Sampler, Socket, ask_for_stamps};
 use rustls::HandshakeKind;
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -13,7 +15,7 @@ use tokio_rustls::client::TlsStream;
 #[derive(Debug)]
 pub(super) enum Stream {
     Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<Socket>>),
     /// To a server in the same test, on the test's clock.
     #[cfg(test)]
     Simulated(tokio::io::DuplexStream),
@@ -38,6 +40,31 @@ impl Stream {
                 Some(HandshakeKind::Resumed) => Handshake::Resumed,
                 _ => Handshake::Full,
             }),
+        }
+    }
+
+    /// From now on its reads are among those that are sampled: in clear text those by [`Self::poll_read_sampled`], under TLS all.
+    pub(super) fn watch(&mut self, sampler: &Rc<Sampler>) {
+        match self {
+            Self::Plain(socket) => {
+                ask_for_stamps(socket);
+            }
+            Self::Tls(tls) => tls.get_mut().0.watch(sampler),
+            #[cfg(test)]
+            Self::Simulated(_) => {}
+        }
+    }
+
+    /// As `poll_read`, of a stream that is watched and listened to all the time.
+    pub(super) fn poll_read_sampled(
+        &mut self,
+        sampler: &Sampler,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(socket) => sampler.poll_read_of_many(socket, context, buffer),
+            _ => Pin::new(self).poll_read(context, buffer),
         }
     }
 

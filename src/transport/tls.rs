@@ -2,6 +2,7 @@
 //! the server wants one, and session resumption as browsers have it. Built once before the run; a handshake that fails in the run is a [`super::TlsFailure`].
 
 use super::connection::HttpVersion;
+use super::stamp::Socket;
 use super::tickets::Tickets;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, WebPkiServerVerifier};
@@ -107,14 +108,14 @@ impl Tls {
         &self,
         socket: TcpStream,
         version: HttpVersion,
-    ) -> io::Result<TlsStream<TcpStream>> {
+    ) -> io::Result<TlsStream<Socket>> {
         let protocols = match version {
             HttpVersion::Auto => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
             HttpVersion::Http1 => vec![b"http/1.1".to_vec()],
             HttpVersion::Http2 => vec![b"h2".to_vec()],
         };
         let connector = TlsConnector::from(Arc::clone(&self.config));
-        connector.with_alpn(protocols).connect(self.name.clone(), socket).await
+        connector.with_alpn(protocols).connect(self.name.clone(), Socket::new(socket)).await
     }
 }
 

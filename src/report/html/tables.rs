@@ -192,7 +192,7 @@ fn generator(report: &Report<'_>) -> Markup {
         @match &generator.read_error_ms {
             Some(ReadError { count: samples, p50, p99, max }) => {
                 (lag(
-                    &format!("read error: reading a response after the kernel had it ({} sampled)", count(*samples)),
+                    &format!("read error: reading what came after the kernel had it ({} sampled)", count(*samples)),
                     &Lag { p50: *p50, p99: *p99, max: *max },
                 ))
             }

@@ -9,7 +9,7 @@ mod wire;
 use super::coding::ContentCoding;
 use super::connection::{self, Handshake};
 use super::error::{ExchangeError, TransportError};
-use super::exchange::Exchange;
+use super::exchange::{Buffers, Exchange};
 use super::response::Keep;
 use super::stream::Stream;
 use crate::clock::Clock;
@@ -79,15 +79,17 @@ impl Http2 {
         })
     }
 
-    /// Sends `rendered`, a complete request as HTTP/1.1 writes it, on a stream of its own, and reads its response. Must be polled
-    /// inside a [`tokio::task::LocalSet`]. Dropping the future cancels the stream and leaves the connection as it was.
+    /// Sends `rendered`, a complete request as HTTP/1.1 writes it, on a stream of its own, and reads its response. Must be called and
+    /// polled inside a [`tokio::task::LocalSet`]. Dropping the future cancels the stream and leaves the connection as it was.
     pub fn exchange<'a>(
         &'a self,
         rendered: &'a [u8],
         keep: Keep,
+        buffers: &Buffers,
         clock: &'a Clock,
     ) -> connection::Exchanging<'a> {
-        connection::Exchanging::Http2(Box::pin(self.run(rendered, keep, *clock)))
+        self.drive(buffers, *clock);
+        connection::Exchanging::Http2(Box::pin(self.run(rendered, keep)))
     }
 
     pub(super) fn handshake(&self) -> Option<Handshake> {
@@ -130,11 +132,12 @@ impl Http2 {
     }
 
     /// The driver is started with the first exchange: a connection that is only knocked with needs none.
-    fn drive(&self, clock: Clock) {
+    fn drive(&self, buffers: &Buffers, clock: Clock) {
         if self.driver.borrow().is_some() {
             return;
         }
         self.log.clock.set(Some(clock));
+        *self.log.sampler.borrow_mut() = Some(Rc::clone(buffers.sampler()));
         let session = Rc::clone(&self.session);
         let driving = std::future::poll_fn(move |context| {
             let mut session = session.borrow_mut();
@@ -148,8 +151,7 @@ impl Http2 {
         *self.driver.borrow_mut() = Some(tokio::task::spawn_local(driving).abort_handle());
     }
 
-    async fn run(&self, rendered: &[u8], keep: Keep, clock: Clock) -> Result<Exchange, ExchangeError> {
-        self.drive(clock);
+    async fn run(&self, rendered: &[u8], keep: Keep) -> Result<Exchange, ExchangeError> {
         self.used.set(true);
         let (request, body) = request::translate(rendered, self.handshake.is_some())?;
         if !self.takes_more() {

@@ -4,6 +4,7 @@
 use super::frames::{CONTINUATION, Edge, Frame, GOAWAY, HEADERS, SETTINGS, Scan};
 use crate::clock::{Clock, Nanos};
 use crate::transport::error::TlsFailure;
+use crate::transport::stamp::Sampler;
 use crate::transport::stream::Stream;
 use h2::Reason;
 use std::cell::{Cell, RefCell};
@@ -59,6 +60,8 @@ pub(super) struct Log {
     pub(super) speaks_http1: Cell<bool>,
     /// The clock of the first exchange. Before it there is nothing to time.
     pub(super) clock: Cell<Option<Clock>>,
+    /// Of the shard of the first exchange, until the socket has it.
+    pub(super) sampler: RefCell<Option<Rc<Sampler>>>,
 }
 
 impl Log {
@@ -149,6 +152,7 @@ impl Log {
 #[derive(Debug)]
 pub(super) struct Wire {
     stream: Stream,
+    sampler: Option<Rc<Sampler>>,
     out: Scan,
     inward: Scan,
     log: Rc<Log>,
@@ -156,7 +160,7 @@ pub(super) struct Wire {
 
 impl Wire {
     pub(super) fn new(stream: Stream, log: Rc<Log>) -> Self {
-        Self { stream, out: Scan::after(PREFACE_BYTES), inward: Scan::after(0), log }
+        Self { stream, sampler: None, out: Scan::after(PREFACE_BYTES), inward: Scan::after(0), log }
     }
 }
 
@@ -167,8 +171,15 @@ impl AsyncRead for Wire {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if let Some(sampler) = this.log.sampler.take() {
+            this.stream.watch(&sampler);
+            this.sampler = Some(sampler);
+        }
         let before = buffer.filled().len();
-        let outcome = std::task::ready!(Pin::new(&mut this.stream).poll_read(context, buffer));
+        let outcome = std::task::ready!(match &this.sampler {
+            Some(sampler) => this.stream.poll_read_sampled(sampler, context, buffer),
+            None => Pin::new(&mut this.stream).poll_read(context, buffer),
+        });
         let bytes = &buffer.filled()[before..];
         match &outcome {
             Err(error) => this.log.failed(error),
