@@ -153,7 +153,8 @@ fn thinking_before_the_first_request_is_not_its_latency() {
     assert!(response.quantile_ns(0.5) < 150_000_000, "{} ns", response.quantile_ns(0.5));
 }
 
-/// Twenty beats in two seconds, of which a target of 350 ms lets six or seven be kept: each later than the one before, none forgotten.
+/// Twenty beats in two seconds, of which a target of 350 ms lets eight or nine be kept: each later than the one before, the last after the
+/// load has ended, none forgotten.
 #[test]
 fn beats_a_paced_user_is_late_for_are_kept_late_or_counted() {
     let addr = server(Duration::from_millis(350));
@@ -161,8 +162,8 @@ fn beats_a_paced_user_is_late_for_are_kept_late_or_counted() {
     let sum = carry(addr, rest, Share::WHOLE, &[]);
     let counts = sum.counts;
     assert!((19..=21).contains(&counts.planned), "{counts:?}");
-    assert!(counts.completed >= 3 && counts.dropped >= 10, "{counts:?}");
-    assert_eq!(counts.planned, counts.completed + counts.dropped, "{counts:?}");
+    assert!(counts.completed >= 3 && counts.dropped >= 8, "{counts:?}");
+    assert_eq!(counts.planned, counts.completed + counts.dropped + counts.interrupted, "{counts:?}");
     let response = &sum.windows[0].as_ref().expect("used").response;
     let late_ns = (counts.completed - 1) * 250_000_000;
     assert!(response.max_ns() >= late_ns + 340_000_000, "counted from its beat: {} ns", response.max_ns());

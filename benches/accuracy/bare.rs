@@ -1,38 +1,13 @@
-//! The control: a bare timer and nothing else, doing what the engine does at the same rate in the same run. What
-//! the machine does to it, it does to anybody.
+//! The control at its plainest: requests written at their instants by a bare timer.
 
-use plimsoll::clock::{Clock, unix_ns};
-use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
+use crate::truth::bare::Timer;
+use plimsoll::clock::unix_ns;
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream};
-use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 const CONNECTIONS: usize = 10;
 const NANOS_PER_S: u64 = 1_000_000_000;
-
-/// Wakes at instants of a clock, judged by the clock each time, so that errors do not add up.
-struct Timer {
-    descriptor: OwnedFd,
-    clock: Clock,
-}
-
-impl Timer {
-    fn new() -> std::io::Result<Self> {
-        let descriptor = rustix::time::timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC)?;
-        Ok(Self { descriptor, clock: Clock::start() })
-    }
-
-    fn until(&self, at_ns: u64) -> std::io::Result<()> {
-        let Some(wait_ns @ 1..) = at_ns.checked_sub(self.clock.now()) else { return Ok(()) };
-        let wait =
-            Timespec { tv_sec: (wait_ns / NANOS_PER_S) as i64, tv_nsec: (wait_ns % NANOS_PER_S) as i64 };
-        let spec = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: wait };
-        rustix::time::timerfd_settime(&self.descriptor, TimerfdTimerFlags::empty(), &spec)?;
-        rustix::io::read(&self.descriptor, &mut [0; 8])?;
-        Ok(())
-    }
-}
 
 /// Sends request n to `/n/0` at its instant; yields the instants in Unix time.
 pub(crate) fn send(addr: SocketAddr, per_s: u64, lasting: Duration) -> std::io::Result<Vec<u64>> {
@@ -55,23 +30,4 @@ pub(crate) fn send(addr: SocketAddr, per_s: u64, lasting: Duration) -> std::io::
     }
     std::thread::sleep(Duration::from_millis(100));
     Ok(due)
-}
-
-/// Ticks each millisecond for `lasting`; yields the spans, in Unix time, over which it did not get to tick for `stall` or longer.
-pub(crate) fn stalls(lasting: Duration, stall: Duration) -> std::io::Result<Vec<[u64; 2]>> {
-    let timer = Timer::new()?;
-    let (end_ns, stall_ns) = (lasting.as_nanos() as u64, stall.as_nanos() as u64);
-    let mut found = Vec::new();
-    let mut at_ns = 0;
-    while at_ns < end_ns {
-        at_ns += 1_000_000;
-        timer.until(at_ns)?;
-        let late_ns = timer.clock.now().saturating_sub(at_ns);
-        if late_ns >= stall_ns {
-            let now_ns = unix_ns();
-            found.push([now_ns - late_ns, now_ns]);
-            at_ns = timer.clock.now();
-        }
-    }
-    Ok(found)
 }

@@ -22,7 +22,7 @@ const ROUNDS: usize = 3;
 const PER_S: u64 = 1_000;
 const ROUND: Duration = Duration::from_secs(5);
 const PLAN: Duration = Duration::from_secs(30);
-const SPAN_S: u64 = 10;
+const SPAN: Duration = Duration::from_secs(10);
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     service_time();
@@ -88,29 +88,19 @@ fn service_time() {
 
 fn arrivals_in_time() -> Result<(), Box<dyn std::error::Error>> {
     let server = Server::start(|_| Duration::ZERO, None);
-    let control = std::thread::spawn(|| bare::stalls(PLAN, Duration::from_millis(5)));
+    let control = std::thread::spawn(|| truth::bare::stalls(PLAN, Duration::from_millis(5)));
     let carried = carry(server.addr, "", &open(PER_S, PLAN));
     let stalls = control.join().map_err(|_| "the control panicked")??;
-    let planned = carried.planned_ns();
-    let arrived = sorted(server.take_log().iter().map(|entry| entry.arrived_ns));
-    let (mut judged, mut worst, mut left_out) = (0, 0, 0);
-    for start_s in 0..=PLAN.as_secs() - SPAN_S {
-        let from_ns = carried.began_ns + start_s * 1_000_000_000;
-        let to_ns = from_ns + SPAN_S * 1_000_000_000;
-        if stalls.iter().any(|stall| [from_ns, to_ns].iter().any(|at| stall[0] <= *at && *at <= stall[1])) {
-            left_out += 1;
-            continue;
-        }
-        let within = |instants: &[u64]| {
-            instants.partition_point(|at| *at < to_ns) - instants.partition_point(|at| *at < from_ns)
-        };
-        judged += 1;
-        worst = worst.max(within(&planned).abs_diff(within(&arrived)));
-    }
-    let allowed = (PER_S * SPAN_S / 1_000).max(1);
+    let spans = carried.spans(&server.take_log(), PLAN, SPAN, &stalls);
+    let judged: Vec<u64> = spans.iter().filter(|span| span.held_up == 0).map(|span| span.off).collect();
+    let allowed = (PER_S * SPAN.as_secs() / 1_000).max(1);
     println!(
-        "\narrivals in any {SPAN_S} s at {PER_S}/s: {judged} spans, worst off the plan by {worst} of {} (allowed {allowed}); {left_out} spans left out, {} stalls of the bare loop",
-        PER_S * SPAN_S,
+        "\narrivals in any {} s at {PER_S}/s: {} spans, worst off the plan by {} of {} (allowed {allowed}); {} spans left out, {} stalls of the bare loop",
+        SPAN.as_secs(),
+        judged.len(),
+        judged.iter().max().copied().unwrap_or(0),
+        PER_S * SPAN.as_secs(),
+        spans.len() - judged.len(),
         stalls.len()
     );
     Ok(())

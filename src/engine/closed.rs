@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use tokio::task::AbortHandle;
 
-/// Users who come at once begin in batches: between two, the answers to those who are there already are read when they come.
+/// Users who come or go at once do so in batches: between two, the answers to all the others are read when they come.
 const USERS_PER_TURN: usize = 32;
 
 struct Live {
@@ -25,7 +25,7 @@ pub(super) async fn run(shard: Rc<Shard>, part: Rc<Part>) {
     let mut crowd = Crowd { users: Vec::new(), leaving: VecDeque::new(), next: Rc::new(Cell::new(0)) };
     loop {
         let now = shard.clock.now();
-        crowd.cut_off_late(now);
+        crowd.cut_off_late(now).await;
         if part.is_over(now) {
             break;
         }
@@ -52,7 +52,7 @@ pub(super) async fn run(shard: Rc<Shard>, part: Rc<Part>) {
             () = sleep_until(&shard, Some(by)) => {}
         }
     }
-    crowd.cut_off_late(Nanos::MAX);
+    crowd.cut_off_late(Nanos::MAX).await;
     // Cut off means dropped at the task's next turn, and only then counted.
     while part.live.get() > 0 {
         part.freed.notified().await;
@@ -100,20 +100,28 @@ impl Crowd {
             }
         }
         let by = now + nanos(part.graceful_stop);
-        while self.users.len() as u64 > wanted {
-            let Some(user) = self.users.pop() else { break };
-            user.control.dismiss(now);
-            if user.control.iteration_since.get().is_none() {
+        let staying = self.users.len().min(usize::try_from(wanted).unwrap_or(usize::MAX));
+        let leaving = self.users.split_off(staying);
+        // All of them hear of it at the same instant, whoever's turn comes first.
+        for user in &leaving {
+            user.control.retire_at(now);
+        }
+        for (told, user) in leaving.into_iter().rev().enumerate() {
+            user.control.wake();
+            if user.control.iteration_since.get().is_some() || user.control.is_behind(part) {
+                self.leaving.push_back((by, user));
+            } else {
                 // Between iterations it waits for its pace only.
                 user.task.abort();
-            } else {
-                self.leaving.push_back((by, user));
+            }
+            if told % USERS_PER_TURN == USERS_PER_TURN - 1 {
+                tokio::task::yield_now().await;
             }
         }
     }
 
     /// Ends every leaving user whose time is up; what it was in the middle of is counted when it is dropped.
-    fn cut_off_late(&mut self, now: Nanos) {
+    async fn cut_off_late(&mut self, now: Nanos) {
         while let Some((by, user)) = self.leaving.front() {
             if !user.task.is_finished() {
                 if *by > now {
@@ -122,6 +130,9 @@ impl Crowd {
                 user.task.abort();
             }
             self.leaving.pop_front();
+            if self.leaving.len().is_multiple_of(USERS_PER_TURN) {
+                tokio::task::yield_now().await;
+            }
         }
     }
 }

@@ -32,10 +32,14 @@ pub(super) struct Beat {
 }
 
 impl Control {
-    /// Tells the user to leave.
-    pub(super) fn dismiss(&self, now: Nanos) {
+    /// Tells the user to leave, when it next asks.
+    pub(super) fn retire_at(&self, now: Nanos) {
         self.retire.set(true);
         self.retired_ns.set(now);
+    }
+
+    /// Has it ask now, where it waits for something that may be long in coming.
+    pub(super) fn wake(&self) {
         if let Some(waiting) = self.waiting.take() {
             waiting.wake();
         }
@@ -49,7 +53,13 @@ impl Control {
         self.retire.get()
     }
 
-    /// Beats that had come before the user was told to leave, and that it did not get to: they were planned, and are dropped.
+    /// Whether a user who was told to leave has beats left that had come before. It keeps them late as long as its graceful stop lets it,
+    /// as queued arrivals are; nothing is begun any more once the part drains.
+    pub(super) fn is_behind(&self, part: &Part) -> bool {
+        !part.draining.get() && self.beats_missed() > 0
+    }
+
+    /// Beats that had come before the user was told to leave, and that it has not got to. They were planned; at its end they are dropped.
     fn beats_missed(&self) -> u64 {
         let since = |beat: Beat| self.retired_ns.get().saturating_sub(beat.at_ns) / beat.every_ns.max(1);
         self.beat.get().map_or(0, since)

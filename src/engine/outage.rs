@@ -55,7 +55,8 @@ fn who_waits_to_connect_again_sleeps_until_then_and_wakes_to_leave() {
         });
         let dismissing = async {
             tokio::time::sleep(Duration::from_secs(20)).await;
-            control.dismiss(shard.clock.now());
+            control.retire_at(shard.clock.now());
+            control.wake();
         };
         tokio::join!(living, dismissing);
         assert_eq!(shard.clock.now() / 1_000_000_000, 20, "it left when it was told to");

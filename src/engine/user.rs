@@ -92,7 +92,7 @@ impl User {
 
     async fn go_on(&mut self, fresh: &impl Fn() -> u64) {
         let mut beat_ns: Option<Nanos> = None;
-        while !self.control.retire.get() {
+        while self.stays() {
             let mut now = self.shard.clock.now();
             if let Some(every) = self.program().pacing {
                 beat_ns = Some(match beat_ns {
@@ -101,7 +101,7 @@ impl User {
                 });
                 // A paced iteration carries the instant the pacing gave it, however late it begins.
                 self.intended_ns = beat_ns;
-                if self.control.retire.get() {
+                if !self.stays() {
                     break;
                 }
                 if self.program().lifetime != Lifetime::Once {
@@ -121,6 +121,11 @@ impl User {
         }
     }
 
+    /// Whether there is another iteration for this user.
+    fn stays(&self) -> bool {
+        !self.control.retire.get() || self.control.is_behind(&self.part)
+    }
+
     /// Waits for the next beat of the pacing. One that has passed while the user was busy is kept late rather than never, and its response time
     /// counts from the beat: what a stall kept from being asked is charged to the stall, as it is of open arrivals.
     async fn next_beat(&mut self, last_ns: Nanos, every_ns: Nanos) -> Nanos {
@@ -131,7 +136,7 @@ impl User {
             Some(beats) if self.holds_nothing() => beats.until(next_ns).await,
             _ => free_ns = self.rest(next_ns).await,
         }
-        if !self.control.retire.get() {
+        if self.stays() {
             // Only from when the user was free: that the target kept it longer is not the generator's lag.
             let lag_ns = self.shard.clock.now().saturating_sub(next_ns.max(free_ns));
             self.shard.recorder.borrow_mut().dispatch_lag(lag_ns);

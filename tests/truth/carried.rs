@@ -15,6 +15,7 @@ use plimsoll::transport::Address;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 pub(crate) struct Carried {
@@ -71,7 +72,49 @@ pub(crate) fn paced_response(log: &[Entry], every_ns: u64) -> Vec<u64> {
     sorted(log.iter().map(|entry| entry.released_ns.saturating_sub(beat_ns(entry))))
 }
 
+/// How many requests arrived in a span, beside the plan.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Span {
+    /// Arrivals too many or too few.
+    pub(crate) off: u64,
+    /// Arrivals planned for when the bare loop stood still across one of the ends: those may be on the wrong side of it.
+    pub(crate) held_up: u64,
+}
+
 impl Carried {
+    /// Every span of that length that begins at a tenth of a second of an open load which lasted for `load`, beside `stalls`, spans of Unix
+    /// time in which a bare loop stood still.
+    pub(crate) fn spans(
+        &self,
+        log: &[Entry],
+        load: Duration,
+        length: Duration,
+        stalls: &[[u64; 2]],
+    ) -> Vec<Span> {
+        let planned = self.planned_ns();
+        let arrived = sorted(log.iter().map(|entry| entry.arrived_ns));
+        let within = |instants: &[u64], from_ns: u64, to_ns: u64| {
+            (instants.partition_point(|at| *at < to_ns) - instants.partition_point(|at| *at < from_ns)) as u64
+        };
+        let begins =
+            (0..=(load - length).as_millis() as u64 / 100).map(|tenth| self.began_ns + tenth * 100_000_000);
+        begins
+            .map(|from_ns| {
+                let to_ns = from_ns + length.as_nanos() as u64;
+                let across =
+                    |stall: &&[u64; 2]| [from_ns, to_ns].iter().any(|at| (stall[0]..=stall[1]).contains(at));
+                Span {
+                    off: within(&planned, from_ns, to_ns).abs_diff(within(&arrived, from_ns, to_ns)),
+                    held_up: stalls
+                        .iter()
+                        .filter(across)
+                        .map(|stall| within(&planned, stall[0], stall[1] + 1))
+                        .sum(),
+                }
+            })
+            .collect()
+    }
+
     pub(crate) fn response(&self) -> Histogram {
         self.sum.windows[0].as_ref().expect("requests were sent").all_responses()
     }

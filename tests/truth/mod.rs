@@ -1,6 +1,7 @@
 //! The truth to hold the engine against: a server that keeps its own log of every request, with the kernel's stamp of its arrival, and an
 //! engine run against it. The log knows nothing of what the engine measured. Shared by the tests and by `benches/accuracy`.
 
+pub(crate) mod bare;
 pub(crate) mod carried;
 pub(crate) mod server;
 
