@@ -82,9 +82,9 @@ fn level(recorded: &Recorded, mark: &LevelMark) -> LevelInput {
 }
 
 fn endpoint(recorded: &Recorded, entry: &EndpointEntry) -> EndpointResult {
-    let of = |clock: Which| recorded.histogram(clock, recorded.whole_span(), |name| name == entry.name);
+    let of = |clock: Which| recorded.histogram(clock, recorded.whole_span(), |key| key == entry.key());
     let (response, service): (Histogram, Histogram) = (of(Which::Response), of(Which::Service));
-    let rows = || recorded.timeline.iter().filter(|row| row.endpoint == entry.name);
+    let rows = || recorded.timeline.iter().filter(|row| row.endpoint == entry.key());
     let failed = rows().map(|row| row.failed).sum();
     let curve = if response.is_empty() {
         Vec::new()

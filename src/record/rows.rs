@@ -165,6 +165,16 @@ pub struct EndpointEntry {
     pub name: String,
     pub protocol: String,
     pub route: String,
+    /// What the rows and histograms of it go by, where endpoints of several protocols have this name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+}
+
+impl EndpointEntry {
+    /// What the rows and histograms of it go by.
+    pub fn key(&self) -> &str {
+        self.key.as_deref().unwrap_or(&self.name)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -33,9 +33,11 @@ impl<'a> RecordedSpan<'a> {
 
     fn is_of(&self, endpoint: &str, protocol: Option<Protocol>, name: Option<&str>) -> bool {
         let known = |entry: &super::rows::EndpointEntry| {
-            entry.name == endpoint && protocol.is_none_or(|protocol| entry.protocol == protocol.name())
+            entry.key() == endpoint
+                && protocol.is_none_or(|protocol| entry.protocol == protocol.name())
+                && name.is_none_or(|name| entry.name == name)
         };
-        name.is_none_or(|name| name == endpoint) && self.recorded.manifest.endpoints.iter().any(known)
+        self.recorded.manifest.endpoints.iter().any(known)
     }
 
     pub fn histogram(&self, clock: Which, protocol: Option<Protocol>, name: Option<&str>) -> Histogram {

@@ -131,7 +131,7 @@ impl Store {
             let ms = |ns: u64| ns as f64 / 1e6;
             rows.push(TimelineRow {
                 t_s: snapshot.end_s as f64,
-                endpoint: entry.name.clone(),
+                endpoint: entry.key().to_owned(),
                 users: snapshot.users,
                 offered: snapshot.counts.planned,
                 sent: window.sent,
@@ -152,7 +152,7 @@ impl Store {
             for (clock, histogram) in [(Which::Response, &response), (Which::Service, &service)] {
                 if !histogram.is_empty() {
                     self.encoder
-                        .append(&mut lines, &entry.name, clock, start_s, snapshot.end_s, histogram)
+                        .append(&mut lines, entry.key(), clock, start_s, snapshot.end_s, histogram)
                         .map_err(|text| StoreError::Corrupt { path: self.histograms.path.clone(), text })?;
                 }
             }
@@ -165,7 +165,7 @@ impl Store {
         {
             rows.push(TimelineRow {
                 t_s: snapshot.end_s as f64,
-                endpoint: first.name.clone(),
+                endpoint: first.key().to_owned(),
                 users: snapshot.users,
                 offered: snapshot.counts.planned,
                 dropped: snapshot.counts.dropped,
@@ -260,7 +260,12 @@ mod tests {
     use crate::threshold::Stats as _;
 
     fn manifest() -> Manifest {
-        let entry = EndpointEntry { name: "product".into(), protocol: "http".into(), route: "GET /".into() };
+        let entry = EndpointEntry {
+            name: "product".into(),
+            protocol: "http".into(),
+            route: "GET /".into(),
+            key: None,
+        };
         Manifest { endpoints: vec![entry], ..Manifest::default() }
     }
 
@@ -288,6 +293,33 @@ mod tests {
         assert_eq!(recorded.timeline.len(), 2, "a second without load has no row");
         let span = RecordedSpan::new(&recorded, [0.0, 2.0]);
         assert_eq!((span.iterations(), span.users(), span.requests(None, None)), ((12, 2), 20.0, (3, 0)));
+    }
+
+    #[test]
+    fn endpoints_of_one_name_and_several_protocols_stay_apart() {
+        use crate::endpoint::Protocol;
+        use crate::threshold::Which;
+        let dir = tempfile::tempdir().expect("a folder");
+        let entry = |protocol: &str| EndpointEntry {
+            name: "tick".into(),
+            protocol: protocol.into(),
+            route: "WS tick".into(),
+            key: Some(format!("{protocol} tick")),
+        };
+        let manifest = Manifest { endpoints: vec![entry("ws"), entry("ws.lag")], ..Manifest::default() };
+        let mut store = Store::create(dir.path(), manifest).expect("a store");
+        let mut both = second(1, 1, 1, 3);
+        let lag = both.window_mut(1);
+        lag.completed = 5;
+        lag.response.record(9_000_000);
+        store.second(&both, 0).expect("written");
+        let recorded = Recorded::open(dir.path()).expect("a record");
+        let span = RecordedSpan::new(&recorded, [0.0, 1.0]);
+        let of = |protocol| {
+            let slowest_ns = span.max_ns(Which::Response, protocol, Some("tick")).expect("recorded");
+            (span.requests(Some(protocol), Some("tick")).0, (slowest_ns / 1e6).round())
+        };
+        assert_eq!((of(Protocol::Ws), of(Protocol::WsLag)), ((3, 1.0), (5, 9.0)));
     }
 
     #[test]

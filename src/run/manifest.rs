@@ -35,6 +35,8 @@ pub(super) fn begin(plan: &Plan, options: &Options) -> Manifest {
                 name: endpoint.name.clone(),
                 protocol: endpoint.protocol.name().to_owned(),
                 route: endpoint.route.clone(),
+                key: (plan.endpoints.iter().filter(|other| other.name == endpoint.name).count() > 1)
+                    .then(|| format!("{} {}", endpoint.protocol.name(), endpoint.name)),
             })
             .collect(),
         phases: phases(plan),

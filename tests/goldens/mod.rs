@@ -132,7 +132,7 @@ pub(crate) fn summary(scenario: &str, verdict: Verdict, exit_code: u8, reason: &
 }
 
 pub(crate) fn endpoint(name: &str, protocol: &str, route: &str) -> EndpointEntry {
-    EndpointEntry { name: name.into(), protocol: protocol.into(), route: route.into() }
+    EndpointEntry { name: name.into(), protocol: protocol.into(), route: route.into(), key: None }
 }
 
 pub(crate) fn event(t_s: f64, kind: &str, text: &str) -> Event {
