@@ -181,12 +181,10 @@ fn beats_that_a_hung_target_swallowed_are_dropped_though_their_user_is_cut_off()
     assert_eq!((sum.counts.completed, sum.counts.interrupted), (0, 3));
     // Each of them was to ask at the 1st to the 15th tenth of a second after its first.
     assert!((42..=45).contains(&sum.counts.dropped), "{:?}", sum.counts);
+    // Who follows one that lives for a single iteration would have kept its place, and its pace.
     let once = carry(addr, &load("lifetime: once, "), Share::WHOLE, &[]);
-    assert_eq!(
-        (once.counts.planned, once.counts.dropped),
-        (3, 0),
-        "who lives for one iteration had one beat"
-    );
+    assert_eq!((once.counts.completed, once.counts.interrupted), (0, 3));
+    assert!((42..=45).contains(&once.counts.dropped), "{:?}", once.counts);
 }
 
 #[test]
@@ -214,4 +212,37 @@ fn a_user_of_one_iteration_is_followed_by_a_fresh_one_at_once() {
     let sum = carry(addr, rest, Share::WHOLE, &[]);
     assert!(sum.counts.completed > 50, "{:?}", sum.counts);
     assert_eq!(sum.requests.connections_opened, sum.counts.completed, "a new person on a new connection");
+}
+
+/// Journeys that end with each iteration and such that go on must keep their shares, however often the former begin anew.
+#[test]
+fn a_mix_keeps_its_shares_of_the_users() {
+    let addr = server(Duration::from_millis(1));
+    let rest = "scenarios:\n  once: {lifetime: once, steps: [{get: /, name: once}, {think: 20ms}]}\n  loop: {steps: [{get: /, name: loop}, {think: 20ms}]}\nload:\n  - {name: a, run: {once: 1, loop: 1}, executor: closed, stages: [{to: 20, over: 0s}, {hold: 2s}], graceful_stop: 1s}\n";
+    let sum = carry(addr, rest, Share::WHOLE, &[]);
+    let completed = |index: usize| sum.windows[index].as_ref().expect("used").completed;
+    let (once, again) = (completed(0), completed(1));
+    assert!(once > again / 2 && once < again * 2, "{once} of those who go, {again} of those who stay");
+}
+
+#[test]
+fn who_takes_the_place_of_a_user_keeps_its_pace() {
+    let addr = server(Duration::from_millis(1));
+    let rest = "scenarios: {once: {lifetime: once, pacing: {every: 200ms}, steps: [{get: /}]}}\nload:\n  - {name: a, run: once, executor: closed, stages: [{to: 10, over: 0s}, {hold: 2s}], graceful_stop: 1s}\n";
+    let sum = carry(addr, rest, Share::WHOLE, &[]);
+    assert!((90..=110).contains(&sum.counts.planned), "{:?}", sum.counts);
+    assert_eq!(sum.requests.connections_opened, sum.counts.completed, "a new person on a new connection");
+}
+
+#[test]
+fn an_open_part_ends_one_graceful_stop_after_its_load() {
+    let addr = server(Duration::from_secs(60));
+    let rest = "scenarios: {read: {steps: [{get: /}]}}\nload:\n  - {name: a, run: read, executor: open, max_in_flight: 1, late: queue, stages: [{to: 10/s, over: 0s}, {hold: 1s}], graceful_stop: 1s}\n";
+    let sum = carry(addr, rest, Share::WHOLE, &[]);
+    assert_eq!((sum.counts.interrupted, sum.counts.dropped), (1, 9), "{:?}", sum.counts);
+    let age_ns = sum.interrupted_age.max_ns();
+    assert!(
+        (1_900_000_000..2_700_000_000).contains(&age_ns),
+        "a second of load and one of grace, not {age_ns} ns"
+    );
 }

@@ -280,7 +280,7 @@ fn reads_of_messages_say_how_late_they_were() {
     );
     assert!(ran.failures().is_empty(), "{:?}", ran.failures());
     let sampled = ran.sum.read_error.count();
-    assert!((1..=2).contains(&sampled), "one read in 101 of 151, not {sampled}");
+    assert!((1..50).contains(&sampled), "one read in 101 or one in a tenth of a second, not {sampled}");
 }
 
 #[test]

@@ -129,7 +129,7 @@ async fn reads_under_tls_say_how_late_they_were() {
         assert_eq!(client.get(&mut connection).await.unwrap().read_error_ns, None);
     }
     let told = client.buffers.take_read_errors();
-    assert!((1..=2).contains(&told.len()), "one read in 101 of 151: {told:?}");
+    assert!(!told.is_empty(), "one read in 101, or one in a tenth of a second");
 }
 
 #[tokio::test]

@@ -46,10 +46,13 @@ pub(super) async fn run(shard: Rc<Shard>, part: Rc<Part>) {
     crowd.resize(&shard, &part, 0, shard.clock.now()).await;
     let by = shard.clock.now() + nanos(part.graceful_stop);
     while part.live.get() > 0 && shard.clock.now() < by && !shard.aborted.get() {
+        // Who was told to leave before the end has a deadline of its own.
+        crowd.cut_off_late(shard.clock.now()).await;
+        let next = crowd.leaving.front().map_or(by, |(own, _)| by.min(*own));
         tokio::select! {
             () = part.changed.notified() => {}
             () = part.freed.notified() => {}
-            () = sleep_until(&shard, Some(by)) => {}
+            () = sleep_until(&shard, Some(next)) => {}
         }
     }
     crowd.cut_off_late(Nanos::MAX).await;
@@ -88,7 +91,7 @@ struct Crowd {
 
 impl Crowd {
     async fn resize(&mut self, shard: &Rc<Shard>, part: &Rc<Part>, wanted: u64, now: Nanos) {
-        while (self.users.len() as u64) < wanted {
+        while !part.draining.get() && (self.users.len() as u64) < wanted {
             let control = Rc::new(Control::default());
             let id = shard.share.id_of(take(&self.next));
             let user = User::new(shard, part, Rc::clone(&control), id);

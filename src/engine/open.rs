@@ -156,7 +156,10 @@ impl Release {
     }
 
     async fn drain(&mut self) {
-        let by = self.shard.clock.now() + nanos(self.part.graceful_stop);
+        let now = self.shard.clock.now();
+        // Arrivals that came late out of the queue have used some of the time already.
+        let ended = if self.part.draining.get() { now } else { now.min(self.end_ns()) };
+        let by = ended + nanos(self.part.graceful_stop);
         while self.part.live.get() > 0 && self.shard.clock.now() < by && !self.shard.aborted.get() {
             tokio::select! {
                 () = self.part.changed.notified() => {}

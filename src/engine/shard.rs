@@ -13,7 +13,7 @@ use super::window::Window;
 use super::{closed, open};
 use crate::clock::{Clock, Nanos};
 use crate::endpoint::EndpointId;
-use crate::limits::{IDLE_CONNECTIONS_MAX, LOOP_LAG_INTERVAL, RENTED_BUFFERS_MAX};
+use crate::limits::{AGENT_SILENCE_MAX, IDLE_CONNECTIONS_MAX, LOOP_LAG_INTERVAL, RENTED_BUFFERS_MAX};
 use crate::load::arrivals::Schedule;
 use crate::load::curve::Curve;
 use crate::load::{mix, share::Share};
@@ -235,7 +235,14 @@ impl Shard {
                     deaf = command.is_none();
                     shard.obey(command.unwrap_or(Command::Abort));
                 }
-                () = tokio::time::sleep_until(tick) => window.hand_over(&shard, &reports),
+                () = tokio::time::sleep_until(tick) => {
+                    if !window.hand_over(&shard, &reports) && failure.is_none() {
+                        // A coordinator that was stopped, or hangs at its disk: no rule would end this load, and nobody's ctrl-C.
+                        let silence = AGENT_SILENCE_MAX.as_secs();
+                        failure = Some(format!("nobody took the record for {silence} s, so the load was ended"));
+                        shard.obey(Command::Drain);
+                    }
+                }
                 ended = tasks.join_next() => match ended {
                     Some(Ok(Ok(()))) => {}
                     Some(Ok(Err(error))) => failure = Some(error.to_string()),

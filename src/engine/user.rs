@@ -60,8 +60,11 @@ enum Block {
 
 impl User {
     pub(super) fn new(shard: &Rc<Shard>, part: &Rc<Part>, control: Rc<Control>, id: u64) -> Self {
+        Self::on_journey(shard, part, control, id, shard.journey_of(part, id))
+    }
+
+    fn on_journey(shard: &Rc<Shard>, part: &Rc<Part>, control: Rc<Control>, id: u64, journey: usize) -> Self {
         let presence = Presence::begin(shard, part, &control);
-        let journey = shard.journey_of(part, id);
         let program = &shard.programs[journey];
         Self {
             session: Session::new(&shard.plan, part.index, id),
@@ -104,9 +107,7 @@ impl User {
                 if !self.stays() {
                     break;
                 }
-                if self.program().lifetime != Lifetime::Once {
-                    self.control.beat.set(beat_ns.map(|at_ns| Beat { at_ns, every_ns: nanos(every) }));
-                }
+                self.control.beat.set(beat_ns.map(|at_ns| Beat { at_ns, every_ns: nanos(every) }));
                 now = self.shard.clock.now();
             }
             self.shard.recorder.borrow_mut().counts.planned += 1;
@@ -114,9 +115,8 @@ impl User {
                 break;
             }
             self.take_turns().await;
-            if self.program().lifetime == Lifetime::Once && !self.control.retire.get() {
+            if self.program().lifetime == Lifetime::Once && self.stays() {
                 self.begin_anew(fresh());
-                beat_ns = None;
             }
         }
     }
@@ -214,11 +214,12 @@ impl User {
         &self.shard.programs[self.journey]
     }
 
-    /// Forgets everything of the user before: a new person on a new connection.
+    /// Forgets everything of the user before: a new person on a new connection, who takes the place of the one before. So the journeys of a
+    /// mix keep their shares of the users, and the pacing is that of the place.
     fn begin_anew(&mut self, id: u64) {
         let (shard, part, control) =
             (Rc::clone(&self.shard), Rc::clone(&self.part), Rc::clone(&self.control));
-        *self = Self::new(&shard, &part, control, id);
+        *self = Self::on_journey(&shard, &part, control, id, self.journey);
     }
 
     async fn iteration(&mut self, now: Nanos) -> IterationEnd {

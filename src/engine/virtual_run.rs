@@ -112,6 +112,49 @@ fn record(mut sum: Snapshot) -> Snapshot {
     Snapshot { end_s: 0, end_ns: 0, users: 0, sockets: 0, shard_cpu_ns_max: 0, run_queue_ns_max: None, ..sum }
 }
 
+/// Nobody would end a load whose coordinator does not look: it ends by itself, and says why.
+#[test]
+fn a_shard_that_nobody_listens_to_ends_its_load() {
+    let scenario = "plimsoll: 1\nname: unheard\ntarget: {http: \"http://127.0.0.1:80\"}\nscenarios: {ask: {steps: [{get: /, headers: {x-user: \"1\", x-iteration: \"1\"}}, {think: 1s}]}}\nload:\n  - {run: ask, executor: closed, stages: [{to: 3, over: 0s}, {hold: 1h}]}\n";
+    let env = |_: &str| None;
+    let plan = scenario::load("unheard.yaml", scenario, &Overrides::none(&env)).expect("a scenario");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+    let local = tokio::task::LocalSet::new();
+    runtime.expect("a runtime").block_on(local.run_until(async {
+        let address = Address::new("127.0.0.1", 80, ([127, 0, 0, 1], 80).into(), None).simulated(serve);
+        let http = Some(Route::new(address, String::new()));
+        let setup = Setup {
+            plan: Arc::new(plan),
+            share: Share::WHOLE,
+            clock: Clock::start_virtual(),
+            http,
+            ws: None,
+        };
+        let (_commands, orders) = mpsc::unbounded_channel::<Command>();
+        let (report, mut reports) = mpsc::channel(4);
+        tokio::task::spawn_local(Shard::run(setup, orders, report));
+        tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+        let (mut planned, mut completed, mut last_s) = (0, 0, 0);
+        loop {
+            match reports.recv().await.expect("a last word") {
+                Report::Snapshot(second) => {
+                    planned += second.counts.planned;
+                    completed += second.counts.completed;
+                    last_s = second.end_s;
+                }
+                Report::Failed(text) => {
+                    assert_eq!(text, "nobody took the record for 10 s, so the load was ended");
+                    break;
+                }
+                Report::Ended | Report::Lost(_) => panic!("it says why it ended"),
+            }
+        }
+        assert!((14..=17).contains(&last_s), "four seconds in the queue, ten refused: {last_s}");
+        assert_eq!(planned, completed);
+        assert!(planned >= 30, "nothing measured is lost: {planned}");
+    }));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(6))]
     #[test]

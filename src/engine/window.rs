@@ -2,6 +2,7 @@
 
 use super::shard::{Report, Shard};
 use crate::clock::{self, Nanos, RunQueue};
+use crate::limits::AGENT_SILENCE_MAX;
 use crate::measure::snapshot::Snapshot;
 use crate::units::NANOS_PER_S;
 use tokio::sync::mpsc;
@@ -13,6 +14,8 @@ pub(super) struct Window {
     run_queue: RunQueue,
     queued_ns: Option<Nanos>,
     held_back: Option<Box<Snapshot>>,
+    /// Seconds in a row that the agent had no room for.
+    refused: u64,
 }
 
 impl Window {
@@ -24,6 +27,7 @@ impl Window {
             queued_ns: run_queue.waited_ns(),
             run_queue,
             held_back: None,
+            refused: 0,
         }
     }
 
@@ -66,15 +70,20 @@ impl Window {
         }
     }
 
-    /// Never waits: while the agent is behind, seconds are added up here and handed over together.
-    pub(super) fn hand_over(&mut self, shard: &Shard, reports: &mpsc::Sender<Report>) {
+    /// Never waits: while the agent is behind, seconds are added up here and handed over together. False once nobody has taken any for so long
+    /// that nobody watches over the load.
+    pub(super) fn hand_over(&mut self, shard: &Shard, reports: &mpsc::Sender<Report>) -> bool {
         let end_s = self.next_end_s.max(shard.clock.now() / NANOS_PER_S);
         let snapshot = self.take(shard, end_s);
         if let Err(mpsc::error::TrySendError::Full(Report::Snapshot(snapshot))) =
             reports.try_send(Report::Snapshot(snapshot))
         {
             self.held_back = Some(snapshot);
+            self.refused += 1;
+        } else {
+            self.refused = 0;
         }
+        self.refused < AGENT_SILENCE_MAX.as_secs()
     }
 
     pub(super) async fn hand_over_last(&mut self, shard: &Shard, reports: &mpsc::Sender<Report>) {

@@ -1,5 +1,6 @@
 //! Which journey a user or arrival follows. Independent draws would leave 30 users of a 70:30 mix anywhere from 14 to 27 of the first
-//! kind; here the proportions hold closely for every run of ids, and each id's choice is a function of (seed, part, id) alone.
+//! kind; here the proportions hold closely for every run of ids, and each id's choice is a function of (seed, part, id) alone. Who follows a user that
+//! lived for one iteration is not asked: it takes over the journey with the place, or those that go would give way to those that stay.
 
 use crate::seed::{Purpose, stream};
 use rand::Rng;

@@ -267,7 +267,9 @@ impl<'w> Coordinator<'w> {
         if let Some(text) = tripped {
             self.take_down(store, crew, End::Aborted, &format!("safety rule `{text}` was met"))?;
         }
-        self.watch_for_silence(store, crew, second, all, span_s)?;
+        // Only requests: that a message found no open socket says nothing of the target.
+        let answered = (all - failed) + second.requests.failed;
+        self.watch_for_silence(store, crew, second, answered, span_s)?;
         if self.ending.is_none()
             && let Some((_, levels)) = &mut self.levels
         {

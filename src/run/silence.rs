@@ -12,8 +12,8 @@ impl Silence {
         Self { limit_s, held_s: 0 }
     }
 
-    /// Takes in a span: how many requests and messages ended in it, and how many of them failed to connect. Any answer, and be it a
-    /// wrong one, is a sign of life; a span in which nothing ended says nothing. True once the silence has lasted.
+    /// Takes in a span: how many requests ended in it and messages came, and how many of the former failed to connect. Any answer, and be it
+    /// a wrong one, is a sign of life; a span in which nothing ended says nothing. True once the silence has lasted.
     pub(super) fn span(&mut self, ended: u64, connect_failures: u64, span_s: u64) -> bool {
         if ended > connect_failures {
             self.held_s = 0;

@@ -12,9 +12,11 @@ use crate::limits::{
     AGENT_READY_TIMEOUT, AGENT_SILENCE_MAX, AGENT_STDERR_BYTES_MAX, AGENTS_START_DELAY, SNAPSHOT_QUEUE_MAX,
 };
 use crate::scenario::recipe::Recipe;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::process::{Child, Command as Executable};
@@ -24,7 +26,7 @@ use tokio::sync::mpsc;
 #[derive(Debug, thiserror::Error)]
 pub enum ChildError {
     #[error("cannot start agent {index}: {source}")]
-    Spawn { index: u32, source: std::io::Error },
+    Spawn { index: u32, source: io::Error },
     #[error("agent {index} cannot take part: {reason}")]
     Refused { index: u32, reason: String },
     #[error("agent {index} was not ready within {AGENT_READY_TIMEOUT:?}; the machine is overloaded")]
@@ -83,7 +85,7 @@ struct Link {
     said: LastWords,
 }
 
-fn spawn(muster: &Muster<'_>, index: u32) -> std::io::Result<Link> {
+fn spawn(muster: &Muster<'_>, index: u32) -> io::Result<Link> {
     let (here, there) = std::os::unix::net::UnixStream::pair()?;
     here.set_nonblocking(true)?;
     let mut command = Executable::new(muster.executable);
@@ -112,8 +114,7 @@ impl Link {
             http: muster.http.clone(),
             ws: muster.ws.clone(),
         }));
-        let refused =
-            |error: std::io::Error| ChildError::Refused { index: self.index, reason: error.to_string() };
+        let refused = |error: io::Error| ChildError::Refused { index: self.index, reason: error.to_string() };
         match tokio::time::timeout(AGENT_READY_TIMEOUT, frame::send(&mut self.orders, &begin)).await {
             Ok(sent) => sent.map_err(refused),
             Err(_elapsed) => Err(ChildError::NotReady { index: self.index }),
@@ -139,7 +140,7 @@ impl Link {
 /// How a process ended, for a message.
 async fn ending(child: &mut Child, said: &LastWords) -> String {
     // Its link is closed, so it is ending or broken; either way it shall be gone.
-    let status = match tokio::time::timeout(std::time::Duration::from_secs(1), child.wait()).await {
+    let status = match tokio::time::timeout(Duration::from_secs(1), child.wait()).await {
         Ok(Ok(status)) => status.to_string(),
         Ok(Err(error)) => error.to_string(),
         Err(_elapsed) => {
@@ -159,6 +160,18 @@ async fn pass_on(mut orders: OwnedWriteHalf, mut told: mpsc::UnboundedReceiver<C
     }
 }
 
+/// What an agent says next; nothing once it has been silent for too long. Counted in looks and not by the clock: where the machine was
+/// stopped for a while as a whole, nobody was silent.
+async fn spoken(words: &mut OwnedReadHalf) -> Option<io::Result<Option<Word>>> {
+    let mut speaking = std::pin::pin!(frame::receive(words));
+    for _ in 0..AGENT_SILENCE_MAX.as_secs() {
+        if let Ok(said) = tokio::time::timeout(Duration::from_secs(1), &mut speaking).await {
+            return Some(said);
+        }
+    }
+    None
+}
+
 /// The reports of one agent, and the process that owes them.
 struct Reports {
     index: u32,
@@ -173,17 +186,16 @@ impl Reports {
         let index = self.index;
         let member = index as usize;
         loop {
-            let report = match tokio::time::timeout(AGENT_SILENCE_MAX, frame::receive(&mut self.words)).await
-            {
-                Ok(Ok(Some(Word::Report(report)))) => report,
-                Ok(Ok(Some(other))) => {
+            let report = match spoken(&mut self.words).await {
+                Some(Ok(Some(Word::Report(report)))) => report,
+                Some(Ok(Some(other))) => {
                     Report::Lost(format!("agent {index} is out of step: it said {other:?}"))
                 }
-                Ok(Ok(None) | Err(_)) => {
+                Some(Ok(None) | Err(_)) => {
                     let ending = ending(&mut self.child, &self.said).await;
                     Report::Lost(format!("agent {index} is lost: {ending}"))
                 }
-                Err(_elapsed) => {
+                None => {
                     let _ = self.child.start_kill();
                     let silence = AGENT_SILENCE_MAX.as_secs();
                     Report::Lost(format!(

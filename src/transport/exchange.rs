@@ -232,9 +232,12 @@ impl<'a> Exchanging<'a> {
             self.connection.stream.watch(&self.buffers.sampler);
         }
         self.connection.used = true;
-        self.sampled = self.buffers.sampler.is_due() && self.connection.stamp();
         self.progress = Progress::Sending;
         self.sent_ns = self.clock.now();
+        if self.buffers.sampler.is_due(self.sent_ns) && self.connection.stamp() {
+            self.sampled = true;
+            self.sent_ns = self.clock.now();
+        }
         if let Stream::Plain(socket) = &self.connection.stream
             && let Ok(written) = socket.try_write(self.request)
         {

@@ -47,8 +47,8 @@ fn bare(host: &str) -> &str {
     host.trim_start_matches('[').trim_end_matches([']', '.'])
 }
 
-/// The address that requests to `host` will go to. Of several permitted ones it is the first that accepts a connection (`localhost`
-/// is often `::1` first, where a server bound to 127.0.0.1 does not listen), or the first of all if none does.
+/// The address that requests to `host` will go to. Of several permitted ones it is the first that accepts a connection, or the first of all if
+/// none does. 127.0.0.1 is tried before the `::1` that `localhost` often means first: a server on it has 2^24 addresses to be asked from.
 ///
 /// # Errors
 /// When the name has no address, or only such as [`is_allowed`] refuses.
@@ -58,8 +58,9 @@ pub async fn resolve(host: &str, port: u16, allow_hosts: &[String]) -> Result<So
         .map_err(|source| ResolveError::Lookup { host: host.to_owned(), source })?;
     let all: Vec<SocketAddr> = found.take(limits::ADDRESSES_TRIED_MAX).collect();
     let Some(first) = all.first() else { return Err(ResolveError::NoAddress { host: host.to_owned() }) };
-    let allowed: Vec<SocketAddr> =
+    let mut allowed: Vec<SocketAddr> =
         all.iter().copied().filter(|addr| is_allowed(host, addr.ip(), allow_hosts)).collect();
+    allowed.sort_by_key(|addr| !(addr.is_ipv4() && addr.ip().is_loopback()));
     match allowed[..] {
         [] => Err(ResolveError::NotAllowed { host: host.to_owned(), ip: first.ip() }),
         [only] => Ok(only),
@@ -136,6 +137,8 @@ mod tests {
         let closed = SocketAddr::from((Ipv6Addr::LOCALHOST, live.port()));
         assert_eq!(first_accepting(&[closed, live]).await, Some(live));
         assert_eq!(resolve("127.0.0.1", live.port(), &[]).await.unwrap(), live);
+        let _both = tokio::net::TcpListener::bind(closed).await;
+        assert_eq!(resolve("localhost", live.port(), &[]).await.unwrap(), live, "whichever comes first");
         assert_eq!(resolve("[::1]", 9, &[]).await.unwrap(), SocketAddr::from((Ipv6Addr::LOCALHOST, 9)));
     }
 }

@@ -9,7 +9,7 @@
 //! like a hundred thousand do, and those that are never sampled never pay. Its response is read by `recvmsg` instead of `read`: the same
 //! number of system calls. Everything else costs a counter.
 
-use crate::clock::{self, Nanos};
+use crate::clock::{self, Clock, Nanos};
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, cmsg_space, recvmsg, setsockopt, sockopt};
 use nix::sys::time::TimeSpec;
 use rustix::net::{AddressFamily, SocketType};
@@ -24,12 +24,15 @@ use tokio::net::TcpStream;
 
 /// One response in so many is sampled. A prime, so that the sample does not always fall on the same step of a journey.
 const ONE_IN: u32 = 101;
+/// And one if none was for so long: a slow load must not end with a handful of samples.
+const ONE_A: Nanos = 100_000_000;
 
 /// Chooses what a shard samples.
 #[derive(Debug)]
 pub(super) struct Sampler {
-    until_next: Cell<u32>,
-    reads_until_next: Cell<u32>,
+    exchanges: Turns,
+    reads: Turns,
+    clock: Clock,
     /// How late the sampled reads of sockets were, until somebody takes it.
     told: RefCell<Vec<Nanos>>,
     /// A socket that asks for stamps as long as the shard runs: the kernel takes none until somebody asks, begins only a while after the
@@ -42,18 +45,20 @@ pub(super) struct Sampler {
 impl Sampler {
     pub(super) fn new() -> Self {
         Self {
-            until_next: Cell::new(ONE_IN / 2),
-            reads_until_next: Cell::new(ONE_IN / 2),
+            exchanges: Turns::default(),
+            reads: Turns::default(),
+            clock: Clock::start(),
             told: RefCell::default(),
             keeps_stamping: stamping_socket(),
             control: RefCell::new(vec![0; 2 * cmsg_space::<TimeSpec>()].into_boxed_slice()),
         }
     }
 
-    /// Whether the next exchange is one of the sample. The first of a shard is not: when all users begin at once it is read late, and
-    /// a short run would know nothing else.
-    pub(super) fn is_due(&self) -> bool {
-        count_down(&self.until_next) && self.keeps_stamping.is_some()
+    /// Whether the next exchange is one of the sample.
+    pub(super) fn is_due(&self, now: Nanos) -> bool {
+        let due = self.exchanges.is_due(now);
+        self.exchanges.pass(due, now);
+        due && self.keeps_stamping.is_some()
     }
 
     /// How late the sampled reads of sockets were, since the last call.
@@ -68,12 +73,14 @@ impl Sampler {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.reads_until_next.get() > 0 || self.keeps_stamping.is_none() {
+        let now = self.clock.now();
+        let due = self.reads.is_due(now) && self.keeps_stamping.is_some();
+        if !due {
             ready!(Pin::new(socket).poll_read(context, buffer))?;
         } else if let Some(waited_ns) = ready!(self.poll_read(socket, context, buffer))? {
             self.told.borrow_mut().push(waited_ns);
         }
-        count_down(&self.reads_until_next);
+        self.reads.pass(due, now);
         Poll::Ready(Ok(()))
     }
 
@@ -112,11 +119,30 @@ impl Sampler {
     }
 }
 
-/// One less until the next sample. True when it is now, and then the count begins anew.
-fn count_down(until_next: &Cell<u32>) -> bool {
-    let left = until_next.get();
-    until_next.set(left.checked_sub(1).unwrap_or(ONE_IN - 1));
-    left == 0
+/// Whose turn it is to be sampled.
+#[derive(Debug, Default)]
+struct Turns {
+    passed: Cell<u32>,
+    /// When the last sample was taken; the first of all begins the wait for one.
+    last_ns: Cell<Option<Nanos>>,
+}
+
+impl Turns {
+    /// Never the very first: when all users begin at once it is read late, and a short run would know nothing else.
+    fn is_due(&self, now: Nanos) -> bool {
+        let Some(last_ns) = self.last_ns.get() else { return false };
+        self.passed.get() >= ONE_IN - 1 || now.saturating_sub(last_ns) >= ONE_A
+    }
+
+    fn pass(&self, sampled: bool, now: Nanos) {
+        if sampled {
+            self.passed.set(0);
+            self.last_ns.set(Some(now));
+        } else {
+            self.passed.set(self.passed.get() + 1);
+            self.last_ns.set(self.last_ns.get().or(Some(now)));
+        }
+    }
 }
 
 /// Asks the kernel for stamps on what this socket receives from now on.
@@ -219,17 +245,21 @@ mod tests {
     use tokio::net::TcpListener;
 
     #[test]
-    fn one_exchange_in_a_hundred_is_sampled() {
-        let sampler = Sampler::new();
-        let sampled: Vec<usize> = (0..1_010).filter(|_| sampler.is_due()).collect();
-        assert_eq!(sampled.len(), 10);
-        assert_eq!(sampled.first(), Some(&50));
+    fn one_exchange_in_a_hundred_is_sampled_and_ten_a_second_of_a_slow_load() {
+        let sampled = |every_ns: Nanos| -> Vec<u64> {
+            let sampler = Sampler::new();
+            (0..1_010).filter(|turn| sampler.is_due(turn * every_ns)).collect()
+        };
+        assert_eq!(sampled(1_000)[..3], [100, 201, 302]);
+        assert_eq!(sampled(1_000).len(), 10);
+        assert_eq!(sampled(30_000_000)[..3], [4, 8, 12], "the first after a tenth of a second");
+        assert_eq!(sampled(1_000_000_000).len(), 1_009, "all but the first");
     }
 
     #[test]
     fn where_the_kernel_stamps_nothing_nothing_is_sampled() {
         let blind = Sampler { keeps_stamping: None, ..Sampler::new() };
-        assert!((0..1_000).all(|_| !blind.is_due()));
+        assert!((0..1_000).all(|turn| !blind.is_due(turn * ONE_A)));
     }
 
     async fn read(sampler: &Sampler, socket: &TcpStream) -> (Vec<u8>, Option<Nanos>) {
@@ -270,7 +300,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_watched_socket_tells_of_one_read_in_a_hundred() {
+    async fn a_watched_socket_tells_how_late_it_was_read() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
         let near = TcpStream::connect(listener.local_addr().expect("an address")).await.expect("connected");
         let (mut far, _) = listener.accept().await.expect("accepted");
@@ -280,15 +310,18 @@ mod tests {
         tokio::time::sleep(Duration::from_millis(50)).await;
         for turn in 0..300 {
             far.write_all(b"tick").await.expect("written");
-            if turn == ONE_IN / 2 + ONE_IN {
-                std::thread::sleep(Duration::from_millis(20));
+            if turn == 150 {
+                std::thread::sleep(Duration::from_nanos(ONE_A));
             }
             let mut memory = [0; 64];
             assert_eq!(socket.read(&mut memory).await.expect("read"), 4);
         }
         let told = sampler.take_told();
-        assert_eq!(told.len(), 3, "the 51st, the 152nd and the 253rd: {told:?}");
-        assert!(told[1] >= 20_000_000 && told[1] > told[0], "the second had lain for 20 ms: {told:?}");
+        assert!(told.len() >= 3, "one in a hundred, and the one after the wait: {told:?}");
+        assert!(
+            told.iter().any(|waited_ns| *waited_ns >= ONE_A),
+            "it had lain for a tenth of a second: {told:?}"
+        );
         assert!(sampler.take_told().is_empty());
     }
 }
