@@ -1,7 +1,7 @@
 //! How far the engine's own numbers are from the truth, which is the log of the server: `cargo bench --bench accuracy` (about 90 s).
 //! Printed, not asserted, beside a bare timer loop in the same run, because the machine is what it is.
 //!
-//! 1. service time against the log, with the read error the engine reports of itself;
+//! 1. service time against the log, with the read error the engine reports of itself, also with the shard about 30 % busy;
 //! 2. arrivals in every span of 10 s against the plan, spans left out in which the bare loop stalled too;
 //! 3. how far single arrivals are from their instant at 1,000/s, beside the bare loop;
 //! 4. response time, service time and truth when the server stands still for 300 ms of every 1.5 s.
@@ -26,6 +26,7 @@ const SPAN: Duration = Duration::from_secs(10);
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     service_time();
+    read_error_at_work();
     arrivals_in_time()?;
     single_arrivals()?;
     stalls();
@@ -83,6 +84,28 @@ fn service_time() {
                 us(allowed_ns)
             );
         }
+    }
+}
+
+/// The read error with the shard's thread about 30 % busy, whatever the machine: the rate follows from what a request has cost.
+fn read_error_at_work() {
+    const BUSY: f64 = 0.3;
+    let mut per_s = PER_S;
+    for lasting_s in [2, 2, 10] {
+        let server = Server::start(|_| Duration::ZERO, None);
+        let sum = carry(server.addr, "", &open(per_s, Duration::from_secs(lasting_s))).sum;
+        let busy = sum.shard_cpu_ns_max as f64 / 1e9;
+        if lasting_s == 10 {
+            println!(
+                "\nread error with the thread {:.0} % busy in its busiest second, {per_s} requests/s: p50 {:.0} us, p99 {:.0} us, max {:.0} us of {} sampled (p99 must be at most 1000)",
+                busy * 100.0,
+                us(sum.read_error.quantile_ns(0.5)),
+                us(sum.read_error.quantile_ns(0.99)),
+                us(sum.read_error.max_ns()),
+                sum.read_error.count()
+            );
+        }
+        per_s = (per_s as f64 * BUSY / busy.max(0.01)) as u64;
     }
 }
 

@@ -31,5 +31,7 @@ pub use error::{ExchangeError, Malformed, ResetWhile, TlsFailure, TransportError
 pub use event_parser::{Event, EventParser, EventTooLarge};
 pub use exchange::{Buffers, Exchange, Http1};
 pub use http2::Http2;
+#[cfg(fuzzing)]
+pub use http2::frame_ends;
 pub use resolve::{ResolveError, is_allowed, resolve};
 pub use response::{Keep, ResponseReader};

@@ -184,6 +184,31 @@ pub fn read_all(bytes: &[u8]) -> (Vec<Vec<u8>>, WsError) {
     }
 }
 
+/// What becomes of an opening handshake that is answered with these bytes. It never opens: the key of the answer is a guess.
+#[cfg(any(test, fuzzing))]
+pub fn answered(bytes: &[u8]) -> WsError {
+    struct Answering<'a>(&'a [u8]);
+    impl io::Read for Answering<'_> {
+        fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+            self.0.read(out)
+        }
+    }
+    impl io::Write for Answering<'_> {
+        fn write(&mut self, request: &[u8]) -> io::Result<usize> {
+            Ok(request.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let shaken = tungstenite::client::client_with_config("ws://localhost/", Answering(bytes), Some(config()));
+    match shaken {
+        Ok(_) => WsError::Protocol("a key that was guessed".into()),
+        Err(tungstenite::HandshakeError::Failure(error)) => WsError::from_tungstenite(&error),
+        Err(tungstenite::HandshakeError::Interrupted(_)) => WsError::Reset,
+    }
+}
+
 impl WebSocket {
     /// How its TLS began, if it has TLS.
     pub fn handshake(&self) -> Option<Handshake> {

@@ -96,3 +96,23 @@ proptest! {
         prop_assert_eq!(read_all(&bytes).0, messages);
     }
 }
+
+#[test]
+fn answers_to_the_opening_that_are_none_are_named() {
+    let upgrade = "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n";
+    for (answer, text) in [
+        (String::new(), "the connection ended without the closing handshake"),
+        (
+            "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n".into(),
+            "the server answered the opening handshake with status 404",
+        ),
+        (upgrade.to_owned(), "the connection ended without the closing handshake"),
+        (
+            format!("{upgrade}sec-websocket-accept: x\r\n\r\n"),
+            "WebSocket protocol: Key mismatch in \"Sec-WebSocket-Accept\" header",
+        ),
+        ("SSH-2.0-OpenSSH_9.2\r\n\r\n".into(), "WebSocket protocol: httparse error: invalid HTTP version"),
+    ] {
+        assert_eq!(answered(answer.as_bytes()).to_string(), text, "{answer}");
+    }
+}

@@ -25,6 +25,20 @@ use std::task::{Poll, ready};
 use tokio::task::AbortHandle;
 use wire::{Log, Seen, Wire};
 
+/// Kind, stream and length of the frames that end in these bytes, which come in pieces of at most `cut`.
+#[cfg(fuzzing)]
+pub fn frame_ends(bytes: &[u8], cut: usize) -> Vec<(u8, u32, u64)> {
+    let (mut scan, mut ends) = (frames::Scan::after(0), Vec::new());
+    for piece in bytes.chunks(cut.max(1)) {
+        scan.feed(piece, |edge, frame| {
+            if edge == frames::Edge::Ends {
+                ends.push((frame.kind, frame.stream, frame.bytes()));
+            }
+        });
+    }
+    ends
+}
+
 type Session = h2::client::Connection<Wire, Bytes>;
 
 /// The exchange under way on a stream. Boxed, so that a user who speaks HTTP/1.1 does not carry room for it.
