@@ -7,7 +7,7 @@ use crate::clock::Nanos;
 use crate::measure::sample::UnderWay;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 
 #[derive(Debug, Default)]
 pub(super) struct Control {
@@ -48,9 +48,23 @@ impl Control {
     /// Whether the user was told to leave. If not, it is woken when it is.
     pub(super) fn poll_dismissed(&self, context: &Context<'_>) -> bool {
         if !self.retire.get() {
-            self.waiting.replace(Some(context.waker().clone()));
+            let mut waiting = self.waiting.borrow_mut();
+            if !waiting.as_ref().is_some_and(|known| known.will_wake(context.waker())) {
+                *waiting = Some(context.waker().clone());
+            }
         }
         self.retire.get()
+    }
+
+    /// What comes of something that may be long in coming, or nothing if the user is told to leave before.
+    pub(super) async fn unless_dismissed<T>(&self, coming: impl Future<Output = T>) -> Option<T> {
+        let mut coming = std::pin::pin!(coming);
+        std::future::poll_fn(|context| match coming.as_mut().poll(context) {
+            Poll::Ready(come) => Poll::Ready(Some(come)),
+            Poll::Pending if self.poll_dismissed(context) => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        })
+        .await
     }
 
     /// Whether a user who was told to leave has beats left that had come before. It keeps them late as long as its graceful stop lets it,

@@ -260,11 +260,13 @@ impl User {
             let Some(mut events) = self.streams[usize::from(listen.stream)].take() else {
                 return not_open(shard, endpoint);
             };
-            let waiting = next_match(shard, &mut events, &wanted);
+            let control = Rc::clone(&self.control);
+            let waiting = control.unless_dismissed(next_match(shard, &mut events, &wanted));
             let received = self.reading_lines(shard.clock.instant(end_ns), waiting).await;
             let events = self.streams[usize::from(listen.stream)].insert(events);
             match received {
-                Ok(Ok(Fitting { message: received, mut cache, .. })) => {
+                Ok(None) => return StepEnd::Next,
+                Ok(Some(Ok(Fitting { message: received, mut cache, .. }))) => {
                     let message = Heard {
                         body: received.event.data.as_bytes(),
                         received_ns: received.received_ns,
@@ -273,8 +275,8 @@ impl User {
                     heard(shard, &listen.pushed, &mut events.line.sequence, endpoint, &message, &mut cache);
                 }
                 // Its end has been told; what it had brought before is read now.
-                Ok(Err(None)) if self.retry_at_ns(held).is_some() => {}
-                Ok(Err(end)) => {
+                Ok(Some(Err(None))) if self.retry_at_ns(held).is_some() => {}
+                Ok(Some(Err(end))) => {
                     let (outcome, text) = end_of(end.as_ref());
                     shard.failed_message(endpoint, outcome, &text);
                     self.sse_lost(shard, listen.stream, end);

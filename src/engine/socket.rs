@@ -328,19 +328,21 @@ impl User {
             let Some(mut open) = self.sockets[usize::from(listen.socket)].take() else {
                 return not_open(shard, endpoint);
             };
-            let waiting = next_match(shard, &mut open.line, &wanted);
+            let control = Rc::clone(&self.control);
+            let waiting = control.unless_dismissed(next_match(shard, &mut open.line, &wanted));
             let received = self.reading_lines(shard.clock.instant(until_ns), waiting).await;
             let open = self.sockets[usize::from(listen.socket)].insert(open);
             match received {
-                Ok(Ok(Fitting { message, mut cache, .. })) => {
+                Ok(None) => return StepEnd::Next,
+                Ok(Some(Ok(Fitting { message, mut cache, .. }))) => {
                     let body = message.bytes();
                     let (received_ns, bytes_received) = (message.received_ns, body.len() as u64);
                     let message = Heard { body, received_ns, bytes_received };
                     heard(shard, &listen.pushed, &mut open.line.sequence, endpoint, &message, &mut cache);
                 }
                 // Its end has been told; what it had brought before is read now.
-                Ok(Err(None)) if self.retry_at_ns(held).is_some() => {}
-                Ok(Err(end)) => {
+                Ok(Some(Err(None))) if self.retry_at_ns(held).is_some() => {}
+                Ok(Some(Err(end))) => {
                     let (outcome, text) = end_of(end);
                     shard.failed_message(endpoint, outcome, &text);
                     self.ws_lost(shard, listen.socket);

@@ -43,11 +43,11 @@ pub fn interrupted_age(age: Option<&Lag>) -> Option<String> {
     ))
 }
 
-/// What lags are taken with, where there are any: `our clock is ahead of the target's by −0.3 ms to 0.2 ms`.
+/// What lags are taken with, where there are any: `Our clock is ahead of the target's by −0.3 ms to 0.2 ms`.
 pub fn clocks(offset: Option<&ClockOffset>) -> Option<String> {
     let ClockOffset { low, high } = offset?;
     Some(format!(
-        "our clock is ahead of the target's by {} to {}, and lags hold that much of it",
+        "Our clock is ahead of the target's by {} to {}, and lags hold that much of it",
         ms(*low),
         ms(*high)
     ))
@@ -65,6 +65,6 @@ mod tests {
         generator.read_error_ms = Some(ReadError { count: 1234, p50: 0.012, p99: 0.3, max: 1.25 });
         insta::assert_snapshot!(line(&generator), @"busiest shard 31 % busy, 2 % without a core; dispatch lag p99 0 ms, max 0 ms; read error p50 0.012 ms, p99 0.3 ms, max 1.25 ms (1,234 reads)");
         assert_eq!(interrupted_age(None), None);
-        insta::assert_snapshot!(clocks(Some(&ClockOffset { low: -0.31, high: 0.2 })).expect("words"), @"our clock is ahead of the target's by −0.31 ms to 0.2 ms, and lags hold that much of it");
+        insta::assert_snapshot!(clocks(Some(&ClockOffset { low: -0.31, high: 0.2 })).expect("words"), @"Our clock is ahead of the target's by −0.31 ms to 0.2 ms, and lags hold that much of it");
     }
 }
