@@ -171,7 +171,8 @@ pub fn add_requests(into: &mut RequestCounts, from: &RequestCounts) {
     into.tls_handshakes += from.tls_handshakes;
     into.tls_resumed += from.tls_resumed;
     into.streams.reconnects += from.streams.reconnects;
-    into.streams.missing += from.streams.missing;
+    // By what a server says of its sequence, which may be anything.
+    into.streams.missing = into.streams.missing.saturating_add(from.streams.missing);
     into.streams.repeated += from.streams.repeated;
     into.streams.early += from.streams.early;
     into.streams.overflowed += from.streams.overflowed;
@@ -194,3 +195,14 @@ mod tests {
         assert_eq!(window.all_responses().max_ns(), 1_000);
     }
 }
+
+    #[test]
+    fn more_messages_may_be_missing_than_can_be_counted() {
+        let mut sum = RequestCounts::default();
+        let mut second = RequestCounts::default();
+        second.streams.missing = u64::MAX;
+        add_requests(&mut sum, &second);
+        second.streams.missing = 2;
+        add_requests(&mut sum, &second);
+        assert_eq!(sum.streams.missing, u64::MAX);
+    }
