@@ -171,7 +171,12 @@ impl User {
                 })
                 .await
             };
-            let waited_for = if ended.is_err() { carrier.waited_for() } else { None };
+            let waited_for = if ended.is_err() {
+                carrier.gave_up_waiting();
+                carrier.waited_for()
+            } else {
+                None
+            };
             let keeps = match &ended {
                 Ok(Ok(exchange)) => exchange.reusable,
                 _ => carrier.is_intact(),
