@@ -54,9 +54,9 @@ impl Push for WebSocket {
         match error {
             WsError::Connect(error) => connect_outcome(*error),
             WsError::Refused { .. } => Outcome::Status,
-            WsError::Header { .. } | WsError::Path | WsError::MessageTooLarge | WsError::Protocol(_) => {
-                Outcome::Protocol
-            }
+            // Not a byte of such an opening goes out.
+            WsError::Header { .. } | WsError::Path => Outcome::Unbound,
+            WsError::MessageTooLarge | WsError::Protocol(_) => Outcome::Protocol,
             WsError::Closed { .. } | WsError::Reset | WsError::Tls(_) | WsError::Io(_) => Outcome::Reset,
         }
     }

@@ -14,9 +14,9 @@ pub enum Outcome {
     Check,
     /// An answer from which a variable could not be captured.
     Extract,
-    /// A variable of the request was not set when it was to be sent; nothing was sent.
+    /// A variable of the request was not set when it was to be sent, or holds what the protocol cannot carry; nothing was sent.
     Unbound,
-    /// No connection: refused, unreachable, TLS.
+    /// No connection: refused, unreachable, TLS, or closed before it was used.
     Connect,
     /// No connection within the time-out for it.
     ConnectTimeout,
