@@ -20,7 +20,7 @@ pub enum Outcome {
     Connect,
     /// No connection within the time-out for it.
     ConnectTimeout,
-    /// No connection because this process has no descriptor or port left.
+    /// No connection because this process has no descriptor, port or memory for sockets left.
     Generator,
     /// No complete answer within the step's time-out.
     Timeout,
