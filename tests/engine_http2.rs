@@ -233,6 +233,38 @@ fn a_request_the_server_did_not_look_at_is_sent_again() {
     assert!(format!("{:?}", sum.failures).contains("did not look at the request (REFUSED_STREAM)"));
 }
 
+/// A request of which not a byte can go out, and one whose connection is left before it is used, are counted, and took no time; and a user
+/// who does not think does not try a thousand times a second.
+#[test]
+fn what_was_never_sent_has_no_time() {
+    let (healthy, seen) = server(100, Duration::ZERO);
+    // SETTINGS and GOAWAY in one read: the connection is there, and takes no stream.
+    let leaving = transport_subjects::scripted(100, |mut socket| {
+        use std::io::Write as _;
+        let _ = socket.write_all(
+            &[[0, 0, 0, 4, 0, 0, 0, 0, 0].as_slice(), &[0, 0, 8, 7, 0, 0, 0, 0, 0], &[0; 8]].concat(),
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    });
+    for connections in ["per_user", "shared", "fresh"] {
+        for (addr, step, kind) in [
+            (healthy, "{set: {v: \"\\x01\"}}, {get: /a, headers: {x: \"${v}\"}}", "unbound"),
+            (leaving, "{get: /a}", "connect"),
+        ] {
+            let sum = carry(addr, connections, &closed(2, &format!("[{step}]")));
+            let requests = sum.requests;
+            assert_eq!((requests.sent, requests.unsent), (0, requests.failed), "{kind}: {requests:?}");
+            assert!((2..=20).contains(&requests.failed), "{connections}, {kind}: {requests:?}");
+            for failure in sum.failures.list(|_| String::new()) {
+                assert_eq!(failure.kind, kind, "{connections}: {}", failure.text);
+            }
+            let window = sum.windows[0].as_ref().unwrap();
+            assert_eq!((window.all_responses().count(), window.all_services().count()), (0, 0), "{kind}");
+        }
+    }
+    assert_eq!(seen.requests.load(Ordering::Relaxed), 0);
+}
+
 #[test]
 fn a_target_that_speaks_http_1_only_is_no_connection() {
     let addr = transport_subjects::scripted(100, |mut socket| {

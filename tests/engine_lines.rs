@@ -5,7 +5,7 @@
 mod transport_subjects;
 
 use plimsoll::clock::Clock;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 use transport_subjects::lines::{OK, OPENING, hear, push, say, server, switch};
@@ -116,6 +116,35 @@ fn a_message_that_comes_during_a_request_is_timed_when_it_came() {
     );
     let took_ms = ran.window("ack", "ws").unwrap().service.max_ns() / 1_000_000;
     assert!(took_ms < 300, "{took_ms} ms have the request in them");
+}
+
+/// A server may write before it reads on: a user who has much to say itself reads meanwhile, or each would wait for the other.
+#[test]
+fn a_socket_is_read_while_a_message_goes_out_on_it() {
+    let (tell, told) = channel();
+    let (addr, _) = server(move |head, _, socket| {
+        say(socket, &switch(head));
+        std::thread::sleep(300 * MS);
+        let text = [&[0x81, 127, 0, 0, 0, 0, 0, 4, 0, 0][..], &[b'x'; 4 << 16]].concat();
+        for _ in 0..64 {
+            if socket.write_all(&text).is_err() {
+                return;
+            }
+        }
+        let _ = tell.send(());
+        let mut sink = [0; 1 << 16];
+        while socket.read(&mut sink).is_ok_and(|count| count > 0) {}
+    });
+    // More than the buffers of the kernel take, which hold a few MiB either way.
+    let long = "y".repeat(1 << 20);
+    let ran = one_user(
+        addr,
+        &format!(
+            "      - {{ws_open: /ws}}\n      - {{repeat: 32, steps: [{{ws_send: {long}}}]}}\n      - {{think: 300ms}}\n"
+        ),
+    );
+    assert!(ran.failures().is_empty(), "{:?}", ran.failures());
+    assert!(told.try_recv().is_ok(), "the server has said all it had to");
 }
 
 /// Whatever a user waits for on one line, it answers pings on the other.

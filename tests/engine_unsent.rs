@@ -76,6 +76,33 @@ fn an_opening_has_the_time_that_a_connection_has() {
     }
 }
 
+/// A variable may hold what no handshake can carry.
+#[test]
+fn an_opening_that_cannot_be_sent_took_no_time() {
+    let addr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let open = r#"[{set: {v: "\x01"}}, {ws_open: /ws, headers: {x: "${v}"}}]"#;
+    let sum = carry(addr, &format!("ws: \"ws://{addr}\""), &users_of(open));
+    let requests = sum.requests;
+    assert_eq!((requests.sent, requests.unsent), (0, requests.failed), "{requests:?}");
+    assert!((2..=20).contains(&requests.failed), "without a thought, but with a pause: {requests:?}");
+    let failures = sum.failures.list(|_| String::new());
+    let told: Vec<_> =
+        failures.iter().map(|failure| (failure.kind.as_str(), failure.text.as_str())).collect();
+    assert_eq!(told, [("unbound", "header `x` of the opening handshake is not valid")]);
+    let window = sum.windows[0].as_ref().unwrap();
+    assert_eq!((window.all_responses().count(), window.all_services().count()), (0, 0));
+}
+
+/// A step that names what no step has captured is nothing done: its user does not repeat it in haste.
+#[test]
+fn who_cannot_even_say_what_to_ask_for_takes_a_pause() {
+    let addr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let steps = r#"[{if: "${rand.chance(0%)}", then: [{set: {x: 1}}]}, {get: "/${x}", name: x}]"#;
+    let sum = carry(addr, &format!("http: \"http://{addr}\""), &users_of(steps));
+    let requests = sum.requests;
+    assert!(requests.failed == requests.unsent && (2..=20).contains(&requests.failed), "{requests:?}");
+}
+
 #[test]
 fn who_is_cut_off_while_connecting_had_begun_a_request() {
     for steps in ["[{get: /}]", "[{ws_open: /ws, as: s}]", "[{sse_open: /events, as: s}]"] {

@@ -243,6 +243,7 @@ async fn hang(connection: &mut Connection, client: &Client, request: &[u8]) -> O
     let exchanging = connection.exchange(request, false, KEEP, &client.buffers, &client.clock);
     let elapsed = tokio::time::timeout(Duration::from_millis(300), exchanging).await;
     assert!(elapsed.is_err(), "{elapsed:?}");
+    connection.gave_up_waiting();
     connection.waited_for()
 }
 
@@ -268,6 +269,15 @@ async fn what_hangs_says_where() {
             let said = hang(&mut connection, &silent, GET).await;
             assert_eq!(said, Some("the request is out, no answer has begun"));
             assert!(!connection.is_intact());
+
+            // A user who leaves has not waited: that there was no answer yet says nothing of the connection.
+            let asked = client(peer(1, &[], Peer::listen));
+            let mut connection = asked.connect().await;
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            let exchanging = connection.exchange(GET, false, KEEP, &asked.buffers, &asked.clock);
+            assert!(tokio::time::timeout(Duration::from_millis(20), exchanging).await.is_err());
+            assert_eq!(connection.waited_for(), Some("the request is out, no answer has begun"));
+            assert!(connection.is_intact());
 
             // One answer is slow, others come: the stream is given up, told so, and the connection is not.
             let slow = client(peer(1, &[], |peer| {

@@ -17,6 +17,7 @@ use rustls::{HandshakeKind, RootCertStore, ServerConfig};
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::Poll;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -220,15 +221,25 @@ async fn an_end_without_the_tls_goodbye_is_a_cut() {
 /// One that says goodbye as TLS has it, with tickets before: nothing is lost on such a connection, whatever the method.
 #[tokio::test]
 async fn a_goodbye_on_an_idle_connection_is_seen_before_the_next_request() {
+    for busy in [false, true] {
+        goodbye_is_seen(busy).await;
+    }
+}
+
+/// By a task that has already done all that tokio lets it do in one turn, if `busy`.
+async fn goodbye_is_seen(busy: bool) {
     let issued = issue(&["localhost"], false);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     let acceptor = TlsAcceptor::from(Arc::clone(&issued.config));
     tokio::spawn(async move {
         let (socket, _) = listener.accept().await.unwrap();
+        socket.set_nodelay(true).unwrap();
         let mut stream = acceptor.accept(socket).await.unwrap();
         let _ = stream.read(&mut [0; 4096]).await;
         stream.write_all(OK).await.unwrap();
+        // Not in one read with the answer.
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         stream.shutdown().await.unwrap();
         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     });
@@ -237,8 +248,17 @@ async fn a_goodbye_on_an_idle_connection_is_seen_before_the_next_request() {
     let post = b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n";
     let mut ask = async || connection.exchange(post, false, KEEP, &client.buffers, &client.clock).await;
     assert_eq!(ask().await.unwrap().status, 200);
-    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    assert_eq!(ask().await.unwrap_err(), ExchangeError::ClosedWhileIdle);
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    let mut asking = std::pin::pin!(ask());
+    let mut works_on = busy;
+    let asked = std::future::poll_fn(|context| {
+        while works_on && let Poll::Ready(turn) = tokio::task::coop::poll_proceed(context) {
+            turn.made_progress();
+        }
+        works_on = false;
+        asking.as_mut().poll(context)
+    });
+    assert_eq!(asked.await.unwrap_err(), ExchangeError::ClosedWhileIdle, "busy: {busy}");
 }
 
 #[tokio::test]

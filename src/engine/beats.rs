@@ -4,15 +4,16 @@
 
 use super::pacer::Pacer;
 use crate::clock::{Clock, Nanos};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::rc::Rc;
 use std::task::{Poll, Waker};
 use tokio::sync::Notify;
 
 pub(super) struct Beats {
     clock: Clock,
-    /// Earliest first. As many as there are users; one that has left meanwhile is woken for nothing.
+    /// Earliest first. As many as there are users, and the beats of those that have left, which come to nothing.
     waiting: RefCell<BinaryHeap<Waiting>>,
     /// One that is sooner than all others has come.
     sooner: Notify,
@@ -20,7 +21,19 @@ pub(super) struct Beats {
 
 struct Waiting {
     at: Reverse<Nanos>,
-    waker: Waker,
+    sleeper: Sleeper,
+}
+
+/// Who is to be woken.
+type Sleeper = Rc<Cell<Option<Waker>>>;
+
+/// Forgets the waker however the wait ends: it keeps the memory of its task, and the beat of a user who leaves may be far away.
+struct Asleep(Sleeper);
+
+impl Drop for Asleep {
+    fn drop(&mut self) {
+        self.0.take();
+    }
 }
 
 impl Beats {
@@ -30,15 +43,18 @@ impl Beats {
 
     /// Waits until the clock reads `at`, as long as [`Beats::run`] does.
     pub(super) async fn until(&self, at: Nanos) {
-        let mut known: Option<Waker> = None;
+        let mut asleep: Option<Asleep> = None;
         std::future::poll_fn(|context| {
             if self.clock.now() >= at {
                 return Poll::Ready(());
             }
-            if !known.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
-                known = Some(context.waker().clone());
-                self.wait(Waiting { at: Reverse(at), waker: context.waker().clone() });
-            }
+            let Asleep(sleeper) = asleep.get_or_insert_with(|| {
+                let sleeper = Sleeper::default();
+                self.wait(Waiting { at: Reverse(at), sleeper: Rc::clone(&sleeper) });
+                Asleep(sleeper)
+            });
+            let known = sleeper.take().filter(|waker| waker.will_wake(context.waker()));
+            sleeper.set(Some(known.unwrap_or_else(|| context.waker().clone())));
             Poll::Pending
         })
         .await;
@@ -76,8 +92,8 @@ impl Beats {
     fn wake(&self, now: Nanos) {
         let mut waiting = self.waiting.borrow_mut();
         while waiting.peek().is_some_and(|first| first.at.0 <= now) {
-            if let Some(due) = waiting.pop() {
-                due.waker.wake();
+            if let Some(waker) = waiting.pop().and_then(|due| due.sleeper.take()) {
+                waker.wake();
             }
         }
     }
@@ -106,7 +122,30 @@ impl Ord for Waiting {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::rc::Rc;
+    use std::pin::pin;
+    use std::sync::Arc;
+    use std::task::{Context, Wake};
+
+    struct Task;
+
+    impl Wake for Task {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    #[test]
+    fn who_leaves_before_its_beat_is_not_kept_until_then() {
+        let beats = Beats::new(Clock::start());
+        let task = Arc::new(Task);
+        let waker = Waker::from(Arc::clone(&task));
+        {
+            let mut waiting = pin!(beats.until(3_600_000_000_000));
+            for _ in 0..2 {
+                assert!(waiting.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            }
+            assert_eq!((Arc::strong_count(&task), beats.waiting.borrow().len()), (3, 1));
+        }
+        assert_eq!(Arc::strong_count(&task), 2, "the test has it, and its waker");
+    }
 
     #[test]
     fn each_is_woken_at_its_own_instant_in_whatever_order_they_came() {

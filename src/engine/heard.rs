@@ -66,8 +66,9 @@ pub(super) fn heard(
             "a pushed message came twice or out of order"
         }
         Some(before) if number > before + 1.0 => {
-            // Saturating, as casts from floating point are.
-            shard.recorder.borrow_mut().requests.streams.missing += (number - before - 1.0).round() as u64;
+            // Saturating, as casts from floating point are: a number may be as large as JSON's are.
+            let missing = &mut shard.recorder.borrow_mut().requests.streams.missing;
+            *missing = missing.saturating_add((number - before - 1.0).round() as u64);
             "pushed messages are missing from the sequence"
         }
         _ => return,

@@ -298,7 +298,8 @@ impl User {
             Ok(Err(refusal)) => {
                 let (outcome, text) = (P::outcome_of(&refusal), refusal.to_string());
                 for_good = P::is_for_good(&refusal);
-                let (since_ns, was_sent) = (Some(begun_ns), sent.get().is_some());
+                let was_sent = sent.get().is_some();
+                let since_ns = was_sent.then_some(begun_ns);
                 shard.failed(endpoint, intended_ns, &NoAnswer { outcome, text, since_ns, sent: was_sent });
                 if !was_sent && !again {
                     let until = shard.clock.instant(shard.clock.now() + nanos(RECONNECT_PAUSE));

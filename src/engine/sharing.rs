@@ -69,6 +69,13 @@ impl Carrier {
         }
     }
 
+    pub(super) fn gave_up_waiting(&self) {
+        match self {
+            Self::Own(link) => link.connection.gave_up_waiting(),
+            Self::Stream(lease) => lease.trunk.http2.gave_up_waiting(),
+        }
+    }
+
     pub(super) fn waited_for(&self) -> Option<&'static str> {
         match self {
             Self::Own(link) => link.connection.waited_for(),

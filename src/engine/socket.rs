@@ -17,7 +17,7 @@ use crate::scenario::extract::BodyCache;
 use crate::scenario::matches;
 use crate::scenario::plan::{SocketId, WsExpect, WsListen, WsOpen, WsSend};
 use crate::scenario::template::{RenderError, Template};
-use crate::transport::websocket::{self, Message, Upgrade, WebSocket, WsError};
+use crate::transport::websocket::{self, Message, Outgoing, Upgrade, WebSocket, WsError};
 use crate::transport::{Address, cookies};
 use std::cell::Cell;
 use std::rc::Rc;
@@ -54,9 +54,9 @@ impl Push for WebSocket {
         match error {
             WsError::Connect(error) => connect_outcome(*error),
             WsError::Refused { .. } => Outcome::Status,
-            WsError::Header { .. } | WsError::Path | WsError::MessageTooLarge | WsError::Protocol(_) => {
-                Outcome::Protocol
-            }
+            // Not a byte of such an opening goes out.
+            WsError::Header { .. } | WsError::Path => Outcome::Unbound,
+            WsError::MessageTooLarge | WsError::Protocol(_) => Outcome::Protocol,
             WsError::Closed { .. } | WsError::Reset | WsError::Tls(_) | WsError::Io(_) => Outcome::Reset,
         }
     }
@@ -245,21 +245,31 @@ impl User {
         shard.recorder.borrow_mut().requests.streams.overflowed += overflowed;
         let now = shard.clock.now();
         socket.line.asked = Asked { sent_ns: now, intended_ns };
-        let Some(stream) = socket.line.live() else {
-            // It ended while the user was busy, and this is the step that finds out.
-            let end = socket.line.take_end();
-            return Err(end_of(end));
-        };
-        if let Some(tap) = &shard.tap {
+        if let Some(tap) = &shard.tap
+            && socket.line.live().is_some()
+        {
             tap.tell(shard, Event::MessageSent { content: tap.content(text.as_bytes()) });
         }
-        let sending = async {
-            if binary { stream.send_binary(text.into_bytes()).await } else { stream.send_text(text).await }
-        };
+        let mut outgoing = Outgoing::new(text, binary);
+        // Read meanwhile, for a server may write before it reads on, and would wait for us as we for it.
+        let sending = std::future::poll_fn(|context| {
+            if let Some(stream) = socket.line.live()
+                && let Poll::Ready(sent) = stream.poll_send(context, &mut outgoing)
+            {
+                return Poll::Ready(sent.map_err(Some));
+            }
+            let overflowed = socket.line.poll_fill(context);
+            shard.recorder.borrow_mut().requests.streams.overflowed += overflowed;
+            match socket.line.live() {
+                Some(_) => Poll::Pending,
+                // It ended while the user was busy, and this is the step that finds out.
+                None => Poll::Ready(Err(socket.line.take_end())),
+            }
+        });
         let deadline = shard.clock.instant(now + nanos(shard.plan.target.timeout));
         match self.reading_lines(deadline, sending).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err((WebSocket::outcome_of(&error), error.to_string())),
+            Ok(Err(end)) => Err(end_of(end)),
             Err(_elapsed) => Err((Outcome::Timeout, "the server does not read its messages".to_owned())),
         }
     }

@@ -57,7 +57,6 @@ impl User {
         prepared: &Prepared,
         now: Option<Nanos>,
     ) -> StepEnd {
-        self.busy = true;
         let endpoint = prepared.request.endpoint;
         let ready_ns = now.unwrap_or_else(|| shard.clock.now());
         let intended_ns = self.intended_ns.take().unwrap_or(ready_ns);
@@ -89,8 +88,12 @@ impl User {
         }
         shard.give_back(rented);
         match answer {
-            Ok(exchange) => self.judge(shard, prepared, intended_ns, exchange),
+            Ok(exchange) => {
+                self.busy = true;
+                self.judge(shard, prepared, intended_ns, exchange)
+            }
             Err(no_answer) => {
+                self.busy |= no_answer.sent || no_answer.since_ns.is_some();
                 let refused =
                     no_answer.outcome.is_without_connection() || no_answer.outcome == Outcome::Generator;
                 shard.failed(endpoint, intended_ns, &no_answer);
@@ -171,7 +174,12 @@ impl User {
                 })
                 .await
             };
-            let waited_for = if ended.is_err() { carrier.waited_for() } else { None };
+            let waited_for = if ended.is_err() {
+                carrier.gave_up_waiting();
+                carrier.waited_for()
+            } else {
+                None
+            };
             let keeps = match &ended {
                 Ok(Ok(exchange)) => exchange.reusable,
                 _ => carrier.is_intact(),
@@ -182,12 +190,19 @@ impl User {
                     exchange.sent_ns = repeats.since_ns.unwrap_or(exchange.sent_ns);
                     return Ok(exchange);
                 }
-                // Ends with the last of the connections that were closed while idle.
-                Ok(Err(error)) if reused && error.sent_nothing() => {
+                Ok(Err(error)) if error.sent_nothing() || error.cannot_be_sent() => {
                     // Of an attempt before it something may have gone out.
                     let first = repeats.since_ns.is_none();
                     sent = !(first && shard.recorder.borrow_mut().unsend(request.endpoint));
-                    continue;
+                    // Ends with the last of the connections that were closed while idle.
+                    if reused && error.sent_nothing() {
+                        continue;
+                    }
+                    if first {
+                        let (outcome, text) = (outcome_of_unsent(error), error.to_string());
+                        return Err(NoAnswer { outcome, text, since_ns: None, sent });
+                    }
+                    (outcome_of(error), error.to_string())
                 }
                 Ok(Err(error)) => {
                     let stale = reused && idempotent && shard.clock.now() < attempted_ns + STALE_WITHIN_NS;
@@ -423,6 +438,11 @@ pub(super) fn connect_outcome(error: TransportError) -> Outcome {
         TransportError::ConnectTimedOut => Outcome::ConnectTimeout,
         _ => Outcome::Connect,
     }
+}
+
+/// Of a request that was never sent: nobody waited for it.
+fn outcome_of_unsent(error: ExchangeError) -> Outcome {
+    if error.cannot_be_sent() { Outcome::Unbound } else { Outcome::Connect }
 }
 
 pub(super) fn outcome_of(error: ExchangeError) -> Outcome {

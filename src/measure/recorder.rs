@@ -72,7 +72,8 @@ impl Recorder {
         self.record_message(sample);
     }
 
-    /// Records a message on an open WebSocket: a latency of its endpoint, but no request.
+    /// Records what has ended as a latency of its endpoint: of a request, which is counted by [`Recorder::record`], or of a message on a
+    /// WebSocket or an event stream, which is no request.
     #[inline]
     pub fn record_message(&mut self, sample: &Sample) {
         let window = &mut self.windows[usize::from(sample.endpoint)];

@@ -14,13 +14,13 @@ pub enum Outcome {
     Check,
     /// An answer from which a variable could not be captured.
     Extract,
-    /// A variable of the request was not set when it was to be sent; nothing was sent.
+    /// A variable of the request was not set when it was to be sent, or holds what the protocol cannot carry; nothing was sent.
     Unbound,
-    /// No connection: refused, unreachable, TLS.
+    /// No connection: refused, unreachable, TLS, or closed before it was used.
     Connect,
     /// No connection within the time-out for it.
     ConnectTimeout,
-    /// No connection because this process has no descriptor or port left.
+    /// No connection because this process has no descriptor, port or memory for sockets left.
     Generator,
     /// No complete answer within the step's time-out.
     Timeout,

@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 pub struct Window {
     pub response: Histogram,
     pub service: Histogram,
-    /// Answered but not as expected, or timed out: rare, so allocated when first needed.
+    /// What somebody waited for and did not get as expected: other answers, time-outs, connections that broke off or did not come, answers that
+    /// are none, and what was cut off. Rare, so allocated when first needed.
     pub failed: Option<Box<FailedLatency>>,
     pub sent: u64,
     pub completed: u64,
@@ -57,7 +58,7 @@ impl Window {
         self.bytes_received += other.bytes_received;
     }
 
-    /// Response times of everything that was answered or timed out: what percentiles are reported from.
+    /// Response times of everything that somebody waited for: what percentiles are reported from.
     pub fn all_responses(&self) -> Histogram {
         self.with_failed(&self.response, |failed| &failed.response)
     }
@@ -108,7 +109,7 @@ pub struct Snapshot {
     pub pss_bytes: u64,
     /// Requests that failed for lack of a connection to the target.
     pub connect_failures: u64,
-    /// Requests that failed because this process had no descriptor or port left: the generator's fault, not the target's.
+    /// Requests that failed because this process had no descriptor, port or memory for sockets left: the generator's fault, not the target's.
     pub generator_failures: u64,
     pub failures: Failures,
 }
@@ -171,7 +172,8 @@ pub fn add_requests(into: &mut RequestCounts, from: &RequestCounts) {
     into.tls_handshakes += from.tls_handshakes;
     into.tls_resumed += from.tls_resumed;
     into.streams.reconnects += from.streams.reconnects;
-    into.streams.missing += from.streams.missing;
+    // By what a server says of its sequence, which may be anything.
+    into.streams.missing = into.streams.missing.saturating_add(from.streams.missing);
     into.streams.repeated += from.streams.repeated;
     into.streams.early += from.streams.early;
     into.streams.overflowed += from.streams.overflowed;
@@ -192,5 +194,16 @@ mod tests {
         assert_eq!(window.response.count(), 1);
         assert_eq!(window.all_responses().count(), 2);
         assert_eq!(window.all_responses().max_ns(), 1_000);
+    }
+
+    #[test]
+    fn more_messages_may_be_missing_than_can_be_counted() {
+        let mut sum = RequestCounts::default();
+        let mut second = RequestCounts::default();
+        second.streams.missing = u64::MAX;
+        add_requests(&mut sum, &second);
+        second.streams.missing = 2;
+        add_requests(&mut sum, &second);
+        assert_eq!(sum.streams.missing, u64::MAX);
     }
 }

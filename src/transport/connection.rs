@@ -91,6 +91,14 @@ impl Connection {
         }
     }
 
+    /// The last exchange was dropped because its time was over: a connection on which nothing was heard meanwhile is not used again.
+    pub fn gave_up_waiting(&self) {
+        match self {
+            Self::Http1(_) => {}
+            Self::Http2(http2) => http2.gave_up_waiting(),
+        }
+    }
+
     /// What an exchange that was given up had been waiting for, where that is known.
     pub fn waited_for(&self) -> Option<&'static str> {
         match self {

@@ -239,9 +239,14 @@ impl ExchangeError {
         }
     }
 
-    /// Not a byte of the request went out: any method may be repeated on a fresh connection.
+    /// Not a byte of the request went out, for it met a closed connection: any method may be repeated on a fresh one.
     pub fn sent_nothing(self) -> bool {
         matches!(self, Self::ClosedWhileIdle | Self::Unsolicited)
+    }
+
+    /// Not a byte of the request went out, and on no connection of this protocol would it.
+    pub fn cannot_be_sent(self) -> bool {
+        matches!(self, Self::Unsendable(_))
     }
 
     /// The server said that it has not looked at the request: any method may be repeated, on whatever connection (RFC 9113 section 8.7).

@@ -66,7 +66,8 @@ impl Sampler {
         self.told.take()
     }
 
-    /// Reads like `poll_read`, and samples one read in so many that brought something.
+    /// Reads like `poll_read`, and samples one read in so many that found something, the end of the stream included, of which there is
+    /// nothing to tell.
     pub(super) fn poll_read_of_many(
         &self,
         socket: &mut TcpStream,

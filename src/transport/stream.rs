@@ -5,11 +5,12 @@ use super::connection::Handshake;
 use super::stamp::{Sampler, Socket, ask_for_stamps};
 use rustls::HandshakeKind;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::task::coop::unconstrained;
 use tokio_rustls::client::TlsStream;
 
 #[derive(Debug)]
@@ -82,8 +83,12 @@ impl Stream {
             },
             Self::Tls(tls) => {
                 let mut buffer = ReadBuf::new(scratch);
-                // Nobody waits for it: the exchange that follows asks to be woken itself.
-                match Pin::new(tls.as_mut()).poll_read(&mut Context::from_waker(Waker::noop()), &mut buffer) {
+                let looking =
+                    std::future::poll_fn(|context| Pin::new(tls.as_mut()).poll_read(context, &mut buffer));
+                // Unconstrained: a task that has used up what tokio lets it do in one turn would be told that nothing has come. Nobody
+                // waits for it: the exchange that follows asks to be woken itself.
+                let looking = pin!(unconstrained(looking));
+                match looking.poll(&mut Context::from_waker(Waker::noop())) {
                     Poll::Pending => Idle::Quiet,
                     Poll::Ready(Ok(())) if buffer.filled().is_empty() => Idle::Closed,
                     Poll::Ready(Ok(())) => Idle::Spoke,

@@ -85,6 +85,20 @@ impl Payload {
     }
 }
 
+/// A message to send; empty once the socket has it, though perhaps not all of it is out.
+#[derive(Debug)]
+pub struct Outgoing(Option<tungstenite::Message>);
+
+impl Outgoing {
+    pub fn new(text: String, binary: bool) -> Self {
+        Self(Some(if binary {
+            tungstenite::Message::Binary(text.into_bytes().into())
+        } else {
+            tungstenite::Message::Text(text.into())
+        }))
+    }
+}
+
 impl Message {
     pub fn bytes(&self) -> &[u8] {
         match &self.payload {
@@ -233,7 +247,24 @@ impl WebSocket {
     }
 
     async fn send(&mut self, message: tungstenite::Message) -> Result<(), WsError> {
-        self.stream.send(message).await.map_err(|error| WsError::from_tungstenite(&error))
+        let mut outgoing = Outgoing(Some(message));
+        std::future::poll_fn(|context| self.poll_send(context, &mut outgoing)).await
+    }
+
+    /// As [`Self::send_text`], for who reads between.
+    pub fn poll_send(
+        &mut self,
+        context: &mut Context<'_>,
+        outgoing: &mut Outgoing,
+    ) -> Poll<Result<(), WsError>> {
+        let failed = |error| WsError::from_tungstenite(&error);
+        if outgoing.0.is_some() {
+            ready!(self.stream.poll_ready_unpin(context)).map_err(failed)?;
+        }
+        if let Some(message) = outgoing.0.take() {
+            self.stream.start_send_unpin(message).map_err(failed)?;
+        }
+        self.stream.poll_flush_unpin(context).map_err(failed)
     }
 
     /// The next message; pings are answered on the way. Dropping the future loses nothing.

@@ -133,6 +133,14 @@ impl Http2 {
         self.send.current_max_send_streams()
     }
 
+    /// The last exchange was given up because its time was over, and not because nobody wanted it any more. If nothing at all was heard
+    /// while it lasted, no further one is sent.
+    pub fn gave_up_waiting(&self) {
+        if let Some(seen) = self.given_up.get() {
+            self.silent.set(self.silent.get() || self.log.heard_ns.get() < seen.sent_ns.max(1));
+        }
+    }
+
     /// What the last exchange that was given up was waiting for.
     pub fn waited_for(&self) -> Option<&'static str> {
         self.given_up.get().map(|seen| match seen {
@@ -250,14 +258,9 @@ impl<'a> Watched<'a> {
 
 impl Drop for Watched<'_> {
     fn drop(&mut self) {
-        let log = &self.connection.log;
-        let seen = log.close(self.number);
+        let seen = self.connection.log.close(self.number);
         if !self.complete {
             self.connection.given_up.set(Some(seen));
-            // Only a failure that left the connection standing comes here with it: an end by time-out, mostly.
-            self.connection
-                .silent
-                .set(self.connection.silent.get() || log.heard_ns.get() < seen.sent_ns.max(1));
         }
     }
 }
