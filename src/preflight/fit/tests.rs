@@ -29,6 +29,7 @@ fn needs(users: u64) -> Needs {
         users_active_bound: users,
         requests_per_s_max: None,
         per_user: PerUser { http_connections: 1.0, requests_per_s: 0.1, ..PerUser::default() },
+        connections_closed_per_s_max: None,
         destinations: vec![Destination {
             name: "target".into(),
             loopback: true,
@@ -139,6 +140,7 @@ fn any_needs() -> impl Strategy<Value = Needs> {
                 requests_per_s: rate,
                 connections_closed_per_s: closed,
             },
+            connections_closed_per_s_max: (sources % 2 == 0).then_some(closed * users as f64),
             destinations: vec![Destination {
                 name: "target".into(),
                 loopback: here,

@@ -113,6 +113,39 @@ fn users_who_live_once_close_their_connections() {
     assert_eq!(fresh.requests_per_s_max, None);
 }
 
+/// Needs of a journey at a rate, against a target elsewhere.
+fn arrivals(target: &str, steps: &str, stages: &str) -> Needs {
+    let text = format!(
+        "plimsoll: 1\nname: made-up\nseed: 1\ntarget: {{http: \"http://shop.example\"{target}}}\nsafety: {{allow_hosts: [\"*.example\"]}}\nscenarios:\n  read: {{steps: [{{get: /a}}{steps}]}}\nload:\n  - {{name: a, run: read, executor: open, max_in_flight: 1000, stages: [{stages}]}}\n"
+    );
+    match scenario::load("made-up.yaml", &text, &Overrides::none(&|_| None)) {
+        Ok(plan) => needs(&plan),
+        Err(problems) => panic!("{}", problems.lines().join("\n")),
+    }
+}
+
+#[test]
+fn arrivals_ask_and_close_as_often_as_they_come_however_many_wait() {
+    let needs = arrivals(", connections: fresh", "", "{to: 30/s, over: 0s}, {hold: 60s}");
+    assert_eq!((needs.users, needs.users_bound), (15, 1000), "30/s × 0.5 s");
+    assert!((needs.per_user.requests_per_s * 15.0 - 30.0).abs() < 1e-9, "{:?}", needs.per_user);
+    assert_eq!(needs.ports(needs.users, 60), 15 + 30 * 60);
+    assert_eq!(needs.ports(needs.users_bound, 60), 1000 + 30 * 60, "slots that wait close nothing");
+    assert_eq!(needs.ports(30, 0), 30);
+}
+
+#[test]
+fn arrivals_share_as_many_connections_as_answers_are_under_way() {
+    let needs = arrivals(", connections: shared", ", {think: 9.5s}", "{to: 30/s, over: 0s}, {hold: 60s}");
+    assert_eq!((needs.users, needs.sockets(needs.users)), (300, 15), "0.5 s of 10 s");
+}
+
+#[test]
+fn arrivals_that_ebb_are_counted_where_they_are_most() {
+    let needs = arrivals("", "", "{to: 30/s, over: 10s}, {hold: 60s}, {to: 0/s, over: 10s}");
+    assert_eq!((needs.users, needs.users_bound), (15, 1000));
+}
+
 #[test]
 fn open_arrivals_are_counted_by_littles_law_and_their_slots_as_a_bound() {
     let plan = plan(
