@@ -153,6 +153,7 @@ fn crowd(kind: Kind, users: u64) -> Needs {
             sources: 1,
             peers: 1,
             connections_per_user: 1.0,
+            closes: false,
         }],
         target_is_here: false,
         target_processes: None,

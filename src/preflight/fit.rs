@@ -5,7 +5,7 @@ use super::costs::{
     DESCRIPTORS_RESERVED, MEMORY_FILLED_PERCENT, PORTS_EASY_PERCENT, PORTS_FILLED_PERCENT,
     TARGET_SPREAD_PERCENT, THREADS_BESIDE_SHARDS, TIME_WAIT_REUSED_S, TIME_WAIT_S,
 };
-use super::needs::Needs;
+use super::needs::{Destination, Needs};
 use crate::limits::AGENTS_MAX;
 use crate::probe::machine::Machine;
 use crate::scenario::plan::Agents;
@@ -252,37 +252,43 @@ impl Case<'_> {
         Some(free)
     }
 
-    /// How long a port stays taken after its connection is closed.
-    pub(super) fn port_wait_s(&self) -> u64 {
-        let loopback = self.needs.busiest().is_some_and(|destination| destination.loopback);
+    /// How long a port to `destination` stays taken after its connection is closed.
+    pub(super) fn port_wait_s(&self, destination: &Destination) -> u64 {
         match self.machine.tcp_tw_reuse {
             Some(1) => TIME_WAIT_REUSED_S,
-            Some(2) if loopback => TIME_WAIT_REUSED_S,
+            Some(2) if destination.loopback => TIME_WAIT_REUSED_S,
             _ => TIME_WAIT_S,
         }
+    }
+
+    pub(super) fn busiest(&self) -> Option<&Destination> {
+        self.needs.busiest(|destination| self.port_wait_s(destination))
+    }
+
+    fn ports(&self, users: u64) -> u64 {
+        self.needs.ports(users, |destination| self.port_wait_s(destination))
     }
 
     fn source_addresses(&self, users: u64) -> u32 {
         let Some(ports_there) = self.ports_there() else { return 1 };
         let easy = ports_there * PORTS_EASY_PERCENT / 100;
-        let ports = self.needs.ports(users, self.port_wait_s());
+        let ports = self.ports(users);
         let one_address = easy.saturating_mul(self.peers()).max(1);
         let sources = u32::try_from(ports.div_ceil(one_address)).unwrap_or(u32::MAX);
         sources.clamp(1, self.sources())
     }
 
     pub(super) fn sources(&self) -> u32 {
-        self.needs.busiest().map_or(1, |destination| destination.sources.max(1))
+        self.busiest().map_or(1, |destination| destination.sources.max(1))
     }
 
     /// Addresses of the target that connections take in turn.
     fn peers(&self) -> u64 {
-        self.needs.busiest().map_or(1, |destination| u64::from(destination.peers.max(1)))
+        self.busiest().map_or(1, |destination| u64::from(destination.peers.max(1)))
     }
 
-    /// Pairs of an address to send from and one to send to, each with ports of its own.
     pub(super) fn lanes(&self) -> u64 {
-        u64::from(self.sources()).saturating_mul(self.peers())
+        self.busiest().map_or(1, Destination::lanes)
     }
 
     /// What so many users need of it.
@@ -301,7 +307,7 @@ impl Case<'_> {
                 let ends = if self.needs.target_is_here { 2 } else { 1 };
                 sockets * ends + agents * DESCRIPTORS_RESERVED
             }
-            Resource::Ports => self.needs.ports(users, self.port_wait_s()),
+            Resource::Ports => self.ports(users),
             Resource::MemoryBytes => self.needs.memory_bytes(users, agents),
             Resource::TrackedConnections => sockets,
             Resource::Threads => {

@@ -72,7 +72,8 @@ fn raise_descriptors(case: &Case<'_>, aim: u64) -> String {
 fn ports(case: &Case<'_>, aim: u64) -> String {
     let lanes = case.lanes();
     let widest = PORTS_AT_MOST * PORTS_FILLED_PERCENT / 100;
-    if case.needs.per_user.connections_closed_per_s > 0.0 && case.port_wait_s() > 1 {
+    let waits = case.busiest().is_some_and(|busiest| busiest.closes && case.port_wait_s(busiest) > 1);
+    if case.needs.per_user.connections_closed_per_s > 0.0 && waits {
         return "sysctl -w net.ipv4.tcp_tw_reuse=1, or connections that are kept (`connections: per_user`, `lifetime: loop`)"
             .to_owned();
     }

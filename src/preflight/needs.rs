@@ -68,6 +68,15 @@ pub struct Destination {
     pub sources: u32,
     pub peers: u32,
     pub connections_per_user: f64,
+    /// The connections that are closed were to this one.
+    pub closes: bool,
+}
+
+impl Destination {
+    /// Pairs of an address to send from and one to send to, each with ports of its own.
+    pub fn lanes(&self) -> u64 {
+        u64::from(self.sources.max(1)).saturating_mul(self.peers.max(1).into())
+    }
 }
 
 impl PerUser {
@@ -90,15 +99,22 @@ impl Needs {
     }
 
     /// Ports to the busiest destination, those of closed connections included, which stay taken for `wait_s`.
-    pub fn ports(&self, users: u64, wait_s: u64) -> u64 {
-        let closed = self.closed_per_s(users) * wait_s as f64;
-        let busiest = self.busiest().map_or(0.0, |destination| destination.connections_per_user);
-        scaled(1, users as f64 * busiest + closed)
+    pub fn ports(&self, users: u64, wait_s: impl Fn(&Destination) -> u64) -> u64 {
+        self.busiest(&wait_s).map_or(0, |busiest| {
+            let closed_per_s = if busiest.closes { self.closed_per_s(users) } else { 0.0 };
+            let closed = closed_per_s * wait_s(busiest) as f64;
+            scaled(1, users as f64 * busiest.connections_per_user + closed)
+        })
     }
 
-    /// The destination that most connections go to.
-    pub fn busiest(&self) -> Option<&Destination> {
-        self.destinations.iter().max_by(|a, b| a.connections_per_user.total_cmp(&b.connections_per_user))
+    /// The destination whose ports are used up first: many connections from many addresses may leave more of them than few from one.
+    pub fn busiest(&self, wait_s: impl Fn(&Destination) -> u64) -> Option<&Destination> {
+        let in_a_lane = |destination: &Destination| {
+            let closed_per_s = if destination.closes { self.per_user.connections_closed_per_s } else { 0.0 };
+            let ports = destination.connections_per_user + closed_per_s * wait_s(destination) as f64;
+            ports / destination.lanes() as f64
+        };
+        self.destinations.iter().max_by(|a, b| in_a_lane(a).total_cmp(&in_a_lane(b)))
     }
 
     /// Memory of the generator, of its sockets in the kernel, and of the other ends where they are on this machine.
@@ -409,7 +425,8 @@ fn bases(kind: &TargetKind) -> (Option<BaseUrl>, Option<BaseUrl>) {
 fn destinations(plan: &Plan, to_http: f64, websockets: f64) -> Vec<Destination> {
     let mut destinations: Vec<Destination> = Vec::new();
     let (http, ws) = bases(&plan.target.kind);
-    for (base, connections) in [(http, to_http), (ws, websockets)] {
+    // Sockets stay open as long as their user: what is closed are connections of requests.
+    for (base, connections, closes) in [(http, to_http, true), (ws, websockets, false)] {
         let Some(base) = base.filter(|_| connections > 0.0) else { continue };
         let name = match &plan.target.kind {
             TargetKind::Bundled { profile, .. } => format!("bundled {profile}"),
@@ -426,6 +443,7 @@ fn destinations(plan: &Plan, to_http: f64, websockets: f64) -> Vec<Destination> 
                     sources,
                     peers,
                     connections_per_user: connections,
+                    closes,
                 });
             }
         }

@@ -36,6 +36,7 @@ fn needs(users: u64) -> Needs {
             sources: 250,
             peers: 1,
             connections_per_user: 1.0,
+            closes: true,
         }],
         target_is_here: true,
         target_processes: None,
@@ -81,6 +82,31 @@ fn a_target_elsewhere_has_the_ports_of_one_address() {
         "3 addresses to send from: swarm.source_ips: [ADDRESS, …]",
         "no range of ports is wide enough"
     );
+}
+
+#[test]
+fn few_connections_from_one_address_run_out_before_many_from_many() {
+    let mut needs = needs(40_000);
+    needs.per_user = PerUser { websockets: 2.0, ..needs.per_user };
+    let here = Destination { connections_per_user: 2.0, closes: false, ..needs.destinations[0].clone() };
+    let there = Destination { loopback: false, sources: 1, ..needs.destinations[0].clone() };
+    needs.destinations = vec![there, here];
+    let fit = fit(&needs, &machine(), Agents::Auto);
+    let ports = limit(&fit, Resource::Ports);
+    assert_eq!((ports.needed, ports.available, ports.users_max), (40_000, 26_820, Some(26_820)));
+    assert_eq!(needs.destinations[1].lanes(), 250);
+}
+
+#[test]
+fn what_is_closed_keeps_ports_only_where_it_went() {
+    let mut needs = needs(1_000);
+    needs.per_user.connections_closed_per_s = 2.0;
+    let sockets = Destination { loopback: false, sources: 1, closes: false, ..needs.destinations[0].clone() };
+    needs.destinations.push(sockets);
+    let no_reuse = Machine { tcp_tw_reuse: Some(0), ..machine() };
+    assert_eq!(limit(&fit(&needs, &no_reuse, Agents::Auto), Resource::Ports).needed, 1_000);
+    needs.destinations[0].sources = 1;
+    assert_eq!(limit(&fit(&needs, &no_reuse, Agents::Auto), Resource::Ports).needed, 121_000);
 }
 
 #[test]
@@ -147,6 +173,7 @@ fn any_needs() -> impl Strategy<Value = Needs> {
                 sources,
                 peers: 1 + sources % 3,
                 connections_per_user: http + ws + sse,
+                closes: true,
             }],
             target_is_here: here,
             target_processes: here.then_some(1 + u64::from(sources % 12)),

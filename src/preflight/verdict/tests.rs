@@ -45,7 +45,7 @@ fn an_event_stream_is_a_further_connection_to_the_http_address() {
     let one = needs.per_user;
     assert_eq!((one.http_connections, one.event_streams, one.websockets), (1.0, 1.0, 0.0));
     assert_eq!((one.tls_connections, needs.destinations[0].connections_per_user), (2.0, 2.0));
-    assert_eq!((needs.sockets(100), needs.ports(100, 60)), (200, 200));
+    assert_eq!((needs.sockets(100), needs.ports(100, |_| 60)), (200, 200));
 }
 
 #[test]
@@ -70,10 +70,10 @@ fn connections_shared_over_http_1_are_as_many_as_requests_under_way() {
     let needs_of = |target: &str| {
         needs(&plan_with(&format!("{{http: \"http://shop.example\"{target}}}"), &closed(60_000)))
     };
-    assert_eq!(needs_of("").ports(60_000, 60), 60_000);
+    assert_eq!(needs_of("").ports(60_000, |_| 60), 60_000);
     let shared = needs_of(", connections: shared");
     // An answer may take 0.5 s, an iteration takes 10.02 s.
-    assert_eq!(shared.ports(60_000, 60), 2_995);
+    assert_eq!(shared.ports(60_000, |_| 60), 2_995);
     assert!(
         shared.assumptions.iter().any(|assumption| assumption.ends_with("under way, up to 500ms")),
         "{:?}",
@@ -96,7 +96,7 @@ fn users_who_live_once_close_their_connections() {
         }
     };
     let once = visits("once, executor: closed", "per_user");
-    assert_eq!(once.ports(50, 1), 25_050, "an answer and so a life takes 2 ms");
+    assert_eq!(once.ports(50, |_| 1), 25_050, "an answer and so a life takes 2 ms");
     assert_eq!(once.requests_per_s_max, None, "what they cost is more than their requests");
     let half = visits("{once: 1, loop: 1}, executor: closed", "per_user");
     assert!((half.per_user.connections_closed_per_s - 0.5 / 0.502).abs() < 0.01, "{:?}", half.per_user);
@@ -129,9 +129,9 @@ fn arrivals_ask_and_close_as_often_as_they_come_however_many_wait() {
     let needs = arrivals(", connections: fresh", "", "{to: 30/s, over: 0s}, {hold: 60s}");
     assert_eq!((needs.users, needs.users_bound), (15, 1000), "30/s × 0.5 s");
     assert!((needs.per_user.requests_per_s * 15.0 - 30.0).abs() < 1e-9, "{:?}", needs.per_user);
-    assert_eq!(needs.ports(needs.users, 60), 15 + 30 * 60);
-    assert_eq!(needs.ports(needs.users_bound, 60), 1000 + 30 * 60, "slots that wait close nothing");
-    assert_eq!(needs.ports(30, 0), 30);
+    assert_eq!(needs.ports(needs.users, |_| 60), 15 + 30 * 60);
+    assert_eq!(needs.ports(needs.users_bound, |_| 60), 1000 + 30 * 60, "slots that wait close nothing");
+    assert_eq!(needs.ports(30, |_| 0), 30);
 }
 
 #[test]
