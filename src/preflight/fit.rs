@@ -3,9 +3,10 @@
 
 use super::costs::{
     DESCRIPTORS_RESERVED, MEMORY_FILLED_PERCENT, PORTS_EASY_PERCENT, PORTS_FILLED_PERCENT,
-    TARGET_SPREAD_PERCENT, THREADS_BESIDE_SHARDS, TIME_WAIT_REUSED_S, TIME_WAIT_S,
+    TARGET_SPREAD_PERCENT, TIME_WAIT_REUSED_S, TIME_WAIT_S,
 };
 use super::needs::{Destination, Needs};
+use super::spread::Spread;
 use crate::limits::AGENTS_MAX;
 use crate::probe::machine::Machine;
 use crate::scenario::plan::Agents;
@@ -156,8 +157,8 @@ impl Fit {
 const USERS_BEYOND_ALL: u64 = 1 << 40;
 
 /// Holds `needs` against `machine`. A limit of which the machine says nothing is left out.
-pub fn fit(needs: &Needs, machine: &Machine, agents: Agents) -> Fit {
-    let case = Case { needs, machine, agents };
+pub fn fit(needs: &Needs, machine: &Machine, spread: impl Into<Spread>) -> Fit {
+    let case = Case { needs, machine, spread: spread.into() };
     let mut limits: Vec<Limit> = Resource::ALL.iter().filter_map(|resource| case.limit(*resource)).collect();
     limits.sort_by_key(|limit| (limit.users_max.unwrap_or(u64::MAX), limit.resource));
     // Users whom another wall keeps out need no process of their own.
@@ -168,19 +169,13 @@ pub fn fit(needs: &Needs, machine: &Machine, agents: Agents) -> Fit {
     let within_walls = walls.filter_map(|limit| limit.users_max).min().unwrap_or(u64::MAX);
     let users = needs.users_bound.min(within_walls).max(needs.users);
     let agents = u32::try_from(case.agents(users)).unwrap_or(AGENTS_MAX);
-    let cores = machine.cores.unwrap_or(1);
-    Fit {
-        agents,
-        shards: super::cpu::shards(needs.requests_per_s_max, agents, cores),
-        source_addresses: case.source_addresses(users),
-        limits,
-    }
+    Fit { agents, shards: case.shards(agents), source_addresses: case.source_addresses(users), limits }
 }
 
 pub(super) struct Case<'a> {
     pub(super) needs: &'a Needs,
     pub(super) machine: &'a Machine,
-    pub(super) agents: Agents,
+    pub(super) spread: Spread,
 }
 
 impl Case<'_> {
@@ -215,7 +210,7 @@ impl Case<'_> {
 
     /// Processes for so many users: each takes as many users as its descriptors have room for.
     pub(super) fn agents(&self, users: u64) -> u64 {
-        match self.agents {
+        match self.spread.agents {
             Agents::Fixed(agents) => u64::from(agents.max(1)),
             Agents::Auto => {
                 let Some(limit) = self.machine.descriptors_soft else { return 1 };
@@ -310,9 +305,7 @@ impl Case<'_> {
             Resource::Ports => self.ports(users),
             Resource::MemoryBytes => self.needs.memory_bytes(users, agents),
             Resource::TrackedConnections => sockets,
-            Resource::Threads => {
-                agents * (u64::from(self.machine.cores.unwrap_or(1)) + THREADS_BESIDE_SHARDS)
-            }
+            Resource::Threads => self.threads(agents),
             Resource::CpuMillicores => self.needs.cpu_millicores(users, agents),
         })
     }

@@ -2,6 +2,7 @@
 
 use super::costs::{DESCRIPTORS_RESERVED, MEMORY_FILLED_PERCENT, PORTS_FILLED_PERCENT};
 use super::fit::{Case, Resource, grouped};
+use super::spread::Spread;
 use crate::limits::AGENTS_MAX;
 use crate::scenario::plan::Agents;
 
@@ -50,9 +51,10 @@ pub(super) fn lift(case: &Case<'_>, resource: Resource, aim: u64, users_need: u6
 }
 
 fn descriptors(case: &Case<'_>, aim: u64) -> String {
-    match case.agents {
+    match case.spread.agents {
         Agents::Fixed(agents) if agents < AGENTS_MAX => {
-            let wanted = Case { agents: Agents::Auto, ..*case }.agents(case.needs.users_bound);
+            let spread = Spread { agents: Agents::Auto, ..case.spread };
+            let wanted = Case { spread, ..*case }.agents(case.needs.users_bound);
             format!("--agents {}, or {}", wanted.max(u64::from(agents) + 1), raise_descriptors(case, aim))
         }
         _ => raise_descriptors(case, aim),

@@ -121,6 +121,21 @@ fn closed_connections_keep_their_ports_for_a_minute() {
 }
 
 #[test]
+fn processes_share_the_cores_and_so_their_threads() {
+    let needs = needs(100_000);
+    let eight = Machine { cores: Some(8), ..machine() };
+    let threads = |spread: Spread| {
+        let fit = fit(&needs, &eight, spread);
+        (fit.agents, fit.shards, limit(&fit, Resource::Threads).needed)
+    };
+    assert_eq!(threads(Agents::Auto.into()), (6, 1, 8 + 6 * 4), "4 processes have all 8 cores");
+    assert_eq!(threads(Agents::Fixed(8).into()), (8, 1, 8 * (1 + 4)));
+    assert_eq!(threads(Agents::Fixed(1).into()), (1, 8, 8 + 4));
+    let asked = Spread { agents: Agents::Fixed(8), shards: Some(3) };
+    assert_eq!(threads(asked), (8, 3, 8 * (3 + 4)), "as many as were asked for");
+}
+
+#[test]
 fn a_machine_that_tells_nothing_refuses_nothing() {
     let fit = fit(&needs(10_000_000), &Machine::default(), Agents::Auto);
     assert_eq!((fit.agents, fit.source_addresses, fit.limits.len()), (1, 1, 0));
@@ -203,17 +218,20 @@ fn any_machine() -> impl Strategy<Value = Machine> {
     )
 }
 
-fn any_agents() -> impl Strategy<Value = Agents> {
-    (0..100_u32).prop_map(|count| if count < 50 { Agents::Auto } else { Agents::Fixed(count - 49) })
+fn any_spread() -> impl Strategy<Value = Spread> {
+    (0..100_u32, 0..20_u32).prop_map(|(count, shards)| Spread {
+        agents: if count < 50 { Agents::Auto } else { Agents::Fixed(count - 49) },
+        shards: (shards > 10).then_some(shards),
+    })
 }
 
 proptest! {
     #[test]
-    fn every_limit_bites_where_it_says(needs in any_needs(), machine in any_machine(), agents in any_agents()) {
-        for limit in fit(&needs, &machine, agents).limits {
+    fn every_limit_bites_where_it_says(needs in any_needs(), machine in any_machine(), spread in any_spread()) {
+        for limit in fit(&needs, &machine, spread).limits {
             let at = |users| {
                 let needs = Needs { users, users_bound: users, ..needs.clone() };
-                let again = fit(&needs, &machine, agents);
+                let again = fit(&needs, &machine, spread);
                 let fits = again.limits.iter().find(|other| other.resource == limit.resource).map(Limit::fits);
                 fits.expect("the same machine has the same limits")
             };
@@ -228,19 +246,19 @@ proptest! {
 
     #[test]
     fn more_users_never_take_fewer_agents_or_addresses(
-        needs in any_needs(), machine in any_machine(), agents in any_agents(), more in 0..1_000_000_u64,
+        needs in any_needs(), machine in any_machine(), spread in any_spread(), more in 0..1_000_000_u64,
     ) {
-        let few = fit(&needs, &machine, agents);
+        let few = fit(&needs, &machine, spread);
         let many = Needs { users: needs.users + more, users_bound: needs.users_bound + more, ..needs };
-        let many = fit(&many, &machine, agents);
+        let many = fit(&many, &machine, spread);
         prop_assert!(many.agents >= few.agents && many.source_addresses >= few.source_addresses);
         prop_assert!(few.agents >= 1 && few.source_addresses >= 1);
     }
 
     #[test]
-    fn the_ladder_goes_up(needs in any_needs(), machine in any_machine(), agents in any_agents()) {
+    fn the_ladder_goes_up(needs in any_needs(), machine in any_machine(), spread in any_spread()) {
         let steps: Vec<u64> =
-            fit(&needs, &machine, agents).limits.iter().map(|limit| limit.users_max.unwrap_or(u64::MAX)).collect();
+            fit(&needs, &machine, spread).limits.iter().map(|limit| limit.users_max.unwrap_or(u64::MAX)).collect();
         prop_assert!(steps.is_sorted());
     }
 }

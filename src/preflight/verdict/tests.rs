@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::preflight::fit::tests::machine;
+use crate::scenario::plan::Agents;
 use crate::scenario::{self, Overrides};
 
 pub(in crate::preflight) fn plan(load: &str) -> Plan {
