@@ -33,9 +33,14 @@ pub const REQUEST_CPU_NS: f64 = 12_500.0;
 pub const WAKE_CPU_NS: f64 = 42_000.0;
 pub const WAKES_JOIN_AT_PER_S: f64 = 5_000.0;
 
-/// Descriptors a process needs for anything but users: standard streams, the record, timers and polls of its shards, probes, and the few
-/// that connections leave free.
+/// Descriptors a process needs for anything but users and shards: standard streams, the record, probes, and the few that connections leave
+/// free.
 pub const DESCRIPTORS_RESERVED: u64 = 128;
+
+/// Descriptors of one shard: four of its runtime, its timer, the precise one of paced users, its run queue, and the socket whose stamps it
+/// knows; and one more for each part whose users arrive.
+pub const SHARD_DESCRIPTORS: u64 = 8;
+pub const SHARD_DESCRIPTORS_OPEN_PART: u64 = 1;
 
 /// What the fullest of several processes on one address may hold, of an even share.
 pub const TARGET_SPREAD_PERCENT: u64 = 115;

@@ -146,6 +146,7 @@ fn crowd(kind: Kind, users: u64) -> Needs {
             requests_per_s: 1.0 / SECONDS_BETWEEN_REQUESTS,
             connections_closed_per_s: 0.0,
         },
+        open_parts: 0,
         connections_closed_per_s_max: None,
         destinations: vec![Destination {
             name: "a target elsewhere".to_owned(),

@@ -9,7 +9,6 @@ use super::needs::{Destination, Needs};
 use super::spread::Spread;
 use crate::limits::AGENTS_MAX;
 use crate::probe::machine::Machine;
-use crate::scenario::plan::Agents;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -208,33 +207,6 @@ impl Case<'_> {
         Some(fitting)
     }
 
-    /// Processes for so many users: each takes as many users as its descriptors have room for.
-    pub(super) fn agents(&self, users: u64) -> u64 {
-        match self.spread.agents {
-            Agents::Fixed(agents) => u64::from(agents.max(1)),
-            Agents::Auto => {
-                let Some(limit) = self.machine.descriptors_soft else { return 1 };
-                let room = limit.saturating_sub(DESCRIPTORS_RESERVED);
-                if room == 0 {
-                    // Further processes would have no more room for users than this one.
-                    return 1;
-                }
-                let most = u64::from(AGENTS_MAX);
-                // The users of one process are a whole number, and so are their sockets.
-                let enough = |agents: u64| self.needs.sockets(users.div_ceil(agents)) <= room;
-                if !enough(most) {
-                    return most;
-                }
-                let (mut too_few, mut agents) = (0, most);
-                while agents - too_few > 1 {
-                    let middle = too_few + (agents - too_few) / 2;
-                    *(if enough(middle) { &mut agents } else { &mut too_few }) = middle;
-                }
-                agents
-            }
-        }
-    }
-
     /// Ports that may be filled from one address to another.
     pub(super) fn usable_ports(&self) -> Option<u64> {
         Some(self.ports_there()? * PORTS_FILLED_PERCENT / 100)
@@ -291,7 +263,9 @@ impl Case<'_> {
         let sockets = self.needs.sockets(users);
         let agents = self.agents(users);
         Some(match resource {
-            Resource::Descriptors => self.needs.sockets(users.div_ceil(agents)) + DESCRIPTORS_RESERVED,
+            Resource::Descriptors => {
+                self.needs.sockets(users.div_ceil(agents)) + self.descriptors_beside_users(agents)
+            }
             Resource::TargetDescriptors => {
                 let processes = self.needs.target_processes?;
                 // The kernel deals connections out to them by a hash, so one gets some more than its share.
@@ -300,7 +274,7 @@ impl Case<'_> {
             }
             Resource::OpenFiles => {
                 let ends = if self.needs.target_is_here { 2 } else { 1 };
-                sockets * ends + agents * DESCRIPTORS_RESERVED
+                sockets * ends + self.files_beside_users(agents)
             }
             Resource::Ports => self.ports(users),
             Resource::MemoryBytes => self.needs.memory_bytes(users, agents),

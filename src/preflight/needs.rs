@@ -32,6 +32,8 @@ pub struct Needs {
     /// The most requests a second that the plan can ask for at any time; absent where that depends on how fast the target answers.
     pub requests_per_s_max: Option<f64>,
     pub per_user: PerUser,
+    /// Parts whose users arrive at a rate, for each of which every shard has a timer.
+    pub open_parts: u64,
     /// The most connections closed in a second by however many users: slots that wait for a slow target close no more than what arrives;
     /// absent where everyone closes their own.
     pub connections_closed_per_s_max: Option<f64>,
@@ -208,6 +210,10 @@ impl<'a> Part<'a> {
         Self { http_connections, requests_per_s, closed_per_s, load, expectation, iteration_s, stay_s }
     }
 
+    fn arrives(&self) -> bool {
+        matches!(model(&self.load.executor), LoadUnit::RatePerS)
+    }
+
     /// Users at `ns` of the run: (those that will be there, those that may be).
     pub(super) fn users_at(&self, ns: u64) -> (f64, f64) {
         let start_ns = nanos(self.load.start);
@@ -381,6 +387,7 @@ pub fn needs(plan: &Plan) -> Needs {
             requests_per_s: mean_of_expected(&|part| part.requests_per_s),
             connections_closed_per_s: mean_of_expected(&|part| part.closed_per_s),
         },
+        open_parts: parts.iter().filter(|part| part.arrives()).count() as u64,
         connections_closed_per_s_max: closed_per_s_max,
         target_is_here: target_processes.is_some()
             || destinations.iter().any(|destination| destination.loopback),

@@ -1,6 +1,8 @@
 //! Over how many processes and threads a load is spread, and what those take of a machine whatever the number of users.
 
-use super::costs::THREADS_BESIDE_SHARDS;
+use super::costs::{
+    DESCRIPTORS_RESERVED, SHARD_DESCRIPTORS, SHARD_DESCRIPTORS_OPEN_PART, THREADS_BESIDE_SHARDS,
+};
 use super::fit::Case;
 use crate::limits::AGENTS_MAX;
 use crate::scenario::plan::Agents;
@@ -33,6 +35,50 @@ impl Case<'_> {
         let agents = u32::try_from(agents).unwrap_or(AGENTS_MAX);
         let all = |agents: u32| u64::from(agents) * u64::from(self.shards(agents));
         (1..=agents).map(all).max().unwrap_or(1)
+    }
+
+    /// Descriptors that each of a process's shards takes.
+    fn descriptors_a_shard(&self) -> u64 {
+        SHARD_DESCRIPTORS + self.needs.open_parts * SHARD_DESCRIPTORS_OPEN_PART
+    }
+
+    /// Descriptors of each of so many processes for anything but users.
+    pub(super) fn descriptors_beside_users(&self, agents: u64) -> u64 {
+        let shards = self.shards(u32::try_from(agents).unwrap_or(AGENTS_MAX));
+        DESCRIPTORS_RESERVED + u64::from(shards) * self.descriptors_a_shard()
+    }
+
+    /// Those of all processes.
+    pub(super) fn files_beside_users(&self, agents: u64) -> u64 {
+        agents * DESCRIPTORS_RESERVED + self.shards_of_all(agents) * self.descriptors_a_shard()
+    }
+
+    /// Processes for so many users: each takes as many users as its descriptors have room for.
+    pub(super) fn agents(&self, users: u64) -> u64 {
+        match self.spread.agents {
+            Agents::Fixed(agents) => u64::from(agents.max(1)),
+            Agents::Auto => {
+                let Some(limit) = self.machine.descriptors_soft else { return 1 };
+                let most = u64::from(AGENTS_MAX);
+                // The users of one process are a whole number, and so are their sockets.
+                let needed = |agents: u64| {
+                    self.needs.sockets(users.div_ceil(agents)) + self.descriptors_beside_users(agents)
+                };
+                if self.descriptors_beside_users(most) >= limit {
+                    // Further processes would have no room for users either.
+                    return 1;
+                }
+                if needed(most) > limit {
+                    return most;
+                }
+                let (mut too_few, mut agents) = (0, most);
+                while agents - too_few > 1 {
+                    let middle = too_few + (agents - too_few) / 2;
+                    *(if needed(middle) <= limit { &mut agents } else { &mut too_few }) = middle;
+                }
+                agents
+            }
+        }
     }
 
     /// Threads of all processes.

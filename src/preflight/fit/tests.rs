@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::preflight::needs::{Destination, PerUser};
+use crate::scenario::plan::Agents;
 use proptest::prelude::{Strategy, prop_assert, prop_assert_eq, proptest};
 
 pub(crate) fn machine() -> Machine {
@@ -29,6 +30,7 @@ fn needs(users: u64) -> Needs {
         users_active_bound: users,
         requests_per_s_max: None,
         per_user: PerUser { http_connections: 1.0, requests_per_s: 0.1, ..PerUser::default() },
+        open_parts: 0,
         connections_closed_per_s_max: None,
         destinations: vec![Destination {
             name: "target".into(),
@@ -53,7 +55,7 @@ fn a_hundred_thousand_users_under_a_limit_of_20_000_take_six_agents_and_nine_add
     let fit = fit(&needs(100_000), &machine(), Agents::Auto);
     assert_eq!((fit.agents, fit.source_addresses), (6, 9));
     assert_eq!(fit.refusing().count() + fit.warning().count(), 0, "{fit:#?}");
-    assert_eq!(limit(&fit, Resource::Descriptors).users_max, Some(256 * (20_000 - 128)));
+    assert_eq!(limit(&fit, Resource::Descriptors).users_max, Some(256 * (20_000 - 128 - 8)));
 }
 
 #[test]
@@ -61,9 +63,9 @@ fn one_agent_is_refused_what_six_carry_and_told_so() {
     let fit = fit(&needs(100_000), &machine(), Agents::Fixed(1));
     let refusing: Vec<&Limit> = fit.refusing().collect();
     assert_eq!(refusing.len(), 1);
-    assert_eq!(refusing[0].users_max, Some(19_872));
-    assert_eq!((refusing[0].needed, refusing[0].available), (100_128, 20_000));
-    assert_eq!(refusing[0].lift, "--agents 6, or ulimit -n 100128");
+    assert_eq!(refusing[0].users_max, Some(19_856));
+    assert_eq!((refusing[0].needed, refusing[0].available), (100_144, 20_000));
+    assert_eq!(refusing[0].lift, "--agents 6, or ulimit -n 100144");
 }
 
 #[test]
@@ -152,6 +154,24 @@ fn the_smaller_of_memory_and_its_group_counts() {
 }
 
 #[test]
+fn every_shard_takes_descriptors_and_every_open_part_one_of_each() {
+    let large = Machine { cores: Some(96), ..machine() };
+    let needed = |open_parts, agents| {
+        let needs = Needs { open_parts, ..needs(1_000) };
+        let fit = fit(&needs, &large, Agents::Fixed(agents));
+        (limit(&fit, Resource::Descriptors).needed, limit(&fit, Resource::OpenFiles).needed)
+    };
+    assert_eq!(needed(0, 1), (1_000 + 128 + 96 * 8, 2_000 + 128 + 96 * 8));
+    assert_eq!(needed(2, 4), (250 + 128 + 24 * 10, 2_000 + 4 * 128 + 96 * 10));
+    let tight = Machine { descriptors_soft: Some(1_000), ..large };
+    assert_eq!(
+        fit(&needs(1_000), &tight, Agents::Auto).agents,
+        3,
+        "48 shards in each of two leave room for 488 users"
+    );
+}
+
+#[test]
 fn a_limit_too_small_for_a_process_itself_is_not_met_with_many_of_them() {
     let small = Machine { descriptors_soft: Some(100), ..machine() };
     let fit = fit(&needs(400), &small, Agents::Auto);
@@ -181,6 +201,7 @@ fn any_needs() -> impl Strategy<Value = Needs> {
                 requests_per_s: rate,
                 connections_closed_per_s: closed,
             },
+            open_parts: u64::from(sources % 5),
             connections_closed_per_s_max: (sources % 2 == 0).then_some(closed * users as f64),
             destinations: vec![Destination {
                 name: "target".into(),
