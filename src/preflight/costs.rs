@@ -1,8 +1,12 @@
 //! What a user costs, as constants. Every figure was measured; `docs/performance.md`, "What preflight counts with", names the command
 //! that shows each again.
 
-/// One agent without users: code, runtime, recorders of two shards.
+/// One agent without users: code, runtime, what two shards record of a single endpoint.
 pub const AGENT_BYTES: u64 = 16_000_000;
+
+/// What each shard keeps of an endpoint some of whose requests fail: four histograms that have seen a second, and what of them is on its way to
+/// the record.
+pub const ENDPOINT_BYTES: u64 = 1_080_000;
 
 /// A user of a journey over HTTP/1.1 with its idle connection.
 pub const USER_BYTES: u64 = 2_200;

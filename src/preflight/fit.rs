@@ -277,7 +277,7 @@ impl Case<'_> {
                 sockets * ends + self.files_beside_users(agents)
             }
             Resource::Ports => self.ports(users),
-            Resource::MemoryBytes => self.needs.memory_bytes(users, agents),
+            Resource::MemoryBytes => self.needs.memory_bytes(users, agents, self.shards_of_all(agents)),
             Resource::TrackedConnections => sockets,
             Resource::Threads => self.threads(agents),
             Resource::CpuMillicores => self.needs.cpu_millicores(users, agents),

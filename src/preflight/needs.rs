@@ -2,7 +2,7 @@
 //! into the number of users at which it bites.
 
 use super::costs::{
-    AGENT_BYTES, EVENT_STREAM_BYTES, HTTP2_BYTES, KERNEL_SOCKET_BYTES, LOOPBACK_SOURCES_MAX,
+    AGENT_BYTES, ENDPOINT_BYTES, EVENT_STREAM_BYTES, HTTP2_BYTES, KERNEL_SOCKET_BYTES, LOOPBACK_SOURCES_MAX,
     RESPONSE_USUAL_S, RESPONSE_WORST_S, TARGET_CONNECTION_BYTES, TLS_BYTES, USER_BYTES, WEBSOCKET_BYTES,
 };
 use crate::endpoint::Protocol;
@@ -34,6 +34,8 @@ pub struct Needs {
     pub per_user: PerUser,
     /// Parts whose users arrive at a rate, for each of which every shard has a timer.
     pub open_parts: u64,
+    /// Of each of them every shard keeps the latencies of a second.
+    pub endpoints: u64,
     /// The most connections closed in a second by however many users: slots that wait for a slow target close no more than what arrives;
     /// absent where everyone closes their own.
     pub connections_closed_per_s_max: Option<f64>,
@@ -119,8 +121,9 @@ impl Needs {
         self.destinations.iter().max_by(|a, b| in_a_lane(a).total_cmp(&in_a_lane(b)))
     }
 
-    /// Memory of the generator, of its sockets in the kernel, and of the other ends where they are on this machine.
-    pub fn memory_bytes(&self, users: u64, agents: u64) -> u64 {
+    /// Memory of a generator of so many processes with so many shards in all, of its sockets in the kernel, and of the other ends where they are
+    /// on this machine.
+    pub fn memory_bytes(&self, users: u64, agents: u64, shards: u64) -> u64 {
         let one = &self.per_user;
         let connections = one.connections();
         let ends = if self.target_is_here { 2.0 } else { 1.0 };
@@ -133,7 +136,7 @@ impl Needs {
         if self.target_processes.is_some() {
             bytes += connections * TARGET_CONNECTION_BYTES as f64;
         }
-        agents * AGENT_BYTES + scaled(users, bytes)
+        agents * AGENT_BYTES + shards * self.endpoints * ENDPOINT_BYTES + scaled(users, bytes)
     }
 
     /// CPU the generator uses for the requests, in thousandths of a core.
@@ -387,6 +390,7 @@ pub fn needs(plan: &Plan) -> Needs {
             requests_per_s: mean_of_expected(&|part| part.requests_per_s),
             connections_closed_per_s: mean_of_expected(&|part| part.closed_per_s),
         },
+        endpoints: plan.endpoints.len() as u64,
         open_parts: parts.iter().filter(|part| part.arrives()).count() as u64,
         connections_closed_per_s_max: closed_per_s_max,
         target_is_here: target_processes.is_some()

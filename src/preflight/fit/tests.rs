@@ -1,6 +1,7 @@
 //! Fits of made-up needs into made-up machines: what is known beforehand, and what must hold for all of them.
 
 use super::*;
+use crate::preflight::costs::ENDPOINT_BYTES;
 use crate::preflight::needs::{Destination, PerUser};
 use crate::scenario::plan::Agents;
 use proptest::prelude::{Strategy, prop_assert, prop_assert_eq, proptest};
@@ -31,6 +32,7 @@ fn needs(users: u64) -> Needs {
         requests_per_s_max: None,
         per_user: PerUser { http_connections: 1.0, requests_per_s: 0.1, ..PerUser::default() },
         open_parts: 0,
+        endpoints: 1,
         connections_closed_per_s_max: None,
         destinations: vec![Destination {
             name: "target".into(),
@@ -172,6 +174,19 @@ fn every_shard_takes_descriptors_and_every_open_part_one_of_each() {
 }
 
 #[test]
+fn many_endpoints_take_memory_in_every_shard() {
+    let large = Machine { cores: Some(32), ..machine() };
+    let needed = |endpoints, spread: Spread| {
+        let needs = Needs { endpoints, ..needs(1_000) };
+        limit(&fit(&needs, &large, spread), Resource::MemoryBytes).needed
+    };
+    let shards = Spread { agents: Agents::Fixed(2), shards: Some(5) };
+    assert_eq!(needed(60, shards) - needed(2, shards), 10 * 58 * ENDPOINT_BYTES);
+    let all_cores = Agents::Fixed(1).into();
+    assert_eq!(needed(60, all_cores) - needed(2, all_cores), 32 * 58 * ENDPOINT_BYTES);
+}
+
+#[test]
 fn a_limit_too_small_for_a_process_itself_is_not_met_with_many_of_them() {
     let small = Machine { descriptors_soft: Some(100), ..machine() };
     let fit = fit(&needs(400), &small, Agents::Auto);
@@ -202,6 +217,7 @@ fn any_needs() -> impl Strategy<Value = Needs> {
                 connections_closed_per_s: closed,
             },
             open_parts: u64::from(sources % 5),
+            endpoints: u64::from(sources % 70),
             connections_closed_per_s_max: (sources % 2 == 0).then_some(closed * users as f64),
             destinations: vec![Destination {
                 name: "target".into(),

@@ -57,10 +57,10 @@ fn http_2_takes_memory_for_every_connection_and_few_connections_where_they_are_s
     };
     let [one, own, shared] =
         ["", ", http_version: 2", ", http_version: 2, connections: shared"].map(needs_of);
-    let more = own.memory_bytes(1000, 1) - one.memory_bytes(1000, 1);
+    let more = own.memory_bytes(1000, 1, 1) - one.memory_bytes(1000, 1, 1);
     assert_eq!(more, 1000 * super::super::costs::HTTP2_BYTES);
     assert_eq!([one.sockets(1000), own.sockets(1000), shared.sockets(1000)], [1000, 1000, 10]);
-    assert!(shared.memory_bytes(1000, 1) < one.memory_bytes(1000, 1));
+    assert!(shared.memory_bytes(1000, 1, 1) < one.memory_bytes(1000, 1, 1));
     let assumed =
         |needs: &Needs| needs.assumptions.iter().any(|assumption| assumption.contains("100 streams"));
     assert!(assumed(&shared) && !assumed(&own));
