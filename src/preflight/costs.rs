@@ -70,6 +70,9 @@ pub const MEMORY_FILLED_PERCENT: u64 = 90;
 pub const TIME_WAIT_S: u64 = 60;
 pub const TIME_WAIT_REUSED_S: u64 = 1;
 
+/// How long the firewall keeps a closed connection: `nf_conntrack_tcp_timeout_time_wait` as it comes.
+pub const TRACKED_WAIT_S: u64 = 120;
+
 /// What an answer usually takes, where the scenario does not promise less; and at the worst, where it promises nothing.
 pub const RESPONSE_USUAL_S: f64 = 0.02;
 pub const RESPONSE_WORST_S: f64 = 0.5;

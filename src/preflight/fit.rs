@@ -3,7 +3,7 @@
 
 use super::costs::{
     DESCRIPTORS_RESERVED, MEMORY_FILLED_PERCENT, PORTS_EASY_PERCENT, PORTS_FILLED_PERCENT,
-    TARGET_SPREAD_PERCENT, TIME_WAIT_REUSED_S, TIME_WAIT_S,
+    TARGET_SPREAD_PERCENT, TIME_WAIT_REUSED_S, TIME_WAIT_S, TRACKED_WAIT_S,
 };
 use super::needs::{Destination, Needs};
 use super::spread::Spread;
@@ -278,7 +278,9 @@ impl Case<'_> {
             }
             Resource::Ports => self.ports(users),
             Resource::MemoryBytes => self.needs.memory_bytes(users, agents, self.shards_of_all(agents)),
-            Resource::TrackedConnections => sockets,
+            Resource::TrackedConnections => {
+                sockets + (self.needs.closed_per_s(users) * TRACKED_WAIT_S as f64).ceil() as u64
+            }
             Resource::Threads => self.threads(agents),
             Resource::CpuMillicores => self.needs.cpu_millicores(users, agents),
         })
@@ -301,10 +303,7 @@ impl Case<'_> {
             Resource::TrackedConnections => {
                 Some(machine.conntrack_max?.saturating_sub(machine.conntrack_used.unwrap_or(0)))
             }
-            Resource::Threads => {
-                let free = machine.threads_max.unwrap_or(u64::MAX).min(machine.pids_free.unwrap_or(u64::MAX));
-                (free < u64::MAX).then_some(free)
-            }
+            Resource::Threads => self.threads_free().map(|(free, _)| free),
             Resource::CpuMillicores => {
                 let cores = f64::from(machine.cores?).min(machine.cpu_quota_cores.unwrap_or(f64::INFINITY));
                 Some((cores * 1000.0) as u64)

@@ -21,7 +21,27 @@ impl From<Agents> for Spread {
     }
 }
 
+/// Which of the limits on threads is the lowest here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ThreadsWall {
+    System,
+    User,
+    Group,
+}
+
 impl Case<'_> {
+    /// Threads that can still be started, and what allows no more.
+    pub(super) fn threads_free(&self) -> Option<(u64, ThreadsWall)> {
+        let machine = self.machine;
+        let beside = |max: Option<u64>, used: Option<u64>| Some(max?.saturating_sub(used.unwrap_or(0)));
+        let walls = [
+            (beside(machine.threads_max, machine.threads_used), ThreadsWall::System),
+            (beside(machine.user_threads_max, machine.user_threads_used), ThreadsWall::User),
+            (machine.pids_free, ThreadsWall::Group),
+        ];
+        walls.into_iter().filter_map(|(free, wall)| Some((free?, wall))).min_by_key(|(free, _)| *free)
+    }
+
     /// Threads of each of so many processes that carry users.
     pub(super) fn shards(&self, agents: u32) -> u32 {
         let cores = self.machine.cores.unwrap_or(1);

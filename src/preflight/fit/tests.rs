@@ -67,7 +67,13 @@ fn one_agent_is_refused_what_six_carry_and_told_so() {
     assert_eq!(refusing.len(), 1);
     assert_eq!(refusing[0].users_max, Some(19_856));
     assert_eq!((refusing[0].needed, refusing[0].available), (100_144, 20_000));
-    assert_eq!(refusing[0].lift, "--agents 6, or ulimit -n 100144");
+    assert_eq!(
+        refusing[0].lift,
+        "--agents 6, or as root: ulimit -n 100144 (or LimitNOFILE= of systemd, --ulimit nofile= of docker)"
+    );
+    let mine = Machine { descriptors_hard: Some(200_000), ..machine() };
+    let fit = super::fit(&needs(100_000), &mine, Agents::Fixed(1));
+    assert_eq!(limit(&fit, Resource::Descriptors).lift, "--agents 6, or ulimit -n 100144");
 }
 
 #[test]
@@ -120,6 +126,10 @@ fn closed_connections_keep_their_ports_for_a_minute() {
     needs.per_user.connections_closed_per_s = 2.0;
     let held = fit(&needs, &machine(), Agents::Auto);
     assert_eq!(limit(&held, Resource::Ports).needed, 1_000 + 2 * 60 * 1_000);
+    let tracked = Machine { conntrack_max: Some(100_000), conntrack_used: Some(10), ..machine() };
+    let tracked = fit(&needs, &tracked, Agents::Auto);
+    let tracked = limit(&tracked, Resource::TrackedConnections);
+    assert_eq!((tracked.needed, tracked.available), (1_000 + 2 * 120 * 1_000, 99_990));
     let reused = fit(&needs, &Machine { tcp_tw_reuse: Some(1), ..machine() }, Agents::Auto);
     assert_eq!(limit(&reused, Resource::Ports).needed, 1_000 + 2 * 1_000);
 }
@@ -137,6 +147,35 @@ fn processes_share_the_cores_and_so_their_threads() {
     assert_eq!(threads(Agents::Fixed(1).into()), (1, 8, 8 + 4));
     let asked = Spread { agents: Agents::Fixed(8), shards: Some(3) };
     assert_eq!(threads(asked), (8, 3, 8 * (3 + 4)), "as many as were asked for");
+}
+
+#[test]
+fn threads_that_are_there_already_count_against_every_limit() {
+    let one = Spread { agents: Agents::Fixed(1), shards: Some(6) };
+    let threads = |machine: &Machine| {
+        let fit = fit(&needs(10), machine, one);
+        let threads = limit(&fit, Resource::Threads);
+        (threads.available, threads.fits(), threads.lift.clone())
+    };
+    let system = Machine { threads_max: Some(30), threads_used: Some(25), ..machine() };
+    assert_eq!(threads(&system), (5, false, "sysctl -w kernel.threads-max=35".into()));
+    let user = Machine { user_threads_max: Some(12), user_threads_used: Some(4), ..machine() };
+    assert_eq!(threads(&user), (8, false, "as root: ulimit -u 14".into()));
+    let group = Machine { pids_free: Some(7), ..user };
+    assert_eq!(threads(&group).2, "let the control group have 10 more threads (pids.max)");
+}
+
+#[test]
+fn reuse_of_ports_is_named_only_where_it_helps() {
+    let lift = |users, closed_per_s| {
+        let mut needs = needs(users);
+        needs.destinations[0] = Destination { loopback: false, sources: 1, ..needs.destinations[0].clone() };
+        needs.per_user.connections_closed_per_s = closed_per_s;
+        limit(&fit(&needs, &machine(), Agents::Auto), Resource::Ports).lift.clone()
+    };
+    assert!(lift(1_000, 2.0).starts_with("sysctl -w net.ipv4.tcp_tw_reuse=1, or connections that are kept"));
+    assert!(lift(30_000, 0.1).starts_with("8 addresses to send from"), "{}", lift(30_000, 0.1));
+    assert!(lift(10_000, 0.0).starts_with("sysctl -w net.ipv4.ip_local_port_range"));
 }
 
 #[test]
