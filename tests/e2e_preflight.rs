@@ -56,17 +56,19 @@ fn explain_refuses_what_run_refuses() {
     let too_many = format!("load.0.stages=[{{to: {TOO_MANY}, over: 1s}}]");
     let refused =
         plimsoll(["run", "scenarios/smoke.yaml", "--agents", "1", "--set", &too_many]).out(dir.path());
-    let hint =
-        format!("`plimsoll explain scenarios/smoke.yaml --set '{too_many}' --agents 1` shows the rest");
-    refused.run().exits(2).says(&hint);
+    let hint = format!(
+        "`plimsoll explain scenarios/smoke.yaml --set '{too_many}' --agents 1 --shards 5` shows the rest"
+    );
+    refused.arg("--shards").arg("5").run().exits(2).says(&hint);
 
     let explain =
         |agents: &str| plimsoll(["explain", "scenarios/smoke.yaml", "--set", &too_many, "--agents", agents]);
     explain("1").run().exits(2).says("REFUSED here");
-    let document = explain("3").arg("--json").run().exits(2).out;
+    let document = explain("3").arg("--shards").arg("5").arg("--json").run().exits(2).out;
     let document: Value = serde_json::from_str(&document).unwrap();
     assert!(document["refusal"].as_str().unwrap().contains("does not fit"));
     assert_eq!(document["fit"]["agents"], 3);
+    assert_eq!(document["fit"]["shards"], 5);
 }
 
 #[test]

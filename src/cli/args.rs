@@ -130,6 +130,9 @@ pub(super) struct PreviewArgs {
     /// Processes that would carry users, as `run` takes it [default: the scenario's, or auto]
     #[arg(long, value_name = "N|auto", value_parser = agents)]
     pub(super) agents: Option<Agents>,
+    /// Threads of each that would carry users, as `run` takes it [default: as many as the load is worth]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(super) shards: Option<u32>,
 }
 
 #[derive(Args, Debug)]

@@ -4,16 +4,17 @@ use super::args::PreviewArgs;
 use super::chart::{chart, number, time};
 use super::{Process, exit, load};
 use crate::preflight::fit::{Fit, Limit, grouped};
-use crate::preflight::{self, Explanation, Machine};
+use crate::preflight::{self, Explanation, Machine, Spread};
 
 pub(super) fn explain(process: &mut Process<'_>, args: &PreviewArgs) -> u8 {
-    let PreviewArgs { inspect, agents } = args;
+    let PreviewArgs { inspect, agents, shards } = args;
     let plan = match load::plan(process, &inspect.scenario) {
         Ok(plan) => plan,
         Err(code) => return code,
     };
     let machine = Machine::read();
-    let held = preflight::preflight(&plan, &machine, agents.unwrap_or(plan.swarm.agents));
+    let spread = Spread { agents: agents.unwrap_or(plan.swarm.agents), shards: *shards };
+    let held = preflight::preflight(&plan, &machine, spread);
     let explanation = preflight::explain(&plan, &machine, &held);
     let printed =
         if inspect.json { process.print_json(&explanation) } else { process.print(&text(&explanation)) };

@@ -6,7 +6,7 @@ use super::{Process, exit, load};
 use crate::analyze::summary::summarize;
 use crate::clock;
 use crate::live::lines::{Courtesy, Lines};
-use crate::preflight::{Fit, Machine, preflight};
+use crate::preflight::{Fit, Machine, Spread, preflight};
 use crate::record::recorded::Recorded;
 use crate::record::rows::{End, Ended};
 use crate::record::summary::Warning;
@@ -54,7 +54,7 @@ pub(super) fn run(process: &mut Process<'_>, args: &RunArgs, purpose: Purpose) -
                 dir: dir.clone(),
                 command: if purpose == Purpose::Find { "find" } else { "run" },
                 agents,
-                shards: args.shards.unwrap_or(fit.shards).min((shards_max(&plan) / agents).max(1)),
+                shards: fit.shards.min((shards_max(&plan) / agents).max(1)),
                 source_addresses: fit.source_addresses,
                 executable,
                 interrupts: interrupts(),
@@ -90,7 +90,8 @@ fn cleared(
     args: &RunArgs,
     purpose: Purpose,
 ) -> Option<(Fit, Vec<Warning>)> {
-    let preflight = preflight(plan, &Machine::read(), args.agents.unwrap_or(plan.swarm.agents));
+    let spread = Spread { agents: args.agents.unwrap_or(plan.swarm.agents), shards: args.shards };
+    let preflight = preflight(plan, &Machine::read(), spread);
     if !args.force
         && let Some(refusal) = preflight.refusal()
     {
@@ -98,6 +99,9 @@ fn cleared(
         let mut explained = args.scenario.typed();
         if let Some(agents) = args.agents {
             explained.push_str(&format!(" --agents {agents}"));
+        }
+        if let Some(shards) = args.shards {
+            explained.push_str(&format!(" --shards {shards}"));
         }
         process.complain(&format!(
             "plimsoll: {file}: {refusal}\n  `plimsoll explain {explained}` shows the rest; --force begins all the same"

@@ -1,8 +1,12 @@
 //! What a user costs, as constants. Every figure was measured; `docs/performance.md`, "What preflight counts with", names the command
 //! that shows each again.
 
-/// One agent without users: code, runtime, recorders of two shards.
+/// One agent without users: code, runtime, what two shards record of a single endpoint.
 pub const AGENT_BYTES: u64 = 16_000_000;
+
+/// What each shard keeps of an endpoint some of whose requests fail: four histograms that have seen a second, and what of them is on its way to
+/// the record.
+pub const ENDPOINT_BYTES: u64 = 1_080_000;
 
 /// A user of a journey over HTTP/1.1 with its idle connection.
 pub const USER_BYTES: u64 = 2_200;
@@ -33,9 +37,14 @@ pub const REQUEST_CPU_NS: f64 = 12_500.0;
 pub const WAKE_CPU_NS: f64 = 42_000.0;
 pub const WAKES_JOIN_AT_PER_S: f64 = 5_000.0;
 
-/// Descriptors a process needs for anything but users: standard streams, the record, timers and polls of its shards, probes, and the few
-/// that connections leave free.
+/// Descriptors a process needs for anything but users and shards: standard streams, the record, probes, and the few that connections leave
+/// free.
 pub const DESCRIPTORS_RESERVED: u64 = 128;
+
+/// Descriptors of one shard: four of its runtime, its timer, the precise one of paced users, its run queue, and the socket whose stamps it
+/// knows; and one more for each part whose users arrive.
+pub const SHARD_DESCRIPTORS: u64 = 8;
+pub const SHARD_DESCRIPTORS_OPEN_PART: u64 = 1;
 
 /// What the fullest of several processes on one address may hold, of an even share.
 pub const TARGET_SPREAD_PERCENT: u64 = 115;
@@ -60,6 +69,9 @@ pub const MEMORY_FILLED_PERCENT: u64 = 90;
 /// How long Linux keeps a closed connection's port (TCP_TIMEWAIT_LEN), and after what time it takes it again where `tcp_tw_reuse` lets it.
 pub const TIME_WAIT_S: u64 = 60;
 pub const TIME_WAIT_REUSED_S: u64 = 1;
+
+/// How long the firewall keeps a closed connection: `nf_conntrack_tcp_timeout_time_wait` as it comes.
+pub const TRACKED_WAIT_S: u64 = 120;
 
 /// What an answer usually takes, where the scenario does not promise less; and at the worst, where it promises nothing.
 pub const RESPONSE_USUAL_S: f64 = 0.02;

@@ -3,12 +3,12 @@
 
 use super::costs::{
     DESCRIPTORS_RESERVED, MEMORY_FILLED_PERCENT, PORTS_EASY_PERCENT, PORTS_FILLED_PERCENT,
-    TARGET_SPREAD_PERCENT, THREADS_BESIDE_SHARDS, TIME_WAIT_REUSED_S, TIME_WAIT_S,
+    TARGET_SPREAD_PERCENT, TIME_WAIT_REUSED_S, TIME_WAIT_S, TRACKED_WAIT_S,
 };
-use super::needs::Needs;
+use super::needs::{Destination, Needs};
+use super::spread::Spread;
 use crate::limits::AGENTS_MAX;
 use crate::probe::machine::Machine;
-use crate::scenario::plan::Agents;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -156,8 +156,8 @@ impl Fit {
 const USERS_BEYOND_ALL: u64 = 1 << 40;
 
 /// Holds `needs` against `machine`. A limit of which the machine says nothing is left out.
-pub fn fit(needs: &Needs, machine: &Machine, agents: Agents) -> Fit {
-    let case = Case { needs, machine, agents };
+pub fn fit(needs: &Needs, machine: &Machine, spread: impl Into<Spread>) -> Fit {
+    let case = Case { needs, machine, spread: spread.into() };
     let mut limits: Vec<Limit> = Resource::ALL.iter().filter_map(|resource| case.limit(*resource)).collect();
     limits.sort_by_key(|limit| (limit.users_max.unwrap_or(u64::MAX), limit.resource));
     // Users whom another wall keeps out need no process of their own.
@@ -168,19 +168,13 @@ pub fn fit(needs: &Needs, machine: &Machine, agents: Agents) -> Fit {
     let within_walls = walls.filter_map(|limit| limit.users_max).min().unwrap_or(u64::MAX);
     let users = needs.users_bound.min(within_walls).max(needs.users);
     let agents = u32::try_from(case.agents(users)).unwrap_or(AGENTS_MAX);
-    let cores = machine.cores.unwrap_or(1);
-    Fit {
-        agents,
-        shards: super::cpu::shards(needs.requests_per_s_max, agents, cores),
-        source_addresses: case.source_addresses(users),
-        limits,
-    }
+    Fit { agents, shards: case.shards(agents), source_addresses: case.source_addresses(users), limits }
 }
 
 pub(super) struct Case<'a> {
     pub(super) needs: &'a Needs,
     pub(super) machine: &'a Machine,
-    pub(super) agents: Agents,
+    pub(super) spread: Spread,
 }
 
 impl Case<'_> {
@@ -213,33 +207,6 @@ impl Case<'_> {
         Some(fitting)
     }
 
-    /// Processes for so many users: each takes as many users as its descriptors have room for.
-    pub(super) fn agents(&self, users: u64) -> u64 {
-        match self.agents {
-            Agents::Fixed(agents) => u64::from(agents.max(1)),
-            Agents::Auto => {
-                let Some(limit) = self.machine.descriptors_soft else { return 1 };
-                let room = limit.saturating_sub(DESCRIPTORS_RESERVED);
-                if room == 0 {
-                    // Further processes would have no more room for users than this one.
-                    return 1;
-                }
-                let most = u64::from(AGENTS_MAX);
-                // The users of one process are a whole number, and so are their sockets.
-                let enough = |agents: u64| self.needs.sockets(users.div_ceil(agents)) <= room;
-                if !enough(most) {
-                    return most;
-                }
-                let (mut too_few, mut agents) = (0, most);
-                while agents - too_few > 1 {
-                    let middle = too_few + (agents - too_few) / 2;
-                    *(if enough(middle) { &mut agents } else { &mut too_few }) = middle;
-                }
-                agents
-            }
-        }
-    }
-
     /// Ports that may be filled from one address to another.
     pub(super) fn usable_ports(&self) -> Option<u64> {
         Some(self.ports_there()? * PORTS_FILLED_PERCENT / 100)
@@ -252,37 +219,43 @@ impl Case<'_> {
         Some(free)
     }
 
-    /// How long a port stays taken after its connection is closed.
-    pub(super) fn port_wait_s(&self) -> u64 {
-        let loopback = self.needs.busiest().is_some_and(|destination| destination.loopback);
+    /// How long a port to `destination` stays taken after its connection is closed.
+    pub(super) fn port_wait_s(&self, destination: &Destination) -> u64 {
         match self.machine.tcp_tw_reuse {
             Some(1) => TIME_WAIT_REUSED_S,
-            Some(2) if loopback => TIME_WAIT_REUSED_S,
+            Some(2) if destination.loopback => TIME_WAIT_REUSED_S,
             _ => TIME_WAIT_S,
         }
+    }
+
+    pub(super) fn busiest(&self) -> Option<&Destination> {
+        self.needs.busiest(|destination| self.port_wait_s(destination))
+    }
+
+    fn ports(&self, users: u64) -> u64 {
+        self.needs.ports(users, |destination| self.port_wait_s(destination))
     }
 
     fn source_addresses(&self, users: u64) -> u32 {
         let Some(ports_there) = self.ports_there() else { return 1 };
         let easy = ports_there * PORTS_EASY_PERCENT / 100;
-        let ports = self.needs.ports(users, self.port_wait_s());
+        let ports = self.ports(users);
         let one_address = easy.saturating_mul(self.peers()).max(1);
         let sources = u32::try_from(ports.div_ceil(one_address)).unwrap_or(u32::MAX);
         sources.clamp(1, self.sources())
     }
 
     pub(super) fn sources(&self) -> u32 {
-        self.needs.busiest().map_or(1, |destination| destination.sources.max(1))
+        self.busiest().map_or(1, |destination| destination.sources.max(1))
     }
 
     /// Addresses of the target that connections take in turn.
     fn peers(&self) -> u64 {
-        self.needs.busiest().map_or(1, |destination| u64::from(destination.peers.max(1)))
+        self.busiest().map_or(1, |destination| u64::from(destination.peers.max(1)))
     }
 
-    /// Pairs of an address to send from and one to send to, each with ports of its own.
     pub(super) fn lanes(&self) -> u64 {
-        u64::from(self.sources()).saturating_mul(self.peers())
+        self.busiest().map_or(1, Destination::lanes)
     }
 
     /// What so many users need of it.
@@ -290,7 +263,9 @@ impl Case<'_> {
         let sockets = self.needs.sockets(users);
         let agents = self.agents(users);
         Some(match resource {
-            Resource::Descriptors => self.needs.sockets(users.div_ceil(agents)) + DESCRIPTORS_RESERVED,
+            Resource::Descriptors => {
+                self.needs.sockets(users.div_ceil(agents)) + self.descriptors_beside_users(agents)
+            }
             Resource::TargetDescriptors => {
                 let processes = self.needs.target_processes?;
                 // The kernel deals connections out to them by a hash, so one gets some more than its share.
@@ -299,14 +274,14 @@ impl Case<'_> {
             }
             Resource::OpenFiles => {
                 let ends = if self.needs.target_is_here { 2 } else { 1 };
-                sockets * ends + agents * DESCRIPTORS_RESERVED
+                sockets * ends + self.files_beside_users(agents)
             }
-            Resource::Ports => self.needs.ports(users, self.port_wait_s()),
-            Resource::MemoryBytes => self.needs.memory_bytes(users, agents),
-            Resource::TrackedConnections => sockets,
-            Resource::Threads => {
-                agents * (u64::from(self.machine.cores.unwrap_or(1)) + THREADS_BESIDE_SHARDS)
+            Resource::Ports => self.ports(users),
+            Resource::MemoryBytes => self.needs.memory_bytes(users, agents, self.shards_of_all(agents)),
+            Resource::TrackedConnections => {
+                sockets + (self.needs.closed_per_s(users) * TRACKED_WAIT_S as f64).ceil() as u64
             }
+            Resource::Threads => self.threads(agents),
             Resource::CpuMillicores => self.needs.cpu_millicores(users, agents),
         })
     }
@@ -328,10 +303,7 @@ impl Case<'_> {
             Resource::TrackedConnections => {
                 Some(machine.conntrack_max?.saturating_sub(machine.conntrack_used.unwrap_or(0)))
             }
-            Resource::Threads => {
-                let free = machine.threads_max.unwrap_or(u64::MAX).min(machine.pids_free.unwrap_or(u64::MAX));
-                (free < u64::MAX).then_some(free)
-            }
+            Resource::Threads => self.threads_free().map(|(free, _)| free),
             Resource::CpuMillicores => {
                 let cores = f64::from(machine.cores?).min(machine.cpu_quota_cores.unwrap_or(f64::INFINITY));
                 Some((cores * 1000.0) as u64)

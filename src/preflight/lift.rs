@@ -1,7 +1,8 @@
 //! What lifts a limit, as the command to type.
 
-use super::costs::{DESCRIPTORS_RESERVED, MEMORY_FILLED_PERCENT, PORTS_FILLED_PERCENT};
+use super::costs::{DESCRIPTORS_RESERVED, MEMORY_FILLED_PERCENT, PORTS_FILLED_PERCENT, TIME_WAIT_REUSED_S};
 use super::fit::{Case, Resource, grouped};
+use super::spread::{Spread, ThreadsWall};
 use crate::limits::AGENTS_MAX;
 use crate::scenario::plan::Agents;
 
@@ -33,16 +34,18 @@ pub(super) fn lift(case: &Case<'_>, resource: Resource, aim: u64, users_need: u6
             "sysctl -w net.netfilter.nf_conntrack_max={}",
             aim.saturating_add(machine.conntrack_used.unwrap_or(0))
         ),
-        Resource::Threads => {
-            let by_group = machine
-                .pids_free
-                .is_some_and(|free| machine.threads_max.is_none_or(|threads| free < threads));
-            if by_group {
+        Resource::Threads => match case.threads_free().map(|(_, wall)| wall) {
+            Some(ThreadsWall::Group) => {
                 format!("let the control group have {} more threads (pids.max)", grouped(aim.max(users_need)))
-            } else {
-                format!("sysctl -w kernel.threads-max={aim}")
             }
-        }
+            Some(ThreadsWall::User) => {
+                format!("as root: ulimit -u {}", aim.saturating_add(machine.user_threads_used.unwrap_or(0)))
+            }
+            _ => format!(
+                "sysctl -w kernel.threads-max={}",
+                aim.saturating_add(machine.threads_used.unwrap_or(0))
+            ),
+        },
         Resource::CpuMillicores => {
             format!("{} cores, or several machines", Resource::CpuMillicores.show(aim))
         }
@@ -50,36 +53,51 @@ pub(super) fn lift(case: &Case<'_>, resource: Resource, aim: u64, users_need: u6
 }
 
 fn descriptors(case: &Case<'_>, aim: u64) -> String {
-    match case.agents {
+    match case.spread.agents {
         Agents::Fixed(agents) if agents < AGENTS_MAX => {
-            let wanted = Case { agents: Agents::Auto, ..*case }.agents(case.needs.users_bound);
+            let spread = Spread { agents: Agents::Auto, ..case.spread };
+            let wanted = Case { spread, ..*case }.agents(case.needs.users_bound);
             format!("--agents {}, or {}", wanted.max(u64::from(agents) + 1), raise_descriptors(case, aim))
         }
         _ => raise_descriptors(case, aim),
     }
 }
 
-/// A process raises its own limit up to the hard one, so only that one stands in the way; and nobody goes past `fs.nr_open`.
+/// A process raises its own limit up to the hard one, so only that one stands in the way, which only root raises; and nobody goes past
+/// `fs.nr_open`.
 fn raise_descriptors(case: &Case<'_>, aim: u64) -> String {
     let aim = aim.max(DESCRIPTORS_RESERVED);
     let first = match case.machine.descriptors_ceiling {
         Some(ceiling) if aim > ceiling => format!("sysctl -w fs.nr_open={aim} && "),
         _ => String::new(),
     };
+    if case.machine.descriptors_hard.is_some_and(|hard| aim > hard) {
+        return format!(
+            "as root: {first}ulimit -n {aim} (or LimitNOFILE= of systemd, --ulimit nofile= of docker)"
+        );
+    }
     format!("{first}ulimit -n {aim}")
 }
+
+/// What leaves fewer ports waiting, where connections are closed.
+const KEPT: &str = "connections that are kept (`connections: per_user`, `lifetime: loop`)";
 
 fn ports(case: &Case<'_>, aim: u64) -> String {
     let lanes = case.lanes();
     let widest = PORTS_AT_MOST * PORTS_FILLED_PERCENT / 100;
-    if case.needs.per_user.connections_closed_per_s > 0.0 && case.port_wait_s() > 1 {
-        return "sysctl -w net.ipv4.tcp_tw_reuse=1, or connections that are kept (`connections: per_user`, `lifetime: loop`)"
-            .to_owned();
+    let closes = case.needs.per_user.connections_closed_per_s > 0.0
+        && case.busiest().is_some_and(|busiest| busiest.closes);
+    let usable = case.usable_ports().unwrap_or(widest).max(1);
+    let kept = if closes { format!(", or {KEPT}") } else { String::new() };
+    let waits =
+        closes && case.busiest().is_some_and(|busiest| case.port_wait_s(busiest) > TIME_WAIT_REUSED_S);
+    let reused = case.needs.ports(case.needs.users_bound, |_| TIME_WAIT_REUSED_S);
+    if waits && reused <= usable.saturating_mul(lanes) {
+        return format!("sysctl -w net.ipv4.tcp_tw_reuse=1{kept}");
     }
     if aim <= widest.saturating_mul(lanes) {
-        return "sysctl -w net.ipv4.ip_local_port_range=\"1024 65535\"".to_owned();
+        return format!("sysctl -w net.ipv4.ip_local_port_range=\"1024 65535\"{kept}");
     }
-    let usable = case.usable_ports().unwrap_or(widest).max(1);
     let addresses = aim.div_ceil(usable.saturating_mul(lanes / u64::from(case.sources())).max(1));
-    format!("{addresses} addresses to send from: swarm.source_ips: [ADDRESS, …]")
+    format!("{addresses} addresses to send from: swarm.source_ips: [ADDRESS, …]{kept}")
 }

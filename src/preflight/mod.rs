@@ -8,6 +8,7 @@ pub mod explain;
 pub mod fit;
 mod lift;
 pub mod needs;
+mod spread;
 mod verdict;
 
 pub use crate::probe::machine::Machine;
@@ -15,4 +16,5 @@ pub use examine::{Examination, examine};
 pub use explain::{Explanation, explain};
 pub use fit::{Fit, fit};
 pub use needs::{Needs, needs};
+pub use spread::Spread;
 pub use verdict::{Preflight, preflight};

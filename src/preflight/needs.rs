@@ -2,7 +2,7 @@
 //! into the number of users at which it bites.
 
 use super::costs::{
-    AGENT_BYTES, EVENT_STREAM_BYTES, HTTP2_BYTES, KERNEL_SOCKET_BYTES, LOOPBACK_SOURCES_MAX,
+    AGENT_BYTES, ENDPOINT_BYTES, EVENT_STREAM_BYTES, HTTP2_BYTES, KERNEL_SOCKET_BYTES, LOOPBACK_SOURCES_MAX,
     RESPONSE_USUAL_S, RESPONSE_WORST_S, TARGET_CONNECTION_BYTES, TLS_BYTES, USER_BYTES, WEBSOCKET_BYTES,
 };
 use crate::endpoint::Protocol;
@@ -32,6 +32,13 @@ pub struct Needs {
     /// The most requests a second that the plan can ask for at any time; absent where that depends on how fast the target answers.
     pub requests_per_s_max: Option<f64>,
     pub per_user: PerUser,
+    /// Parts whose users arrive at a rate, for each of which every shard has a timer.
+    pub open_parts: u64,
+    /// Of each of them every shard keeps the latencies of a second.
+    pub endpoints: u64,
+    /// The most connections closed in a second by however many users: slots that wait for a slow target close no more than what arrives;
+    /// absent where everyone closes their own.
+    pub connections_closed_per_s_max: Option<f64>,
     /// Where connections go; each has ports of its own.
     pub destinations: Vec<Destination>,
     /// The target's connections take this machine's memory and descriptors too.
@@ -65,6 +72,15 @@ pub struct Destination {
     pub sources: u32,
     pub peers: u32,
     pub connections_per_user: f64,
+    /// The connections that are closed were to this one.
+    pub closes: bool,
+}
+
+impl Destination {
+    /// Pairs of an address to send from and one to send to, each with ports of its own.
+    pub fn lanes(&self) -> u64 {
+        u64::from(self.sources.max(1)).saturating_mul(self.peers.max(1).into())
+    }
 }
 
 impl PerUser {
@@ -80,20 +96,34 @@ impl Needs {
         scaled(users, self.per_user.connections())
     }
 
+    /// Connections that `users` users close in a second.
+    pub fn closed_per_s(&self, users: u64) -> f64 {
+        let closed_per_s = users as f64 * self.per_user.connections_closed_per_s;
+        closed_per_s.min(self.connections_closed_per_s_max.unwrap_or(f64::INFINITY))
+    }
+
     /// Ports to the busiest destination, those of closed connections included, which stay taken for `wait_s`.
-    pub fn ports(&self, users: u64, wait_s: u64) -> u64 {
-        let closed = self.per_user.connections_closed_per_s * wait_s as f64;
-        let busiest = self.busiest().map_or(0.0, |destination| destination.connections_per_user);
-        scaled(users, busiest + closed)
+    pub fn ports(&self, users: u64, wait_s: impl Fn(&Destination) -> u64) -> u64 {
+        self.busiest(&wait_s).map_or(0, |busiest| {
+            let closed_per_s = if busiest.closes { self.closed_per_s(users) } else { 0.0 };
+            let closed = closed_per_s * wait_s(busiest) as f64;
+            scaled(1, users as f64 * busiest.connections_per_user + closed)
+        })
     }
 
-    /// The destination that most connections go to.
-    pub fn busiest(&self) -> Option<&Destination> {
-        self.destinations.iter().max_by(|a, b| a.connections_per_user.total_cmp(&b.connections_per_user))
+    /// The destination whose ports are used up first: many connections from many addresses may leave more of them than few from one.
+    pub fn busiest(&self, wait_s: impl Fn(&Destination) -> u64) -> Option<&Destination> {
+        let in_a_lane = |destination: &Destination| {
+            let closed_per_s = if destination.closes { self.per_user.connections_closed_per_s } else { 0.0 };
+            let ports = destination.connections_per_user + closed_per_s * wait_s(destination) as f64;
+            ports / destination.lanes() as f64
+        };
+        self.destinations.iter().max_by(|a, b| in_a_lane(a).total_cmp(&in_a_lane(b)))
     }
 
-    /// Memory of the generator, of its sockets in the kernel, and of the other ends where they are on this machine.
-    pub fn memory_bytes(&self, users: u64, agents: u64) -> u64 {
+    /// Memory of a generator of so many processes with so many shards in all, of its sockets in the kernel, and of the other ends where they are
+    /// on this machine.
+    pub fn memory_bytes(&self, users: u64, agents: u64, shards: u64) -> u64 {
         let one = &self.per_user;
         let connections = one.connections();
         let ends = if self.target_is_here { 2.0 } else { 1.0 };
@@ -106,7 +136,7 @@ impl Needs {
         if self.target_processes.is_some() {
             bytes += connections * TARGET_CONNECTION_BYTES as f64;
         }
-        agents * AGENT_BYTES + scaled(users, bytes)
+        agents * AGENT_BYTES + shards * self.endpoints * ENDPOINT_BYTES + scaled(users, bytes)
     }
 
     /// CPU the generator uses for the requests, in thousandths of a core.
@@ -137,7 +167,9 @@ pub(super) struct Part<'a> {
     stay_s: f64,
     /// HTTP connections of one user.
     http_connections: f64,
-    /// Connections that one user closes in a second.
+    /// Requests of one user in a second, and connections that it closes. One that arrives has them over its stay, which is what the number of
+    /// users at once is counted by.
+    requests_per_s: f64,
     pub(super) closed_per_s: f64,
 }
 
@@ -163,23 +195,26 @@ impl<'a> Part<'a> {
         let pacing_s = expectation.pacing.map_or(0.0, |pacing| pacing.as_secs_f64());
         let iteration_s = if arrives { busy_s } else { busy_s.max(pacing_s) };
         let waits_s = requests * responses.worst_s;
-        let in_request_ratio = if iteration_s > 0.0 { (waits_s / iteration_s).min(1.0) } else { 0.0 };
+        let stay_s = think_s + waits_s;
+        let cycle_s = if arrives { stay_s } else { iteration_s };
+        let over_cycle = |amount: f64| if cycle_s > 0.0 { amount / cycle_s } else { 0.0 };
+        let requests_per_s = over_cycle(requests);
+        let in_request_ratio = over_cycle(waits_s).min(1.0);
         let http_connections =
             http_share(plan, load, |_| true) * connections_per_speaker(plan, in_request_ratio);
         let closed_per_s = match plan.target.connections {
-            Connections::Fresh if iteration_s > 0.0 => expectation.requests() / iteration_s,
+            Connections::Fresh => requests_per_s,
             // The user ends with its iteration, and its connection with it. One that arrives leaves it to the next.
             Connections::PerUser if !arrives && busy_s > 0.0 => {
                 http_share(plan, load, |journey| journey.lifetime == Lifetime::Once) / busy_s
             }
             _ => 0.0,
         };
-        Self { http_connections, closed_per_s, load, expectation, iteration_s, stay_s: think_s + waits_s }
+        Self { http_connections, requests_per_s, closed_per_s, load, expectation, iteration_s, stay_s }
     }
 
-    /// Requests of one user of the part.
-    pub(super) fn requests_per_s(&self) -> f64 {
-        if self.iteration_s > 0.0 { self.expectation.requests() / self.iteration_s } else { 0.0 }
+    fn arrives(&self) -> bool {
+        matches!(model(&self.load.executor), LoadUnit::RatePerS)
     }
 
     /// Users at `ns` of the run: (those that will be there, those that may be).
@@ -302,9 +337,17 @@ pub fn needs(plan: &Plan) -> Needs {
     assumptions.dedup();
 
     let sockets = |part: &Part<'_>| part.http_connections + part.expectation.held.all();
-    let sockets_at = |ns: u64| -> f64 { parts.iter().map(|part| part.users_at(ns).1 * sockets(part)).sum() };
+    let sockets_at = |ns: u64, users: fn((f64, f64)) -> f64| -> f64 {
+        parts.iter().map(|part| users(part.users_at(ns)) * sockets(part)).sum()
+    };
     let instants = parts.iter().flat_map(Part::instants);
-    let peak_ns = instants.max_by(|a, b| sockets_at(*a).total_cmp(&sockets_at(*b))).unwrap_or(0);
+    // The slots of an open part are the same at any time: what is expected then tells.
+    let more = |a: &u64, b: &u64| {
+        let bound = |ns: &u64| sockets_at(*ns, |(_, bound)| bound);
+        let expected = |ns: &u64| sockets_at(*ns, |(expected, _)| expected);
+        bound(a).total_cmp(&bound(b)).then_with(|| expected(a).total_cmp(&expected(b)))
+    };
+    let peak_ns = instants.max_by(more).unwrap_or(0);
 
     let at_peak: Vec<(&Part<'_>, (f64, f64))> =
         parts.iter().map(|part| (part, part.users_at(peak_ns))).collect();
@@ -328,6 +371,9 @@ pub fn needs(plan: &Plan) -> Needs {
         let sum: f64 = at_peak.iter().map(|(part, (users, _))| users * of(part)).sum();
         if expected > 0.0 { sum / expected } else { 0.0 }
     };
+    // Fewer are active than may be there only where the others are slots of what arrives.
+    let closed_per_s_max = (active_bound < bound)
+        .then(|| at_peak.iter().map(|(part, users)| part.active_of(*users) * part.closed_per_s).sum());
     let target_processes = target_processes(&plan.target.kind);
     let destinations = destinations(plan, to_http, websockets);
     Needs {
@@ -341,9 +387,12 @@ pub fn needs(plan: &Plan) -> Needs {
             websockets,
             event_streams,
             tls_connections: to_http * tls(http.as_ref()) + websockets * tls(ws.as_ref()),
-            requests_per_s: mean_of_expected(&|part| part.requests_per_s()),
+            requests_per_s: mean_of_expected(&|part| part.requests_per_s),
             connections_closed_per_s: mean_of_expected(&|part| part.closed_per_s),
         },
+        endpoints: plan.endpoints.len() as u64,
+        open_parts: parts.iter().filter(|part| part.arrives()).count() as u64,
+        connections_closed_per_s_max: closed_per_s_max,
         target_is_here: target_processes.is_some()
             || destinations.iter().any(|destination| destination.loopback),
         target_processes,
@@ -387,7 +436,8 @@ fn bases(kind: &TargetKind) -> (Option<BaseUrl>, Option<BaseUrl>) {
 fn destinations(plan: &Plan, to_http: f64, websockets: f64) -> Vec<Destination> {
     let mut destinations: Vec<Destination> = Vec::new();
     let (http, ws) = bases(&plan.target.kind);
-    for (base, connections) in [(http, to_http), (ws, websockets)] {
+    // Sockets stay open as long as their user: what is closed are connections of requests.
+    for (base, connections, closes) in [(http, to_http, true), (ws, websockets, false)] {
         let Some(base) = base.filter(|_| connections > 0.0) else { continue };
         let name = match &plan.target.kind {
             TargetKind::Bundled { profile, .. } => format!("bundled {profile}"),
@@ -404,6 +454,7 @@ fn destinations(plan: &Plan, to_http: f64, websockets: f64) -> Vec<Destination> 
                     sources,
                     peers,
                     connections_per_user: connections,
+                    closes,
                 });
             }
         }

@@ -2,9 +2,10 @@
 
 use super::fit::{Fit, Limit, fit, grouped};
 use super::needs::{Needs, needs};
+use super::spread::Spread;
 use crate::probe::machine::Machine;
 use crate::record::summary::Warning;
-use crate::scenario::plan::{Agents, Executor, LoadUnit, Plan};
+use crate::scenario::plan::{Executor, LoadUnit, Plan};
 
 /// A plan held against a machine.
 #[derive(Clone, Debug)]
@@ -16,9 +17,9 @@ pub struct Preflight {
 }
 
 /// Holds a plan against a machine.
-pub fn preflight(plan: &Plan, machine: &Machine, agents: Agents) -> Preflight {
+pub fn preflight(plan: &Plan, machine: &Machine, spread: impl Into<Spread>) -> Preflight {
     let needs = needs(plan);
-    let fit = fit(&needs, machine, agents);
+    let fit = fit(&needs, machine, spread);
     let unit = plan.load.iter().find_map(|part| match &part.executor {
         Executor::Breakpoint { of, .. } => Some(*of),
         _ => None,

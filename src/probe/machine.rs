@@ -26,12 +26,6 @@ pub struct Machine {
     pub local_ports_reserved: Option<u32>,
     /// `net.ipv4.tcp_tw_reuse`: 0 never, 1 always, 2 on loopback.
     pub tcp_tw_reuse: Option<u64>,
-    pub tcp_fin_timeout_s: Option<u64>,
-    pub somaxconn: Option<u64>,
-    pub tcp_max_syn_backlog: Option<u64>,
-    pub tcp_max_orphans: Option<u64>,
-    /// The hard end of `net.ipv4.tcp_mem`, in pages.
-    pub tcp_memory_pages_max: Option<u64>,
     /// Absent where connections are not tracked.
     pub conntrack_max: Option<u64>,
     pub conntrack_used: Option<u64>,
@@ -43,11 +37,12 @@ pub struct Machine {
     pub cores: Option<u32>,
     /// The quota of the control groups, in cores.
     pub cpu_quota_cores: Option<f64>,
-    /// Sockets open now, and connections in TIME_WAIT.
-    pub sockets_used: Option<u64>,
-    pub tcp_time_wait: Option<u64>,
-    /// `kernel.threads-max`.
+    /// `kernel.threads-max`, and how many there are in all.
     pub threads_max: Option<u64>,
+    pub threads_used: Option<u64>,
+    /// `ulimit -u`, and how many threads its user has; absent for root, whom the kernel does not hold to it, and where there is none.
+    pub user_threads_max: Option<u64>,
+    pub user_threads_used: Option<u64>,
     /// Threads and processes the control groups still allow.
     pub pids_free: Option<u64>,
     pub cpu_governor: Option<String>,
@@ -65,6 +60,11 @@ impl Machine {
         machine.descriptors_hard = Some(limit.maximum.unwrap_or(UNLIMITED));
         let cores = std::thread::available_parallelism().ok();
         machine.cores = cores.and_then(|cores| u32::try_from(cores.get()).ok());
+        let user = rustix::process::getuid();
+        machine.user_threads_max = getrlimit(Resource::Nproc).current.filter(|_| !user.is_root());
+        // Every process is asked, so only where it matters.
+        machine.user_threads_used =
+            machine.user_threads_max.map(|_| threads_of(user.as_raw(), process_statuses()));
         machine
     }
 
@@ -75,7 +75,6 @@ impl Machine {
         let mut ends =
             ports.as_deref().map(numbers).into_iter().flatten().filter_map(|n| u16::try_from(n).ok());
         let (first, last) = (ends.next(), ends.next());
-        let sockets = file("/proc/net/sockstat").unwrap_or_default();
         let cgroups = Cgroups { file, membership: file("/proc/self/cgroup").unwrap_or_default() };
         let word = |path: &str| Some(file(path)?.trim().to_owned()).filter(|word| !word.is_empty());
         Self {
@@ -90,11 +89,6 @@ impl Machine {
                 Some(reserved_within(&file("/proc/sys/net/ipv4/ip_local_reserved_ports")?, range))
             }),
             tcp_tw_reuse: number("/proc/sys/net/ipv4/tcp_tw_reuse"),
-            tcp_fin_timeout_s: number("/proc/sys/net/ipv4/tcp_fin_timeout"),
-            somaxconn: number("/proc/sys/net/core/somaxconn"),
-            tcp_max_syn_backlog: number("/proc/sys/net/ipv4/tcp_max_syn_backlog"),
-            tcp_max_orphans: number("/proc/sys/net/ipv4/tcp_max_orphans"),
-            tcp_memory_pages_max: file("/proc/sys/net/ipv4/tcp_mem").and_then(|text| numbers(&text).nth(2)),
             conntrack_max: number("/proc/sys/net/netfilter/nf_conntrack_max"),
             conntrack_used: number("/proc/sys/net/netfilter/nf_conntrack_count"),
             memory_available_bytes: file("/proc/meminfo")
@@ -103,12 +97,13 @@ impl Machine {
             memory_cgroup_bytes: cgroups.memory_free_bytes(),
             cores: None,
             cpu_quota_cores: cgroups.cpu_quota_cores(),
-            sockets_used: after(&sockets, "sockets: used"),
-            tcp_time_wait: sockets.lines().find(|line| line.starts_with("TCP:")).and_then(|tcp| {
-                let mut words = tcp.split_whitespace().skip_while(|word| *word != "tw");
-                words.nth(1)?.parse().ok()
-            }),
             threads_max: number("/proc/sys/kernel/threads-max"),
+            threads_used: file("/proc/loadavg").and_then(|text| {
+                let (_, all) = text.split_whitespace().nth(3)?.split_once('/')?;
+                all.parse().ok()
+            }),
+            user_threads_max: None,
+            user_threads_used: None,
             pids_free: cgroups.pids_free(),
             cpu_governor: word("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
             clock_source: word("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
@@ -124,6 +119,21 @@ fn numbers(text: &str) -> impl Iterator<Item = u64> {
 /// The number after a key at the beginning of a line.
 fn after(text: &str, key: &str) -> Option<u64> {
     text.lines().find_map(|line| numbers(line.strip_prefix(key)?).next())
+}
+
+/// What `/proc` tells of each process.
+fn process_statuses() -> impl Iterator<Item = String> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let processes =
+        entries.filter(|entry| entry.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit));
+    // One that has ended meanwhile has no threads.
+    processes.filter_map(|entry| std::fs::read_to_string(entry.path().join("status")).ok())
+}
+
+/// Threads of the processes that run as `user`.
+fn threads_of(user: u32, statuses: impl Iterator<Item = String>) -> u64 {
+    let own = statuses.filter(|status| after(status, "Uid:") == Some(user.into()));
+    own.filter_map(|status| after(&status, "Threads:")).sum()
 }
 
 /// How many ports of a list such as `8080,9000-9010` lie within a range.
@@ -239,18 +249,16 @@ mod tests {
         let machine = machine(&[
             ("/proc/sys/net/ipv4/ip_local_port_range", "32768\t60999\n"),
             ("/proc/sys/net/ipv4/ip_local_reserved_ports", "8080,40000-40009,60990-65000\n"),
-            ("/proc/sys/net/ipv4/tcp_mem", "287901\t383869\t575802\n"),
             ("/proc/sys/fs/file-nr", "484\t0\t2466193\n"),
+            ("/proc/loadavg", "0.44 0.21 0.19 3/270 11147\n"),
             ("/proc/meminfo", "MemTotal: 100 kB\nMemAvailable:   2048 kB\n"),
-            ("/proc/net/sockstat", "sockets: used 14\nTCP: inuse 1 orphan 0 tw 7 alloc 1 mem 67\n"),
             ("/sys/devices/system/clocksource/clocksource0/current_clocksource", "tsc\n"),
         ]);
         assert_eq!((machine.local_port_first, machine.local_port_last), (Some(32768), Some(60999)));
         assert_eq!(machine.local_ports_reserved, Some(20));
-        assert_eq!(machine.tcp_memory_pages_max, Some(575_802));
-        assert_eq!((machine.open_files_used, machine.sockets_used), (Some(484), Some(14)));
-        assert_eq!((machine.memory_available_bytes, machine.tcp_time_wait), (Some(2 << 20), Some(7)));
+        assert_eq!((machine.open_files_used, machine.memory_available_bytes), (Some(484), Some(2 << 20)));
         assert_eq!(machine.clock_source.as_deref(), Some("tsc"));
+        assert_eq!(machine.threads_used, Some(270));
         assert_eq!(machine.conntrack_max, None);
     }
 
@@ -285,6 +293,17 @@ mod tests {
             ("/sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n"),
         ]);
         assert_eq!((some.memory_cgroup_bytes, some.cpu_quota_cores), (Some(4000), Some(0.5)));
+    }
+
+    #[test]
+    fn threads_of_a_user_are_those_of_all_its_processes() {
+        let statuses =
+            ["Name:\tsh\nUid:\t1000\t0\t0\t0\nThreads:\t1\n", "Uid:\t0\t1000\t0\t0\nThreads:\t7\n"]
+                .into_iter()
+                .chain(["Uid:\t1000\t1000\t1000\t1000\nThreads:\t12\n", "Name:\todd\n"]);
+        assert_eq!(threads_of(1000, statuses.map(str::to_owned)), 13, "by the user it really is");
+        let user = rustix::process::getuid().as_raw();
+        assert!(threads_of(user, process_statuses()) >= 1, "this test is one");
     }
 
     #[test]

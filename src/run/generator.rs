@@ -195,7 +195,7 @@ impl Health {
                 "{} requests were not sent because this process had no descriptor, port or socket memory left: the generator, not the target, was the limit",
                 self.starved_judged
             ),
-            remedy: "raise `ulimit -n`, give the generator more source addresses, or ask for less load".into(),
+            remedy: "the list of failures says which: without descriptors raise `ulimit -n` or use more agents, without ports give the generator more source addresses (`swarm.source_ips`), without socket memory free some of the machine's or raise net.ipv4.tcp_mem; or ask for less load".into(),
         })
     }
 }
@@ -318,6 +318,9 @@ mod tests {
         assert_eq!(health.judge((1, 1)).0.socket_errors, 3, "counted all the same");
         health.second(&late, 9, true);
         assert_eq!(codes(&health), ["generator_dispatch_lag", "generator_cpu", "generator_sockets"]);
+        for lacked in ["`ulimit -n`", "`swarm.source_ips`", "net.ipv4.tcp_mem"] {
+            assert!(warnings(&health)[2].remedy.contains(lacked), "{lacked}");
+        }
         insta::assert_snapshot!(warnings(&health)[0].text, @"arrivals, beats and ends of thoughts came 50.0 ms late at p99, above `safety.generator.dispatch_lag_p99` (10 ms), worst at 9 s (50.0 ms): the generator, not the target, was the limit");
     }
 }

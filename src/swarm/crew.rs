@@ -120,7 +120,7 @@ impl Crew {
                 heard => heard.ok(),
             };
             match report {
-                Some((member, Report::Snapshot(snapshot))) => self.seconds.add(member, &snapshot),
+                Some((member, Report::Snapshot(snapshot))) => self.seconds.add(member, snapshot),
                 Some((member, Report::Ended)) => self.seconds.end(member),
                 Some((member, Report::Failed(text))) => self.fail(member, CrewReport::Failed(text)),
                 Some((member, Report::Lost(text))) => {

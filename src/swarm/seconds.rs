@@ -16,7 +16,7 @@ pub(super) struct Seconds {
 }
 
 struct Second {
-    sum: Snapshot,
+    sum: Box<Snapshot>,
     /// What does not simply add up, by member; `None` where a member has not reported.
     members: Vec<Option<Gauges>>,
 }
@@ -35,7 +35,7 @@ struct Gauges {
 
 impl Second {
     /// What `member` of so many tells of the second `end_s`.
-    fn of(member: usize, members: usize, snapshot: &Snapshot, end_s: u64) -> Self {
+    fn of(member: usize, members: usize, mut snapshot: Box<Snapshot>, end_s: u64) -> Self {
         let mut own = vec![None; members];
         own[member] = Some(Gauges {
             users: snapshot.users,
@@ -45,8 +45,9 @@ impl Second {
             queued_ns: snapshot.run_queue_ns_max,
             overdue: snapshot.end_s < end_s,
         });
-        let late = snapshot.late || snapshot.end_s < end_s;
-        Self { sum: Snapshot { end_s, late, ..snapshot.clone() }, members: own }
+        snapshot.late |= snapshot.end_s < end_s;
+        snapshot.end_s = end_s;
+        Self { sum: snapshot, members: own }
     }
 
     /// The second after `earlier`, or what was told of it after that, takes that in: both become one span, at the end of which the later
@@ -65,16 +66,14 @@ impl Second {
         }
     }
 
-    fn into_snapshot(self) -> Snapshot {
+    fn into_snapshot(mut self) -> Box<Snapshot> {
         let members = || self.members.iter().flatten();
-        Snapshot {
-            users: members().map(|member| member.users).sum(),
-            sockets: members().map(|member| member.sockets).sum(),
-            pss_bytes: members().map(|member| member.pss_bytes).sum(),
-            run_queue_ns_max: members().map(|member| member.queued_ns).max().flatten(),
-            shard_cpu_ns_max: members().map(|member| member.cpu_ns).max().unwrap_or(0),
-            ..self.sum
-        }
+        self.sum.users = members().map(|member| member.users).sum();
+        self.sum.sockets = members().map(|member| member.sockets).sum();
+        self.sum.pss_bytes = members().map(|member| member.pss_bytes).sum();
+        self.sum.run_queue_ns_max = members().map(|member| member.queued_ns).max().flatten();
+        self.sum.shard_cpu_ns_max = members().map(|member| member.cpu_ns).max().unwrap_or(0);
+        self.sum
     }
 }
 
@@ -83,7 +82,8 @@ impl Seconds {
         Self { open: BTreeMap::new(), reached: vec![0; members], ended: vec![false; members], told_s: 0 }
     }
 
-    pub(super) fn add(&mut self, member: usize, snapshot: &Snapshot) {
+    /// Takes the snapshot itself: with many endpoints it is megabytes, and a copy would be as many more.
+    pub(super) fn add(&mut self, member: usize, snapshot: Box<Snapshot>) {
         self.reached[member] = self.reached[member].max(snapshot.end_s);
         // Of a second that was handed on already nothing can be said any more, and nothing may be lost.
         let end_s = snapshot.end_s.max(self.told_s + 1);
@@ -148,7 +148,7 @@ impl Seconds {
                 Some(mut next) if !whole => next.get_mut().take_in(&second),
                 _ => {
                     self.told_s = end_s;
-                    return Some(Box::new(second.into_snapshot()));
+                    return Some(second.into_snapshot());
                 }
             }
         }
@@ -160,8 +160,8 @@ mod tests {
     use super::*;
     use rand::Rng as _;
 
-    fn second(end_s: u64, planned: u64) -> Snapshot {
-        let mut snapshot = Snapshot { end_s, ..Snapshot::default() };
+    fn second(end_s: u64, planned: u64) -> Box<Snapshot> {
+        let mut snapshot = Box::new(Snapshot { end_s, ..Snapshot::default() });
         snapshot.counts.planned = planned;
         snapshot
     }
@@ -169,10 +169,10 @@ mod tests {
     #[test]
     fn a_second_is_handed_on_when_every_shard_has_passed_it() {
         let mut seconds = Seconds::new(2);
-        seconds.add(0, &second(1, 10));
-        seconds.add(0, &second(2, 20));
+        seconds.add(0, second(1, 10));
+        seconds.add(0, second(2, 20));
         assert!(seconds.complete().is_none());
-        seconds.add(1, &second(1, 1));
+        seconds.add(1, second(1, 1));
         let first = seconds.complete().expect("both have passed second 1");
         assert_eq!((first.end_s, first.counts.planned), (1, 11));
         assert!(seconds.complete().is_none());
@@ -183,19 +183,21 @@ mod tests {
 
     #[test]
     fn seconds_that_a_shard_reports_as_one_are_joined_for_all() {
-        let shown = |end_s, users, cpu_ns| Snapshot {
-            end_s,
-            users,
-            sockets: users,
-            shard_cpu_ns_max: cpu_ns,
-            run_queue_ns_max: Some(2 * cpu_ns),
-            ..second(end_s, 1)
+        let shown = |end_s, users, cpu_ns| {
+            Box::new(Snapshot {
+                end_s,
+                users,
+                sockets: users,
+                shard_cpu_ns_max: cpu_ns,
+                run_queue_ns_max: Some(2 * cpu_ns),
+                ..*second(end_s, 1)
+            })
         };
         let mut seconds = Seconds::new(2);
         for (end_s, users) in [(1, 4), (2, 5), (3, 6)] {
-            seconds.add(0, &shown(end_s, users, 100));
+            seconds.add(0, shown(end_s, users, 100));
         }
-        seconds.add(1, &shown(3, 50, 150));
+        seconds.add(1, shown(3, 50, 150));
         let joined = seconds.complete().expect("both have passed second 3");
         assert_eq!((joined.end_s, joined.counts.planned), (3, 4));
         assert_eq!((joined.users, joined.sockets), (56, 56), "each member's users once, as they were last");
@@ -212,41 +214,41 @@ mod tests {
     #[test]
     fn who_is_silent_is_waited_for_only_so_long_and_nothing_of_it_is_lost() {
         let mut seconds = Seconds::new(2);
-        seconds.add(1, &second(1, 100));
+        seconds.add(1, second(1, 100));
         for end_s in 1..=4 {
-            seconds.add(0, &second(end_s, 1));
+            seconds.add(0, second(end_s, 1));
         }
         assert_eq!(told(seconds.complete()), Some((1, 101, false)));
         assert_eq!(told(seconds.overdue()), None, "second 2 is 2 s ago");
-        seconds.add(0, &second(5, 1));
+        seconds.add(0, second(5, 1));
         assert_eq!(told(seconds.complete()), None);
         assert_eq!(told(seconds.overdue()), Some((2, 1, true)), "without the silent one");
         assert_eq!(told(seconds.overdue()), None, "second 3 is 2 s ago");
 
         // It speaks again: of seconds that are over, then of several as one.
-        seconds.add(1, &second(2, 100));
+        seconds.add(1, second(2, 100));
         assert_eq!(seconds.reached_s(1), 2, "what it has reached is by its own clock");
         assert_eq!(told(seconds.complete()), None, "it has not passed second 3");
-        seconds.add(1, &second(5, 300));
+        seconds.add(1, second(5, 300));
         assert_eq!(told(seconds.complete()), Some((5, 403, true)), "2 to 5 of the one, 3 to 5 of the other");
         for member in 0..2 {
-            seconds.add(member, &second(6, 1));
+            seconds.add(member, second(6, 1));
         }
         assert_eq!(told(seconds.complete()), Some((6, 2, false)), "and all is well again");
     }
 
     #[test]
     fn a_silent_member_that_speaks_at_the_end_has_a_second_after_all_others() {
-        let shown = |end_s, users| Snapshot { users, end_ns: end_s * 7, ..second(end_s, 1) };
+        let shown = |end_s, users| Box::new(Snapshot { users, end_ns: end_s * 7, ..*second(end_s, 1) });
         let mut seconds = Seconds::new(2);
-        (1..=4).for_each(|end_s| seconds.add(0, &shown(end_s, 5)));
+        (1..=4).for_each(|end_s| seconds.add(0, shown(end_s, 5)));
         seconds.end(0);
         assert_eq!(told(seconds.overdue()), Some((1, 1, true)));
         seconds.end_all();
         let rest: Vec<_> = std::iter::from_fn(|| told(seconds.complete())).collect();
         assert_eq!(rest, [(2, 1, false), (3, 1, false), (4, 1, false)]);
         for (end_s, users) in [(1, 9), (2, 8), (3, 7)] {
-            seconds.add(1, &shown(end_s, users));
+            seconds.add(1, shown(end_s, users));
         }
         let last = seconds.complete().expect("what came last");
         assert_eq!((last.end_s, last.counts.planned, last.users, last.late), (5, 3, 7, true));
@@ -274,7 +276,7 @@ mod tests {
             }
             at_s[member] += 1 + dice / 3 % 2;
             given += dice / 6 % 5;
-            seconds.add(member, &second(at_s[member], dice / 6 % 5));
+            seconds.add(member, second(at_s[member], dice / 6 % 5));
             while take(seconds.complete()) {}
             while take(seconds.overdue()) {}
         }
@@ -286,9 +288,9 @@ mod tests {
     #[test]
     fn the_last_seconds_of_a_shard_that_ended_wait_for_nobody() {
         let mut seconds = Seconds::new(2);
-        seconds.add(0, &second(1, 1));
-        seconds.add(0, &second(2, 1));
-        seconds.add(1, &second(1, 1));
+        seconds.add(0, second(1, 1));
+        seconds.add(0, second(2, 1));
+        seconds.add(1, second(1, 1));
         seconds.end(1);
         assert_eq!(seconds.complete().expect("both").counts.planned, 2);
         assert_eq!(seconds.complete().expect("the other has ended before").counts.planned, 1);

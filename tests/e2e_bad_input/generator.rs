@@ -89,7 +89,7 @@ fn a_process_without_descriptors_blames_itself() {
         run.under("sh", &["-c", "ulimit -n 100; exec \"$@\"", "sh"])
     };
     let refused = run().run().exits(2);
-    refused.says("descriptors of a process: 528 needed, 100 there");
+    refused.says("descriptors of a process: 536 needed, 100 there");
     let done = run().arg("--force").run().exits(3);
     sound(dir.path());
     done.says("no descriptor, port or socket memory left");

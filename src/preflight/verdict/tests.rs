@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::preflight::fit::tests::machine;
+use crate::scenario::plan::Agents;
 use crate::scenario::{self, Overrides};
 
 pub(in crate::preflight) fn plan(load: &str) -> Plan {
@@ -45,7 +46,7 @@ fn an_event_stream_is_a_further_connection_to_the_http_address() {
     let one = needs.per_user;
     assert_eq!((one.http_connections, one.event_streams, one.websockets), (1.0, 1.0, 0.0));
     assert_eq!((one.tls_connections, needs.destinations[0].connections_per_user), (2.0, 2.0));
-    assert_eq!((needs.sockets(100), needs.ports(100, 60)), (200, 200));
+    assert_eq!((needs.sockets(100), needs.ports(100, |_| 60)), (200, 200));
 }
 
 #[test]
@@ -56,10 +57,10 @@ fn http_2_takes_memory_for_every_connection_and_few_connections_where_they_are_s
     };
     let [one, own, shared] =
         ["", ", http_version: 2", ", http_version: 2, connections: shared"].map(needs_of);
-    let more = own.memory_bytes(1000, 1) - one.memory_bytes(1000, 1);
+    let more = own.memory_bytes(1000, 1, 1) - one.memory_bytes(1000, 1, 1);
     assert_eq!(more, 1000 * super::super::costs::HTTP2_BYTES);
     assert_eq!([one.sockets(1000), own.sockets(1000), shared.sockets(1000)], [1000, 1000, 10]);
-    assert!(shared.memory_bytes(1000, 1) < one.memory_bytes(1000, 1));
+    assert!(shared.memory_bytes(1000, 1, 1) < one.memory_bytes(1000, 1, 1));
     let assumed =
         |needs: &Needs| needs.assumptions.iter().any(|assumption| assumption.contains("100 streams"));
     assert!(assumed(&shared) && !assumed(&own));
@@ -70,10 +71,10 @@ fn connections_shared_over_http_1_are_as_many_as_requests_under_way() {
     let needs_of = |target: &str| {
         needs(&plan_with(&format!("{{http: \"http://shop.example\"{target}}}"), &closed(60_000)))
     };
-    assert_eq!(needs_of("").ports(60_000, 60), 60_000);
+    assert_eq!(needs_of("").ports(60_000, |_| 60), 60_000);
     let shared = needs_of(", connections: shared");
     // An answer may take 0.5 s, an iteration takes 10.02 s.
-    assert_eq!(shared.ports(60_000, 60), 2_995);
+    assert_eq!(shared.ports(60_000, |_| 60), 2_995);
     assert!(
         shared.assumptions.iter().any(|assumption| assumption.ends_with("under way, up to 500ms")),
         "{:?}",
@@ -96,7 +97,7 @@ fn users_who_live_once_close_their_connections() {
         }
     };
     let once = visits("once, executor: closed", "per_user");
-    assert_eq!(once.ports(50, 1), 25_050, "an answer and so a life takes 2 ms");
+    assert_eq!(once.ports(50, |_| 1), 25_050, "an answer and so a life takes 2 ms");
     assert_eq!(once.requests_per_s_max, None, "what they cost is more than their requests");
     let half = visits("{once: 1, loop: 1}, executor: closed", "per_user");
     assert!((half.per_user.connections_closed_per_s - 0.5 / 0.502).abs() < 0.01, "{:?}", half.per_user);
@@ -111,6 +112,39 @@ fn users_who_live_once_close_their_connections() {
     let fresh = visits("loop, executor: closed", "fresh");
     assert!((fresh.per_user.connections_closed_per_s - 1.0).abs() < 0.01);
     assert_eq!(fresh.requests_per_s_max, None);
+}
+
+/// Needs of a journey at a rate, against a target elsewhere.
+fn arrivals(target: &str, steps: &str, stages: &str) -> Needs {
+    let text = format!(
+        "plimsoll: 1\nname: made-up\nseed: 1\ntarget: {{http: \"http://shop.example\"{target}}}\nsafety: {{allow_hosts: [\"*.example\"]}}\nscenarios:\n  read: {{steps: [{{get: /a}}{steps}]}}\nload:\n  - {{name: a, run: read, executor: open, max_in_flight: 1000, stages: [{stages}]}}\n"
+    );
+    match scenario::load("made-up.yaml", &text, &Overrides::none(&|_| None)) {
+        Ok(plan) => needs(&plan),
+        Err(problems) => panic!("{}", problems.lines().join("\n")),
+    }
+}
+
+#[test]
+fn arrivals_ask_and_close_as_often_as_they_come_however_many_wait() {
+    let needs = arrivals(", connections: fresh", "", "{to: 30/s, over: 0s}, {hold: 60s}");
+    assert_eq!((needs.users, needs.users_bound), (15, 1000), "30/s × 0.5 s");
+    assert!((needs.per_user.requests_per_s * 15.0 - 30.0).abs() < 1e-9, "{:?}", needs.per_user);
+    assert_eq!(needs.ports(needs.users, |_| 60), 15 + 30 * 60);
+    assert_eq!(needs.ports(needs.users_bound, |_| 60), 1000 + 30 * 60, "slots that wait close nothing");
+    assert_eq!(needs.ports(30, |_| 0), 30);
+}
+
+#[test]
+fn arrivals_share_as_many_connections_as_answers_are_under_way() {
+    let needs = arrivals(", connections: shared", ", {think: 9.5s}", "{to: 30/s, over: 0s}, {hold: 60s}");
+    assert_eq!((needs.users, needs.sockets(needs.users)), (300, 15), "0.5 s of 10 s");
+}
+
+#[test]
+fn arrivals_that_ebb_are_counted_where_they_are_most() {
+    let needs = arrivals("", "", "{to: 30/s, over: 10s}, {hold: 60s}, {to: 0/s, over: 10s}");
+    assert_eq!((needs.users, needs.users_bound), (15, 1000));
 }
 
 #[test]
