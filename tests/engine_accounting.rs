@@ -246,3 +246,18 @@ fn an_open_part_ends_one_graceful_stop_after_its_load() {
         "a second of load and one of grace, not {age_ns} ns"
     );
 }
+
+/// Three of four agents have no slot: all arrivals are the first one's, and there is one request at a time.
+#[test]
+fn slots_are_kept_to_however_many_share_them() {
+    let rest = "scenarios: {read: {steps: [{get: /}]}}\nload:\n  - {name: a, run: read, executor: open, max_in_flight: 1, late: queue, stages: [{to: 10/s, over: 0s}, {hold: 1s}], graceful_stop: 5s}\n";
+    let carried: Vec<_> = (0..4)
+        .map(|index| {
+            let addr = server(Duration::from_millis(20));
+            carry(addr, rest, Share::new(index, 4).expect("a share"), &[])
+        })
+        .collect();
+    let completed: Vec<u64> = carried.iter().map(|sum| sum.counts.completed).collect();
+    assert_eq!(completed, [10, 0, 0, 0]);
+    assert_eq!(carried[0].counts.planned, 10);
+}

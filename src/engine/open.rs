@@ -18,9 +18,11 @@ use tokio::task::AbortHandle;
 const RELEASES_A_TURN: u32 = 32;
 
 pub(super) async fn run(shard: Rc<Shard>, part: Rc<Part>, rules: OpenRules) -> std::io::Result<()> {
+    // Who has no slot has no arrivals either.
+    let Some(share) = shard.share.among(rules.max_in_flight) else { return Ok(()) };
     let mut release = Release {
         pacer: Pacer::new(shard.clock)?,
-        slots: shard.share.users_of(u64::from(rules.max_in_flight)).max(1),
+        slots: share.users_of(u64::from(rules.max_in_flight)),
         live: Vec::new(),
         blocked_until_ns: 0,
         shard,
@@ -52,7 +54,7 @@ struct Release {
 
 impl Release {
     async fn arrivals(&mut self, rules: OpenRules) -> std::io::Result<()> {
-        let mut schedule = self.shard.schedule_of(&self.part, rules);
+        let Some(mut schedule) = self.shard.schedule_of(&self.part, rules) else { return Ok(()) };
         let mut in_a_row = 0;
         while let Some(arrival) = self.next(&mut schedule).await? {
             let lag_ns = self.shard.clock.now().saturating_sub(arrival.due_ns.max(self.blocked_until_ns));

@@ -206,7 +206,7 @@ impl Shard {
         let shard = Rc::new(shard);
         for part in &shard.parts {
             if let Model::Open(rules) = part.model {
-                *part.census.borrow_mut() = Some(shard.schedule_of(part, rules));
+                *part.census.borrow_mut() = shard.schedule_of(part, rules);
             }
         }
         let mut tasks = tokio::task::JoinSet::new();
@@ -282,8 +282,10 @@ impl Shard {
         usize::from(part.mix[mix::pick(&part.weights, self.plan.seed, part.index as u64, id)].0)
     }
 
-    pub(super) fn schedule_of(&self, part: &Part, rules: OpenRules) -> Schedule {
-        Schedule::new(rules.arrivals, self.plan.seed, part.index as u64, self.share)
+    /// Arrivals are divided among those who have slots for them.
+    pub(super) fn schedule_of(&self, part: &Part, rules: OpenRules) -> Option<Schedule> {
+        let share = self.share.among(rules.max_in_flight)?;
+        Some(Schedule::new(rules.arrivals, self.plan.seed, part.index as u64, share))
     }
 
     /// Counts the arrivals that the schedule has placed up to `now`.

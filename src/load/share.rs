@@ -41,6 +41,11 @@ impl Share {
         k * u64::from(self.count) + u64::from(self.index)
     }
 
+    /// This share of what only so many shares can have a part of: `None` for those that have none. The others divide all of it.
+    pub fn among(self, shares_max: u32) -> Option<Self> {
+        Self::new(self.index, self.count.min(shares_max))
+    }
+
     /// This share cut into `parts` of its own (an agent's share over its shards), `None` unless `part < parts`. Cutting n agents into m
     /// shards each gives the same ids as cutting into n·m.
     pub fn of(self, part: u32, parts: u32) -> Option<Self> {
@@ -71,6 +76,14 @@ mod tests {
                 prop_assert!(users.abs_diff(total / u64::from(count * parts)) <= 1, "shares differ by at most one");
             }
         }
+    }
+
+    #[test]
+    fn fewer_shares_than_there_are_divide_all_of_it() {
+        let among = |index, shares_max| Share::new(index, 4).unwrap().among(shares_max);
+        assert_eq!((among(0, 1), among(1, 1)), (Some(Share::WHOLE), None));
+        assert_eq!((among(1, 2), among(2, 2), among(3, 9)), (Share::new(1, 2), None, Share::new(3, 4)));
+        assert_eq!(among(0, 0), None);
     }
 
     #[test]

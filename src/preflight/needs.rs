@@ -205,8 +205,14 @@ impl<'a> Part<'a> {
         let closed_per_s = match plan.target.connections {
             Connections::Fresh => requests_per_s,
             // The user ends with its iteration, and its connection with it. One that arrives leaves it to the next.
-            Connections::PerUser if !arrives && busy_s > 0.0 => {
-                http_share(plan, load, |journey| journey.lifetime == Lifetime::Once) / busy_s
+            Connections::PerUser if !arrives => {
+                let once = |journey: &&Journey| journey.lifetime == Lifetime::Once;
+                // Whoever follows keeps the pace of the place; the fastest counts for all.
+                let journeys = load.mix.iter().map(|(id, _)| &plan.journeys[usize::from(*id)]).filter(once);
+                let paced_s =
+                    journeys.map(|journey| journey.pacing.map_or(0.0, |pacing| pacing.as_secs_f64()));
+                let each_s = busy_s.max(paced_s.reduce(f64::min).unwrap_or(0.0));
+                if each_s > 0.0 { http_share(plan, load, |journey| once(&journey)) / each_s } else { 0.0 }
             }
             _ => 0.0,
         };

@@ -89,7 +89,7 @@ fn users_who_live_once_close_their_connections() {
     let visits = |part: &str, connections: &str| {
         let unit = if part.contains("open") { "/s" } else { "" };
         let text = format!(
-            "plimsoll: 1\nname: made-up\nseed: 1\ntarget: {{http: \"http://shop.example\", connections: {connections}}}\nsafety: {{allow_hosts: [\"*.example\"]}}\nscenarios:\n  once: {{lifetime: once, steps: [{{get: /a}}]}}\n  loop: {{steps: [{{get: /a}}, {{think: 1s}}]}}\nload:\n  - {{name: a, run: {part}, stages: [{{to: 50{unit}, over: 0s}}, {{hold: 10s}}]}}\nthresholds: [\"p99(http) < 2ms\"]\n"
+            "plimsoll: 1\nname: made-up\nseed: 1\ntarget: {{http: \"http://shop.example\", connections: {connections}}}\nsafety: {{allow_hosts: [\"*.example\"]}}\nscenarios:\n  once: {{lifetime: once, steps: [{{get: /a}}]}}\n  paced: {{lifetime: once, pacing: {{every: 10s}}, steps: [{{get: /a}}]}}\n  loop: {{steps: [{{get: /a}}, {{think: 1s}}]}}\nload:\n  - {{name: a, run: {part}, stages: [{{to: 50{unit}, over: 0s}}, {{hold: 10s}}]}}\nthresholds: [\"p99(http) < 2ms\"]\n"
         );
         match scenario::load("made-up.yaml", &text, &Overrides::none(&|_| None)) {
             Ok(plan) => needs(&plan),
@@ -101,6 +101,8 @@ fn users_who_live_once_close_their_connections() {
     assert_eq!(once.requests_per_s_max, None, "what they cost is more than their requests");
     let half = visits("{once: 1, loop: 1}, executor: closed", "per_user");
     assert!((half.per_user.connections_closed_per_s - 0.5 / 0.502).abs() < 0.01, "{:?}", half.per_user);
+    let paced = visits("paced, executor: closed", "per_user");
+    assert!((paced.per_user.connections_closed_per_s - 0.1).abs() < 0.01, "the next one waits for the beat");
     for (part, connections) in [
         ("loop, executor: closed", "per_user"),
         ("once, executor: closed", "shared"),
