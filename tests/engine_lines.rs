@@ -50,6 +50,25 @@ fn what_fails_on_a_line_is_no_latency_of_its_opening() {
     }
 }
 
+#[test]
+fn a_sequence_may_leap_as_far_as_numbers_go() {
+    let (addr, _) = server(|_, _, socket| {
+        say(socket, OPENING);
+        for seq in ["1", "1e300", "2", "1e300"] {
+            say(socket, &format!("data: {{\"seq\": {seq}}}\n\n"));
+        }
+        std::thread::sleep(500 * MS);
+    });
+    let ran = one_user(
+        addr,
+        "      - {sse_open: /events, as: feed}\n      - {sse_listen: 200ms, stream: feed, sequence: $.seq}\n      - {sse_close: feed}\n",
+    );
+    let streams = ran.sum.requests.streams;
+    assert_eq!((streams.missing, streams.repeated), (u64::MAX, 1), "{:?}", ran.failures());
+    let gaps = ran.failures().iter().map(|failure| failure.3).sum::<u64>();
+    assert_eq!(gaps, 3, "{:?}", ran.failures());
+}
+
 /// A message that came before the last one was sent answers what was asked before: it took from there, and not no time at all.
 #[test]
 fn a_message_is_timed_from_what_was_asked_before_it_came() {
