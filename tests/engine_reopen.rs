@@ -147,3 +147,19 @@ fn an_opening_has_the_plans_instant() {
     assert!(window.response.max_ns() >= late_ns + 190_000_000, "{} ns", window.response.max_ns());
     assert!(window.service.hdr().min() < 300_000_000, "{} ns", window.service.hdr().min());
 }
+
+/// A listener has nothing to finish: it need not be cut off, or hear one more message first.
+#[test]
+fn who_listens_leaves_when_told_to() {
+    let (addr, _told) = server(|head, _, socket| {
+        say(socket, &switch(head));
+        while matches!(socket.read(&mut [0; 64]), Ok(1..)) {}
+    });
+    let target = format!("http: \"http://{addr}\", ws: \"ws://{addr}\", timeout: 2s");
+    let rest = "scenarios: {hear: {steps: [{ws_open: /ws}, {ws_listen: 1h, match: {type: tick}}]}}\nload:\n  - {name: a, run: hear, executor: closed, stages: [{to: 5, over: 0s}, {hold: 1s}], graceful_stop: 1m}\n";
+    let run =
+        Run { addr, target: &target, rest, share: Share::WHOLE, words: &[], ends_with_its_users: false };
+    let ran = run.carry();
+    assert_eq!((ran.sum.counts.completed, ran.sum.counts.interrupted), (5, 0), "{:?}", ran.sum.counts);
+    assert!(ran.sum.end_s < 20, "it took {} s", ran.sum.end_s);
+}

@@ -283,19 +283,6 @@ fn reads_of_messages_say_how_late_they_were() {
     assert!((1..50).contains(&sampled), "one read in 101 or one in a tenth of a second, not {sampled}");
 }
 
-/// A listener has nothing to finish: it need not be cut off, or hear one more message first.
-#[test]
-fn who_listens_leaves_when_told_to() {
-    let addr = sockets(|_, mut server| async move { while server.next().await.is_some() {} });
-    let target = format!("http: \"http://{addr}\", ws: \"ws://{addr}\", timeout: 2s");
-    let rest = "scenarios: {hear: {steps: [{ws_open: /ws}, {ws_listen: 1h, match: {type: tick}}, {ws_close: }]}}\nload:\n  - {name: a, run: hear, executor: closed, stages: [{to: 5, over: 0s}, {hold: 1s}], graceful_stop: 1m}\n";
-    let run =
-        Run { addr, target: &target, rest, share: Share::WHOLE, words: &[], ends_with_its_users: false };
-    let ran = run.carry();
-    assert_eq!((ran.sum.counts.completed, ran.sum.counts.interrupted), (5, 0), "{:?}", ran.sum.counts);
-    assert!(ran.sum.end_s < 20, "it took {} s", ran.sum.end_s);
-}
-
 #[test]
 fn more_than_a_user_keeps_is_counted_and_pings_are_answered_all_the_same() {
     static AWAKE: AtomicUsize = AtomicUsize::new(0);
