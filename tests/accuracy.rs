@@ -118,7 +118,7 @@ fn over_any_ten_seconds_as_many_arrive_as_were_planned() {
     const PER_S: u64 = 500;
     let (load, length) = (Duration::from_secs(12), Duration::from_secs(10));
     let server = Server::start(|_| Duration::ZERO, None);
-    // What else runs here holds up a bare timer loop as well: what was planned meanwhile may be late.
+    // What else runs here holds up bare timer loops as well: what was planned meanwhile may be late.
     let control = std::thread::spawn(move || {
         truth::bare::stalls(load + Duration::from_secs(1), Duration::from_millis(2))
     });

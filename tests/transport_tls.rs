@@ -248,7 +248,8 @@ async fn goodbye_is_seen(busy: bool) {
     let post = b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n";
     let mut ask = async || connection.exchange(post, false, KEEP, &client.buffers, &client.clock).await;
     assert_eq!(ask().await.unwrap().status, 200);
-    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    let _ = client.buffers.take_read_errors();
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
     let mut asking = std::pin::pin!(ask());
     let mut works_on = busy;
     let asked = std::future::poll_fn(|context| {
@@ -259,6 +260,7 @@ async fn goodbye_is_seen(busy: bool) {
         asking.as_mut().poll(context)
     });
     assert_eq!(asked.await.unwrap_err(), ExchangeError::ClosedWhileIdle, "busy: {busy}");
+    assert!(client.buffers.take_read_errors().is_empty(), "nobody had to read the goodbye any sooner");
 }
 
 #[tokio::test]

@@ -43,8 +43,15 @@ pub(super) async fn run(shard: Rc<Shard>, part: Rc<Part>) {
             () = sleep_until(&shard, wake) => {}
         }
     }
-    crowd.resize(&shard, &part, 0, shard.clock.now()).await;
-    let by = shard.clock.now() + nanos(part.graceful_stop);
+    // A shard that wakes late has not been given more load for that.
+    let now = shard.clock.now();
+    let ended = if part.draining.get() || part.steered {
+        now
+    } else {
+        now.min(part.start_ns + part.curve.borrow().end_ns())
+    };
+    crowd.resize(&shard, &part, 0, ended).await;
+    let by = ended + nanos(part.graceful_stop);
     while part.live.get() > 0 && shard.clock.now() < by && !shard.aborted.get() {
         // Who was told to leave before the end has a deadline of its own.
         crowd.cut_off_late(shard.clock.now()).await;

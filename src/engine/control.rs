@@ -68,9 +68,10 @@ impl Control {
     }
 
     /// Whether a user who was told to leave has beats left that had come before. It keeps them late as long as its graceful stop lets it,
-    /// as queued arrivals are; nothing is begun any more once the part drains.
+    /// as queued arrivals are; nothing is begun any more once the part drains. Nor by users whom a search sends away: what they owe a level
+    /// would be measured as part of the next.
     pub(super) fn is_behind(&self, part: &Part) -> bool {
-        !part.draining.get() && self.beats_missed() > 0
+        !part.draining.get() && !part.steered && self.beats_missed() > 0
     }
 
     /// Beats that had come before the user was told to leave, and that it has not got to. They were planned; at its end they are dropped.

@@ -75,6 +75,8 @@ pub(super) struct Program {
     pub(super) counters: usize,
     pub(super) pacing: Option<Duration>,
     pub(super) lifetime: Lifetime,
+    /// It opens WebSockets or event streams.
+    pub(super) has_lines: bool,
     /// Some condition reads the answer before it, so a user has to keep that.
     pub(super) reads_last_answer: bool,
 }
@@ -118,6 +120,7 @@ pub(super) fn compile(journey: &Journey, site: &Site<'_>) -> Program {
         _ => false,
     };
     Program {
+        has_lines: once.iter().chain(&body).any(|op| matches!(op, Op::WsOpen(_) | Op::SseOpen(_))),
         reads_last_answer: once.iter().chain(&body).any(reads),
         once,
         body,

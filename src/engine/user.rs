@@ -123,7 +123,8 @@ impl User {
 
     /// Whether there is another iteration for this user.
     fn stays(&self) -> bool {
-        !self.control.retire.get() || self.control.is_behind(&self.part)
+        // Who listens, or opens lines again, stops doing so when told to leave: its iterations would be others than those it owes.
+        !self.control.retire.get() || (self.control.is_behind(&self.part) && !self.program().has_lines)
     }
 
     /// Waits for the next beat of the pacing. One that has passed while the user was busy is kept late rather than never, and its response time
@@ -219,7 +220,10 @@ impl User {
     fn begin_anew(&mut self, id: u64) {
         let (shard, part, control) =
             (Rc::clone(&self.shard), Rc::clone(&self.part), Rc::clone(&self.control));
+        // What the place has missed is counted when it is given up, and not with each who leaves it.
+        let beat = self.control.beat.take();
         *self = Self::on_journey(&shard, &part, control, id, self.journey);
+        self.control.beat.set(beat);
     }
 
     async fn iteration(&mut self, now: Nanos) -> IterationEnd {

@@ -183,11 +183,13 @@ fn unix_ns(at: TimeSpec) -> Option<Nanos> {
 pub(super) struct Socket {
     tcp: TcpStream,
     sampler: Option<Rc<Sampler>>,
+    /// Nobody had to read what it has now any sooner.
+    pub(super) idle: bool,
 }
 
 impl Socket {
     pub(super) fn new(tcp: TcpStream) -> Self {
-        Self { tcp, sampler: None }
+        Self { tcp, sampler: None, idle: false }
     }
 
     /// From now on its reads are among those that are sampled.
@@ -204,10 +206,10 @@ impl AsyncRead for Socket {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let Self { tcp, sampler } = self.get_mut();
+        let Self { tcp, sampler, idle } = self.get_mut();
         match sampler {
-            Some(sampler) => sampler.poll_read_of_many(tcp, context, buffer),
-            None => Pin::new(tcp).poll_read(context, buffer),
+            Some(sampler) if !*idle => sampler.poll_read_of_many(tcp, context, buffer),
+            _ => Pin::new(tcp).poll_read(context, buffer),
         }
     }
 }

@@ -83,12 +83,14 @@ impl Stream {
             },
             Self::Tls(tls) => {
                 let mut buffer = ReadBuf::new(scratch);
+                tls.get_mut().0.idle = true;
                 let looking =
                     std::future::poll_fn(|context| Pin::new(tls.as_mut()).poll_read(context, &mut buffer));
                 // Unconstrained: a task that has used up what tokio lets it do in one turn would be told that nothing has come. Nobody
                 // waits for it: the exchange that follows asks to be woken itself.
-                let looking = pin!(unconstrained(looking));
-                match looking.poll(&mut Context::from_waker(Waker::noop())) {
+                let looked = pin!(unconstrained(looking)).poll(&mut Context::from_waker(Waker::noop()));
+                tls.get_mut().0.idle = false;
+                match looked {
                     Poll::Pending => Idle::Quiet,
                     Poll::Ready(Ok(())) if buffer.filled().is_empty() => Idle::Closed,
                     Poll::Ready(Ok(())) => Idle::Spoke,

@@ -66,6 +66,9 @@ pub struct Serve {
     /// Stop when standard input ends, so that the app does not outlive the process that started it
     #[arg(long)]
     pub exit_with_stdin: bool,
+    /// Raise the niceness to this, so that a load generator on the same machine comes first (0 to 19)
+    #[arg(long, value_name = "NUMBER", value_parser = value_parser!(i32).range(0..=19))]
+    pub nice: Option<i32>,
     /// Which replica this process is, as its supervisor says
     #[arg(long, hide = true, requires = "fleet", value_name = "NUMBER/OF")]
     replica: Option<Place>,
@@ -158,7 +161,9 @@ impl Serve {
     pub fn run(self, around: Surroundings<'_>) -> Result<(), CliError> {
         let profile = Profile::named(&self.profile)?.with_dials(&self.dials)?;
         descriptors::raise_limit();
-        priority::step_back();
+        if let Some(niceness) = self.nice {
+            priority::step_back(niceness);
+        }
         match (self.replicas, profile.replicas) {
             _ if self.replica.is_some() => self.run_process(&profile, around.out),
             (None, 1) => self.run_process(&profile, around.out),

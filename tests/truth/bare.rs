@@ -1,6 +1,7 @@
 //! The control: a bare timer and nothing else, beside the engine and in the same run. What the machine does to it, it does to anybody.
 
 use plimsoll::clock::{Clock, unix_ns};
+use rustix::thread::{CpuSet, sched_setaffinity};
 use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -30,8 +31,20 @@ impl Timer {
     }
 }
 
-/// Ticks each millisecond for `lasting`; yields the spans, in Unix time, over which it did not get to tick for `stall` or longer.
+/// Ticks each millisecond for `lasting` on every core; yields the spans, in Unix time, over which one did not get to tick for `stall` or longer.
 pub(crate) fn stalls(lasting: Duration, stall: Duration) -> std::io::Result<Vec<[u64; 2]>> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let loops: Vec<_> =
+        (0..cores).map(|core| std::thread::spawn(move || stalls_of(core, lasting, stall))).collect();
+    let found = loops.into_iter().map(|one| one.join().expect("no panic"));
+    Ok(found.collect::<Result<Vec<_>, _>>()?.concat())
+}
+
+fn stalls_of(core: usize, lasting: Duration, stall: Duration) -> std::io::Result<Vec<[u64; 2]>> {
+    let mut own = CpuSet::new();
+    own.set(core);
+    // Where cores are numbered otherwise, the loop runs where it may.
+    let _ = sched_setaffinity(None, &own);
     let timer = Timer::new()?;
     let (end_ns, stall_ns) = (lasting.as_nanos() as u64, stall.as_nanos() as u64);
     let mut found = Vec::new();

@@ -172,8 +172,11 @@ async fn a_socket_holds_the_heap_it_is_dialled() {
 
 #[tokio::test]
 async fn a_request_costs_its_dial_and_waits_for_the_quota() {
-    let app =
-        Process::serving(&["app.cores=0.1", "app.cpu_us_per_request.read=2000", "mongodb.service_time_ms=1"]);
+    let app = Process::serving(&[
+        "app.cores=0.5",
+        "app.cpu_us_per_request.read=20000",
+        "mongodb.service_time_ms=1",
+    ]);
     let clients: Vec<_> = (0..8)
         .map(|_| {
             let remote = app.remote.clone();
@@ -195,7 +198,8 @@ async fn a_request_costs_its_dial_and_waits_for_the_quota() {
     for client in clients {
         client.abort();
     }
-    // Whatever the time it took: each request costs its dial, HTTP and all.
+    // Whatever the time it took: each request costs its dial, HTTP and all. That is some milliseconds in a debug build on a slow machine, of
+    // which a dial of less could not make up.
     let each_s = (cpu_after - cpu_before) / (requests_after - requests_before);
-    assert!((each_s / 0.002 - 1.0).abs() < 0.1, "{each_s} s a request");
+    assert!((each_s / 0.020 - 1.0).abs() < 0.1, "{each_s} s a request");
 }
