@@ -159,7 +159,8 @@ fn who_waits_for_a_stream_in_vain_is_told_so() {
     assert_eq!(sum.connect_failures, 0, "the target is there");
     let window = sum.windows[0].as_ref().unwrap();
     let failed = window.failed.as_ref().unwrap();
-    assert!(failed.service.hdr().min() >= 1_990_000_000, "{} ns", failed.service.hdr().min());
+    // Two seconds, less what a busy machine lets pass between a user's two looks at the clock.
+    assert!(failed.service.hdr().min() >= 1_800_000_000, "{} ns", failed.service.hdr().min());
 }
 
 /// The first connection has one stream, which is taken; the second never comes about.
