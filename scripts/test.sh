@@ -12,7 +12,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # Debian keeps servers such as nginx where only root's PATH looks.
 export PATH="$PATH:/usr/sbin:/sbin"
 
-readonly SLICES=(install fmt clippy unit integration tidy doc deny fuzz build e2e find)
+readonly SLICES=(install fmt clippy unit integration tidy doc deny fuzz build cost e2e find)
 
 # program : Debian package : what is skipped without it ("needed" if nothing can be)
 readonly PROGRAMS=(
@@ -23,6 +23,7 @@ readonly PROGRAMS=(
   "nghttpd:nghttp2-server:tests against nghttpd (integration)"
   "node:nodejs:tests against Node's http (integration)"
   "uvicorn:uvicorn:tests against uvicorn (integration)"
+  "valgrind:valgrind:the count of a request's instructions (cost)"
   "chromium:chromium:the look at the report in a browser (find)"
 )
 
@@ -151,6 +152,11 @@ slice_fuzz() {
 
 slice_build() {
   cargo build --locked --release
+}
+
+# What a request may cost the generator: instructions, and CPU time beside the floor's.
+slice_cost() {
+  cargo bench --locked --quiet --bench cost_per_request -- gate
 }
 
 # Against the optimized executable, because the target's dials hold only then, and one at a time, because each puts the machine under

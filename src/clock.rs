@@ -79,6 +79,24 @@ impl Clock {
         u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)
     }
 
+    /// What the kernel's monotonic clock reads when this one reads zero, for handing to the kernel's own timers. Not of a paused time.
+    #[expect(clippy::disallowed_methods, reason = "this is the one clock")]
+    pub fn zero_of_monotonic_ns(&self) -> i64 {
+        let signed = |span: Duration| i64::try_from(span.as_nanos()).unwrap_or(i64::MAX);
+        let since_zero = |now: tokio::time::Instant| match now.checked_duration_since(self.origin) {
+            Some(past) => signed(past),
+            None => -signed(self.origin - now),
+        };
+        // As in `with_zero_at`.
+        let readings = (0..READINGS_OF_TWO_CLOCKS).map(|_| {
+            let before = since_zero(tokio::time::Instant::now());
+            let monotonic = signed(Duration::from_nanos(read(ClockId::Monotonic)));
+            let took = since_zero(tokio::time::Instant::now()) - before;
+            (took, monotonic - before - took / 2)
+        });
+        readings.min_by_key(|(took, _)| *took).map_or(0, |(_, zero)| zero)
+    }
+
     /// The instant at which this clock will read `at`, for handing to a timer.
     pub fn instant(&self, at: Nanos) -> tokio::time::Instant {
         self.origin + Duration::from_nanos(at)

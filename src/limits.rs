@@ -123,7 +123,8 @@ pub const AGENT_READY_TIMEOUT: Duration = Duration::from_secs(30);
 /// From the word to start to the first second of the run where agents are processes: all of them have their shards ready by then.
 pub const AGENTS_START_DELAY: Duration = Duration::from_millis(300);
 
-/// Silence after which an agent counts as lost, and a shard as failed; both report every second, also while they drain.
+/// Silence after which an agent counts as lost, and a shard as failed; both report every second, also while they drain. As long does a shard carry
+/// load that nobody has room to hear of, once all queues to the coordinator are full.
 pub const AGENT_SILENCE_MAX: Duration = Duration::from_secs(10);
 
 /// Last words of an agent's process that are kept to explain its end.

@@ -48,6 +48,14 @@ fn a_load_that_cannot_fit_is_refused_before_anything_is_started() {
     refused.says("does not fit into this machine");
     refused.says("lift it:");
     assert!(std::fs::read_dir(dir.path()).unwrap().next().is_none(), "a refused run leaves nothing");
+
+    // Nor does a target of the user's own see a packet of it.
+    let target = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    target.set_nonblocking(true).unwrap();
+    let base = format!("target={{http: \"http://{}\"}}", target.local_addr().unwrap());
+    let run = plimsoll(["run", "scenarios/smoke.yaml", "--set", &too_many, "--set", &base]).out(dir.path());
+    run.run().exits(2).says("does not fit into this machine");
+    assert_eq!(target.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock, "nobody has called");
 }
 
 #[test]

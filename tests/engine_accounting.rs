@@ -6,6 +6,7 @@ mod transport_subjects;
 use plimsoll::engine::shard::Command;
 use plimsoll::load::share::Share;
 use plimsoll::measure::snapshot::Snapshot;
+use plimsoll::record::summary::Counts;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
@@ -261,4 +262,35 @@ fn slots_are_kept_to_however_many_share_them() {
     let completed: Vec<u64> = carried.iter().map(|sum| sum.counts.completed).collect();
     assert_eq!(completed, [10, 0, 0, 0]);
     assert_eq!(carried[0].counts.planned, 10);
+}
+
+/// A search judges the level that follows: what those whom it sends away owe to the one before is told at once, and not done.
+#[test]
+fn what_users_of_a_search_owe_is_told_when_they_are_sent_away() {
+    let addr = server(Duration::from_secs(4));
+    let target = format!("http: \"http://{addr}\", timeout: 8s");
+    let rest = "scenarios: {paced: {pacing: {every: 200ms}, steps: [{get: /}]}}\nload:\n  - {run: paced, executor: breakpoint, of: users, from: 4, to: 8, grow: 2x, window: 2s, windows: 1, fail_when: [\"p99(http) > 100ms\"], graceful_stop: 8s}\n";
+    let steer = |at_s: u64, value| Command::Steer { part: 0, at_ns: at_s * 1_000_000_000, value, over_ns: 0 };
+    let words = [
+        (Duration::ZERO, steer(0, 4.0)),
+        (Duration::from_secs(1), steer(1, 0.0)),
+        (Duration::from_secs(5), Command::Drain),
+    ];
+    let (target, words) = (&target, &words);
+    let ran = Run { addr, target, rest, share: Share::WHOLE, words, ends_with_its_users: false }.carry();
+    assert_eq!(
+        (ran.sum.counts.completed, ran.sum.requests.ok),
+        (4, 4),
+        "nobody goes on: {:?}",
+        ran.sum.counts
+    );
+    let when = |count: fn(&Counts) -> u64| -> Vec<u64> {
+        ran.seconds.iter().filter(|(_, counts)| count(counts) > 0).map(|(end_s, _)| *end_s).collect()
+    };
+    let (dropped, completed) = (when(|counts| counts.dropped), when(|counts| counts.completed));
+    assert!(ran.sum.counts.dropped >= 4, "{:?}", ran.sum.counts);
+    assert!(
+        dropped.iter().max() < completed.iter().min(),
+        "dropped in {dropped:?}, completed in {completed:?}"
+    );
 }

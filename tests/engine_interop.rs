@@ -40,7 +40,7 @@ fn started(
     let (folder, addr, log) = ground();
     let mut command = command(folder.path(), addr);
     let Some(program) = Program::logged(&mut command, addr, &log) else {
-        eprintln!("SKIPPED interoperation with {name}: it is not installed or did not start");
+        eprintln!("SKIPPED interoperation with {name}: it is not installed");
         return None;
     };
     Some(Site { _program: program, folder, addr, log, mark })

@@ -163,3 +163,36 @@ fn who_listens_leaves_when_told_to() {
     assert_eq!((ran.sum.counts.completed, ran.sum.counts.interrupted), (5, 0), "{:?}", ran.sum.counts);
     assert!(ran.sum.end_s < 20, "it took {} s", ran.sum.end_s);
 }
+
+/// A server that goes away as the load ends is no failure of what its users would have asked next.
+#[test]
+fn who_is_told_to_leave_while_it_waits_to_connect_again_fails_nothing() {
+    for (opening, step) in [
+        ("ws_open: /line", "{ws_send: {type: hello}}"),
+        ("ws_open: /line", "{ws_expect: {type: hello}}"),
+        ("sse_open: /line", "{sse_expect: , event: x}"),
+    ] {
+        let (addr, _) = server(move |head, _, socket| {
+            say(
+                socket,
+                if head.contains("Sec-WebSocket") { switch(head) } else { OPENING.to_owned() }.as_str(),
+            );
+        });
+        let target = format!("http: \"http://{addr}\", ws: \"ws://{addr}\", timeout: 2s");
+        let rest = format!(
+            "scenarios:\n  a:\n    steps:\n      - {{{opening}, reconnect: {{max: 3, backoff: 20s..20s}}}}\n      - {{think: 300ms}}\n      - {step}\n      - {step}\nload:\n  - {{run: a, executor: closed, stages: [{{to: 1, over: 0s}}, {{hold: 1s}}], graceful_stop: 10s}}\n"
+        );
+        let (target, rest) = (&target, &rest);
+        let ran =
+            Run { addr, target, rest, share: Share::WHOLE, words: &[], ends_with_its_users: false }.carry();
+        assert_eq!(
+            (ran.sum.counts.interrupted, ran.sum.counts.failed),
+            (1, 0),
+            "{step}: {:?}",
+            ran.sum.counts
+        );
+        // That the line broke is the server's, and told once.
+        let failures = ran.failures();
+        assert_eq!(failures.iter().map(|f| f.3).sum::<u64>(), 1, "{step}: {failures:?}");
+    }
+}

@@ -57,7 +57,7 @@ fn python() -> Option<Site> {
 /// The site, or a line on stderr that says what was not tested.
 fn or_skipped(site: Option<Site>, test: &str, program: &str) -> Option<(Site, Client)> {
     let Some(site) = site else {
-        eprintln!("SKIPPED {test}: {program} is not installed or did not start");
+        eprintln!("SKIPPED {test}: {program} is not installed");
         return None;
     };
     let client = Client::new(site.program.addr);

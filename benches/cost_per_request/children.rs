@@ -8,6 +8,8 @@ type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 const GENERATOR_CORE: &str = "0";
 const SERVER_CORE: &str = "1";
+/// The exit code of taskset where there is no such program.
+const NOT_FOUND: i32 = 127;
 
 /// A server that ends with this value.
 pub(crate) struct Server {
@@ -91,6 +93,32 @@ pub(crate) fn system_calls(addr: &str) -> Outcome<String> {
         "{} a request",
         ["sendto", "recvfrom", "recvmsg", "setsockopt", "epoll_wait", "epoll_ctl"].map(each).join(", ")
     ))
+}
+
+/// What callgrind counted while this program was a generator.
+pub(crate) struct Counted {
+    pub(crate) instructions: f64,
+    pub(crate) requests: f64,
+}
+
+/// `None` where there is no valgrind.
+pub(crate) fn instructions(args: &[&str]) -> Outcome<Option<Counted>> {
+    let counts = tempfile::NamedTempFile::new()?;
+    let output = pinned(GENERATOR_CORE, "valgrind")
+        .args(["--quiet", "--tool=callgrind"])
+        .arg(format!("--callgrind-out-file={}", counts.path().display()))
+        .arg(std::env::current_exe()?)
+        .args(args)
+        .stderr(Stdio::inherit())
+        .output()?;
+    if output.status.code() == Some(NOT_FOUND) {
+        return Ok(None);
+    }
+    let requests: f64 = String::from_utf8(output.stdout)?.trim().parse()?;
+    let text = std::fs::read_to_string(counts.path())?;
+    let totals =
+        text.lines().find_map(|line| line.strip_prefix("totals: ")).ok_or("callgrind counted nothing")?;
+    Ok(Some(Counted { instructions: totals.trim().parse()?, requests }))
 }
 
 /// User and system time of all children that have ended, in ticks of 1/100 s: fields 16 and 17 of /proc/self/stat (proc(5)).

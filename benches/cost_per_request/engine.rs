@@ -12,11 +12,26 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// Loops as fast as the answers come; prints the number of requests.
-pub(crate) fn run(addr: SocketAddr, users: usize, span: Duration) -> Result<(), Box<dyn std::error::Error>> {
+/// The least there is, and a step with what steps have: values rendered, a body read, checked and extracted from.
+const LITERAL: &str = "{get: /, expect: {status: 200}}";
+const RICH: &str = r#"{get: "/items?page=${rand.int(1, 40)}&user=${user.id}", name: items, headers: {x-kind: "${kind}"}, expect: {status: 200, body: "$.items is not empty"}, extract: {item: "$.items[*].id | random"}}"#;
+
+/// Loops as fast as the answers come, or once where users `think`; prints the number of requests.
+pub(crate) fn run(
+    addr: SocketAddr,
+    step: &str,
+    users: usize,
+    span: Duration,
+) -> Result<(), Box<dyn std::error::Error>> {
     let load = format!("[{{to: {users}, over: 0s}}, {{hold: {}s}}]", span.as_secs());
-    let total =
-        carry(addr, &format!("http: \"http://{addr}\""), "{get: /, expect: {status: 200}}", &load, |_| {})?;
+    let steps = match step {
+        "literal" => LITERAL.to_owned(),
+        "literal-once" => format!("{LITERAL}\n      - think: 60s"),
+        "rich" => RICH.to_owned(),
+        "rich-once" => format!("{RICH}\n      - think: 60s"),
+        _ => return Err(format!("no step {step}").into()),
+    };
+    let total = carry(addr, &format!("http: \"http://{addr}\""), &steps, &load, |_| {})?;
     if total.requests.failed > 0 {
         return Err(format!("{} requests failed", total.requests.failed).into());
     }
@@ -30,6 +45,7 @@ pub(crate) fn idle(kind: &str, addr: SocketAddr, users: u64) -> Result<(), Box<d
     let get = "get: /";
     let (target, step) = match kind {
         "http" => (http, get),
+        "shop" => (http, RICH),
         "tls" => (format!("http: \"https://localhost:{}\", tls: {{verify: false}}", addr.port()), get),
         "http2" => (format!("{http}, http_version: 2"), get),
         "http2-shared" => (format!("{http}, http_version: 2, connections: shared"), get),
@@ -67,7 +83,7 @@ fn carry(
     mut each: impl FnMut(&Snapshot),
 ) -> Result<Snapshot, Box<dyn std::error::Error>> {
     let text = format!(
-        "plimsoll: 1\nname: cost\ntarget: {{{target}}}\nscenarios:\n  read:\n    steps:\n      - {steps}\nload:\n  - name: users\n    run: read\n    executor: closed\n    stages: {stages}\n    graceful_stop: 1s\n"
+        "plimsoll: 1\nname: cost\ntarget: {{{target}}}\nvars: {{kind: plain}}\nscenarios:\n  read:\n    steps:\n      - {steps}\nload:\n  - name: users\n    run: read\n    executor: closed\n    stages: {stages}\n    graceful_stop: 1s\n"
     );
     let env = |_: &str| None;
     let plan = scenario::load("cost.yaml", &text, &Overrides::none(&env))
@@ -95,5 +111,8 @@ fn carry(
         }
     }
     shard.join().map_err(|_| "the shard panicked")?;
+    if total.counts.planned != total.counts.ended() {
+        return Err(format!("iterations that nobody accounts for: {:?}", total.counts).into());
+    }
     Ok(total)
 }

@@ -11,6 +11,7 @@ mod children;
 mod crowd;
 mod engine;
 mod floor;
+mod gate;
 mod idle;
 mod ours;
 mod server;
@@ -34,7 +35,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     match args[..] {
-        ["serve"] => server::http(),
+        ["serve"] => server::http(server::RESPONSE),
+        ["serve-items"] => server::http(&server::items()),
         ["serve-ws"] => server::websocket(),
         ["serve-tls"] => server::tls(),
         ["serve-h2"] => server::http2(),
@@ -45,7 +47,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             crowd::think(addr.parse()?, users.parse()?, Duration::from_secs(seconds.parse()?))
         }
         ["ours", addr] => ours::run(addr.parse()?, CONNECTIONS, ROUND),
-        ["engine", addr] => engine::run(addr.parse()?, CONNECTIONS, ROUND),
+        ["engine", addr] => engine::run(addr.parse()?, "literal", CONNECTIONS, ROUND),
+        ["engine", step, addr] => engine::run(addr.parse()?, step, CONNECTIONS, ROUND),
+        ["gate"] => gate::run(),
         ["idle-user", kind, addr, users] => engine::idle(kind, addr.parse()?, users.parse()?),
         ["idle"] => idle_users(),
         ["idle", addr, users] => idle::http(addr.parse()?, users.parse()?, false),
@@ -86,6 +90,7 @@ fn idle_users() -> Result<(), Box<dyn std::error::Error>> {
     println!("\nmemory of an idle user of the whole engine, its connection included, of {IDLE_USERS}");
     for (what, serve, kind) in [
         ("HTTP/1.1", "serve", "http"),
+        ("HTTP/1.1, a cookie, a variable", "serve-items", "shop"),
         ("HTTP/1.1 over TLS 1.3", "serve-tls", "tls"),
         ("HTTP/2", "serve-h2", "http2"),
         ("HTTP/2, connections shared", "serve-h2", "http2-shared"),

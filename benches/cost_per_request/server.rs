@@ -15,9 +15,18 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
 /// As long as what a usual server says around two bytes.
-const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nserver: bench\r\ndate: Thu, 01 Jan 2026 00:00:00 GMT\r\ncontent-type: text/plain\r\ncontent-length: 2\r\nconnection: keep-alive\r\n\r\nok";
+pub(crate) const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nserver: bench\r\ndate: Thu, 01 Jan 2026 00:00:00 GMT\r\ncontent-type: text/plain\r\ncontent-length: 2\r\nconnection: keep-alive\r\n\r\nok";
 
-pub(crate) fn http() -> Outcome {
+/// A page of 24 items in JSON, and the cookie of a session.
+pub(crate) fn items() -> Vec<u8> {
+    let item = |n: u32| format!(r#"{{"id": {n}, "name": "item {n}", "price": {}}}"#, f64::from(n) / 2.0);
+    let body = format!(r#"{{"items": [{}]}}"#, (0..24).map(item).collect::<Vec<_>>().join(", "));
+    format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nset-cookie: session=0123456789abcdef0123456789abcdef; path=/\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+        .into_bytes()
+}
+
+/// Answers every read with `response`.
+pub(crate) fn http(response: &[u8]) -> Outcome {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     listener.set_nonblocking(true)?;
     let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
@@ -43,7 +52,7 @@ pub(crate) fn http() -> Outcome {
             } else if let Some(socket) = sockets.get_mut(&id) {
                 let open = match socket.read(&mut buffer) {
                     Ok(0) => false,
-                    Ok(_) => socket.write_all(RESPONSE).is_ok(),
+                    Ok(_) => socket.write_all(response).is_ok(),
                     Err(error) => error.kind() == ErrorKind::WouldBlock,
                 };
                 if !open {

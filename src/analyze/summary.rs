@@ -237,15 +237,14 @@ fn interrupted_iterations(manifest: &Manifest) -> Option<Warning> {
 fn counts(manifest: &Manifest) -> Counts {
     let mut counts = manifest.progress.counts;
     if manifest.ended.is_none() {
-        let ended = counts.completed + counts.failed + counts.dropped + counts.interrupted + counts.lost;
-        counts.interrupted += counts.planned.saturating_sub(ended);
+        counts.interrupted += counts.planned.saturating_sub(counts.ended());
     }
     counts
 }
 
 /// planned = completed + failed + dropped + interrupted + lost, or the tool itself is wrong.
 fn broken_identity(counts: &Counts) -> Option<Warning> {
-    let ended = counts.completed + counts.failed + counts.dropped + counts.interrupted + counts.lost;
+    let ended = counts.ended();
     (ended != counts.planned).then(|| Warning {
         code: "accounting_identity".to_owned(),
         text: format!(

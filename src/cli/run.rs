@@ -11,7 +11,7 @@ use crate::record::recorded::Recorded;
 use crate::record::rows::{End, Ended};
 use crate::record::summary::Warning;
 use crate::run::{self, Options, RunError};
-use crate::scenario::plan::{Executor, LoadUnit, Plan};
+use crate::scenario::plan::{Executor, Plan};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -54,7 +54,7 @@ pub(super) fn run(process: &mut Process<'_>, args: &RunArgs, purpose: Purpose) -
                 dir: dir.clone(),
                 command: if purpose == Purpose::Find { "find" } else { "run" },
                 agents,
-                shards: fit.shards.min((shards_max(&plan) / agents).max(1)),
+                shards: fit.shards,
                 source_addresses: fit.source_addresses,
                 executable,
                 interrupts: interrupts(),
@@ -117,22 +117,6 @@ fn cleared(
     // How far a search could have gone is no flaw of what it found.
     let lasting = |warning: &Warning| purpose == Purpose::Run || warning.code != "preflight";
     Some((preflight.fit, warnings.into_iter().filter(lasting).collect()))
-}
-
-/// Slots for arrivals are shared out between the shards; with fewer than this many each, a full shard would drop or queue what its neighbor
-/// had room for.
-const SLOTS_A_SHARD_MIN: u32 = 8;
-
-/// The most shards among which the slots of every open part can be shared out.
-fn shards_max(plan: &Plan) -> u32 {
-    let slots = plan.load.iter().filter_map(|part| match &part.executor {
-        Executor::Closed { .. } => None,
-        Executor::Open { open, .. } => Some(open.max_in_flight),
-        Executor::Step { of, open, .. } | Executor::Breakpoint { of, open, .. } => {
-            (*of == LoadUnit::RatePerS).then_some(open.max_in_flight)
-        }
-    });
-    slots.map(|slots| (slots / SLOTS_A_SHARD_MIN).max(1)).min().unwrap_or(u32::MAX)
 }
 
 /// Reports on a record that could not be carried on, as far as the folder lets itself be written: what was measured until then stands.

@@ -11,10 +11,15 @@ use std::rc::Rc;
 use std::task::{Poll, Waker};
 use tokio::sync::Notify;
 
+/// Fewer are not worth sweeping.
+const SWEPT_MIN: usize = 1_024;
+
 pub(super) struct Beats {
     clock: Clock,
-    /// Earliest first. As many as there are users, and the beats of those that have left, which come to nothing.
+    /// Earliest first. As many as there are users, and at most as many again of those that have left, which come to nothing.
     waiting: RefCell<BinaryHeap<Waiting>>,
+    /// At how many the ones that come to nothing are swept out.
+    swept: Cell<usize>,
     /// One that is sooner than all others has come.
     sooner: Notify,
 }
@@ -38,7 +43,7 @@ impl Drop for Asleep {
 
 impl Beats {
     pub(super) fn new(clock: Clock) -> Self {
-        Self { clock, waiting: RefCell::default(), sooner: Notify::new() }
+        Self { clock, waiting: RefCell::default(), swept: Cell::new(SWEPT_MIN), sooner: Notify::new() }
     }
 
     /// Waits until the clock reads `at`, as long as [`Beats::run`] does.
@@ -62,6 +67,11 @@ impl Beats {
 
     fn wait(&self, new: Waiting) {
         let mut waiting = self.waiting.borrow_mut();
+        if waiting.len() >= self.swept.get() {
+            // Of who has left nobody else holds the sleeper.
+            waiting.retain(|one| Rc::strong_count(&one.sleeper) > 1);
+            self.swept.set((2 * waiting.len()).max(SWEPT_MIN));
+        }
         let sooner = waiting.peek().is_none_or(|first| new.at > first.at);
         waiting.push(new);
         if sooner {
@@ -145,6 +155,12 @@ mod tests {
             assert_eq!((Arc::strong_count(&task), beats.waiting.borrow().len()), (3, 1));
         }
         assert_eq!(Arc::strong_count(&task), 2, "the test has it, and its waker");
+
+        for _ in 0..10 * SWEPT_MIN {
+            let mut waiting = pin!(beats.until(3_600_000_000_000));
+            assert!(waiting.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        }
+        assert!(beats.waiting.borrow().len() <= SWEPT_MIN, "users who come and go leave no heap behind");
     }
 
     #[test]

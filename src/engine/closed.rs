@@ -115,6 +115,10 @@ impl Crowd {
         // All of them hear of it at the same instant, whoever's turn comes first.
         for user in &leaving {
             user.control.retire_at(now);
+            if part.steered {
+                // At once, so that what they owe a level is no part of the one after it.
+                user.control.drop_missed(&mut shard.recorder.borrow_mut());
+            }
         }
         for (told, user) in leaving.into_iter().rev().enumerate() {
             user.control.wake();

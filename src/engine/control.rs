@@ -4,6 +4,7 @@
 use super::part::Part;
 use super::shard::Shard;
 use crate::clock::Nanos;
+use crate::measure::recorder::Recorder;
 use crate::measure::sample::UnderWay;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -17,6 +18,8 @@ pub(super) struct Control {
     pub(super) retired_ns: Cell<Nanos>,
     /// The last beat of its pacing that it got to.
     pub(super) beat: Cell<Option<Beat>>,
+    /// It has given up a line that would have been opened again if it stayed.
+    pub(super) left_line: Cell<bool>,
     /// Start of the iteration under way.
     pub(super) iteration_since: Cell<Option<Nanos>>,
     /// The request that it waits for.
@@ -74,7 +77,15 @@ impl Control {
         !part.draining.get() && !part.steered && self.beats_missed() > 0
     }
 
-    /// Beats that had come before the user was told to leave, and that it has not got to. They were planned; at its end they are dropped.
+    /// Counts the beats that had come before the user was told to leave, and that it has not got to: they were planned, and are dropped. It owes
+    /// none from then on.
+    pub(super) fn drop_missed(&self, recorder: &mut Recorder) {
+        let missed = self.beats_missed();
+        recorder.counts.planned += missed;
+        recorder.counts.dropped += missed;
+        self.beat.take();
+    }
+
     fn beats_missed(&self) -> u64 {
         let since = |beat: Beat| self.retired_ns.get().saturating_sub(beat.at_ns) / beat.every_ns.max(1);
         self.beat.get().map_or(0, since)
@@ -99,9 +110,7 @@ impl Drop for Presence {
     fn drop(&mut self) {
         let now = self.shard.clock.now();
         let mut recorder = self.shard.recorder.borrow_mut();
-        let missed = self.control.beats_missed();
-        recorder.counts.planned += missed;
-        recorder.counts.dropped += missed;
+        self.control.drop_missed(&mut recorder);
         if let Some(since) = self.control.iteration_since.take() {
             recorder.counts.interrupted += 1;
             recorder.interrupted_age(now.saturating_sub(since));

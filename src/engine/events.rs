@@ -201,6 +201,9 @@ impl User {
         let held = Held::Stream(expect.stream);
         let (asked, received) = loop {
             self.await_messages(held, Nanos::MAX).await;
+            if self.has_left(held) {
+                return StepEnd::Leave;
+            }
             let begun_ns = shard.clock.now();
             let Some(mut events) = self.streams[usize::from(expect.stream)].take() else {
                 return not_open(shard, expect.endpoint);
@@ -210,7 +213,8 @@ impl User {
             let received = self.reading_lines(deadline, next_match(shard, &mut events, &wanted)).await;
             self.streams[usize::from(expect.stream)] = Some(events);
             // Its end has been told; what it had brought before is read now.
-            if matches!(received, Ok(Err(None))) && self.retry_at_ns(held).is_some() {
+            if matches!(received, Ok(Err(None))) && (self.retry_at_ns(held).is_some() || self.has_left(held))
+            {
                 continue;
             }
             break (asked, received);

@@ -155,6 +155,11 @@ impl<P: Push> Line<P> {
         self.over
     }
 
+    /// Whether nothing comes on it any more, and nothing that came is unread.
+    pub(super) fn is_spent(&self) -> bool {
+        self.over && !self.has_messages()
+    }
+
     pub(super) fn has_messages(&self) -> bool {
         !self.inbox.is_empty()
     }

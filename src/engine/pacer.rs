@@ -8,6 +8,8 @@ use tokio::io::unix::AsyncFd;
 
 pub(super) struct Pacer {
     clock: Clock,
+    /// What the timer's clock reads when `clock` reads zero.
+    zero_ns: i64,
     timer: AsyncFd<OwnedFd>,
 }
 
@@ -21,7 +23,7 @@ impl Pacer {
     pub(super) fn new(clock: Clock) -> std::io::Result<Self> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let timer = rustix::time::timerfd_create(TimerfdClockId::Monotonic, flags)?;
-        Ok(Self { clock, timer: AsyncFd::new(timer)? })
+        Ok(Self { clock, zero_ns: clock.zero_of_monotonic_ns(), timer: AsyncFd::new(timer)? })
     }
 
     /// Waits until the clock reads `at`; returns at once when it already has.
@@ -35,15 +37,15 @@ impl Pacer {
             return Ok(());
         }
         loop {
-            let now = self.clock.now();
-            if now >= at {
+            if self.clock.now() >= at {
                 return Ok(());
             }
-            let wait = i64::try_from(at - now).unwrap_or(i64::MAX);
-            let first = Timespec { tv_sec: wait / 1_000_000_000, tv_nsec: wait % 1_000_000_000 };
+            // Absolute: a thread that loses its core between looking at the clock and arming the timer is woken no later for that.
+            let due = self.zero_ns.saturating_add_unsigned(at);
+            let first = Timespec { tv_sec: due / 1_000_000_000, tv_nsec: due % 1_000_000_000 };
             let once = Timespec { tv_sec: 0, tv_nsec: 0 };
             let spec = Itimerspec { it_interval: once, it_value: first };
-            rustix::time::timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &spec)?;
+            rustix::time::timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &spec)?;
             // Arming the timer anew clears its expirations, so they need not be read.
             self.timer.readable().await?.clear_ready();
         }

@@ -1,9 +1,10 @@
 //! One load part as a shard runs it: its curve, which a search may extend while it runs, and when it has to stop.
 
+use super::step::nanos;
 use crate::clock::Nanos;
 use crate::load::arrivals::Schedule;
 use crate::load::curve::Curve;
-use crate::scenario::plan::{JourneyId, OpenRules};
+use crate::scenario::plan::{Executor, JourneyId, LoadPart, LoadUnit, OpenRules};
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -44,6 +45,37 @@ pub(super) struct Part {
 }
 
 impl Part {
+    pub(super) fn new(index: usize, part: &LoadPart) -> Self {
+        let (model, curve, steered) = match &part.executor {
+            Executor::Closed { curve, .. } => (Model::Closed, curve.clone(), false),
+            Executor::Open { curve, open, .. } => (Model::Open(*open), curve.clone(), false),
+            Executor::Step { of, open, .. } | Executor::Breakpoint { of, open, .. } => {
+                let model = match of {
+                    LoadUnit::Users => Model::Closed,
+                    LoadUnit::RatePerS => Model::Open(*open),
+                };
+                (model, Curve::new(0.0), true)
+            }
+        };
+        Self {
+            index,
+            model,
+            weights: part.mix.iter().map(|(_, weight)| *weight).collect(),
+            mix: part.mix.clone(),
+            start_ns: nanos(part.start),
+            graceful_stop: part.graceful_stop,
+            curve: RefCell::new(curve),
+            steered,
+            draining: Cell::new(false),
+            changed: Notify::new(),
+            freed: Notify::new(),
+            live: Cell::new(0),
+            census: RefCell::new(None),
+            planned: Cell::new(0),
+            handled: Cell::new(0),
+        }
+    }
+
     /// Nanoseconds since the part's own zero; 0 before it.
     pub(super) fn elapsed_ns(&self, now: Nanos) -> u64 {
         now.saturating_sub(self.start_ns)

@@ -97,7 +97,7 @@ impl User {
         while let Some(at_ns) = self.retry_at_ns(held) {
             let now = self.shard.clock.now();
             if self.control.retire.get() {
-                self.give_up(held);
+                self.give_up_to_leave(held);
                 return;
             }
             if now >= until_ns {
@@ -122,6 +122,25 @@ impl User {
         }
     }
 
+    /// A line that would be opened again if its user stayed.
+    fn give_up_to_leave(&mut self, held: Held) {
+        self.control.left_line.set(true);
+        self.give_up(held);
+    }
+
+    /// Whether a user who was told to leave has given a line up for that, and there is nothing left on it.
+    pub(super) fn has_left(&self, held: Held) -> bool {
+        self.control.left_line.get()
+            && match held {
+                Held::Socket(id) => {
+                    self.sockets[usize::from(id)].as_ref().is_none_or(|it| it.line.is_spent())
+                }
+                Held::Stream(id) => {
+                    self.streams[usize::from(id)].as_ref().is_none_or(|it| it.line.is_spent())
+                }
+            }
+    }
+
     /// A line is not opened again. It is forgotten, unless a step may still ask for what it has brought.
     fn give_up(&mut self, held: Held) {
         match held {
@@ -140,7 +159,11 @@ impl User {
         socket.line.cut();
         let attempt = socket.line.attempts + 1;
         match socket.open.reconnect {
-            Some(rules) if attempt <= rules.max && !socket.line.is_over() && !self.control.retire.get() => {
+            Some(rules) if attempt <= rules.max && !socket.line.is_over() => {
+                if self.control.retire.get() {
+                    self.give_up_to_leave(Held::Socket(id));
+                    return;
+                }
                 let wait = backoff(rules, attempt, None, self.session.stream());
                 socket.line.attempts = attempt;
                 socket.line.retry_at_ns = Some(shard.clock.now().saturating_add(nanos(wait)));
@@ -153,7 +176,7 @@ impl User {
         let Some(socket) = self.sockets[usize::from(id)].as_mut() else { return };
         socket.line.retry_at_ns = None;
         if self.control.retire.get() {
-            self.give_up(Held::Socket(id));
+            self.give_up_to_leave(Held::Socket(id));
             return;
         }
         let open = Rc::clone(&socket.open);
@@ -180,7 +203,11 @@ impl User {
         events.line.cut();
         let attempt = events.line.attempts + 1;
         match events.open.reconnect {
-            Some(rules) if attempt <= rules.max && !events.line.is_over() && !self.control.retire.get() => {
+            Some(rules) if attempt <= rules.max && !events.line.is_over() => {
+                if self.control.retire.get() {
+                    self.give_up_to_leave(Held::Stream(id));
+                    return;
+                }
                 let wait = backoff(rules, attempt, events.retry, self.session.stream());
                 events.line.attempts = attempt;
                 events.line.retry_at_ns = Some(shard.clock.now().saturating_add(nanos(wait)));
@@ -193,7 +220,7 @@ impl User {
         let Some(events) = self.streams[usize::from(id)].as_mut() else { return };
         events.line.retry_at_ns = None;
         if self.control.retire.get() {
-            self.give_up(Held::Stream(id));
+            self.give_up_to_leave(Held::Stream(id));
             return;
         }
         let (open, last_event_id) = (Rc::clone(&events.open), events.last_event_id.clone());

@@ -15,12 +15,11 @@ use crate::clock::{Clock, Nanos};
 use crate::endpoint::EndpointId;
 use crate::limits::{AGENT_SILENCE_MAX, IDLE_CONNECTIONS_MAX, LOOP_LAG_INTERVAL, RENTED_BUFFERS_MAX};
 use crate::load::arrivals::Schedule;
-use crate::load::curve::Curve;
 use crate::load::{mix, share::Share};
 use crate::measure::recorder::Recorder;
 use crate::measure::sample::{Outcome, Sample};
 use crate::measure::snapshot::Snapshot;
-use crate::scenario::plan::{Executor, LoadPart, LoadUnit, OpenRules, Plan, SocketId, StreamId};
+use crate::scenario::plan::{OpenRules, Plan, SocketId, StreamId};
 use crate::transport::{self, Buffers, Connection, Handshake, TransportError};
 use crate::units::NANOS_PER_S;
 use serde::{Deserialize, Serialize};
@@ -160,7 +159,7 @@ impl Shard {
             stream_endpoints[usize::from(stream)] = endpoint;
         }
         let parts =
-            plan.load.iter().enumerate().map(|(index, part)| Rc::new(new_part(index, part))).collect();
+            plan.load.iter().enumerate().map(|(index, part)| Rc::new(Part::new(index, part))).collect();
         Self {
             programs,
             socket_endpoints,
@@ -226,7 +225,7 @@ impl Shard {
         let beating = tokio::task::spawn_local(keep_beats(Rc::clone(&shard), pacer));
         let mut window = Window::new(&shard);
         let mut failure = None;
-        let mut deaf = false;
+        let (mut deaf, mut unheard) = (false, false);
         loop {
             let tick = shard.clock.instant(window.next_end_s * NANOS_PER_S);
             tokio::select! {
@@ -236,19 +235,23 @@ impl Shard {
                     shard.obey(command.unwrap_or(Command::Abort));
                 }
                 () = tokio::time::sleep_until(tick) => {
-                    if !window.hand_over(&shard, &reports) && failure.is_none() {
-                        // A coordinator that was stopped, or hangs at its disk: no rule would end this load, and nobody's ctrl-C.
-                        let silence = AGENT_SILENCE_MAX.as_secs();
-                        failure = Some(format!("nobody took the record for {silence} s, so the load was ended"));
+                    if !window.hand_over(&shard, &reports) && !unheard {
+                        unheard = true;
+                        failure.get_or_insert_with(unheard_for_long);
                         shard.obey(Command::Drain);
                     }
                 }
-                ended = tasks.join_next() => match ended {
-                    Some(Ok(Ok(()))) => {}
-                    Some(Ok(Err(error))) => failure = Some(error.to_string()),
-                    Some(Err(panic)) => failure = Some(format!("a load part ended by panic: {panic}")),
-                    None => break,
-                },
+                ended = tasks.join_next() => {
+                    let why = match ended {
+                        None => break,
+                        Some(Ok(Ok(()))) => continue,
+                        Some(Ok(Err(error))) => error.to_string(),
+                        Some(Err(panic)) => format!("a load part ended by panic: {panic}"),
+                    };
+                    // Without one part it is another load than was asked for.
+                    failure.get_or_insert(why);
+                    shard.obey(Command::Drain);
+                }
             }
         }
         watch.abort();
@@ -439,35 +442,10 @@ impl Shard {
 /// A week: what "until the next word" means for a curve, which has an end.
 const HOLD_NS: u64 = 7 * 24 * 3600 * NANOS_PER_S;
 
-fn new_part(index: usize, part: &LoadPart) -> Part {
-    let (model, curve, steered) = match &part.executor {
-        Executor::Closed { curve, .. } => (Model::Closed, curve.clone(), false),
-        Executor::Open { curve, open, .. } => (Model::Open(*open), curve.clone(), false),
-        Executor::Step { of, open, .. } | Executor::Breakpoint { of, open, .. } => {
-            let model = match of {
-                LoadUnit::Users => Model::Closed,
-                LoadUnit::RatePerS => Model::Open(*open),
-            };
-            (model, Curve::new(0.0), true)
-        }
-    };
-    Part {
-        index,
-        model,
-        weights: part.mix.iter().map(|(_, weight)| *weight).collect(),
-        mix: part.mix.clone(),
-        start_ns: super::step::nanos(part.start),
-        graceful_stop: part.graceful_stop,
-        curve: RefCell::new(curve),
-        steered,
-        draining: Cell::new(false),
-        changed: tokio::sync::Notify::new(),
-        freed: tokio::sync::Notify::new(),
-        live: Cell::new(0),
-        census: RefCell::new(None),
-        planned: Cell::new(0),
-        handled: Cell::new(0),
-    }
+/// A coordinator that was stopped, or hangs at its disk: no rule would end the load, and nobody's ctrl-C.
+fn unheard_for_long() -> String {
+    let silence = AGENT_SILENCE_MAX.as_secs();
+    format!("nobody made room for the record for {silence} s, so the load was ended")
 }
 
 /// How late the shard wakes for an instant it has set itself: what the generator itself may add to a latency. A precise timer, since

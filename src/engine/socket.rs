@@ -211,6 +211,9 @@ impl User {
         let now = shard.clock.now();
         let intended_ns = self.intended_ns.take().unwrap_or(now);
         self.await_line(Held::Socket(id), Nanos::MAX).await;
+        if self.has_left(Held::Socket(id)) {
+            return StepEnd::Leave;
+        }
         let said = self.ws_say(shard, id, text, binary, intended_ns).await;
         let Err((outcome, text)) = said else { return StepEnd::Next };
         shard.failed_answer(shard.socket_endpoint(id), intended_ns, now, outcome, &text);
@@ -282,6 +285,9 @@ impl User {
         let held = Held::Socket(expect.socket);
         let (asked, received) = loop {
             self.await_messages(held, Nanos::MAX).await;
+            if self.has_left(held) {
+                return StepEnd::Leave;
+            }
             let begun_ns = shard.clock.now();
             let Some(mut open) = self.sockets[usize::from(expect.socket)].take() else {
                 return not_open(shard, expect.endpoint);
@@ -291,7 +297,8 @@ impl User {
             let received = self.reading_lines(deadline, next_match(shard, &mut open.line, &wanted)).await;
             self.sockets[usize::from(expect.socket)] = Some(open);
             // Its end has been told; what it had brought before is read now.
-            if matches!(received, Ok(Err(None))) && self.retry_at_ns(held).is_some() {
+            if matches!(received, Ok(Err(None))) && (self.retry_at_ns(held).is_some() || self.has_left(held))
+            {
                 continue;
             }
             break (asked, received);

@@ -28,6 +28,8 @@ pub(super) enum StepEnd {
     Failed,
     /// The iteration cannot go on: a variable it needs has no value, or its data ran out.
     GiveUp,
+    /// The user was told to leave while its line was down, and has nothing to go on with: that is no failure of anybody.
+    Leave,
 }
 
 /// The last answer, kept only in journeys with a condition that may ask for it.

@@ -49,6 +49,8 @@ enum IterationEnd {
     },
     /// The iteration could not be run because the data ran out; the user leaves.
     OutOfData,
+    /// The user was told to leave and had no line to go on with: the iteration counts as interrupted when the user is gone.
+    Left,
 }
 
 /// Which list of operations of a program.
@@ -111,8 +113,14 @@ impl User {
                 now = self.shard.clock.now();
             }
             self.shard.recorder.borrow_mut().counts.planned += 1;
-            if matches!(self.iteration(now).await, IterationEnd::Stop { .. } | IterationEnd::OutOfData) {
-                break;
+            match self.iteration(now).await {
+                IterationEnd::Completed | IterationEnd::Failed => {}
+                IterationEnd::Stop { .. } | IterationEnd::OutOfData => {
+                    // Who leaves of itself owes nothing, whether or not it was told to meanwhile.
+                    self.control.beat.take();
+                    break;
+                }
+                IterationEnd::Left => break,
             }
             self.take_turns().await;
             if self.program().lifetime == Lifetime::Once && self.stays() {
@@ -179,6 +187,7 @@ impl User {
             IterationEnd::Failed | IterationEnd::Stop { failed: true } => "failed",
             IterationEnd::Stop { failed: false } => COMPLETED,
             IterationEnd::OutOfData => "out of data",
+            IterationEnd::Left => "interrupted",
         }
     }
 
@@ -247,6 +256,9 @@ impl User {
         if end == IterationEnd::Completed {
             end = self.block(Block::Body, began_ns).await;
         }
+        if end == IterationEnd::Left {
+            return end;
+        }
         self.session.iteration += 1;
         self.control.iteration_since.set(None);
         let counts = &mut self.shard.recorder.borrow_mut().counts;
@@ -254,6 +266,7 @@ impl User {
             IterationEnd::Completed | IterationEnd::Stop { failed: false } => counts.completed += 1,
             IterationEnd::Failed | IterationEnd::Stop { failed: true } => counts.failed += 1,
             IterationEnd::OutOfData => counts.dropped += 1,
+            IterationEnd::Left => {}
         }
         end
     }
@@ -333,6 +346,7 @@ impl User {
             match end {
                 StepEnd::Next => {}
                 StepEnd::Failed => failed = true,
+                StepEnd::Leave => return IterationEnd::Left,
                 StepEnd::GiveUp => {
                     return match self.session.exhausted {
                         Some(AtEnd::StopUser) => IterationEnd::OutOfData,

@@ -143,7 +143,7 @@ fn a_shard_that_nobody_listens_to_ends_its_load() {
                     last_s = second.end_s;
                 }
                 Report::Failed(text) => {
-                    assert_eq!(text, "nobody took the record for 10 s, so the load was ended");
+                    assert_eq!(text, "nobody made room for the record for 10 s, so the load was ended");
                     break;
                 }
                 Report::Ended | Report::Lost(_) => panic!("it says why it ended"),

@@ -123,7 +123,7 @@ impl Recorder {
         self.loop_lag.record(lag_ns);
     }
 
-    /// How long the last bytes of a response had lain in the socket when they were read.
+    /// How long the last bytes of what was read had lain in the socket when they were read.
     #[cold]
     pub fn read_error(&mut self, error_ns: Nanos) {
         self.read_error.record(error_ns);

@@ -97,7 +97,7 @@ pub struct Snapshot {
     pub loop_lag: Histogram,
     /// Ages that iterations had reached when they were cut off.
     pub interrupted_age: Histogram,
-    /// How long the last bytes of a response had lain in the socket when they were read; of the sampled responses.
+    /// How long the last bytes of what was read had lain in the socket; of the sampled reads.
     pub read_error: Histogram,
     /// CPU time of the busiest shard's thread in the span.
     pub shard_cpu_ns_max: u64,

@@ -147,6 +147,7 @@ fn crowd(kind: Kind, users: u64) -> Needs {
             connections_closed_per_s: 0.0,
         },
         open_parts: 0,
+        shards_max: None,
         endpoints: 1,
         connections_closed_per_s_max: None,
         destinations: vec![Destination {

@@ -34,6 +34,8 @@ pub struct Needs {
     pub per_user: PerUser,
     /// Parts whose users arrive at a rate, for each of which every shard has a timer.
     pub open_parts: u64,
+    /// Threads of all processes together that have slots enough for what arrives; absent where nothing does.
+    pub shards_max: Option<u32>,
     /// Of each of them every shard keeps the latencies of a second.
     pub endpoints: u64,
     /// The most connections closed in a second by however many users: slots that wait for a slow target close no more than what arrives;
@@ -397,6 +399,7 @@ pub fn needs(plan: &Plan) -> Needs {
             connections_closed_per_s: mean_of_expected(&|part| part.closed_per_s),
         },
         endpoints: plan.endpoints.len() as u64,
+        shards_max: super::spread::shards_max(plan),
         open_parts: parts.iter().filter(|part| part.arrives()).count() as u64,
         connections_closed_per_s_max: closed_per_s_max,
         target_is_here: target_processes.is_some()

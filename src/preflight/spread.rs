@@ -5,7 +5,7 @@ use super::costs::{
 };
 use super::fit::Case;
 use crate::limits::AGENTS_MAX;
-use crate::scenario::plan::Agents;
+use crate::scenario::plan::{Agents, Executor, LoadUnit, Plan};
 
 /// What was asked for; the rest is for the machine and the load to say.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +29,22 @@ pub(super) enum ThreadsWall {
     Group,
 }
 
+/// Slots for arrivals are shared out between the shards; with fewer than this many each, a full shard would drop or queue what its neighbor
+/// had room for.
+const SLOTS_A_SHARD_MIN: u32 = 8;
+
+/// The most shards of all processes together among which the slots of every open part can be shared out.
+pub(super) fn shards_max(plan: &Plan) -> Option<u32> {
+    let slots = plan.load.iter().filter_map(|part| match &part.executor {
+        Executor::Closed { .. } => None,
+        Executor::Open { open, .. } => Some(open.max_in_flight),
+        Executor::Step { of, open, .. } | Executor::Breakpoint { of, open, .. } => {
+            (*of == LoadUnit::RatePerS).then_some(open.max_in_flight)
+        }
+    });
+    slots.map(|slots| (slots / SLOTS_A_SHARD_MIN).max(1)).min()
+}
+
 impl Case<'_> {
     /// Threads that can still be started, and what allows no more.
     pub(super) fn threads_free(&self) -> Option<(u64, ThreadsWall)> {
@@ -46,7 +62,8 @@ impl Case<'_> {
     pub(super) fn shards(&self, agents: u32) -> u32 {
         let cores = self.machine.cores.unwrap_or(1);
         let worth = || super::cpu::shards(self.needs.requests_per_s_max, agents, cores);
-        self.spread.shards.unwrap_or_else(worth).max(1)
+        let shared_among = self.needs.shards_max.map_or(u32::MAX, |most| most / agents.max(1));
+        self.spread.shards.unwrap_or_else(worth).min(shared_among).max(1)
     }
 
     /// Those of all processes. Cores do not divide evenly, so that some more processes may have fewer of them in all; this never falls,

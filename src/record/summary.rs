@@ -59,6 +59,13 @@ pub struct Counts {
     pub lost: u64,
 }
 
+impl Counts {
+    /// Iterations that are accounted for: as many as were planned, or something is wrong.
+    pub fn ended(&self) -> u64 {
+        self.completed + self.failed + self.dropped + self.interrupted + self.lost
+    }
+}
+
 /// Requests and what became of them: `sent + unsent = ok + failed + interrupted` at the end of a run that lost no agent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RequestCounts {
@@ -289,7 +296,7 @@ pub struct Lag {
     pub max: f64,
 }
 
-/// A sample of the responses: about one in a hundred, over HTTP/1.1 without TLS.
+/// A sample of what was read: one response in a hundred over HTTP/1.1 in clear text, elsewhere one read in a hundred; ten a second of a slow load.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ReadError {
     /// Responses in the sample.

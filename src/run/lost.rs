@@ -9,8 +9,7 @@ use std::ops::Range;
 
 /// A shard that ended without a word took with it what it had planned: whatever nobody accounts for is lost.
 pub(super) fn count_lost(counts: &mut Counts) {
-    let ended = counts.completed + counts.failed + counts.dropped + counts.interrupted + counts.lost;
-    counts.lost += counts.planned.saturating_sub(ended);
+    counts.lost += counts.planned.saturating_sub(counts.ended());
 }
 
 /// Arrivals that the schedule has for a member of a crew in a span of the run: those of an agent that can say nothing of them any more. What
@@ -21,6 +20,8 @@ pub(super) fn arrivals_of(plan: &Plan, member: usize, members: u32, span_ns: Ran
     };
     let of_part = |(index, part): (usize, &LoadPart)| {
         let Executor::Open { curve, open, .. } = &part.executor else { return 0 };
+        // Who has no slot has no arrivals either.
+        let Some(share) = share.among(open.max_in_flight) else { return 0 };
         let schedule = Schedule::new(open.arrivals, plan.seed, index as u64, share);
         let until = |at_ns: Nanos| {
             schedule.planned(curve, at_ns.saturating_sub(part.start.as_nanos() as Nanos).min(curve.end_ns()))
@@ -58,5 +59,14 @@ mod tests {
         let whole = arrivals_of(&plan, 0, 1, 0..99 * s);
         assert_eq!(all(0..7 * s) + all(7 * s..99 * s), whole, "shares and spans add up");
         assert!((2_900..3_100).contains(&whole), "{whole}");
+
+        let few = text.replace(
+            "executor: open, stages: [{to: 200/s",
+            "executor: open, max_in_flight: 2, stages: [{to: 200/s",
+        );
+        let plan = crate::scenario::load("few.yaml", &few, &crate::scenario::Overrides::none(&none));
+        let plan = plan.map_err(|problems| problems.lines()).expect("a plan");
+        let of_four = [0, 1, 2, 3].map(|agent| arrivals_of(&plan, agent, 4, 2 * s..5 * s));
+        assert_eq!(of_four, [300, 300, 0, 0], "two slots, so two agents that have arrivals");
     }
 }

@@ -2,11 +2,13 @@
 
 use super::Options;
 use crate::clock;
+use crate::endpoint::Endpoint;
 use crate::probe::process;
 use crate::record::rows::{EndpointEntry, Manifest, PhaseMark, Progress, RECORD_SCHEMA};
 use crate::scenario::plan::{Executor, LoadPart, LoadUnit, Plan};
 use crate::search::Goal;
 use sha2::{Digest as _, Sha256};
+use std::collections::{HashMap, HashSet};
 
 pub(super) fn begin(plan: &Plan, options: &Options) -> Manifest {
     let part = steered_part(plan).map_or(0, |(index, _)| index);
@@ -28,17 +30,7 @@ pub(super) fn begin(plan: &Plan, options: &Options) -> Manifest {
         finished: false,
         host: process::host(),
         target: String::new(),
-        endpoints: plan
-            .endpoints
-            .iter()
-            .map(|endpoint| EndpointEntry {
-                name: endpoint.name.clone(),
-                protocol: endpoint.protocol.name().to_owned(),
-                route: endpoint.route.clone(),
-                key: (plan.endpoints.iter().filter(|other| other.name == endpoint.name).count() > 1)
-                    .then(|| format!("{} {}", endpoint.protocol.name(), endpoint.name)),
-            })
-            .collect(),
+        endpoints: entries(&plan.endpoints),
         phases: phases(plan),
         levels: Vec::new(),
         think_s: think.map(|think| think.as_secs_f64()),
@@ -50,6 +42,37 @@ pub(super) fn begin(plan: &Plan, options: &Options) -> Manifest {
         progress: Progress { warnings: options.warnings.clone(), ..Progress::default() },
         ended: None,
     }
+}
+
+/// Each with a key of its own: its name, or its protocol and its name where it would be taken for another.
+fn entries(endpoints: &[Endpoint]) -> Vec<EndpointEntry> {
+    let full = |endpoint: &Endpoint| format!("{} {}", endpoint.protocol.name(), endpoint.name);
+    let mut named: HashMap<&str, usize> = HashMap::new();
+    for endpoint in endpoints {
+        *named.entry(&endpoint.name).or_default() += 1;
+    }
+    let mut in_full: Vec<bool> = endpoints.iter().map(|endpoint| named[endpoint.name.as_str()] > 1).collect();
+    loop {
+        let with_protocol = |(endpoint, in_full): (&Endpoint, &bool)| in_full.then(|| full(endpoint));
+        let keys: HashSet<String> = endpoints.iter().zip(&in_full).filter_map(with_protocol).collect();
+        let mut settled = true;
+        for (endpoint, in_full) in endpoints.iter().zip(&mut in_full) {
+            // One may be named as another's protocol and name are.
+            if !*in_full && keys.contains(&endpoint.name) {
+                (*in_full, settled) = (true, false);
+            }
+        }
+        if settled {
+            break;
+        }
+    }
+    let entry = |(endpoint, in_full): (&Endpoint, bool)| EndpointEntry {
+        name: endpoint.name.clone(),
+        protocol: endpoint.protocol.name().to_owned(),
+        route: endpoint.route.clone(),
+        key: in_full.then(|| full(endpoint)),
+    };
+    endpoints.iter().zip(in_full).map(entry).collect()
 }
 
 /// Index, unit and goals of the part whose levels are judged, if the plan has one.
@@ -120,4 +143,28 @@ fn redacted(text: &str, secrets: &[String]) -> String {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::endpoint::Protocol;
+
+    #[test]
+    fn every_endpoint_has_a_key_of_its_own() {
+        let endpoint = |protocol: Protocol, name: &str| Endpoint {
+            name: name.to_owned(),
+            protocol,
+            route: String::new(),
+        };
+        let entries = entries(&[
+            endpoint(Protocol::Ws, "tick"),
+            endpoint(Protocol::WsLag, "tick"),
+            endpoint(Protocol::Http, "ws tick"),
+            endpoint(Protocol::Sse, "http ws tick"),
+            endpoint(Protocol::Http, "home"),
+        ]);
+        let keys: Vec<&str> = entries.iter().map(EndpointEntry::key).collect();
+        assert_eq!(keys, ["ws tick", "ws.lag tick", "http ws tick", "sse http ws tick", "home"]);
+    }
 }

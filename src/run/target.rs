@@ -102,7 +102,7 @@ fn url_of(base: &BaseUrl, scheme: &str) -> String {
 async fn resolve(base: &BaseUrl, plan: &Plan, options: &Options) -> Result<Destination, TargetError> {
     let (peer, others) = match plan.target.connect_to.split_first() {
         Some((first, others)) => (*first, others.to_vec()),
-        None => (transport::resolve(&base.host, base.port, &plan.safety.allow_hosts).await?, Vec::new()),
+        None => transport::resolve(&base.host, base.port, &plan.safety.allow_hosts).await?,
     };
     let peers: Vec<_> = std::iter::once(peer).chain(others.iter().copied()).collect();
     let sources = sources::choose(&plan.swarm.sources, &peers, options.source_addresses)?;

@@ -47,7 +47,7 @@ pub async fn serve(link: OwnedFd, env: &dyn Fn(&str) -> Option<String>) -> Resul
     let mut crew = Crew::of_shards(&share.plan, share.share, begin.shards, clock, (share.http, share.ws))?;
     let (heard, mut commands) = mpsc::channel(ORDERS_QUEUE_MAX);
     tokio::spawn(listen(orders, heard));
-    let mut deaf = false;
+    let (mut deaf, mut failure) = (false, None);
     loop {
         let report = tokio::select! {
             command = commands.recv(), if !deaf => {
@@ -58,15 +58,20 @@ pub async fn serve(link: OwnedFd, env: &dyn Fn(&str) -> Option<String>) -> Resul
             }
             report = crew.next() => report,
         };
-        let (report, last) = match report {
-            CrewReport::Second(second) => (Report::Snapshot(second), false),
-            CrewReport::Failed(text) | CrewReport::Lost { text, .. } => (Report::Failed(text), true),
-            CrewReport::Ended => (Report::Ended, true),
+        let report = match report {
+            CrewReport::Second(second) => Report::Snapshot(second),
+            CrewReport::Failed(text) | CrewReport::Lost { text, .. } => {
+                // Without one shard the run is over, but what the others have measured is not said yet.
+                failure.get_or_insert(text);
+                crew.tell(Command::Abort);
+                continue;
+            }
+            CrewReport::Ended => {
+                let last = failure.map_or(Report::Ended, Report::Failed);
+                return frame::send(&mut words, &Word::Report(last)).await;
+            }
         };
         frame::send(&mut words, &Word::Report(report)).await?;
-        if last {
-            return Ok(());
-        }
     }
 }
 

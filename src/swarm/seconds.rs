@@ -11,6 +11,8 @@ pub(super) struct Seconds {
     /// Up to which second each member has reported.
     reached: Vec<u64>,
     ended: Vec<bool>,
+    /// What each member showed in the last second handed on of which it has told.
+    shown: Vec<Option<Gauges>>,
     /// The second that was handed on last.
     told_s: u64,
 }
@@ -79,7 +81,13 @@ impl Second {
 
 impl Seconds {
     pub(super) fn new(members: usize) -> Self {
-        Self { open: BTreeMap::new(), reached: vec![0; members], ended: vec![false; members], told_s: 0 }
+        Self {
+            open: BTreeMap::new(),
+            reached: vec![0; members],
+            ended: vec![false; members],
+            shown: vec![None; members],
+            told_s: 0,
+        }
     }
 
     /// Takes the snapshot itself: with many endpoints it is megabytes, and a copy would be as many more.
@@ -148,8 +156,20 @@ impl Seconds {
                 Some(mut next) if !whole => next.get_mut().take_in(&second),
                 _ => {
                     self.told_s = end_s;
+                    self.carry_over(&mut second.members);
                     return Some(second.into_snapshot());
                 }
+            }
+        }
+    }
+
+    /// Users and sockets of a member that is behind have not gone: what it showed last holds until it tells more, or has ended.
+    fn carry_over(&mut self, members: &mut [Option<Gauges>]) {
+        for ((own, shown), ended) in members.iter_mut().zip(&mut self.shown).zip(&self.ended) {
+            match own {
+                Some(_) => *shown = *own,
+                None if !ended => *own = shown.map(|shown| Gauges { cpu_ns: 0, queued_ns: None, ..shown }),
+                None => {}
             }
         }
     }
@@ -209,6 +229,24 @@ mod tests {
     /// What is handed on now: (its second, iterations, whether it is late).
     fn told(second: Option<Box<Snapshot>>) -> Option<(u64, u64, bool)> {
         second.map(|second| (second.end_s, second.counts.planned, second.late))
+    }
+
+    #[test]
+    fn users_of_who_is_silent_are_there_until_it_has_ended() {
+        let held = |end_s, users| Box::new(Snapshot { end_s, users, sockets: users, ..Snapshot::default() });
+        let users =
+            |second: Option<Box<Snapshot>>| second.map(|second| (second.end_s, second.users, second.sockets));
+        let mut seconds = Seconds::new(2);
+        seconds.add(1, held(1, 30));
+        for end_s in 1..=5 {
+            seconds.add(0, held(end_s, 10 + end_s));
+        }
+        assert_eq!(users(seconds.complete()), Some((1, 41, 41)));
+        assert_eq!(users(seconds.overdue()), Some((2, 42, 42)), "of the silent one what it showed last");
+        seconds.add(1, held(3, 20));
+        assert_eq!(users(seconds.complete()), Some((3, 33, 33)));
+        seconds.end(1);
+        assert_eq!(users(seconds.complete()), Some((4, 14, 14)), "who has ended has no users");
     }
 
     #[test]

@@ -1,6 +1,7 @@
-//! From a host name to one address, once, before the run, and the rule that keeps load away from hosts nobody named.
+//! From a host name to its addresses, once, before the run, and the rule that keeps load away from hosts nobody named.
 
 use crate::limits;
+use futures_util::future::join_all;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use thiserror::Error;
@@ -47,12 +48,18 @@ fn bare(host: &str) -> &str {
     host.trim_start_matches('[').trim_end_matches([']', '.'])
 }
 
-/// The address that requests to `host` will go to. Of several permitted ones it is the first that accepts a connection, or the first of all if
-/// none does. 127.0.0.1 is tried before the `::1` that `localhost` often means first: a server on it has 2^24 addresses to be asked from.
+/// The address that requests to `host` will go to, and further ones that are to take turns with it: a name that a load balancer has given
+/// several addresses means all of them, and a run that knew one would measure that one. Of those permitted they are the ones that accept a
+/// connection, of one family; the first of all if none does. 127.0.0.1 is tried before the `::1` that `localhost` often means first: a server on it
+/// has 2^24 addresses to be asked from.
 ///
 /// # Errors
 /// When the name has no address, or only such as [`is_allowed`] refuses.
-pub async fn resolve(host: &str, port: u16, allow_hosts: &[String]) -> Result<SocketAddr, ResolveError> {
+pub async fn resolve(
+    host: &str,
+    port: u16,
+    allow_hosts: &[String],
+) -> Result<(SocketAddr, Vec<SocketAddr>), ResolveError> {
     let found = tokio::net::lookup_host((bare(host), port))
         .await
         .map_err(|source| ResolveError::Lookup { host: host.to_owned(), source })?;
@@ -63,19 +70,21 @@ pub async fn resolve(host: &str, port: u16, allow_hosts: &[String]) -> Result<So
     allowed.sort_by_key(|addr| !(addr.is_ipv4() && addr.ip().is_loopback()));
     match allowed[..] {
         [] => Err(ResolveError::NotAllowed { host: host.to_owned(), ip: first.ip() }),
-        [only] => Ok(only),
-        [first, ..] => Ok(first_accepting(&allowed).await.unwrap_or(first)),
+        [only] => Ok((only, Vec::new())),
+        [first, ..] => Ok(accepting(&allowed).await.unwrap_or((first, Vec::new()))),
     }
 }
 
-async fn first_accepting(addrs: &[SocketAddr]) -> Option<SocketAddr> {
-    for addr in addrs {
-        let trial = tokio::time::timeout(limits::ADDRESS_TRIAL, TcpStream::connect(addr)).await;
-        if matches!(trial, Ok(Ok(_))) {
-            return Some(*addr);
-        }
-    }
-    None
+/// The first that accepts a connection, and the others of its family that do.
+async fn accepting(addrs: &[SocketAddr]) -> Option<(SocketAddr, Vec<SocketAddr>)> {
+    let trial = async |addr: &SocketAddr| {
+        let tried = tokio::time::timeout(limits::ADDRESS_TRIAL, TcpStream::connect(*addr)).await;
+        matches!(tried, Ok(Ok(_))).then_some(*addr)
+    };
+    let tried = join_all(addrs.iter().map(trial)).await;
+    let mut found = tried.into_iter().flatten();
+    let first = found.next()?;
+    Some((first, found.filter(|addr| addr.is_ipv4() == first.is_ipv4()).collect()))
 }
 
 #[cfg(test)]
@@ -131,14 +140,26 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_address_that_answers_is_preferred() {
+    async fn of_several_addresses_all_that_answer_take_turns() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let live = listener.local_addr().unwrap();
         let closed = SocketAddr::from((Ipv6Addr::LOCALHOST, live.port()));
-        assert_eq!(first_accepting(&[closed, live]).await, Some(live));
-        assert_eq!(resolve("127.0.0.1", live.port(), &[]).await.unwrap(), live);
+        let alone = (live, Vec::new());
+        assert_eq!(accepting(&[closed, live]).await, Some(alone.clone()));
+        assert_eq!(accepting(&[closed]).await, None);
+        assert_eq!(resolve("127.0.0.1", live.port(), &[]).await.unwrap(), alone);
         let _both = tokio::net::TcpListener::bind(closed).await;
-        assert_eq!(resolve("localhost", live.port(), &[]).await.unwrap(), live, "whichever comes first");
-        assert_eq!(resolve("[::1]", 9, &[]).await.unwrap(), SocketAddr::from((Ipv6Addr::LOCALHOST, 9)));
+        assert_eq!(resolve("localhost", live.port(), &[]).await.unwrap(), alone, "whichever comes first");
+        let sixth = SocketAddr::from((Ipv6Addr::LOCALHOST, 9));
+        assert_eq!(resolve("[::1]", 9, &[]).await.unwrap(), (sixth, Vec::new()));
+
+        let second = SocketAddr::from(([127, 0, 0, 2], live.port()));
+        let down = SocketAddr::from(([127, 0, 0, 3], live.port()));
+        let _second = tokio::net::TcpListener::bind(second).await.unwrap();
+        assert_eq!(
+            accepting(&[live, closed, down, second]).await,
+            Some((live, vec![second])),
+            "of one family"
+        );
     }
 }

@@ -141,7 +141,7 @@ impl EventStream {
         std::future::poll_fn(|context| self.poll_next(context)).await
     }
 
-    /// As [`Self::next`]. The loop is bounded by tokio's budget: it pends after 128 reads.
+    /// As [`Self::next`]. The loop is bounded by tokio's budget: it pends after 64 reads, each being a wait and a read.
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Received, SseError>> {
         loop {
             if let Some(event) = self.ready.pop_front() {

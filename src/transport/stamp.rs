@@ -7,7 +7,8 @@
 //!
 //! A sampled exchange asks for stamps on its socket (`SO_TIMESTAMPNS`) just before it writes the request, so one connection gets samples
 //! like a hundred thousand do, and those that are never sampled never pay. Its response is read by `recvmsg` instead of `read`: the same
-//! number of system calls. Everything else costs a counter.
+//! number of system calls. The others cost a counter. What is listened to asks when it is opened, for any of its reads may be sampled, and looks at
+//! the clock when one brings something.
 
 use crate::clock::{self, Clock, Nanos};
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, cmsg_space, recvmsg, setsockopt, sockopt};
@@ -74,9 +75,11 @@ impl Sampler {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        // A line is looked at far more often than something comes, and only then is the time worth asking for.
+        ready!(socket.poll_read_ready(context))?;
         let now = self.clock.now();
-        let due = self.reads.is_due(now) && self.keeps_stamping.is_some();
-        if !due {
+        let due = self.reads.is_due(now);
+        if !due || self.keeps_stamping.is_none() {
             ready!(Pin::new(socket).poll_read(context, buffer))?;
         } else if let Some(waited_ns) = ready!(self.poll_read(socket, context, buffer))? {
             self.told.borrow_mut().push(waited_ns);

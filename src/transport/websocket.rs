@@ -275,7 +275,7 @@ impl WebSocket {
         std::future::poll_fn(|context| self.poll_next(context)).await
     }
 
-    /// As [`Self::next`]. The loop is bounded by tokio's budget: it pends after 128 reads.
+    /// As [`Self::next`]. The loop is bounded by tokio's budget: it pends after 64 reads, each being a wait and a read.
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Message, WsError>> {
         loop {
             let Some(read) = ready!(self.stream.poll_next_unpin(context)) else {

@@ -57,8 +57,7 @@ pub(crate) fn rendered(dir: &Path) -> Folder {
 /// planned = completed + failed + dropped + interrupted + lost.
 #[track_caller]
 pub(crate) fn assert_accounted(counts: &Counts) {
-    let ended = counts.completed + counts.failed + counts.dropped + counts.interrupted + counts.lost;
-    assert_eq!(counts.planned, ended, "{counts:?}");
+    assert_eq!(counts.planned, counts.ended(), "{counts:?}");
 }
 
 /// What is counted second by second is what the totals say, and the histograms hold as many values as requests ended.

@@ -11,7 +11,7 @@ pub(crate) mod shard;
 use plimsoll::clock::Clock;
 use plimsoll::transport::{Address, Buffers, Connection, Exchange, ExchangeError, Keep, connect};
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -108,7 +108,8 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Starts `command` and waits until something listens at `addr`; `None` if the program is not there or does not come up.
+    /// Starts `command` and waits until something listens at `addr`; `None` if the program is not installed. One that does not come up fails the
+    /// test, which would otherwise pass for good.
     pub(crate) fn start(command: &mut Command, addr: SocketAddr) -> Option<Self> {
         Self::run(command.stdout(Stdio::null()).stderr(Stdio::null()), addr)
     }
@@ -120,18 +121,20 @@ impl Program {
     }
 
     fn run(command: &mut Command, addr: SocketAddr) -> Option<Self> {
-        let child = command.stdin(Stdio::null()).spawn().ok()?;
+        let child = match command.stdin(Stdio::null()).spawn() {
+            Err(error) if error.kind() == ErrorKind::NotFound => return None,
+            spawned => spawned.unwrap(),
+        };
         let mut program = Self { child, addr };
-        for _ in 0..250 {
+        for _ in 0..1_500 {
             if TcpStream::connect(addr).is_ok() {
                 return Some(program);
             }
-            if program.child.try_wait().ok()?.is_some() {
-                return None;
-            }
+            let ended = program.child.try_wait().unwrap();
+            assert!(ended.is_none(), "{command:?} ended at once: {ended:?}");
             std::thread::sleep(Duration::from_millis(20));
         }
-        None
+        panic!("{command:?} does not listen at {addr}");
     }
 }
 

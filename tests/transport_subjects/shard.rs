@@ -5,6 +5,7 @@ use plimsoll::engine::route::{Destination, Route};
 use plimsoll::engine::shard::{self, Command, Report, Setup};
 use plimsoll::load::share::Share;
 use plimsoll::measure::snapshot::{Snapshot, Window};
+use plimsoll::record::summary::Counts;
 use plimsoll::scenario::plan::{BaseUrl, Plan, TargetKind};
 use plimsoll::scenario::{self, Overrides};
 use std::net::SocketAddr;
@@ -30,6 +31,8 @@ pub(crate) struct Run<'a> {
 pub(crate) struct Ran {
     plan: Arc<Plan>,
     pub(crate) sum: Snapshot,
+    /// What was told of each second, by its end.
+    pub(crate) seconds: Vec<(u64, Counts)>,
 }
 
 /// Runs `rest` (scenarios and load) with these keys of `target` against `addr`, to its end.
@@ -74,6 +77,7 @@ impl Run<'_> {
             }
         });
         let mut sum = Snapshot::default();
+        let mut seconds = Vec::new();
         let mut sockets = 0;
         loop {
             match told.blocking_recv().expect("the shard says how it ends") {
@@ -81,6 +85,7 @@ impl Run<'_> {
                     sockets = second.sockets;
                     let gone = second.users == 0 && sum.counts.planned > 0;
                     sum.add(&second);
+                    seconds.push((second.end_s, second.counts));
                     if gone && self.ends_with_its_users {
                         let _ = say.send(Command::Drain);
                     }
@@ -94,18 +99,14 @@ impl Run<'_> {
         // Held until here: a coordinator that goes away means abort.
         drop(say);
         let (counts, requests) = (sum.counts, sum.requests);
-        assert_eq!(
-            counts.planned,
-            counts.completed + counts.failed + counts.dropped + counts.interrupted + counts.lost,
-            "{counts:?}"
-        );
+        assert_eq!(counts.planned, counts.ended(), "{counts:?}");
         assert_eq!(
             requests.sent + requests.unsent,
             requests.ok + requests.failed + requests.interrupted,
             "{requests:?}"
         );
         assert_eq!(sockets, 0, "opened - closed");
-        Ran { plan, sum }
+        Ran { plan, sum, seconds }
     }
 
     fn route(&self, plan: &Plan, base: Option<&BaseUrl>) -> Option<Route> {

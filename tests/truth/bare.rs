@@ -6,27 +6,36 @@ use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, 
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-const NANOS_PER_S: u64 = 1_000_000_000;
+const NANOS_PER_S: i64 = 1_000_000_000;
 
 /// Wakes at instants of a clock, judged by the clock each time, so that errors do not add up.
 pub(crate) struct Timer {
-    descriptor: OwnedFd,
+    pub(crate) descriptor: OwnedFd,
     pub(crate) clock: Clock,
+    zero_ns: i64,
 }
 
 impl Timer {
     pub(crate) fn new() -> std::io::Result<Self> {
         let descriptor = rustix::time::timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC)?;
-        Ok(Self { descriptor, clock: Clock::start() })
+        let clock = Clock::start();
+        Ok(Self { descriptor, clock, zero_ns: clock.zero_of_monotonic_ns() })
+    }
+
+    /// Has the descriptor become readable at this instant; at once where it is past.
+    pub(crate) fn arm(&self, at_ns: u64) -> std::io::Result<()> {
+        let due_ns = self.zero_ns + at_ns as i64;
+        let due = Timespec { tv_sec: due_ns / NANOS_PER_S, tv_nsec: due_ns % NANOS_PER_S };
+        let spec = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: due };
+        rustix::time::timerfd_settime(&self.descriptor, TimerfdTimerFlags::ABSTIME, &spec)?;
+        Ok(())
     }
 
     pub(crate) fn until(&self, at_ns: u64) -> std::io::Result<()> {
-        let Some(wait_ns @ 1..) = at_ns.checked_sub(self.clock.now()) else { return Ok(()) };
-        let wait =
-            Timespec { tv_sec: (wait_ns / NANOS_PER_S) as i64, tv_nsec: (wait_ns % NANOS_PER_S) as i64 };
-        let spec = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: wait };
-        rustix::time::timerfd_settime(&self.descriptor, TimerfdTimerFlags::empty(), &spec)?;
-        rustix::io::read(&self.descriptor, &mut [0; 8])?;
+        if self.clock.now() < at_ns {
+            self.arm(at_ns)?;
+            rustix::io::read(&self.descriptor, &mut [0; 8])?;
+        }
         Ok(())
     }
 }

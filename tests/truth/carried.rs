@@ -57,6 +57,7 @@ pub(crate) fn carry(addr: SocketAddr, journey: &str, load: &str) -> Carried {
         }
     }
     thread.join().expect("no panic");
+    assert_eq!(sum.counts.planned, sum.counts.ended(), "{:?}", sum.counts);
     Carried { sum, began_ns, plan }
 }
 

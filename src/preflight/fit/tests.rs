@@ -32,6 +32,7 @@ fn needs(users: u64) -> Needs {
         requests_per_s_max: None,
         per_user: PerUser { http_connections: 1.0, requests_per_s: 0.1, ..PerUser::default() },
         open_parts: 0,
+        shards_max: None,
         endpoints: 1,
         connections_closed_per_s_max: None,
         destinations: vec![Destination {
@@ -226,6 +227,19 @@ fn many_endpoints_take_memory_in_every_shard() {
 }
 
 #[test]
+fn no_more_shards_than_have_slots_are_counted() {
+    let large = Machine { cores: Some(32), ..machine() };
+    let of = |shards_max, agents| {
+        let needs = Needs { shards_max, endpoints: 100, ..needs(1_000) };
+        let fit = fit(&needs, &large, Agents::Fixed(agents));
+        (fit.shards, limit(&fit, Resource::MemoryBytes).needed)
+    };
+    let ((all, most), (few, less)) = (of(None, 1), of(Some(4), 1));
+    assert_eq!((all, few, most - less), (32, 4, 28 * 100 * ENDPOINT_BYTES));
+    assert_eq!((of(Some(4), 2).0, of(Some(4), 9).0), (2, 1));
+}
+
+#[test]
 fn a_limit_too_small_for_a_process_itself_is_not_met_with_many_of_them() {
     let small = Machine { descriptors_soft: Some(100), ..machine() };
     let fit = fit(&needs(400), &small, Agents::Auto);
@@ -256,6 +270,7 @@ fn any_needs() -> impl Strategy<Value = Needs> {
                 connections_closed_per_s: closed,
             },
             open_parts: u64::from(sources % 5),
+            shards_max: (sources % 3 > 0).then_some(sources),
             endpoints: u64::from(sources % 70),
             connections_closed_per_s_max: (sources % 2 == 0).then_some(closed * users as f64),
             destinations: vec![Destination {

@@ -175,6 +175,7 @@ impl Http2 {
 
     async fn run(&self, rendered: &[u8], keep: Keep) -> Result<Exchange, ExchangeError> {
         self.used.set(true);
+        self.given_up.set(None);
         let (request, body) = request::translate(rendered, self.handshake.is_some())?;
         if !self.takes_more() {
             return Err(ExchangeError::ClosedWhileIdle);
@@ -203,7 +204,8 @@ impl Http2 {
             sent_ns: seen.sent_ns,
             first_byte_ns: seen.first_byte_ns,
             done_ns: seen.last_byte_ns,
-            // One read may hold frames of many streams: the stamp of its last byte says nothing of theirs.
+            // One read may hold frames of many streams: the stamp of its last byte says nothing of theirs. The connection's reads are sampled
+            // as such, see `stamp`.
             read_error_ns: None,
             bytes_sent: seen.bytes_sent,
             bytes_received: seen.bytes_received,

@@ -1,0 +1,68 @@
+//! What a request may cost: the gate of CI, which fails past it. Instructions are counted, so no neighbor on the machine changes them; CPU time
+//! is held against the floor's in the same run, with slack for a machine that others use.
+
+use super::children::{self, Server};
+use super::{Cost, measure, median};
+
+type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+
+/// The engine's CPU time for a request by the floor's. On a quiet machine it is 1.15.
+const FLOOR_RATIO_MAX: f64 = 1.45;
+const ROUNDS: usize = 5;
+
+/// Instructions of user space for a request of the engine: what they are with the pinned compiler and a twentieth more. Whoever has made them
+/// fewer lowers the bound.
+const STEPS: [(&str, &str, f64); 2] = [("literal", "serve", 3_950.0), ("rich", "serve-items", 75_000.0)];
+
+pub(crate) fn run() -> Outcome<()> {
+    let mut exceeded = Vec::new();
+    let mut judge = |what: String, found: f64, most: f64| {
+        println!("{what}: {found:.2}, at most {most}");
+        if found > most {
+            exceeded.push(what);
+        }
+    };
+    judge("CPU time of a request, engine / floor".into(), ratio_to_floor()?, FLOOR_RATIO_MAX);
+    for (step, serve, most) in STEPS {
+        match instructions(step, serve)? {
+            Some(found) => judge(format!("instructions of a request, {step} step"), found, most),
+            None => println!(
+                "instructions of a request: SKIPPED: valgrind is not there (apt-get install valgrind)"
+            ),
+        }
+    }
+    if exceeded.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("more than it may be: {}", exceeded.join("; ")).into())
+    }
+}
+
+/// The median over rounds that each measure the one and then the other. A median past the bound is looked at again, over twice as many.
+fn ratio_to_floor() -> Outcome<f64> {
+    let server = Server::own("serve")?;
+    let mut ratios = Vec::new();
+    for round in 0..2 * ROUNDS {
+        let so_far = median(&ratios).map(|found: Cost| found.cpu_us_per_request);
+        if round == ROUNDS && so_far.is_some_and(|found| found <= FLOOR_RATIO_MAX) {
+            break;
+        }
+        let floor = measure("floor", &server.addr)?;
+        let engine = measure("engine", &server.addr)?;
+        ratios.push(Cost {
+            cpu_us_per_request: engine.cpu_us_per_request / floor.cpu_us_per_request,
+            ..engine
+        });
+    }
+    Ok(median(&ratios).ok_or("no rounds")?.cpu_us_per_request)
+}
+
+/// Of as many users for as long, those who ask all the time less those who ask once: what a start and a second cost is in both.
+fn instructions(step: &str, serve: &str) -> Outcome<Option<f64>> {
+    let server = Server::own(serve)?;
+    let Some(busy) = children::instructions(&["engine", step, &server.addr])? else { return Ok(None) };
+    let Some(once) = children::instructions(&["engine", &format!("{step}-once"), &server.addr])? else {
+        return Ok(None);
+    };
+    Ok(Some((busy.instructions - once.instructions) / (busy.requests - once.requests)))
+}
