@@ -76,17 +76,20 @@ def run(plimsoll, path, *flags, pin=None):
     return summary, cpu_s * 1e6 / max(summary["requests"]["sent"], 1)
 
 
-def nginx(folder, port, addresses):
+def nginx(folder, port, addresses, core="1"):
+    """A worker on one core, the generator's being the other; without one, a worker for each of two that it shares."""
     conf = pathlib.Path(folder, "nginx.conf")
     temp = " ".join(f"{kind}_temp_path {folder};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
-    listen = " ".join(f"listen {address}:{port} backlog=4096;" for address in addresses)
+    reuse, workers = ("", 1) if core else (" reuseport", 2)
+    listen = " ".join(f"listen {address}:{port} backlog=4096{reuse};" for address in addresses)
     conf.write_text(
-        f"daemon off; worker_processes 1; worker_rlimit_nofile 20000; pid {folder}/pid; error_log {folder}/error.log;\n"
+        f"daemon off; worker_processes {workers}; worker_rlimit_nofile 20000; pid {folder}/pid; error_log {folder}/error.log;\n"
         f"events {{ worker_connections 19000; }}\nhttp {{ access_log off; keepalive_requests 1000000000; {temp}\n"
         f"server {{ {listen} location /items {{ default_type application/json; return 200 '{ITEMS}'; }}\n"
         "location /seen { stub_status; } location / { return 200 ok; } } }\n"
     )
-    process = subprocess.Popen(["taskset", "-c", "1", "nginx", "-c", conf, "-p", folder], stderr=subprocess.DEVNULL)
+    command = ["nginx", "-c", conf, "-p", folder]
+    process = subprocess.Popen(["taskset", "-c", core, *command] if core else command, stderr=subprocess.DEVNULL)
     time.sleep(0.7)
     return process
 
@@ -97,9 +100,10 @@ def control(*arguments):
     return [float(word) for word in subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()]
 
 
-def wrk_us(addr, threads):
+def wrk_us(addr, threads, pin="0"):
     """CPU microseconds that wrk takes for a request, pinned as the generator is."""
-    command = ["taskset", "-c", "0", "wrk", f"-t{threads}", "-c64", "-d5s", f"http://{addr}/"]
+    command = ["wrk", f"-t{threads}", "-c64", "-d5s", f"http://{addr}/"]
+    command = ["taskset", "-c", pin, *command] if pin else command
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -196,11 +200,43 @@ def ratio(ones, others):
     return f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
 
 
+BUSY = "[{to: 64, over: 0s}, {hold: 5s}]"
+
+
+def measured_in_turn(costs):
+    """Each of the costs by its name, over so many rounds."""
+    found = {name: [] for name in costs}
+    for _ in range(PAIRS):
+        for name, cost in costs.items():
+            found[name].append(cost())
+    return found
+
+
+def shards_row(plimsoll, folder):
+    """From one shard to two with a core each, which the server shares with them in both cases, as wrk's threads do."""
+    folder = tempfile.mkdtemp(dir=folder)
+    addr = f"127.0.0.1:{free_port()}"
+    server = nginx(folder, addr.rpartition(":")[2], ["127.0.0.1"], core=None)
+    try:
+        literal = scenario(folder, addr, LITERAL, BUSY)
+        costs = {
+            "one": lambda: run(plimsoll, literal, "--shards", "1")[1],
+            "two": lambda: run(plimsoll, literal, "--shards", "2")[1],
+            "wrk": lambda: wrk_us(addr, 1, pin=None),
+            "wrk of two": lambda: wrk_us(addr, 2, pin=None),
+        }
+        found = measured_in_turn(costs)
+    finally:
+        server.terminate()
+        server.wait()
+    told = f"{ratio(found['two'], found['one'])}; wrk -t2 / -t1 {ratio(found['wrk of two'], found['wrk'])}"
+    return ("two shards on two cores / one shard, CPU per request", "1.05", told)
+
+
 def cost_rows(plimsoll, folder, addr):
     """What a request costs one core, and what one of wrk does. Two shards on it are beside wrk with two threads on it, which pay for taking turns
     as well."""
-    stages = "[{to: 64, over: 0s}, {hold: 5s}]"
-    literal, rich = (scenario(folder, addr, steps, stages) for steps in (LITERAL, RICH))
+    literal, rich = (scenario(folder, addr, steps, BUSY) for steps in (LITERAL, RICH))
     costs = {
         "wrk": lambda: wrk_us(addr, 1),
         "literal": lambda: run(plimsoll, literal, "--shards", "1", pin="0")[1],
@@ -208,16 +244,13 @@ def cost_rows(plimsoll, folder, addr):
         "two shards": lambda: run(plimsoll, literal, "--shards", "2", pin="0")[1],
         "wrk of two": lambda: wrk_us(addr, 2),
     }
-    found = {name: [] for name in costs}
-    for _ in range(PAIRS):
-        for name, cost in costs.items():
-            found[name].append(cost())
+    found = measured_in_turn(costs)
     rows = [
         ("literal GET, status check, all metrics on / wrk", "1.00", ratio(found["literal"], found["wrk"])),
         ("step with variables, a pick, JSON body, extract, 2 checks / literal GET", "1.85", ratio(found["rich"], found["literal"])),
         (
-            "two shards / one shard on the same core, CPU per request",
-            "1.05",
+            "two shards that take turns on one core / one shard",
+            "beside wrk",
             f"{ratio(found['two shards'], found['literal'])}; wrk -t2 / -t1 {ratio(found['wrk of two'], found['wrk'])}",
         ),
     ]
@@ -276,6 +309,7 @@ def main():
         first = next(addresses)
         control("floor-connect", first, 10)  # built before anything is timed
         rows, wrk_us_here = cost_rows(plimsoll, folder, first)
+        rows.append(shards_row(plimsoll, folder))
         rows.append(at_once_row(plimsoll, folder, addresses))
         rows.extend(thinking_rows(plimsoll, folder, addresses, wrk_us_here))
         rows.append(start_row(plimsoll, folder))

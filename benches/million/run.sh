@@ -7,7 +7,7 @@
 # Needs nginx and python3, and cargo if PLIMSOLL is not built yet. Agents and source addresses are chosen by the tool; nginx gets one worker
 # for every 15,000 users, since each of them has the descriptor limit of a process as well.
 set -euo pipefail
-users=${1:-1000000} ramp=${2:-150s} plimsoll=${3:-target/release/plimsoll}
+users=${1:-1000000} ramp=${2:-300s} plimsoll=${3:-target/release/plimsoll}
 here=$(dirname "$0")
 if [[ ! -x $plimsoll ]]; then
   # Only the default is ours to build.
