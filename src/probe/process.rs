@@ -32,12 +32,53 @@ pub fn host() -> Host {
     }
 }
 
+/// Time of all cores since the machine started, in the kernel's ticks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CoreTime {
+    all: u64,
+    /// What a hypervisor gave to others while this machine had use for it.
+    stolen: u64,
+}
+
+impl CoreTime {
+    /// `None` where the kernel does not tell.
+    pub fn now() -> Option<Self> {
+        Self::of(&std::fs::read_to_string("/proc/stat").ok()?)
+    }
+
+    /// User, nice, system, idle, iowait, irq, softirq and steal; what follows is in user and nice already (proc_stat(5)).
+    fn of(stat: &str) -> Option<Self> {
+        let words = stat.lines().next()?.strip_prefix("cpu ")?.split_whitespace().take(8);
+        let ticks: Vec<u64> = words.map(|word| word.parse().ok()).collect::<Option<_>>()?;
+        Some(Self { all: ticks.iter().sum(), stolen: *ticks.get(7)? })
+    }
+
+    /// Share of the time since `before` that was stolen; `None` when no time has passed.
+    pub fn stolen_since(self, before: Self) -> Option<f64> {
+        let all = self.all.checked_sub(before.all).filter(|&ticks| ticks > 0)?;
+        Some(self.stolen.saturating_sub(before.stolen) as f64 / all as f64)
+    }
+}
+
 fn kilobytes(text: &str, key: &str) -> u64 {
     text.lines().find_map(|line| line.strip_prefix(key)?.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::CoreTime;
+
+    #[test]
+    fn stolen_time_is_a_share_of_all() {
+        let at = |text: &str| CoreTime::of(text);
+        let before = at("cpu  100 0 50 800 10 0 20 20 7 0\ncpu0 1 2 3\n").expect("eight figures");
+        let after = at("cpu  150 0 60 1200 10 0 20 60 9 0\n").expect("eight figures");
+        assert_eq!(after.stolen_since(before), Some(40.0 / 500.0));
+        assert_eq!((after.stolen_since(after), before.stolen_since(after)), (None, None));
+        assert_eq!((at("cpu  1 2 3\n"), at("intr 5\n")), (None, None));
+        assert!(CoreTime::now().is_some(), "this kernel tells");
+    }
+
     #[test]
     fn this_process_has_memory_and_a_machine() {
         assert!(super::pss_bytes() > 100_000);

@@ -276,6 +276,10 @@ pub struct Generator {
     pub cores: f64,
     /// Share of the run that the shard's thread which waited most was ready to run and had no core; `null` where the kernel does not tell.
     pub run_queue_ratio: Option<f64>,
+    /// Share of all cores' time that a hypervisor gave to other machines while this one had use for it, of the machine that led the run; `null`
+    /// where the kernel does not tell.
+    #[serde(default)]
+    pub steal_ratio: Option<f64>,
     pub dispatch_lag_ms: Lag,
     /// How late a shard's own timer fired: what the generator adds to any latency it reports.
     pub loop_lag_ms: Lag,

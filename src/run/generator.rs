@@ -3,8 +3,12 @@
 use super::strain::{Lateness, Strain};
 use crate::measure::histogram::Histogram;
 use crate::measure::snapshot::Snapshot;
+use crate::probe::process::CoreTime;
 use crate::record::summary::{Generator, Lag, ReadError, Warning};
 use crate::scenario::plan::Plan;
+
+/// Less of the cores' time is no reason for anything.
+const STEAL_TOLD_MIN: f64 = 0.01;
 
 /// `safety.generator`, resolved.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +30,7 @@ pub(super) struct Health {
     shard_cpu_ns: u64,
     process_cpu_ns: u64,
     run_queue_ns: Option<u64>,
+    began: Option<CoreTime>,
     seconds: u64,
     pss_bytes_max: u64,
     sockets_max: u64,
@@ -38,12 +43,13 @@ impl Health {
     pub(super) fn new(plan: &Plan) -> Self {
         let written = plan.safety.generator;
         let allowed = plan.lateness_allowed();
-        Self::within(Limits {
+        let limits = Limits {
             dispatch_lag_ms: written.dispatch_lag_p99.unwrap_or(allowed).as_secs_f64() * 1e3,
             read_error_ms: written.read_error_p99.unwrap_or(allowed).as_secs_f64() * 1e3,
             cpu_ratio: written.cpu_ratio,
             run_queue_ratio: written.run_queue_ratio,
-        })
+        };
+        Self { began: CoreTime::now(), ..Self::within(limits) }
     }
 
     fn within(limits: Limits) -> Self {
@@ -57,6 +63,7 @@ impl Health {
             shard_cpu_ns: 0,
             process_cpu_ns: 0,
             run_queue_ns: None,
+            began: None,
             seconds: 0,
             pss_bytes_max: 0,
             sockets_max: 0,
@@ -91,7 +98,8 @@ impl Health {
 
     /// The figures for the record, and what made the run invalid, if anything did.
     pub(super) fn judge(&self, (agents, shards): (u32, u32)) -> (Generator, Vec<Warning>) {
-        let warnings: Vec<Warning> = [
+        let steal_ratio = self.began.and_then(|before| CoreTime::now()?.stolen_since(before));
+        let mut warnings: Vec<Warning> = [
             self.dispatched_late(),
             self.read_late(),
             self.looped_late(),
@@ -102,6 +110,13 @@ impl Health {
         .into_iter()
         .flatten()
         .collect();
+        if let Some(ratio) = steal_ratio.filter(|&ratio| ratio >= STEAL_TOLD_MIN) {
+            let stolen = format!(
+                "; a hypervisor gave {:.1} % of the cores to other machines meanwhile",
+                ratio * 100.0
+            );
+            warnings.iter_mut().for_each(|warning| warning.text.push_str(&stolen));
+        }
         let run_s = self.seconds.max(1) as f64;
         let generator = Generator {
             valid: warnings.is_empty(),
@@ -110,6 +125,7 @@ impl Health {
             cpu_ratio: self.shard_cpu_ns as f64 / 1e9 / run_s,
             cores: self.process_cpu_ns as f64 / 1e9 / run_s,
             run_queue_ratio: self.run_queue_ns.map(|waited_ns| waited_ns as f64 / 1e9 / run_s),
+            steal_ratio,
             dispatch_lag_ms: lag(self.dispatch_lag.all()),
             loop_lag_ms: lag(self.loop_lag.all()),
             read_error_ms: read_error(self.read_error.all()),

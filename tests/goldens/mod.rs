@@ -119,6 +119,7 @@ pub(crate) fn summary(scenario: &str, verdict: Verdict, exit_code: u8, reason: &
             cpu_ratio: 0.18,
             cores: 0.21,
             run_queue_ratio: Some(0.012),
+            steal_ratio: Some(0.002),
             dispatch_lag_ms: Lag { p50: 0.03, p99: 0.41, max: 2.1 },
             loop_lag_ms: Lag { p50: 0.05, p99: 0.62, max: 2.4 },
             read_error_ms: Some(ReadError { count: 1_312, p50: 0.012, p99: 0.19, max: 1.4 }),

@@ -204,6 +204,7 @@ fn generator(report: &Report<'_>) -> Markup {
                 (counted(generator.agents.into(), "agent")) ", " (counted(generator.shards.into(), "shard")) ", busiest "
                 (percent(generator.cpu_ratio)) " busy"
                 @if let Some(ratio) = generator.run_queue_ratio { " and " (percent(ratio)) " without a core" }
+                @if let Some(ratio) = watch::stolen(generator) { ", " (percent(ratio)) " of all cores' time stolen by a hypervisor" }
                 ", " (quantity(generator.cores)) " cores in all, at most " (count(generator.sockets_max)) " sockets and "
                 (bytes(generator.pss_bytes_max as f64)) " of memory, " (count(generator.socket_errors)) " socket errors"
             }
