@@ -156,6 +156,10 @@ slice_build() {
 
 # What a request may cost the generator: instructions, and CPU time beside the floor's.
 slice_cost() {
+  if ! taskset -c 0,1 true 2> /dev/null; then
+    skip "what a request costs (cost): the generator and its server need a core each, 0 and 1"
+    return
+  fi
   cargo bench --locked --quiet --bench cost_per_request -- gate
 }
 

@@ -92,7 +92,7 @@ impl Clock {
             let before = since_zero(tokio::time::Instant::now());
             let monotonic = signed(Duration::from_nanos(read(ClockId::Monotonic)));
             let took = since_zero(tokio::time::Instant::now()) - before;
-            (took, monotonic - before - took / 2)
+            (took, monotonic.saturating_sub(before).saturating_sub(took / 2))
         });
         readings.min_by_key(|(took, _)| *took).map_or(0, |(_, zero)| zero)
     }

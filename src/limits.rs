@@ -31,7 +31,7 @@ pub const COOKIE_BYTES_MAX: usize = 4096;
 pub const SHARD_READ_BUFFER_BYTES: usize = 64 * 1024;
 
 /// Addresses of one host name that are tried before a run, and the wait for each of them to accept.
-pub const ADDRESSES_TRIED_MAX: usize = 8;
+pub const ADDRESSES_TRIED_MAX: usize = 64;
 pub const ADDRESS_TRIAL: Duration = Duration::from_secs(1);
 
 /// TLS 1.3 tickets a shard keeps for resumption, each good for one connection. A server gives one to four a handshake, so users who

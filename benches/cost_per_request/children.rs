@@ -114,6 +114,9 @@ pub(crate) fn instructions(args: &[&str]) -> Outcome<Option<Counted>> {
     if output.status.code() == Some(NOT_FOUND) {
         return Ok(None);
     }
+    if !output.status.success() {
+        return Err(format!("{args:?} under valgrind ended with {}", output.status).into());
+    }
     let requests: f64 = String::from_utf8(output.stdout)?.trim().parse()?;
     let text = std::fs::read_to_string(counts.path())?;
     let totals =

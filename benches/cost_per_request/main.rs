@@ -1,5 +1,5 @@
 //! What a request costs the generator, in CPU time, beside the floor (bare epoll, nothing parsed) and `wrk`, against the same server
-//! in the same run; and what an idle user costs in memory. Printed, not asserted: `cargo bench --bench cost_per_request`.
+//! in the same run; and what an idle user costs in memory. Printed, not asserted, but for `gate`: `cargo bench --bench cost_per_request`.
 //!
 //! The generator is pinned to one core and the server to another, rounds are interleaved, and medians are compared. CPU time is the
 //! figure that survives a machine shared with others; it is the kernel's account of each child, the same for all of them.

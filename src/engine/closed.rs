@@ -96,6 +96,13 @@ struct Crowd {
     next: Rc<Cell<u64>>,
 }
 
+impl Drop for Crowd {
+    /// Nobody is left of a part that ended by panic.
+    fn drop(&mut self) {
+        self.users.iter().chain(self.leaving.iter().map(|(_, user)| user)).for_each(|user| user.task.abort());
+    }
+}
+
 impl Crowd {
     async fn resize(&mut self, shard: &Rc<Shard>, part: &Rc<Part>, wanted: u64, now: Nanos) {
         while !part.draining.get() && (self.users.len() as u64) < wanted {

@@ -18,8 +18,6 @@ pub(super) struct Control {
     pub(super) retired_ns: Cell<Nanos>,
     /// The last beat of its pacing that it got to.
     pub(super) beat: Cell<Option<Beat>>,
-    /// It has given up a line that would have been opened again if it stayed.
-    pub(super) left_line: Cell<bool>,
     /// Start of the iteration under way.
     pub(super) iteration_since: Cell<Option<Nanos>>,
     /// The request that it waits for.

@@ -104,6 +104,8 @@ pub(super) struct Line<P: Push> {
     pub(super) retry_at_ns: Option<Nanos>,
     /// It has ended, that has been told, and it is not to be opened again.
     over: bool,
+    /// It would have been, had its user stayed.
+    left: bool,
 }
 
 impl<P: Push> Line<P> {
@@ -118,6 +120,7 @@ impl<P: Push> Line<P> {
             attempts: 0,
             retry_at_ns: None,
             over: false,
+            left: false,
         }
     }
 
@@ -155,9 +158,15 @@ impl<P: Push> Line<P> {
         self.over
     }
 
-    /// Whether nothing comes on it any more, and nothing that came is unread.
-    pub(super) fn is_spent(&self) -> bool {
-        self.over && !self.has_messages()
+    /// The same because its user leaves, who is not to be told that it is not open.
+    pub(super) fn leave(&mut self) {
+        self.give_up();
+        self.left = true;
+    }
+
+    /// Whether its user has left it, and nothing that came is unread.
+    pub(super) fn is_left(&self) -> bool {
+        self.left && !self.has_messages()
     }
 
     pub(super) fn has_messages(&self) -> bool {

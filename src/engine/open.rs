@@ -21,7 +21,7 @@ pub(super) async fn run(shard: Rc<Shard>, part: Rc<Part>, rules: OpenRules) -> s
     // Who has no slot has no arrivals either.
     let Some(share) = shard.share.among(rules.max_in_flight) else { return Ok(()) };
     let mut release = Release {
-        pacer: Pacer::new(shard.clock)?,
+        pacer: Pacer::new(shard.clock).inspect_err(|_| *part.census.borrow_mut() = None)?,
         slots: share.users_of(u64::from(rules.max_in_flight)),
         live: Vec::new(),
         blocked_until_ns: 0,
@@ -30,6 +30,11 @@ pub(super) async fn run(shard: Rc<Shard>, part: Rc<Part>, rules: OpenRules) -> s
     };
     wait_for_start(&release.shard, &release.part).await;
     let released = release.arrivals(rules).await;
+    if released.is_err() {
+        // What could be said of the target is over: the others are told at once.
+        release.part.draining.set(true);
+        release.shard.aborted.set(true);
+    }
     release.drop_what_is_due();
     release.drain().await;
     released
@@ -176,5 +181,12 @@ impl Release {
         while self.part.live.get() > 0 {
             self.part.freed.notified().await;
         }
+    }
+}
+
+impl Drop for Release {
+    /// Nobody is left of a part that ended by panic.
+    fn drop(&mut self) {
+        self.live.iter().for_each(AbortHandle::abort);
     }
 }

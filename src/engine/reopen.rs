@@ -97,7 +97,7 @@ impl User {
         while let Some(at_ns) = self.retry_at_ns(held) {
             let now = self.shard.clock.now();
             if self.control.retire.get() {
-                self.give_up_to_leave(held);
+                self.leave(held);
                 return;
             }
             if now >= until_ns {
@@ -123,22 +123,19 @@ impl User {
     }
 
     /// A line that would be opened again if its user stayed.
-    fn give_up_to_leave(&mut self, held: Held) {
-        self.control.left_line.set(true);
-        self.give_up(held);
+    fn leave(&mut self, held: Held) {
+        match held {
+            Held::Socket(id) => self.sockets[usize::from(id)].iter_mut().for_each(|it| it.line.leave()),
+            Held::Stream(id) => self.streams[usize::from(id)].iter_mut().for_each(|it| it.line.leave()),
+        }
     }
 
-    /// Whether a user who was told to leave has given a line up for that, and there is nothing left on it.
+    /// Whether a user who was told to leave has given this line up for that, and there is nothing left on it.
     pub(super) fn has_left(&self, held: Held) -> bool {
-        self.control.left_line.get()
-            && match held {
-                Held::Socket(id) => {
-                    self.sockets[usize::from(id)].as_ref().is_none_or(|it| it.line.is_spent())
-                }
-                Held::Stream(id) => {
-                    self.streams[usize::from(id)].as_ref().is_none_or(|it| it.line.is_spent())
-                }
-            }
+        match held {
+            Held::Socket(id) => self.sockets[usize::from(id)].as_ref().is_some_and(|it| it.line.is_left()),
+            Held::Stream(id) => self.streams[usize::from(id)].as_ref().is_some_and(|it| it.line.is_left()),
+        }
     }
 
     /// A line is not opened again. It is forgotten, unless a step may still ask for what it has brought.
@@ -161,7 +158,7 @@ impl User {
         match socket.open.reconnect {
             Some(rules) if attempt <= rules.max && !socket.line.is_over() => {
                 if self.control.retire.get() {
-                    self.give_up_to_leave(Held::Socket(id));
+                    self.leave(Held::Socket(id));
                     return;
                 }
                 let wait = backoff(rules, attempt, None, self.session.stream());
@@ -176,7 +173,7 @@ impl User {
         let Some(socket) = self.sockets[usize::from(id)].as_mut() else { return };
         socket.line.retry_at_ns = None;
         if self.control.retire.get() {
-            self.give_up_to_leave(Held::Socket(id));
+            self.leave(Held::Socket(id));
             return;
         }
         let open = Rc::clone(&socket.open);
@@ -205,7 +202,7 @@ impl User {
         match events.open.reconnect {
             Some(rules) if attempt <= rules.max && !events.line.is_over() => {
                 if self.control.retire.get() {
-                    self.give_up_to_leave(Held::Stream(id));
+                    self.leave(Held::Stream(id));
                     return;
                 }
                 let wait = backoff(rules, attempt, events.retry, self.session.stream());
@@ -220,7 +217,7 @@ impl User {
         let Some(events) = self.streams[usize::from(id)].as_mut() else { return };
         events.line.retry_at_ns = None;
         if self.control.retire.get() {
-            self.give_up_to_leave(Held::Stream(id));
+            self.leave(Held::Stream(id));
             return;
         }
         let (open, last_event_id) = (Rc::clone(&events.open), events.last_event_id.clone());

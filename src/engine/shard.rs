@@ -248,9 +248,9 @@ impl Shard {
                         Some(Ok(Err(error))) => error.to_string(),
                         Some(Err(panic)) => format!("a load part ended by panic: {panic}"),
                     };
-                    // Without one part it is another load than was asked for.
+                    // Without one part it is another load than was asked for, and nobody is to judge it.
                     failure.get_or_insert(why);
-                    shard.obey(Command::Drain);
+                    shard.obey(Command::Abort);
                 }
             }
         }

@@ -116,7 +116,7 @@ impl User {
             match self.iteration(now).await {
                 IterationEnd::Completed | IterationEnd::Failed => {}
                 IterationEnd::Stop { .. } | IterationEnd::OutOfData => {
-                    // Who leaves of itself owes nothing, whether or not it was told to meanwhile.
+                    // Who leaves of itself owes nothing, whether or not it is told to a moment later.
                     self.control.beat.take();
                     break;
                 }
@@ -256,18 +256,16 @@ impl User {
         if end == IterationEnd::Completed {
             end = self.block(Block::Body, began_ns).await;
         }
-        if end == IterationEnd::Left {
-            return end;
-        }
         self.session.iteration += 1;
-        self.control.iteration_since.set(None);
         let counts = &mut self.shard.recorder.borrow_mut().counts;
         match end {
             IterationEnd::Completed | IterationEnd::Stop { failed: false } => counts.completed += 1,
             IterationEnd::Failed | IterationEnd::Stop { failed: true } => counts.failed += 1,
             IterationEnd::OutOfData => counts.dropped += 1,
-            IterationEnd::Left => {}
+            // Interrupted, at the age that it has when the user is gone.
+            IterationEnd::Left => return end,
         }
+        self.control.iteration_since.set(None);
         end
     }
 
@@ -346,6 +344,7 @@ impl User {
             match end {
                 StepEnd::Next => {}
                 StepEnd::Failed => failed = true,
+                StepEnd::Leave if failed => return IterationEnd::Failed,
                 StepEnd::Leave => return IterationEnd::Left,
                 StepEnd::GiveUp => {
                     return match self.session.exhausted {

@@ -303,7 +303,7 @@ pub struct Lag {
 /// A sample of what was read: one response in a hundred over HTTP/1.1 in clear text, elsewhere one read in a hundred; ten a second of a slow load.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ReadError {
-    /// Responses in the sample.
+    /// Reads in the sample.
     pub count: u64,
     pub p50: f64,
     pub p99: f64,

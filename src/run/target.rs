@@ -7,7 +7,8 @@ use crate::engine::route::{Destination, Route};
 use crate::limits::{TARGET_START_TIMEOUT, TARGET_STDERR_BYTES_MAX};
 use crate::scenario::plan::{BaseUrl, Plan, TargetKind};
 use crate::swarm::last_words::LastWords;
-use crate::transport;
+use crate::transport::{self, Resolved};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -55,7 +56,7 @@ pub(super) async fn prepare(plan: &Plan, options: &Options) -> Result<Target, Ta
             let (url, child) = start(&options.executable, profile, *replicas, dials).await?;
             let base =
                 BaseUrl { tls: false, host: url.ip().to_string(), port: url.port(), prefix: String::new() };
-            let destination = resolve(&base, plan, options).await?;
+            let (destination, _) = resolve(&base, plan, options).await?;
             Ok(Target {
                 http: Some(destination.clone()),
                 ws: Some(destination),
@@ -65,15 +66,19 @@ pub(super) async fn prepare(plan: &Plan, options: &Options) -> Result<Target, Ta
             })
         }
         TargetKind::External { http, ws } => {
-            let mut found = Vec::new();
+            let (mut found, mut label) = (Vec::new(), String::new());
             for base in [http, ws] {
                 found.push(match base {
-                    Some(base) => Some(resolve(base, plan, options).await?),
+                    Some(base) => {
+                        let (destination, at) = resolve(base, plan, options).await?;
+                        if label.is_empty() {
+                            label = url_of(base, "http") + &at;
+                        }
+                        Some(destination)
+                    }
                     None => None,
                 });
             }
-            let label =
-                [http, ws].into_iter().flatten().next().map_or_else(String::new, |base| url_of(base, "http"));
             let (ws, http) = (found.pop().flatten(), found.pop().flatten());
             let target = Target { http, ws, label, bundled_url: None, child: None };
             knock(&target, plan).await?;
@@ -99,14 +104,34 @@ fn url_of(base: &BaseUrl, scheme: &str) -> String {
     format!("{scheme}{secure}://{}:{}{}", base.host, base.port, base.prefix)
 }
 
-async fn resolve(base: &BaseUrl, plan: &Plan, options: &Options) -> Result<Destination, TargetError> {
-    let (peer, others) = match plan.target.connect_to.split_first() {
-        Some((first, others)) => (*first, others.to_vec()),
+/// And in words at which addresses that is, where there are several.
+async fn resolve(
+    base: &BaseUrl,
+    plan: &Plan,
+    options: &Options,
+) -> Result<(Destination, String), TargetError> {
+    let found = match plan.target.connect_to.split_first() {
+        Some((first, others)) => Resolved { first: *first, others: others.to_vec(), silent: Vec::new() },
         None => transport::resolve(&base.host, base.port, &plan.safety.allow_hosts).await?,
     };
+    let at = addresses(&found);
+    let Resolved { first: peer, others, .. } = found;
     let peers: Vec<_> = std::iter::once(peer).chain(others.iter().copied()).collect();
     let sources = sources::choose(&plan.swarm.sources, &peers, options.source_addresses)?;
-    Ok(Destination { base: base.clone(), peer, others, sources })
+    Ok((Destination { base: base.clone(), peer, others, sources }, at))
+}
+
+/// ` at 10.0.0.1:80, 10.0.0.2:80; no connection to 10.0.0.3:80`; nothing for a host with one address.
+fn addresses(found: &Resolved) -> String {
+    let list = |addrs: &[SocketAddr]| addrs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let mut words = String::new();
+    if !found.others.is_empty() || !found.silent.is_empty() {
+        words = format!(" at {}", list(&[&[found.first], &found.others[..]].concat()));
+    }
+    if !found.silent.is_empty() {
+        words.push_str(&format!("; no connection to {}", list(&found.silent)));
+    }
+    words
 }
 
 /// One connection before the first user, so that a wrong address is an answer at once and not a run full of failures.
@@ -145,7 +170,7 @@ async fn start(
     profile: &str,
     replicas: Option<u32>,
     dials: &[(String, String)],
-) -> Result<(std::net::SocketAddr, Bundled), TargetError> {
+) -> Result<(SocketAddr, Bundled), TargetError> {
     let mut command = Command::new(executable);
     command.args(["target", "serve", profile, "--listen", "127.0.0.1:0", "--exit-with-stdin"]);
     command.args(["--nice", TARGET_NICENESS]);

@@ -12,7 +12,7 @@ use crate::scenario::plan::Plan;
 use std::io::{Error, Result};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use tokio::io::AsyncRead;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
@@ -44,9 +44,18 @@ pub async fn serve(link: OwnedFd, env: &dyn Fn(&str) -> Option<String>) -> Resul
         Some(Order::Begin(_)) => return Err(Error::other("told twice to begin")),
     };
     let clock = Clock::with_zero_at(zero_unix_ns);
-    let mut crew = Crew::of_shards(&share.plan, share.share, begin.shards, clock, (share.http, share.ws))?;
-    let (heard, mut commands) = mpsc::channel(ORDERS_QUEUE_MAX);
+    let crew = Crew::of_shards(&share.plan, share.share, begin.shards, clock, (share.http, share.ws))?;
+    let (heard, commands) = mpsc::channel(ORDERS_QUEUE_MAX);
     tokio::spawn(listen(orders, heard));
+    report(crew, commands, &mut words).await
+}
+
+/// Says what the crew has to tell, to the last word, and tells it what comes over the link.
+async fn report(
+    mut crew: Crew,
+    mut commands: mpsc::Receiver<Command>,
+    words: &mut (impl AsyncWrite + Unpin),
+) -> Result<()> {
     let (mut deaf, mut failure) = (false, None);
     loop {
         let report = tokio::select! {
@@ -68,10 +77,10 @@ pub async fn serve(link: OwnedFd, env: &dyn Fn(&str) -> Option<String>) -> Resul
             }
             CrewReport::Ended => {
                 let last = failure.map_or(Report::Ended, Report::Failed);
-                return frame::send(&mut words, &Word::Report(last)).await;
+                return frame::send(words, &Word::Report(last)).await;
             }
         };
-        frame::send(&mut words, &Word::Report(report)).await?;
+        frame::send(words, &Word::Report(report)).await?;
     }
 }
 
@@ -111,5 +120,43 @@ async fn listen(mut orders: impl AsyncRead + Unpin, heard: mpsc::Sender<Command>
         if heard.send(command).await.is_err() {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::snapshot::Snapshot;
+
+    #[tokio::test]
+    async fn what_the_others_have_measured_is_said_before_the_failure() {
+        let (merged, reports) = mpsc::channel(8);
+        let (orders, mut heard): (Vec<_>, Vec<_>) = (0..2).map(|_| mpsc::unbounded_channel()).unzip();
+        let crew = Crew::of_agents(orders, reports);
+        let (_say, commands) = mpsc::channel(1);
+        let (near, mut far) = tokio::io::duplex(1 << 20);
+        let telling = tokio::spawn(async move {
+            let mut near = near;
+            report(crew, commands, &mut near).await
+        });
+        let second = |end_s| {
+            let mut second = Snapshot { end_s, ..Snapshot::default() };
+            second.counts.planned = 7;
+            Report::Snapshot(Box::new(second))
+        };
+        merged.send((0, Report::Failed("it broke".to_owned()))).await.expect("room");
+        assert_eq!(heard[1].recv().await, Some(Command::Abort), "the other is told to end");
+        merged.send((1, second(1))).await.expect("room");
+        merged.send((1, Report::Ended)).await.expect("room");
+        telling.await.expect("no panic").expect("the link holds");
+        let mut planned = 0;
+        loop {
+            match frame::receive(&mut far).await.expect("a word") {
+                Some(Word::Report(Report::Snapshot(second))) => planned += second.counts.planned,
+                Some(Word::Report(Report::Failed(text))) => break assert_eq!(text, "it broke"),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(planned, 7);
     }
 }

@@ -33,5 +33,5 @@ pub use exchange::{Buffers, Exchange, Http1};
 pub use http2::Http2;
 #[cfg(fuzzing)]
 pub use http2::frame_ends;
-pub use resolve::{ResolveError, is_allowed, resolve};
+pub use resolve::{ResolveError, Resolved, is_allowed, resolve};
 pub use response::{Keep, ResponseReader};

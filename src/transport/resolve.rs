@@ -2,10 +2,21 @@
 
 use crate::limits;
 use futures_util::future::join_all;
+use std::collections::HashSet;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use thiserror::Error;
 use tokio::net::TcpStream;
+
+/// Where requests to a host will go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolved {
+    pub first: SocketAddr,
+    /// Further addresses of its family, that are to take turns with it.
+    pub others: Vec<SocketAddr>,
+    /// Those of its family that accepted no connection, and are left out.
+    pub silent: Vec<SocketAddr>,
+}
 
 #[derive(Debug, Error)]
 pub enum ResolveError {
@@ -48,18 +59,13 @@ fn bare(host: &str) -> &str {
     host.trim_start_matches('[').trim_end_matches([']', '.'])
 }
 
-/// The address that requests to `host` will go to, and further ones that are to take turns with it: a name that a load balancer has given
-/// several addresses means all of them, and a run that knew one would measure that one. Of those permitted they are the ones that accept a
-/// connection, of one family; the first of all if none does. 127.0.0.1 is tried before the `::1` that `localhost` often means first: a server on it
+/// The addresses that requests to `host` will go to: a name that a load balancer has given several means all of them, and a run that knew one
+/// would measure that one. Of those permitted they are the ones that accept a connection, of one family; the first of all if none does. 127.0.0.1 is tried before the `::1` that `localhost` often means first: a server on it
 /// has 2^24 addresses to be asked from.
 ///
 /// # Errors
 /// When the name has no address, or only such as [`is_allowed`] refuses.
-pub async fn resolve(
-    host: &str,
-    port: u16,
-    allow_hosts: &[String],
-) -> Result<(SocketAddr, Vec<SocketAddr>), ResolveError> {
+pub async fn resolve(host: &str, port: u16, allow_hosts: &[String]) -> Result<Resolved, ResolveError> {
     let found = tokio::net::lookup_host((bare(host), port))
         .await
         .map_err(|source| ResolveError::Lookup { host: host.to_owned(), source })?;
@@ -68,23 +74,31 @@ pub async fn resolve(
     let mut allowed: Vec<SocketAddr> =
         all.iter().copied().filter(|addr| is_allowed(host, addr.ip(), allow_hosts)).collect();
     allowed.sort_by_key(|addr| !(addr.is_ipv4() && addr.ip().is_loopback()));
+    let mut known = HashSet::new();
+    allowed.retain(|addr| known.insert(*addr));
     match allowed[..] {
         [] => Err(ResolveError::NotAllowed { host: host.to_owned(), ip: first.ip() }),
-        [only] => Ok((only, Vec::new())),
-        [first, ..] => Ok(accepting(&allowed).await.unwrap_or((first, Vec::new()))),
+        [only] => Ok(Resolved { first: only, others: Vec::new(), silent: Vec::new() }),
+        [first, ..] => {
+            let accepting = accepting(&allowed).await;
+            Ok(accepting.unwrap_or(Resolved { first, others: Vec::new(), silent: Vec::new() }))
+        }
     }
 }
 
-/// The first that accepts a connection, and the others of its family that do.
-async fn accepting(addrs: &[SocketAddr]) -> Option<(SocketAddr, Vec<SocketAddr>)> {
-    let trial = async |addr: &SocketAddr| {
+/// The first that accepts a connection, and the others of its family.
+async fn accepting(addrs: &[SocketAddr]) -> Option<Resolved> {
+    let accepts = async |addr: &SocketAddr| {
         let tried = tokio::time::timeout(limits::ADDRESS_TRIAL, TcpStream::connect(*addr)).await;
-        matches!(tried, Ok(Ok(_))).then_some(*addr)
+        (*addr, matches!(tried, Ok(Ok(_))))
     };
-    let tried = join_all(addrs.iter().map(trial)).await;
-    let mut found = tried.into_iter().flatten();
-    let first = found.next()?;
-    Some((first, found.filter(|addr| addr.is_ipv4() == first.is_ipv4()).collect()))
+    let tried = join_all(addrs.iter().map(accepts)).await;
+    let &(first, _) = tried.iter().find(|(_, accepts)| *accepts)?;
+    let of_its_family =
+        tried.into_iter().filter(|(addr, _)| *addr != first && addr.is_ipv4() == first.is_ipv4());
+    let (others, silent): (Vec<_>, Vec<_>) = of_its_family.partition(|(_, accepts)| *accepts);
+    let addresses = |list: Vec<(SocketAddr, bool)>| list.into_iter().map(|(addr, _)| addr).collect();
+    Some(Resolved { first, others: addresses(others), silent: addresses(silent) })
 }
 
 #[cfg(test)]
@@ -144,22 +158,20 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let live = listener.local_addr().unwrap();
         let closed = SocketAddr::from((Ipv6Addr::LOCALHOST, live.port()));
-        let alone = (live, Vec::new());
+        let only = |first| Resolved { first, others: Vec::new(), silent: Vec::new() };
+        let alone = only(live);
         assert_eq!(accepting(&[closed, live]).await, Some(alone.clone()));
         assert_eq!(accepting(&[closed]).await, None);
         assert_eq!(resolve("127.0.0.1", live.port(), &[]).await.unwrap(), alone);
         let _both = tokio::net::TcpListener::bind(closed).await;
         assert_eq!(resolve("localhost", live.port(), &[]).await.unwrap(), alone, "whichever comes first");
         let sixth = SocketAddr::from((Ipv6Addr::LOCALHOST, 9));
-        assert_eq!(resolve("[::1]", 9, &[]).await.unwrap(), (sixth, Vec::new()));
+        assert_eq!(resolve("[::1]", 9, &[]).await.unwrap(), only(sixth));
 
         let second = SocketAddr::from(([127, 0, 0, 2], live.port()));
         let down = SocketAddr::from(([127, 0, 0, 3], live.port()));
         let _second = tokio::net::TcpListener::bind(second).await.unwrap();
-        assert_eq!(
-            accepting(&[live, closed, down, second]).await,
-            Some((live, vec![second])),
-            "of one family"
-        );
+        let all = Resolved { others: vec![second], silent: vec![down], ..only(live) };
+        assert_eq!(accepting(&[live, closed, down, second]).await, Some(all), "of one family");
     }
 }
