@@ -1,17 +1,20 @@
 //! The executable: hands the real process to the command line and ends with its exit code. Nothing else ends the process.
 
+use cap::Cap;
 use plimsoll::cli::{self, Process};
+use std::alloc::System;
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
-// jemalloc: the bundled target-app reads its heap figures from it, and it returns the memory of users that have left.
+// Counts what is allocated, without a limit: the heap of the bundled target-app, which is this executable started again.
 #[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
 
 fn main() -> ExitCode {
     // One TLS provider for all of it: ring builds fast and is what the transport uses. It fails only if one is there already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     raise_file_limit();
+    target_app::heap::counted_by(|| ALLOCATOR.allocated());
     let env = |name: &str| std::env::var(name).ok();
     let no_color = std::env::var_os("NO_COLOR").is_some();
     let mut process = Process {

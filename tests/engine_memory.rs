@@ -5,23 +5,23 @@
 
 mod transport_subjects;
 
+use cap::Cap;
 use plimsoll::load::share::Share;
+use std::alloc::System;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use tikv_jemalloc_ctl::{epoch, stats};
-use tikv_jemallocator::Jemalloc;
 use transport_subjects::shard::Run;
 
 #[global_allocator]
-static ALLOCATOR: Jemalloc = Jemalloc;
+static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
 
 const USERS: u64 = 8;
 /// Iterations of each, two requests each.
-const ITERATIONS: u64 = 1_500;
-/// After how many requests of all memory is looked at: once all is warm, and near the end.
-const LOOKS: [u64; 2] = [4_000, 20_000];
+const ITERATIONS: u64 = 3_000;
+/// After how many requests of all memory is looked at: once all is warm, the histograms of the second second too, and near the end.
+const LOOKS: [u64; 2] = [16_000, 44_000];
 /// What histograms may grow by when the machine stands still for a while and longer times come to be.
 const BYTES_OF_ALL: u64 = 512 * 1_024;
 /// What a request may leave behind. The least that any tool which keeps some is known to keep is 95 bytes.
@@ -36,8 +36,7 @@ struct Look {
 
 impl Look {
     fn after(requests: u64) -> Self {
-        epoch::advance().unwrap();
-        Self { requests, allocated: stats::allocated::read().unwrap() as u64 }
+        Self { requests, allocated: ALLOCATOR.allocated() as u64 }
     }
 }
 

@@ -19,7 +19,7 @@ use crate::cpu::Cpu;
 use crate::demand::CpuClass;
 use crate::feed::Hub;
 use crate::fleet::Membership;
-use crate::heap::Heap;
+use crate::heap::{self, Heap};
 use crate::metrics::{Metrics, Readings};
 use crate::profile::Dials;
 use crate::queue::{Inline, Queue};
@@ -86,7 +86,7 @@ impl App {
         Readings {
             pool: self.store.pool(),
             cpu: self.cpu.snapshot(),
-            heap: Heap::snapshot(),
+            heap_used_bytes: heap::used_bytes(),
             heap_limit_bytes: self.heap.limit_bytes,
             http_connections: self.connections.open(),
             http_connections_max: self.connections.max,

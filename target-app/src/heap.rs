@@ -1,24 +1,27 @@
-//! The heap: what the allocator says is in use, what each WebSocket adds to it, and the limit. The figures need the
-//! binary's global allocator to be jemalloc; with another one they are zero.
+//! The heap: what is in live allocations, what each WebSocket adds to it, and the limit. Only the executable can say
+//! what is allocated, because the allocator is the whole program's; where none does, the figure is zero.
 
-use tikv_jemalloc_ctl::{epoch, stats};
+use std::sync::OnceLock;
 
 use crate::profile;
+
+static LIVE_BYTES: OnceLock<fn() -> usize> = OnceLock::new();
+
+/// Tells where the bytes in live allocations of this process are counted. The first word stands.
+pub fn counted_by(live_bytes: fn() -> usize) {
+    LIVE_BYTES.get_or_init(|| live_bytes);
+}
+
+/// Bytes in live allocations.
+pub(crate) fn used_bytes() -> u64 {
+    LIVE_BYTES.get().map_or(0, |live_bytes| live_bytes() as u64)
+}
 
 /// The heap's dials.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Heap {
     pub(crate) limit_bytes: u64,
     bytes_per_socket: usize,
-}
-
-/// The allocator's figures at one instant.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Snapshot {
-    /// In live allocations.
-    pub(crate) used_bytes: u64,
-    /// Mapped in memory for them.
-    pub(crate) total_bytes: u64,
 }
 
 impl Heap {
@@ -30,14 +33,5 @@ impl Heap {
     /// What one WebSocket holds as long as it is open. Written to, so that it is memory and not only address space.
     pub(crate) fn session_of_a_socket(self) -> Vec<u8> {
         vec![1; self.bytes_per_socket]
-    }
-
-    pub(crate) fn snapshot() -> Snapshot {
-        // The statistics are cached until the epoch moves on; a build without them reads as zero.
-        let _ = epoch::advance();
-        Snapshot {
-            used_bytes: stats::allocated::read().unwrap_or(0) as u64,
-            total_bytes: stats::resident::read().unwrap_or(0) as u64,
-        }
     }
 }

@@ -12,7 +12,7 @@ mod descriptors;
 pub mod explain;
 mod feed;
 pub mod fleet;
-mod heap;
+pub mod heap;
 mod metrics;
 mod openapi;
 mod pool;

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use crate::app::{self, App, Connection};
 use crate::fleet::{Membership, give_figures};
-use crate::heap::Heap;
+use crate::heap;
 use crate::profile::Profile;
 
 /// Connections that may wait to be accepted; the kernel caps it at its own limit.
@@ -180,7 +180,7 @@ async fn upkeep(app: &App) -> ServeError {
     loop {
         tokio::time::sleep(UPKEEP).await;
         app.store.keep();
-        let (used_bytes, limit_bytes) = (Heap::snapshot().used_bytes, app.heap.limit_bytes);
+        let (used_bytes, limit_bytes) = (heap::used_bytes(), app.heap.limit_bytes);
         if used_bytes > limit_bytes {
             return ServeError::HeapExhausted { used_bytes, limit_bytes };
         }

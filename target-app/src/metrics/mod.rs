@@ -13,7 +13,7 @@ use prometheus::{
 };
 
 use crate::route::Route;
-use crate::{cache, cpu, heap, pool};
+use crate::{cache, cpu, pool};
 
 /// Upper bounds of the histograms, in seconds: dense where the pool's hold and the usual objectives lie.
 const BUCKETS_S: [f64; 18] = [
@@ -68,7 +68,7 @@ struct States {
 pub(crate) struct Readings {
     pub(crate) pool: pool::Snapshot,
     pub(crate) cpu: cpu::Snapshot,
-    pub(crate) heap: heap::Snapshot,
+    pub(crate) heap_used_bytes: u64,
     pub(crate) heap_limit_bytes: u64,
     pub(crate) http_connections: usize,
     pub(crate) http_connections_max: usize,
@@ -211,10 +211,11 @@ impl States {
         raise(&self.cpu_seconds, readings.cpu.used_s);
         self.cores.set(readings.cpu.cores);
         self.cpu_pending.set(readings.cpu.pending as f64);
-        self.heap_used.set(readings.heap.used_bytes as f64);
-        self.heap_total.set(readings.heap.total_bytes as f64);
+        self.heap_used.set(readings.heap_used_bytes as f64);
         self.heap_limit.set(readings.heap_limit_bytes as f64);
-        self.resident.set(process::resident_bytes() as f64);
+        let memory = process::Memory::now();
+        self.heap_total.set(memory.anonymous_bytes as f64);
+        self.resident.set(memory.resident_bytes as f64);
         self.descriptors.set(process::open_descriptors() as f64);
         self.descriptors_max.set(process::descriptors_max() as f64);
         self.http_connections.set(readings.http_connections as f64);
