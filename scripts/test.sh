@@ -17,7 +17,6 @@ readonly SLICES=(install fmt clippy unit integration tidy doc deny fuzz build co
 # program : Debian package : what is skipped without it ("needed" if nothing can be)
 readonly PROGRAMS=(
   "cc:build-essential:needed"
-  "make:build-essential:needed"
   "python3:python3:tests against Python's http.server (integration), the check of the found load line (find)"
   "nginx:nginx-light:tests against nginx (integration)"
   "nghttpd:nghttp2-server:tests against nghttpd (integration)"

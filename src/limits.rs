@@ -30,9 +30,10 @@ pub const COOKIE_BYTES_MAX: usize = 4096;
 /// The buffer that all connections of a shard read into: one response head and body of usual size in a single system call.
 pub const SHARD_READ_BUFFER_BYTES: usize = 64 * 1024;
 
-/// Addresses of one host name that are tried before a run, and the wait for each of them to accept.
+/// Addresses of one host name that are tried before a run, and the wait for each of them to accept: a kernel whose first packet was lost
+/// sends another after a second.
 pub const ADDRESSES_TRIED_MAX: usize = 64;
-pub const ADDRESS_TRIAL: Duration = Duration::from_secs(1);
+pub const ADDRESS_TRIAL: Duration = Duration::from_secs(3);
 
 /// TLS 1.3 tickets a shard keeps for resumption, each good for one connection. A server gives one to four a handshake, so users who
 /// reconnect a thousand at a time find one each; with its certificate chain a ticket is 1–4 KB.

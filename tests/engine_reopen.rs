@@ -9,7 +9,7 @@ use plimsoll::load::share::Share;
 use std::io::{Read, Write};
 use std::sync::mpsc::channel;
 use std::time::Duration;
-use transport_subjects::lines::{OK, OPENING, say, server, switch};
+use transport_subjects::lines::{OK, OPENING, push, say, server, switch};
 use transport_subjects::shard::{Run, one_user};
 
 #[test]
@@ -170,6 +170,7 @@ fn who_is_told_to_leave_while_it_waits_to_connect_again_fails_nothing() {
     for (opening, steps, interrupted, failures) in [
         ("ws_open: /line", "{ws_send: {type: hello}}", 1, 1),
         ("ws_open: /line", "{ws_expect: {type: hello}}", 1, 1),
+        ("ws_open: /says", "{ws_send: {type: hello}}", 1, 1),
         ("sse_open: /line", "{sse_expect: , event: x}", 1, 1),
         ("ws_open: /line", "{get: /missing, expect: {status: 200}}\n      - {ws_send: {type: hello}}", 0, 2),
     ] {
@@ -182,6 +183,9 @@ fn who_is_told_to_leave_while_it_waits_to_connect_again_fails_nothing() {
                 _ => OPENING.to_owned(),
             };
             say(socket, &answer);
+            if head.starts_with("GET /says") {
+                push(socket, "unread");
+            }
         });
         let target = format!("http: \"http://{addr}\", ws: \"ws://{addr}\", timeout: 2s");
         let rest = format!(

@@ -16,7 +16,7 @@ const SWEPT_MIN: usize = 1_024;
 
 pub(super) struct Beats {
     clock: Clock,
-    /// Earliest first. As many as there are users, and at most as many again of those that have left, which come to nothing.
+    /// Earliest first. As many as there are users, and of those that have left, which come to nothing, at most as many again once one more waits.
     waiting: RefCell<BinaryHeap<Waiting>>,
     /// At how many the ones that come to nothing are swept out.
     swept: Cell<usize>,

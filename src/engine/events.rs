@@ -201,7 +201,7 @@ impl User {
         let held = Held::Stream(expect.stream);
         let (asked, received) = loop {
             self.await_messages(held, Nanos::MAX).await;
-            if self.has_left(held) {
+            if self.has_left(held) && !self.has_messages(held) {
                 return StepEnd::Leave;
             }
             let begun_ns = shard.clock.now();

@@ -98,14 +98,26 @@ pub(super) struct Line<P: Push> {
     end: Option<P::End>,
     /// Last number seen by a `sequence`. It goes on over reconnects: what was missed meanwhile is missing.
     pub(super) sequence: Option<f64>,
+    pub(super) again: Again,
+}
+
+/// Whether a line that has ended is opened again.
+#[derive(Default)]
+pub(super) struct Again {
     /// Reconnects since the last message.
     pub(super) attempts: u32,
     /// When it is to be opened again: it has ended, and that has been told.
-    pub(super) retry_at_ns: Option<Nanos>,
+    pub(super) at_ns: Option<Nanos>,
     /// It has ended, that has been told, and it is not to be opened again.
-    over: bool,
-    /// It would have been, had its user stayed.
-    left: bool,
+    pub(super) over: bool,
+    /// It would have been, had its user stayed, who is not to be told that it is not open.
+    pub(super) left: bool,
+}
+
+impl Again {
+    pub(super) fn leave(&mut self) {
+        *self = Self { at_ns: None, over: true, left: true, ..*self };
+    }
 }
 
 impl<P: Push> Line<P> {
@@ -117,10 +129,7 @@ impl<P: Push> Line<P> {
             inbox_bytes: 0,
             end: None,
             sequence: None,
-            attempts: 0,
-            retry_at_ns: None,
-            over: false,
-            left: false,
+            again: Again::default(),
         }
     }
 
@@ -144,29 +153,14 @@ impl<P: Push> Line<P> {
 
     /// It has ended, and nothing has been done about it yet.
     pub(super) fn has_ended_unknown(&self) -> bool {
-        self.live.is_none() && self.retry_at_ns.is_none() && !self.over
+        self.live.is_none() && self.again.at_ns.is_none() && !self.again.over
     }
 
     /// Gives up opening it again, and yields whether it still has something: what it brought before is not lost with it.
     pub(super) fn give_up(&mut self) -> bool {
         self.cut();
-        (self.over, self.retry_at_ns) = (true, None);
+        (self.again.over, self.again.at_ns) = (true, None);
         self.has_messages()
-    }
-
-    pub(super) fn is_over(&self) -> bool {
-        self.over
-    }
-
-    /// The same because its user leaves, who is not to be told that it is not open.
-    pub(super) fn leave(&mut self) {
-        self.give_up();
-        self.left = true;
-    }
-
-    /// Whether its user has left it, and nothing that came is unread.
-    pub(super) fn is_left(&self) -> bool {
-        self.left && !self.has_messages()
     }
 
     pub(super) fn has_messages(&self) -> bool {
@@ -198,7 +192,7 @@ impl<P: Push> Line<P> {
             let Some((push, _)) = &mut self.live else { return Poll::Ready(Err(self.end.take())) };
             let next = std::task::ready!(push.poll_next(context));
             match &next {
-                Ok(_) => self.attempts = 0,
+                Ok(_) => self.again.attempts = 0,
                 Err(_) => self.live = None,
             }
             turn.made_progress();
@@ -234,7 +228,7 @@ impl<P: Push> Line<P> {
             let Poll::Ready(next) = push.poll_next(context) else { return overflowed };
             match next {
                 Ok(message) => {
-                    self.attempts = 0;
+                    self.again.attempts = 0;
                     self.inbox_bytes += P::bytes_of(&message);
                     self.inbox.push_back((message, self.asked));
                     while self.is_too_full() && self.take().is_some() {

@@ -31,7 +31,7 @@ pub(super) async fn run(shard: Rc<Shard>, part: Rc<Part>, rules: OpenRules) -> s
     wait_for_start(&release.shard, &release.part).await;
     let released = release.arrivals(rules).await;
     if released.is_err() {
-        // What could be said of the target is over: the others are told at once.
+        // What could be said of the target is over. The other parts are told once this one has ended.
         release.part.draining.set(true);
         release.shard.aborted.set(true);
     }
@@ -185,8 +185,11 @@ impl Release {
 }
 
 impl Drop for Release {
-    /// Nobody is left of a part that ended by panic.
+    /// Nobody is left of a part that ended by panic, and it plans nothing more.
     fn drop(&mut self) {
+        if self.part.census.borrow().is_some() {
+            self.drop_what_is_due();
+        }
         self.live.iter().for_each(AbortHandle::abort);
     }
 }

@@ -2,14 +2,15 @@
 //! lines meanwhile, and only a step that needs the line waits for it.
 
 use super::events::End;
-use super::line::backoff;
+use super::line::{Again, backoff};
 use super::shard::Shard;
 use super::step::nanos;
 use super::user::User;
 use crate::clock::Nanos;
-use crate::scenario::plan::{SocketId, StreamId};
+use crate::scenario::plan::{Reconnect, SocketId, StreamId};
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
 
 /// One of a user's lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,18 +78,40 @@ impl User {
     fn next_attempt(&self) -> Option<(Held, Nanos)> {
         let sockets = (0..)
             .zip(&self.sockets)
-            .filter_map(|(id, socket)| Some((Held::Socket(id), socket.as_ref()?.line.retry_at_ns?)));
+            .filter_map(|(id, socket)| Some((Held::Socket(id), socket.as_ref()?.line.again.at_ns?)));
         let streams = (0..)
             .zip(&self.streams)
-            .filter_map(|(id, events)| Some((Held::Stream(id), events.as_ref()?.line.retry_at_ns?)));
+            .filter_map(|(id, events)| Some((Held::Stream(id), events.as_ref()?.line.again.at_ns?)));
         sockets.chain(streams).min_by_key(|&(_, at_ns)| at_ns)
     }
 
-    /// When a line is to be opened again, if it is.
-    pub(super) fn retry_at_ns(&self, held: Held) -> Option<Nanos> {
+    /// What is known of opening a line again; nothing of one that is not there.
+    fn again(&mut self, held: Held) -> Option<&mut Again> {
         match held {
-            Held::Socket(id) => self.sockets[usize::from(id)].as_ref()?.line.retry_at_ns,
-            Held::Stream(id) => self.streams[usize::from(id)].as_ref()?.line.retry_at_ns,
+            Held::Socket(id) => self.sockets[usize::from(id)].as_mut().map(|it| &mut it.line.again),
+            Held::Stream(id) => self.streams[usize::from(id)].as_mut().map(|it| &mut it.line.again),
+        }
+    }
+
+    /// When a line is to be opened again, if it is.
+    pub(super) fn retry_at_ns(&mut self, held: Held) -> Option<Nanos> {
+        self.again(held)?.at_ns
+    }
+
+    /// Whether a user who was told to leave has given this line up for that.
+    pub(super) fn has_left(&mut self, held: Held) -> bool {
+        self.again(held).is_some_and(|again| again.left)
+    }
+
+    /// Whether something that came has not been taken yet.
+    pub(super) fn has_messages(&self, held: Held) -> bool {
+        match held {
+            Held::Socket(id) => {
+                self.sockets[usize::from(id)].as_ref().is_some_and(|it| it.line.has_messages())
+            }
+            Held::Stream(id) => {
+                self.streams[usize::from(id)].as_ref().is_some_and(|it| it.line.has_messages())
+            }
         }
     }
 
@@ -96,11 +119,7 @@ impl User {
     pub(super) async fn await_line(&mut self, held: Held, until_ns: Nanos) {
         while let Some(at_ns) = self.retry_at_ns(held) {
             let now = self.shard.clock.now();
-            if self.control.retire.get() {
-                self.leave(held);
-                return;
-            }
-            if now >= until_ns {
+            if self.leaves(held) || now >= until_ns {
                 return;
             }
             Box::pin(self.attend(at_ns.min(until_ns), true)).await;
@@ -109,33 +128,18 @@ impl User {
 
     /// The same for a step that wants messages: those that came before the end are there already.
     pub(super) async fn await_messages(&mut self, held: Held, until_ns: Nanos) {
-        let waiting = match held {
-            Held::Socket(id) => {
-                self.sockets[usize::from(id)].as_ref().is_some_and(|it| it.line.has_messages())
-            }
-            Held::Stream(id) => {
-                self.streams[usize::from(id)].as_ref().is_some_and(|it| it.line.has_messages())
-            }
-        };
-        if !waiting {
+        if !self.has_messages(held) {
             self.await_line(held, until_ns).await;
         }
     }
 
-    /// A line that would be opened again if its user stayed.
-    fn leave(&mut self, held: Held) {
-        match held {
-            Held::Socket(id) => self.sockets[usize::from(id)].iter_mut().for_each(|it| it.line.leave()),
-            Held::Stream(id) => self.streams[usize::from(id)].iter_mut().for_each(|it| it.line.leave()),
+    /// A line that would be opened again if its user stayed is left by one who does not.
+    fn leaves(&mut self, held: Held) -> bool {
+        let leaves = self.control.retire.get();
+        if leaves {
+            self.again(held).into_iter().for_each(Again::leave);
         }
-    }
-
-    /// Whether a user who was told to leave has given this line up for that, and there is nothing left on it.
-    pub(super) fn has_left(&self, held: Held) -> bool {
-        match held {
-            Held::Socket(id) => self.sockets[usize::from(id)].as_ref().is_some_and(|it| it.line.is_left()),
-            Held::Stream(id) => self.streams[usize::from(id)].as_ref().is_some_and(|it| it.line.is_left()),
-        }
+        leaves
     }
 
     /// A line is not opened again. It is forgotten, unless a step may still ask for what it has brought.
@@ -150,33 +154,48 @@ impl User {
         }
     }
 
-    /// The socket is of no use any more: it is to be opened again if its `ws_open` says so, or else given up.
+    /// Of a line that has ended: it is to be opened again if its opening says so, or else given up.
+    fn lost(&mut self, shard: &Shard, held: Held, reconnect: Option<Reconnect>, asked: Option<Duration>) {
+        let Some(again) = self.again(held) else { return };
+        let (attempt, over) = (again.attempts + 1, again.over);
+        let Some(rules) = reconnect.filter(|rules| attempt <= rules.max && !over) else {
+            return self.give_up(held);
+        };
+        if self.leaves(held) {
+            return;
+        }
+        let wait = backoff(rules, attempt, asked, self.session.stream());
+        if let Some(again) = self.again(held) {
+            again.attempts = attempt;
+            again.at_ns = Some(shard.clock.now().saturating_add(nanos(wait)));
+        }
+    }
+
     pub(super) fn ws_lost(&mut self, shard: &Shard, id: SocketId) {
         let Some(socket) = self.sockets[usize::from(id)].as_mut() else { return };
         socket.line.cut();
-        let attempt = socket.line.attempts + 1;
-        match socket.open.reconnect {
-            Some(rules) if attempt <= rules.max && !socket.line.is_over() => {
-                if self.control.retire.get() {
-                    self.leave(Held::Socket(id));
-                    return;
-                }
-                let wait = backoff(rules, attempt, None, self.session.stream());
-                socket.line.attempts = attempt;
-                socket.line.retry_at_ns = Some(shard.clock.now().saturating_add(nanos(wait)));
-            }
-            _ => self.give_up(Held::Socket(id)),
+        let reconnect = socket.open.reconnect;
+        self.lost(shard, Held::Socket(id), reconnect, None);
+    }
+
+    /// The same for an event stream, which may have left something for the connection after it.
+    pub(super) fn sse_lost(&mut self, shard: &Shard, id: StreamId, end: Option<End>) {
+        let Some(events) = self.streams[usize::from(id)].as_mut() else { return };
+        if let Some(end) = end {
+            events.remember(end);
         }
+        events.line.cut();
+        let (reconnect, asked) = (events.open.reconnect, events.retry);
+        self.lost(shard, Held::Stream(id), reconnect, asked);
     }
 
     async fn ws_reopen(&mut self, shard: &Shard, id: SocketId) {
         let Some(socket) = self.sockets[usize::from(id)].as_mut() else { return };
-        socket.line.retry_at_ns = None;
-        if self.control.retire.get() {
-            self.leave(Held::Socket(id));
+        socket.line.again.at_ns = None;
+        let open = Rc::clone(&socket.open);
+        if self.leaves(Held::Socket(id)) {
             return;
         }
-        let open = Rc::clone(&socket.open);
         shard.recorder.borrow_mut().requests.streams.reconnects += 1;
         match Box::pin(self.ws_dial(shard, &open, None)).await {
             Ok(stream) => {
@@ -191,36 +210,13 @@ impl User {
         }
     }
 
-    /// The same for an event stream, which may have left something for the connection after it.
-    pub(super) fn sse_lost(&mut self, shard: &Shard, id: StreamId, end: Option<End>) {
-        let Some(events) = self.streams[usize::from(id)].as_mut() else { return };
-        if let Some(end) = end {
-            events.remember(end);
-        }
-        events.line.cut();
-        let attempt = events.line.attempts + 1;
-        match events.open.reconnect {
-            Some(rules) if attempt <= rules.max && !events.line.is_over() => {
-                if self.control.retire.get() {
-                    self.leave(Held::Stream(id));
-                    return;
-                }
-                let wait = backoff(rules, attempt, events.retry, self.session.stream());
-                events.line.attempts = attempt;
-                events.line.retry_at_ns = Some(shard.clock.now().saturating_add(nanos(wait)));
-            }
-            _ => self.give_up(Held::Stream(id)),
-        }
-    }
-
     async fn sse_reopen(&mut self, shard: &Shard, id: StreamId) {
         let Some(events) = self.streams[usize::from(id)].as_mut() else { return };
-        events.line.retry_at_ns = None;
-        if self.control.retire.get() {
-            self.leave(Held::Stream(id));
+        events.line.again.at_ns = None;
+        let (open, last_event_id) = (Rc::clone(&events.open), events.last_event_id.clone());
+        if self.leaves(Held::Stream(id)) {
             return;
         }
-        let (open, last_event_id) = (Rc::clone(&events.open), events.last_event_id.clone());
         shard.recorder.borrow_mut().requests.streams.reconnects += 1;
         match Box::pin(self.sse_dial(shard, &open, None, &last_event_id)).await {
             Ok(stream) => {

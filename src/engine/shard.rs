@@ -254,6 +254,10 @@ impl Shard {
                 }
             }
         }
+        // The users of a part that ended by panic are dropped at their next turn, and only then counted.
+        while shard.parts.iter().any(|part| part.live.get() > 0) {
+            tokio::task::yield_now().await;
+        }
         watch.abort();
         beating.abort();
         shard.idle.borrow_mut().clear();

@@ -66,14 +66,17 @@ pub(super) async fn prepare(plan: &Plan, options: &Options) -> Result<Target, Ta
             })
         }
         TargetKind::External { http, ws } => {
-            let (mut found, mut label) = (Vec::new(), String::new());
+            let (mut found, mut label, mut host) = (Vec::new(), String::new(), String::new());
             for base in [http, ws] {
                 found.push(match base {
                     Some(base) => {
                         let (destination, at) = resolve(base, plan, options).await?;
                         if label.is_empty() {
                             label = url_of(base, "http") + &at;
+                        } else if !at.is_empty() && base.host != host {
+                            label.push_str(&format!(", {}{at}", url_of(base, "ws")));
                         }
+                        host.clone_from(&base.host);
                         Some(destination)
                     }
                     None => None,

@@ -80,8 +80,10 @@ pub async fn resolve(host: &str, port: u16, allow_hosts: &[String]) -> Result<Re
         [] => Err(ResolveError::NotAllowed { host: host.to_owned(), ip: first.ip() }),
         [only] => Ok(Resolved { first: only, others: Vec::new(), silent: Vec::new() }),
         [first, ..] => {
+            let of_its_family = |addr: &&SocketAddr| addr.is_ipv4() == first.is_ipv4();
+            let silent = allowed[1..].iter().filter(of_its_family).copied().collect();
             let accepting = accepting(&allowed).await;
-            Ok(accepting.unwrap_or(Resolved { first, others: Vec::new(), silent: Vec::new() }))
+            Ok(accepting.unwrap_or(Resolved { first, others: Vec::new(), silent }))
         }
     }
 }

@@ -184,7 +184,8 @@ impl States {
             cores: make.gauge("process_cpu_cores_limit", "CPU quota in cores.")?,
             cpu_pending: make.gauge("app_cpu_pending_requests", "Requests that wait for the CPU now.")?,
             heap_used: make.gauge("nodejs_heap_size_used_bytes", "Heap in live allocations.")?,
-            heap_total: make.gauge("nodejs_heap_size_total_bytes", "Heap mapped in memory.")?,
+            heap_total: make
+                .gauge("nodejs_heap_size_total_bytes", "Memory of this process that is no file's.")?,
             heap_limit: make.gauge("nodejs_heap_size_limit_bytes", "Heap above which the app dies.")?,
             resident: make.gauge("process_resident_memory_bytes", "Resident memory.")?,
             descriptors: make.gauge("process_open_fds", "Open file descriptors.")?,
