@@ -2,14 +2,14 @@
 //! that shows each again.
 
 /// One agent without users: code, runtime, what two shards record of a single endpoint.
-pub const AGENT_BYTES: u64 = 16_000_000;
+pub const AGENT_BYTES: u64 = 12_000_000;
 
 /// What each shard keeps of an endpoint some of whose requests fail: four histograms that have seen a second, and what of them is on its way to
 /// the record.
 pub const ENDPOINT_BYTES: u64 = 1_080_000;
 
 /// A user of a journey over HTTP/1.1 with its idle connection.
-pub const USER_BYTES: u64 = 2_200;
+pub const USER_BYTES: u64 = 2_350;
 
 /// What TLS adds to a connection.
 pub const TLS_BYTES: u64 = 8_200;
@@ -27,7 +27,7 @@ pub const EVENT_STREAM_BYTES: u64 = 1_800;
 pub const KERNEL_SOCKET_BYTES: u64 = 2_800;
 
 /// A connection as the bundled target-app holds it.
-pub const TARGET_CONNECTION_BYTES: u64 = 7_300;
+pub const TARGET_CONNECTION_BYTES: u64 = 11_600;
 
 /// CPU of one request over the whole tool, where its threads are always busy.
 pub const REQUEST_CPU_NS: f64 = 12_500.0;
