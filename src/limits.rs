@@ -74,7 +74,7 @@ pub const WEBSOCKET_READ_BUFFER_BYTES: usize = 128;
 pub const INBOX_MESSAGES_MAX: usize = 256;
 pub const INBOX_BYTES_MAX: usize = 1024 * 1024;
 
-/// Messages a user sends again after a reconnect: subscriptions, of which a session has a few.
+/// Different messages a user sends again after a reconnect: subscriptions, of which a session has a few. Of more the newest.
 pub const RESENT_MESSAGES_MAX: usize = 64;
 
 /// A line, and the data, of one server-sent event; as large as a WebSocket message may be.

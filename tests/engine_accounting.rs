@@ -294,3 +294,48 @@ fn what_users_of_a_search_owe_is_told_when_they_are_sent_away() {
         "dropped in {dropped:?}, completed in {completed:?}"
     );
 }
+
+#[test]
+fn a_part_that_panics_leaves_nobody_uncounted() {
+    let addr = server(Duration::from_millis(300));
+    let scenarios = "scenarios: {read: {steps: [{get: /}]}, other: {steps: [{get: /}]}}\n";
+    for (others, executor) in [
+        (400, "executor: closed, stages: [{to: 800, over: 2s}, {hold: 20s}]"),
+        // Most arrivals wait for a slot by then.
+        (30, "executor: open, max_in_flight: 4, late: queue, stages: [{to: 1000/s, over: 0s}, {hold: 20s}]"),
+    ] {
+        let rest = format!(
+            "{scenarios}load:\n  - {{name: a, run: {{read: {others}, other: 1}}, {executor}, graceful_stop: 20s}}\n"
+        );
+        let target = format!("http: \"http://{addr}\", timeout: 2s");
+        let run = Run {
+            addr,
+            target: &target,
+            rest: &rest,
+            share: Share::WHOLE,
+            words: &[],
+            ends_with_its_users: false,
+        };
+        // The part meets a journey that there is not while others are on their way.
+        let (ran, failure) = run.carry_altered(|plan| plan.load[0].mix[1].0 = 99);
+        assert!(failure.is_some_and(|text| text.contains("panic")));
+        let counts = ran.sum.counts;
+        assert!(counts.interrupted > if others == 30 { 0 } else { 100 }, "{counts:?}");
+        assert_eq!(counts.dropped > 100, others == 30, "{counts:?}");
+    }
+}
+
+#[test]
+fn a_word_that_comes_late_changes_nothing_that_has_happened() {
+    let addr = server(Duration::from_millis(1));
+    let rest = format!(
+        "{ONE_GET}load:\n  - {{name: a, run: read, executor: step, of: rate, from: 1000/s, by: 1000/s, levels: 1, hold: 1s, graceful_stop: 5s}}\n"
+    );
+    let (ms, second) = (Duration::from_millis, 1_000_000_000);
+    let steer = |at_ns, value| Command::Steer { part: 0, at_ns, value, over_ns: 0 };
+    // From the first half second on there should have been 10/s.
+    let words = [(ms(0), steer(0, 1000.0)), (ms(1000), steer(second / 2, 10.0)), (ms(1500), Command::Drain)];
+    let sum = carry(addr, &rest, Share::WHOLE, &words);
+    assert!((800..1300).contains(&sum.counts.planned), "{:?}", sum.counts);
+    assert_eq!(sum.counts.completed, sum.counts.planned);
+}

@@ -9,7 +9,7 @@ use plimsoll::load::share::Share;
 use std::io::{Read, Write};
 use std::sync::mpsc::channel;
 use std::time::Duration;
-use transport_subjects::lines::{OK, OPENING, push, say, server, switch};
+use transport_subjects::lines::{OK, OPENING, hear, push, say, server, switch};
 use transport_subjects::shard::{Run, one_user};
 
 #[test]
@@ -203,5 +203,95 @@ fn who_is_told_to_leave_while_it_waits_to_connect_again_fails_nothing() {
         // That the line broke is the server's, and told once.
         let found = ran.failures();
         assert_eq!(found.iter().map(|f| f.3).sum::<u64>(), failures, "{steps}: {found:?}");
+    }
+}
+
+const SUBSCRIBE: &str = "      - {ws_send: {type: subscribe}, resend: true}\n";
+
+/// The first connection ends when it has heard so many messages; yields what the second hears.
+fn heard_by_the_second(first_hears: usize, steps: &str) -> Vec<String> {
+    let (tell, told) = channel();
+    let (addr, _) = server(move |head, turn, socket| {
+        say(socket, &switch(head));
+        let mut heard = 0;
+        while turn > 0 || heard < first_hears {
+            match hear(socket) {
+                Some((1, text)) if turn > 0 => tell.send(text).unwrap(),
+                Some((1, _)) => heard += 1,
+                _ => return,
+            }
+        }
+    });
+    let opening = "      - {ws_open: /ws, reconnect: {max: 3, backoff: 400ms..400ms}}\n";
+    let ran = one_user(addr, &format!("{opening}{steps}      - {{think: 600ms}}\n      - ws_close:\n"));
+    assert_eq!(ran.sum.requests.streams.reconnects, 1);
+    told.try_iter().collect()
+}
+
+#[test]
+fn what_is_said_while_the_line_is_down_is_said_once() {
+    let heard = heard_by_the_second(0, &format!("      - {{think: 100ms}}\n{SUBSCRIBE}"));
+    assert_eq!(heard, [r#"{"type":"subscribe"}"#]);
+}
+
+#[test]
+fn what_was_said_often_is_said_again_once() {
+    let other = "      - {ws_send: other, resend: true}\n";
+    let heard = heard_by_the_second(4, &format!("{SUBSCRIBE}{other}{SUBSCRIBE}{SUBSCRIBE}"));
+    assert_eq!(heard, ["other", r#"{"type":"subscribe"}"#]);
+}
+
+/// An outage is charged to the question it kept from being answered.
+#[test]
+fn a_question_stays_due_since_its_own_instant() {
+    let (addr, _) = server(|head, turn, socket| {
+        say(socket, &switch(head));
+        let asked = hear(socket);
+        if turn > 0 && asked.is_some() {
+            push(socket, r#"{"type":"answer"}"#);
+            while hear(socket).is_some() {}
+        }
+    });
+    let ran = one_user(
+        addr,
+        "      - {ws_open: /ws, reconnect: {max: 3, backoff: 800ms..800ms}}\n      - {ws_send: {type: ask}, resend: true}\n      - {think: 200ms}\n      - {ws_expect: {type: answer}, within: 5s}\n",
+    );
+    let window = ran.window("answer", "ws").unwrap();
+    assert_eq!(window.completed, 1, "{:?}", ran.failures());
+    let (response_ns, service_ns) = (window.response.max_ns(), window.service.max_ns());
+    assert!(response_ns >= 390_000_000, "{response_ns} ns leave out the outage");
+    assert!(service_ns + 300_000_000 < response_ns, "{service_ns} ns count from before it was said again");
+}
+
+/// What came before the line was left is not lost with it.
+#[test]
+fn who_leaves_still_takes_what_came_before() {
+    for (opening, expect) in
+        [("ws_open: /ws", "ws_expect: {type: hello}"), ("sse_open: /events", "sse_expect: , event: hello")]
+    {
+        let (addr, _) = server(|head, _, socket| {
+            if head.contains("Sec-WebSocket") {
+                say(socket, &switch(head));
+                push(socket, r#"{"type":"hello"}"#);
+            } else {
+                say(socket, &format!("{OPENING}event: hello\ndata: 1\n\n"));
+            }
+            std::thread::sleep(Duration::from_millis(2000));
+        });
+        let target = format!("http: \"http://{addr}\", ws: \"ws://{addr}\", timeout: 2s");
+        let rest = format!(
+            "scenarios:\n  a:\n    steps:\n      - {{{opening}, reconnect: {{max: 3, backoff: 20s..20s}}}}\n      - {{think: 2800ms}}\n      - {{{expect}}}\nload:\n  - {{run: a, executor: closed, stages: [{{to: 1, over: 0s}}, {{hold: 1s}}], graceful_stop: 10s}}\n"
+        );
+        let (target, rest) = (&target, &rest);
+        let ran =
+            Run { addr, target, rest, share: Share::WHOLE, words: &[], ends_with_its_users: false }.carry();
+        let counts = ran.sum.counts;
+        assert_eq!(
+            (counts.completed, counts.interrupted),
+            (1, 0),
+            "{opening}: {counts:?} {:?}",
+            ran.failures()
+        );
+        assert_eq!(ran.failures().len(), 1, "the line's end, by the server: {:?}", ran.failures());
     }
 }

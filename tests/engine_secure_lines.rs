@@ -4,14 +4,13 @@
 
 mod transport_subjects;
 
-use plimsoll::load::share::Share;
 use rustls::pki_types::PrivateKeyDer;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use tokio_rustls::TlsAcceptor;
 use transport_subjects::lines::{OPENING, hear, push, say, server, switch};
-use transport_subjects::shard::{Ran, Run};
+use transport_subjects::shard::{Ran, one_user_of};
 
 /// Ends the TLS of every connection and hands what is in it on to `plain`, and back. Yields its address and the certificate to trust.
 fn behind_tls(plain: SocketAddr) -> (SocketAddr, tempfile::NamedTempFile) {
@@ -54,11 +53,7 @@ fn one_user(plain: SocketAddr, steps: &str) -> Ran {
     let (addr, ca) = behind_tls(plain);
     let (at, ca) = (format!("localhost:{}", addr.port()), ca.path().display());
     let target = format!("http: \"https://{at}\", ws: \"wss://{at}\", tls: {{ca: \"{ca}\"}}, timeout: 2s");
-    let rest = format!(
-        "scenarios:\n  a:\n    steps:\n{steps}      - stop_user\nload:\n  - {{run: a, executor: closed, stages: [{{to: 1, over: 0s}}, {{hold: 6s}}], graceful_stop: 1s}}\n"
-    );
-    let (target, rest) = (&target, &rest);
-    Run { addr, target, rest, share: Share::WHOLE, words: &[], ends_with_its_users: true }.carry()
+    one_user_of(addr, &target, steps)
 }
 
 #[test]

@@ -16,7 +16,7 @@ const SWEPT_MIN: usize = 1_024;
 
 pub(super) struct Beats {
     clock: Clock,
-    /// Earliest first. As many as there are users, and of those that have left, which come to nothing, at most as many again once one more waits.
+    /// Earliest first. With those of users that have left, which come to nothing, at most twice as many as the last sweep found waiting.
     waiting: RefCell<BinaryHeap<Waiting>>,
     /// At how many the ones that come to nothing are swept out.
     swept: Cell<usize>,

@@ -63,10 +63,7 @@ pub(super) async fn run(shard: Rc<Shard>, part: Rc<Part>) {
         }
     }
     crowd.cut_off_late(Nanos::MAX).await;
-    // Cut off means dropped at the task's next turn, and only then counted.
-    while part.live.get() > 0 {
-        part.freed.notified().await;
-    }
+    part.emptied().await;
 }
 
 /// Until the part begins, or a drain does.

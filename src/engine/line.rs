@@ -95,6 +95,8 @@ pub(super) struct Line<P: Push> {
     inbox_bytes: usize,
     /// What its user asked for last. A message answers what was asked before it came, even if it is taken after something else was.
     pub(super) asked: Asked,
+    /// It has asked, and nothing at all has come since.
+    unanswered: bool,
     end: Option<P::End>,
     /// Last number seen by a `sequence`. It goes on over reconnects: what was missed meanwhile is missing.
     pub(super) sequence: Option<f64>,
@@ -124,6 +126,7 @@ impl<P: Push> Line<P> {
     pub(super) fn new(push: P, open: OpenSocket) -> Self {
         Self {
             asked: Asked::opening(push.opened_ns()),
+            unanswered: false,
             live: Some((push, open)),
             inbox: VecDeque::new(),
             inbox_bytes: 0,
@@ -133,9 +136,21 @@ impl<P: Push> Line<P> {
         }
     }
 
-    /// Puts a fresh connection in the place of one that has ended.
+    /// The user asks for what comes next.
+    pub(super) fn ask(&mut self, asked: Asked) {
+        (self.asked, self.unanswered) = (asked, true);
+    }
+
+    /// What it asked for has failed, and that has been told.
+    pub(super) fn settle(&mut self) {
+        self.unanswered = false;
+    }
+
+    /// Puts a fresh connection in the place of one that has ended. A question that was still open stays due since its own instant.
     pub(super) fn renew(&mut self, push: P, open: OpenSocket) {
-        self.asked = Asked::opening(push.opened_ns());
+        let opened = Asked::opening(push.opened_ns());
+        let intended_ns = if self.unanswered { self.asked.intended_ns } else { opened.intended_ns };
+        self.asked = Asked { intended_ns, ..opened };
         self.live = Some((push, open));
         self.end = None;
     }
@@ -192,13 +207,19 @@ impl<P: Push> Line<P> {
             let Some((push, _)) = &mut self.live else { return Poll::Ready(Err(self.end.take())) };
             let next = std::task::ready!(push.poll_next(context));
             match &next {
-                Ok(_) => self.again.attempts = 0,
+                Ok(_) => self.heard(),
                 Err(_) => self.live = None,
             }
             turn.made_progress();
             Poll::Ready(next.map(|message| (message, self.asked)).map_err(Some))
         })
         .await
+    }
+
+    /// A message has come.
+    fn heard(&mut self) {
+        self.again.attempts = 0;
+        self.unanswered = false;
     }
 
     /// The oldest message that waits.
@@ -228,7 +249,7 @@ impl<P: Push> Line<P> {
             let Poll::Ready(next) = push.poll_next(context) else { return overflowed };
             match next {
                 Ok(message) => {
-                    self.again.attempts = 0;
+                    self.heard();
                     self.inbox_bytes += P::bytes_of(&message);
                     self.inbox.push_back((message, self.asked));
                     while self.is_too_full() && self.take().is_some() {

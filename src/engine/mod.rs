@@ -2,6 +2,7 @@
 //! a request is shared between shards, sent through a channel, logged or allocated beyond what a body needs.
 
 mod beats;
+mod census;
 mod closed;
 mod control;
 #[cfg(test)]
@@ -19,6 +20,7 @@ mod reading;
 mod render;
 mod reopen;
 mod repeats;
+mod resent;
 pub mod route;
 mod session;
 pub mod shard;

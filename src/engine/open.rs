@@ -35,7 +35,7 @@ pub(super) async fn run(shard: Rc<Shard>, part: Rc<Part>, rules: OpenRules) -> s
         release.part.draining.set(true);
         release.shard.aborted.set(true);
     }
-    release.drop_what_is_due();
+    release.shard.drop_what_is_due(&release.part);
     release.drain().await;
     released
 }
@@ -154,14 +154,6 @@ impl Release {
         self.live.push(task);
     }
 
-    /// Arrivals that were due and never found a slot are planned, and dropped. From here on nothing more is planned.
-    fn drop_what_is_due(&self) {
-        self.shard.count_planned(&self.part, self.shard.clock.now());
-        *self.part.census.borrow_mut() = None;
-        let unhandled = self.part.planned.get().saturating_sub(self.part.handled.get());
-        self.shard.recorder.borrow_mut().counts.dropped += unhandled;
-    }
-
     async fn drain(&mut self) {
         let now = self.shard.clock.now();
         // Arrivals that came late out of the queue have used some of the time already.
@@ -177,19 +169,13 @@ impl Release {
         for task in self.live.drain(..) {
             task.abort();
         }
-        // Cut off means dropped at the task's next turn, and only then counted.
-        while self.part.live.get() > 0 {
-            self.part.freed.notified().await;
-        }
+        self.part.emptied().await;
     }
 }
 
 impl Drop for Release {
-    /// Nobody is left of a part that ended by panic, and it plans nothing more.
+    /// Nobody is left of a part that ended by panic.
     fn drop(&mut self) {
-        if self.part.census.borrow().is_some() {
-            self.drop_what_is_due();
-        }
         self.live.iter().for_each(AbortHandle::abort);
     }
 }

@@ -81,6 +81,13 @@ impl Part {
         now.saturating_sub(self.start_ns)
     }
 
+    /// Until nobody of the part is left: cut off means dropped at the task's next turn, and only then counted.
+    pub(super) async fn emptied(&self) {
+        while self.live.get() > 0 {
+            self.freed.notified().await;
+        }
+    }
+
     /// Whether no more load will be asked for.
     pub(super) fn is_over(&self, now: Nanos) -> bool {
         self.draining.get() || (!self.steered && self.elapsed_ns(now) >= self.curve.borrow().end_ns())

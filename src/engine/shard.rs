@@ -14,12 +14,11 @@ use super::{closed, open};
 use crate::clock::{Clock, Nanos};
 use crate::endpoint::EndpointId;
 use crate::limits::{AGENT_SILENCE_MAX, IDLE_CONNECTIONS_MAX, LOOP_LAG_INTERVAL, RENTED_BUFFERS_MAX};
-use crate::load::arrivals::Schedule;
 use crate::load::{mix, share::Share};
 use crate::measure::recorder::Recorder;
 use crate::measure::sample::{Outcome, Sample};
 use crate::measure::snapshot::Snapshot;
-use crate::scenario::plan::{OpenRules, Plan, SocketId, StreamId};
+use crate::scenario::plan::{Plan, SocketId, StreamId};
 use crate::transport::{self, Buffers, Connection, Handshake, TransportError};
 use crate::units::NANOS_PER_S;
 use serde::{Deserialize, Serialize};
@@ -255,8 +254,10 @@ impl Shard {
             }
         }
         // The users of a part that ended by panic are dropped at their next turn, and only then counted.
-        while shard.parts.iter().any(|part| part.live.get() > 0) {
-            tokio::task::yield_now().await;
+        for part in &shard.parts {
+            part.emptied().await;
+            // One that ended by panic has not said what became of the arrivals it did not get to.
+            shard.drop_what_is_due(part);
         }
         watch.abort();
         beating.abort();
@@ -271,7 +272,8 @@ impl Shard {
         match command {
             Command::Steer { part, at_ns, value, over_ns } => {
                 let part = &self.parts[part];
-                let at = part.elapsed_ns(at_ns);
+                // What a word that came late would have changed has happened, and stays as it was.
+                let at = part.elapsed_ns(at_ns.max(self.clock.now()));
                 part.curve.borrow_mut().steer(at, value, over_ns, HOLD_NS);
                 part.changed.notify_one();
             }
@@ -287,30 +289,6 @@ impl Shard {
 
     pub(super) fn journey_of(&self, part: &Part, id: u64) -> usize {
         usize::from(part.mix[mix::pick(&part.weights, self.plan.seed, part.index as u64, id)].0)
-    }
-
-    /// Arrivals are divided among those who have slots for them.
-    pub(super) fn schedule_of(&self, part: &Part, rules: OpenRules) -> Option<Schedule> {
-        let share = self.share.among(rules.max_in_flight)?;
-        Some(Schedule::new(rules.arrivals, self.plan.seed, part.index as u64, share))
-    }
-
-    /// Counts the arrivals that the schedule has placed up to `now`.
-    pub(super) fn count_planned(&self, part: &Part, now: Nanos) {
-        let mut census = part.census.borrow_mut();
-        let Some(schedule) = census.as_mut() else { return };
-        let until = part.elapsed_ns(now);
-        if now < part.start_ns {
-            return;
-        }
-        let curve = part.curve.borrow();
-        let mut due = 0;
-        while schedule.peek(&curve).is_some_and(|arrival| arrival.at_ns <= until) {
-            schedule.next(&curve);
-            due += 1;
-        }
-        part.planned.set(part.planned.get() + due);
-        self.recorder.borrow_mut().counts.planned += due;
     }
 
     /// Opens a connection to the HTTP target.

@@ -5,13 +5,14 @@ use super::heard::{Awaited, Fitting, Heard, heard};
 use super::line::{Asked, First, Line, Opened, Opening, Push, Unopened};
 use super::render::without_port;
 use super::reopen::Held;
+use super::resent::Resent;
 use super::shard::{NoAnswer, Shard};
 use super::step::{StepEnd, connect_outcome, nanos};
 use super::tap::Event;
 use super::user::User;
 use crate::clock::Nanos;
 use crate::endpoint::EndpointId;
-use crate::limits::{RESENT_MESSAGES_MAX, WEBSOCKET_CLOSE_WAIT};
+use crate::limits::WEBSOCKET_CLOSE_WAIT;
 use crate::measure::sample::Outcome;
 use crate::scenario::extract::BodyCache;
 use crate::scenario::matches;
@@ -70,8 +71,7 @@ pub(super) struct Socket {
     pub(super) line: Line<WebSocket>,
     /// The step that opened it.
     pub(super) open: Rc<WsOpen>,
-    /// What is sent again after a reconnect, and whether as binary.
-    resent: Vec<(String, bool)>,
+    resent: Resent,
 }
 
 impl User {
@@ -83,7 +83,7 @@ impl User {
             Err(unopened) => return unopened.end,
         };
         let line = Line::new(stream, shard.count_socket());
-        let (open, resent) = (Rc::clone(open), Vec::new());
+        let (open, resent) = (Rc::clone(open), Resent::default());
         let id = usize::from(open.socket);
         self.sockets[id] = Some(Box::new(Socket { line, open, resent }));
         StepEnd::Next
@@ -135,14 +135,11 @@ impl User {
 
     /// Sends again what the scenario marked so; false when the fresh connection broke over it.
     pub(super) async fn ws_resend(&mut self, shard: &Shard, id: SocketId) -> bool {
-        let resent = match &self.sockets[usize::from(id)] {
-            Some(socket) => socket.resent.clone(),
-            None => return false,
-        };
-        for (text, binary) in resent {
-            // What is said again is no step of the user's: the plan's instant is for the message that is.
-            let now = shard.clock.now();
-            if let Err((outcome, text)) = self.ws_say(shard, id, text, binary, now).await {
+        let Some(socket) = &self.sockets[usize::from(id)] else { return false };
+        // What is said again is no step of the user's: the plan's instant is for the message that is.
+        let intended_ns = socket.line.asked.intended_ns;
+        for (text, binary) in socket.resent.messages() {
+            if let Err((outcome, text)) = self.ws_say(shard, id, text, binary, intended_ns).await {
                 shard.failed_message(shard.socket_endpoint(id), outcome, &text);
                 return false;
             }
@@ -198,13 +195,15 @@ impl User {
             Ok(text) => text,
             Err(error) => return self.unset(shard, endpoint, &error.describe(&shard.plan)),
         };
-        if let Some(socket) = self.sockets[usize::from(send.socket)].as_mut()
-            && send.resend
-            && socket.resent.len() < RESENT_MESSAGES_MAX
+        let kept = send.resend.then(|| text.clone());
+        let end = self.ws_send_text(shard, send.socket, text, send.binary).await;
+        // Only now: sent while the socket was away, it would have been said to the fresh one twice.
+        if let (Some(text), StepEnd::Next) = (kept, end)
+            && let Some(socket) = self.sockets[usize::from(send.socket)].as_mut()
         {
-            socket.resent.push((text.clone(), send.binary));
+            socket.resent.keep(text, send.binary);
         }
-        self.ws_send_text(shard, send.socket, text, send.binary).await
+        end
     }
 
     async fn ws_send_text(&mut self, shard: &Shard, id: SocketId, text: String, binary: bool) -> StepEnd {
@@ -217,6 +216,7 @@ impl User {
         let said = self.ws_say(shard, id, text, binary, intended_ns).await;
         let Err((outcome, text)) = said else { return StepEnd::Next };
         shard.failed_answer(shard.socket_endpoint(id), intended_ns, now, outcome, &text);
+        self.sockets[usize::from(id)].iter_mut().for_each(|open| open.line.settle());
         self.ws_lost(shard, id);
         StepEnd::Failed
     }
@@ -247,7 +247,7 @@ impl User {
         let overflowed = socket.line.fill().await;
         shard.recorder.borrow_mut().requests.streams.overflowed += overflowed;
         let now = shard.clock.now();
-        socket.line.asked = Asked { sent_ns: now, intended_ns };
+        socket.line.ask(Asked { sent_ns: now, intended_ns });
         if let Some(tap) = &shard.tap
             && socket.line.live().is_some()
         {
@@ -317,6 +317,7 @@ impl User {
             }
         };
         shard.failed_answer(expect.endpoint, asked.intended_ns, asked.sent_ns, outcome, &text);
+        self.sockets[usize::from(expect.socket)].iter_mut().for_each(|open| open.line.settle());
         if outcome != Outcome::Timeout {
             self.ws_lost(shard, expect.socket);
         }

@@ -42,21 +42,32 @@ pub(crate) fn carry(addr: SocketAddr, target: &str, rest: &str) -> Snapshot {
 
 /// One user goes through `steps` (a YAML list, a step a line) once, within a few seconds.
 pub(crate) fn one_user(addr: SocketAddr, steps: &str) -> Ran {
-    let target = format!("http: \"http://{addr}\", ws: \"ws://{addr}\", timeout: 2s");
+    one_user_of(addr, &format!("http: \"http://{addr}\", ws: \"ws://{addr}\", timeout: 2s"), steps)
+}
+
+/// The same with these keys of `target`.
+pub(crate) fn one_user_of(addr: SocketAddr, target: &str, steps: &str) -> Ran {
     let rest = format!(
         "scenarios:\n  a:\n    steps:\n{steps}      - stop_user\nload:\n  - {{run: a, executor: closed, stages: [{{to: 1, over: 0s}}, {{hold: 6s}}], graceful_stop: 1s}}\n"
     );
-    let (target, rest) = (&target, &rest);
-    Run { addr, target, rest, share: Share::WHOLE, words: &[], ends_with_its_users: true }.carry()
+    Run { addr, target, rest: &rest, share: Share::WHOLE, words: &[], ends_with_its_users: true }.carry()
 }
 
 impl Run<'_> {
     pub(crate) fn carry(self) -> Ran {
+        let (ran, failure) = self.carry_altered(|_| {});
+        assert_eq!(failure, None);
+        ran
+    }
+
+    /// Of a plan that no scenario makes: what was counted, and what the shard says it failed by.
+    pub(crate) fn carry_altered(self, alter: impl FnOnce(&mut Plan)) -> (Ran, Option<String>) {
         let Self { target, rest, .. } = self;
         let text = format!("plimsoll: 1\nname: test\ntarget: {{{target}}}\nobserve: []\n{rest}");
         let env = |_: &str| None;
-        let plan = scenario::load("test.yaml", &text, &Overrides::none(&env))
+        let mut plan = scenario::load("test.yaml", &text, &Overrides::none(&env))
             .unwrap_or_else(|problems| panic!("{}", problems.lines().join("\n")));
+        alter(&mut plan);
         let plan = Arc::new(plan);
         let TargetKind::External { http, ws } = &plan.target.kind else { panic!("a target by URL") };
         let (say, commands) = mpsc::unbounded_channel();
@@ -79,7 +90,7 @@ impl Run<'_> {
         let mut sum = Snapshot::default();
         let mut seconds = Vec::new();
         let mut sockets = 0;
-        loop {
+        let failure = loop {
             match told.blocking_recv().expect("the shard says how it ends") {
                 Report::Snapshot(second) => {
                     sockets = second.sockets;
@@ -90,10 +101,10 @@ impl Run<'_> {
                         let _ = say.send(Command::Drain);
                     }
                 }
-                Report::Ended => break,
-                Report::Failed(text) | Report::Lost(text) => panic!("{text}"),
+                Report::Ended => break None,
+                Report::Failed(text) | Report::Lost(text) => break Some(text),
             }
-        }
+        };
         thread.join().expect("no panic");
         speaker.join().expect("no panic");
         // Held until here: a coordinator that goes away means abort.
@@ -106,7 +117,7 @@ impl Run<'_> {
             "{requests:?}"
         );
         assert_eq!(sockets, 0, "opened - closed");
-        Ran { plan, sum, seconds }
+        (Ran { plan, sum, seconds }, failure)
     }
 
     fn route(&self, plan: &Plan, base: Option<&BaseUrl>) -> Option<Route> {
