@@ -66,26 +66,26 @@ pub(super) async fn prepare(plan: &Plan, options: &Options) -> Result<Target, Ta
             })
         }
         TargetKind::External { http, ws } => {
-            let (mut found, mut label, mut host) = (Vec::new(), String::new(), String::new());
-            for base in [http, ws] {
-                found.push(match base {
-                    Some(base) => {
-                        let (destination, at) = resolve(base, plan, options).await?;
-                        if label.is_empty() {
-                            label = url_of(base, "http") + &at;
-                        } else if !at.is_empty() && base.host != host {
-                            label.push_str(&format!(", {}{at}", url_of(base, "ws")));
-                        }
-                        host.clone_from(&base.host);
-                        Some(destination)
-                    }
-                    None => None,
-                });
+            let (mut found, mut labels) = (Vec::<Option<Destination>>::new(), Vec::new());
+            for (base, scheme) in [(http, "http"), (ws, "ws")] {
+                let Some(base) = base else {
+                    found.push(None);
+                    continue;
+                };
+                let same =
+                    |known: &&Destination| (&known.base.host, known.base.port) == (&base.host, base.port);
+                if let Some(known) = found.iter().flatten().find(same) {
+                    found.push(Some(Destination { base: base.clone(), ..known.clone() }));
+                    continue;
+                }
+                let (destination, at) = resolve(base, plan, options).await?;
+                let label = url_of(base, scheme) + &at;
+                knock(&destination, &label, plan).await?;
+                labels.push(label);
+                found.push(Some(destination));
             }
             let (ws, http) = (found.pop().flatten(), found.pop().flatten());
-            let target = Target { http, ws, label, bundled_url: None, child: None };
-            knock(&target, plan).await?;
-            Ok(target)
+            Ok(Target { http, ws, label: labels.join(", "), bundled_url: None, child: None })
         }
     }
 }
@@ -138,11 +138,10 @@ fn addresses(found: &Resolved) -> String {
 }
 
 /// One connection before the first user, so that a wrong address is an answer at once and not a run full of failures.
-async fn knock(target: &Target, plan: &Plan) -> Result<(), TargetError> {
-    let Some(destination) = target.http.as_ref().or(target.ws.as_ref()) else { return Ok(()) };
+async fn knock(destination: &Destination, label: &str, plan: &Plan) -> Result<(), TargetError> {
     let route = Route::to(destination, &plan.target)
         .map_err(|error| TargetError::Tls { host: destination.base.host.clone(), text: error.to_string() })?;
-    let unreachable = |text: String| TargetError::Unreachable { url: target.label.clone(), text };
+    let unreachable = |text: String| TargetError::Unreachable { url: label.to_owned(), text };
     let one = destination.others.is_empty();
     for (address, source) in route.lanes() {
         let at = if one { String::new() } else { format!("{}: ", address.addr) };
@@ -213,4 +212,25 @@ async fn start(
         .and_then(|text| text.trim().parse().ok())
         .ok_or_else(|| TargetError::DidNotStart(format!("it said `{line}`")))?;
     Ok((address, Bundled { child, _stdin: stdin, said }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_name_every_address_of_a_host_that_has_several() {
+        let at = |last: u8| SocketAddr::from(([10, 0, 0, last], 80));
+        let found = |others: &[u8], silent: &[u8]| Resolved {
+            first: at(1),
+            others: others.iter().copied().map(at).collect(),
+            silent: silent.iter().copied().map(at).collect(),
+        };
+        assert_eq!(addresses(&found(&[], &[])), "");
+        assert_eq!(addresses(&found(&[2], &[])), " at 10.0.0.1:80, 10.0.0.2:80");
+        assert_eq!(
+            addresses(&found(&[], &[2, 3])),
+            " at 10.0.0.1:80; no connection to 10.0.0.2:80, 10.0.0.3:80"
+        );
+    }
 }

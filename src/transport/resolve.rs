@@ -79,28 +79,23 @@ pub async fn resolve(host: &str, port: u16, allow_hosts: &[String]) -> Result<Re
     match allowed[..] {
         [] => Err(ResolveError::NotAllowed { host: host.to_owned(), ip: first.ip() }),
         [only] => Ok(Resolved { first: only, others: Vec::new(), silent: Vec::new() }),
-        [first, ..] => {
-            let of_its_family = |addr: &&SocketAddr| addr.is_ipv4() == first.is_ipv4();
-            let silent = allowed[1..].iter().filter(of_its_family).copied().collect();
-            let accepting = accepting(&allowed).await;
-            Ok(accepting.unwrap_or(Resolved { first, others: Vec::new(), silent }))
-        }
+        [first, ..] => Ok(accepting(first, &allowed).await),
     }
 }
 
-/// The first that accepts a connection, and the others of its family.
-async fn accepting(addrs: &[SocketAddr]) -> Option<Resolved> {
+/// The first that accepts a connection, or `fallback` if none does, and the others of its family.
+async fn accepting(fallback: SocketAddr, addrs: &[SocketAddr]) -> Resolved {
     let accepts = async |addr: &SocketAddr| {
         let tried = tokio::time::timeout(limits::ADDRESS_TRIAL, TcpStream::connect(*addr)).await;
         (*addr, matches!(tried, Ok(Ok(_))))
     };
     let tried = join_all(addrs.iter().map(accepts)).await;
-    let &(first, _) = tried.iter().find(|(_, accepts)| *accepts)?;
+    let first = tried.iter().find(|(_, accepts)| *accepts).map_or(fallback, |(addr, _)| *addr);
     let of_its_family =
         tried.into_iter().filter(|(addr, _)| *addr != first && addr.is_ipv4() == first.is_ipv4());
     let (others, silent): (Vec<_>, Vec<_>) = of_its_family.partition(|(_, accepts)| *accepts);
     let addresses = |list: Vec<(SocketAddr, bool)>| list.into_iter().map(|(addr, _)| addr).collect();
-    Some(Resolved { first, others: addresses(others), silent: addresses(silent) })
+    Resolved { first, others: addresses(others), silent: addresses(silent) }
 }
 
 #[cfg(test)]
@@ -162,8 +157,8 @@ mod tests {
         let closed = SocketAddr::from((Ipv6Addr::LOCALHOST, live.port()));
         let only = |first| Resolved { first, others: Vec::new(), silent: Vec::new() };
         let alone = only(live);
-        assert_eq!(accepting(&[closed, live]).await, Some(alone.clone()));
-        assert_eq!(accepting(&[closed]).await, None);
+        assert_eq!(accepting(closed, &[closed, live]).await, alone);
+        assert_eq!(accepting(closed, &[closed]).await, only(closed));
         assert_eq!(resolve("127.0.0.1", live.port(), &[]).await.unwrap(), alone);
         let _both = tokio::net::TcpListener::bind(closed).await;
         assert_eq!(resolve("localhost", live.port(), &[]).await.unwrap(), alone, "whichever comes first");
@@ -174,6 +169,6 @@ mod tests {
         let down = SocketAddr::from(([127, 0, 0, 3], live.port()));
         let _second = tokio::net::TcpListener::bind(second).await.unwrap();
         let all = Resolved { others: vec![second], silent: vec![down], ..only(live) };
-        assert_eq!(accepting(&[live, closed, down, second]).await, Some(all), "of one family");
+        assert_eq!(accepting(live, &[live, closed, down, second]).await, all, "of one family");
     }
 }

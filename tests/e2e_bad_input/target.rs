@@ -8,6 +8,7 @@ use super::seconds_recorded;
 use plimsoll::record::summary::{Failure, Verdict};
 use rustix::process::Signal;
 use std::path::Path;
+use std::time::Duration;
 
 #[test]
 fn nothing_listens() {
@@ -20,6 +21,17 @@ fn nothing_listens() {
     assert_eq!(folder.summary.verdict, Verdict::TargetLost);
     assert_eq!((folder.summary.counts.planned, folder.summary.requests.sent), (0, 0), "no load was begun");
     assert!(folder.events().contains("connection refused"));
+}
+
+/// Of a service in two places each is asked before the load.
+#[test]
+fn nothing_listens_where_its_sockets_go() {
+    let dir = scratch();
+    let (http, ws) = (servers::slow(Duration::from_millis(1)), servers::nothing());
+    let run = run_at("arrivals.yaml", http).set("target.ws", format!("ws://{ws}"));
+    let done = run.out(dir.path()).run().exits(8);
+    done.says(&format!("ws://{ws}: connection refused"));
+    assert_eq!(sound(dir.path()).summary.verdict, Verdict::TargetLost);
 }
 
 #[test]
