@@ -1,23 +1,26 @@
-//! Stalls that a closed load hides. A user without pacing asks for nothing while it waits, so a stall of a second is one slow request to
-//! it, however many it would have sent meanwhile: the percentiles, which count requests, hardly show what took a large part of the time.
-//! Open and paced loads need no such warning, as each of their requests is charged from the instant it was due.
+//! What a closed load cannot show. A user without pacing asks for nothing while it waits: the target sets the rate, and a stall of a second
+//! is one slow request to each user, however many it would have sent meanwhile. The percentiles count requests, and hardly show what took a
+//! large part of the time. Open and paced loads need no such word, as each of their requests is charged from the instant it was due.
 
 use crate::endpoint::Protocol;
 use crate::measure::histogram::Histogram;
 use crate::record::recorded::Recorded;
 use crate::record::span::RecordedSpan;
 use crate::record::summary::Warning;
-use crate::threshold::Which;
+use crate::threshold::{Stats as _, Which};
 
 /// Requests this many times slower than p99 are what p99 does not show.
 const OUTSIDE_P99: u64 = 3;
 
 /// Share of the users' time that may go into such requests without a word. A service whose times spread a lot without ever standing still
-/// stays below (a log-normal spread with σ = 1 puts under 1 % there); a target that stands still for 1 s in 10 has 10 %.
+/// stays below (a log-normal spread with σ = 1 puts under 1 % there); a target that stands still for 1 s in 10 has 10 %. Users who wait for
+/// less than this in all, since they mostly think, lose too little to a stall for it to hide.
 const HIDDEN_RATIO_MAX: f64 = 0.05;
 
 /// Requests from which a p99 means something.
 const REQUESTS_MIN: u64 = 1_000;
+
+const REMEDY: &str = "use `executor: open`, or give the scenario a `pacing`: then each iteration is charged from the instant it was due, also those that a stall makes late";
 
 /// What a span hides.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -29,40 +32,85 @@ struct Hidden {
     slower_than_ns: u64,
 }
 
-/// A warning where the record is of users who send when they are ready, and its percentiles hide a stall. Of a search only levels that
-/// passed are looked at: one that failed needs no further doubt.
-pub(super) fn hidden_stall(recorded: &Recorded) -> Option<Warning> {
+/// A span of the record with what omission is told from.
+struct Span {
+    /// Where it was, ` at 40 users`; empty for a whole run.
+    at: String,
+    service: Histogram,
+    user_s: f64,
+    /// Requests that ended, per second.
+    rate_per_s: f64,
+}
+
+impl Span {
+    fn new(recorded: &Recorded, at: String, span_s: [f64; 2]) -> Self {
+        let span = RecordedSpan::new(recorded, span_s);
+        let seconds = span.seconds().max(f64::EPSILON);
+        let (ended, _) = span.requests(None, None);
+        Self {
+            at,
+            service: span.histogram(Which::Service, Some(Protocol::Http), None),
+            user_s: span.users() * seconds,
+            rate_per_s: ended as f64 / seconds,
+        }
+    }
+}
+
+/// A warning where the record is of users who send when they are ready: that its percentiles hide a stall, or that they would. Of a search
+/// only levels that passed are looked at, for a stall: one that failed needs no further doubt, and each has its rate beside it anyway.
+pub(super) fn closed_loop(recorded: &Recorded) -> Option<Warning> {
     let manifest = &recorded.manifest;
     if !manifest.self_timed {
         return None;
     }
     let levels = manifest.levels.iter().filter(|mark| mark.good);
-    let mut spans: Vec<(String, [f64; 2])> =
-        levels.map(|mark| (format!(" at {} users", mark.level), [mark.from_s, mark.to_s])).collect();
-    if manifest.level_unit.is_none() {
-        spans.push((String::new(), recorded.whole_span()));
+    let mut spans: Vec<Span> = levels
+        .map(|mark| Span::new(recorded, format!(" at {} users", mark.level), [mark.from_s, mark.to_s]))
+        .collect();
+    let plain = manifest.level_unit.is_none();
+    if plain {
+        spans.push(Span::new(recorded, String::new(), recorded.whole_span()));
     }
-    let (at, span_s, hidden) = spans
-        .into_iter()
-        .filter_map(|(at, span_s)| {
-            let span = RecordedSpan::new(recorded, span_s);
-            let service = span.histogram(Which::Service, Some(Protocol::Http), None);
-            let user_s = span.users() * (span_s[1] - span_s[0]);
-            Some((at, span_s, hidden(&service, user_s)?))
-        })
-        .max_by(|(.., a), (.., b)| a.time_ratio.total_cmp(&b.time_ratio))?;
-    let (ended, _) = crate::threshold::Stats::requests(&RecordedSpan::new(recorded, span_s), None, None);
-    Some(Warning {
-        code: "stall_hidden".to_owned(),
-        text: format!(
-            "requests slower than {:.1} ms took {:.0} % of the users' time{at} but are only {:.2} % of the requests: users without pacing ask nothing while they wait, so the percentiles hide a stall (achieved {:.0} requests/s)",
-            hidden.slower_than_ns as f64 / 1e6,
-            hidden.time_ratio * 100.0,
-            hidden.requests_ratio * 100.0,
-            ended as f64 / (span_s[1] - span_s[0]).max(f64::EPSILON)
+    let worst = spans
+        .iter()
+        .filter_map(|span| Some((span, hidden(&span.service, span.user_s)?)))
+        .max_by(|(_, a), (_, b)| a.time_ratio.total_cmp(&b.time_ratio));
+    let (code, text) = match worst {
+        Some((span, hidden)) => (
+            "stall_hidden",
+            format!(
+                "requests slower than {:.1} ms took {:.0} % of the users' time{} but are only {:.2} % of the requests: users without pacing ask nothing while they wait, so the percentiles hide a stall (achieved {:.0} requests/s)",
+                hidden.slower_than_ns as f64 / 1e6,
+                hidden.time_ratio * 100.0,
+                span.at,
+                hidden.requests_ratio * 100.0,
+                span.rate_per_s
+            ),
         ),
-        remedy: "use `executor: open`, or give the scenario a `pacing`: then each iteration is charged from the instant it was due, also those that a stall makes late".to_owned(),
-    })
+        None => {
+            let span = spans.last().filter(|_| plain)?;
+            let waited = waited(&span.service, span.user_s)?;
+            (
+                "closed_loop",
+                format!(
+                    "the target set the rate, {:.0} requests/s achieved: users without pacing spent {:.0} % of their time waiting and ask nothing meanwhile, so a stall would show in few of the requests",
+                    span.rate_per_s,
+                    waited * 100.0
+                ),
+            )
+        }
+    };
+    Some(Warning { code: code.to_owned(), text, remedy: REMEDY.to_owned() })
+}
+
+/// Share of the users' time that went into requests, where it is enough for a stall to hide in.
+fn waited(service: &Histogram, user_s: f64) -> Option<f64> {
+    if user_s <= 0.0 {
+        return None;
+    }
+    let spent_s = service.mean_ns() / 1e9 * service.count() as f64;
+    let ratio = (spent_s / user_s).min(1.0);
+    (ratio > HIDDEN_RATIO_MAX).then_some(ratio)
 }
 
 fn hidden(service: &Histogram, user_s: f64) -> Option<Hidden> {
@@ -108,6 +156,16 @@ mod tests {
         // Exponential times by the inverse of their distribution, in an order that visits all of it evenly.
         let exponential = |n: u64| -20.0 * (1.0 - (n as f64 * 0.618_033_988_75).fract()).ln();
         assert_eq!(carried(100.0, exponential), None);
+    }
+
+    #[test]
+    fn users_who_mostly_think_need_no_word() {
+        let mut service = Histogram::new();
+        (0..1_000).for_each(|_| service.record(20_000_000));
+        let share = waited(&service, 100.0).expect("20 s of 100 s");
+        assert!((share - 0.2).abs() < 0.01, "{share}");
+        assert_eq!(waited(&service, 1_000.0), None, "20 s of 1,000 s");
+        assert_eq!(waited(&Histogram::new(), 0.0), None, "nobody was there");
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub fn summarize(recorded: &Recorded) -> Summary {
     let counts = counts(manifest);
     let mut warnings = progress.warnings.clone();
     warnings.extend(found.warnings);
-    warnings.extend(super::omission::hidden_stall(recorded));
+    warnings.extend(super::omission::closed_loop(recorded));
     warnings.extend(super::clocks::differ(&progress.requests.streams));
     warnings.extend(interrupted_iterations(manifest));
     warnings.extend(broken_identity(&counts));

@@ -116,5 +116,8 @@ fn a_closed_load_that_hides_a_stall_says_so() {
     let dir = scratch();
     let steady = run_at("busy.yaml", servers::slow(Duration::from_millis(2))).out(dir.path()).run().exits(0);
     drop(steady);
-    assert!(sound(dir.path()).summary.warnings.iter().all(|warning| warning.code != "stall_hidden"));
+    let folder = sound(dir.path());
+    assert!(folder.summary.warnings.iter().all(|warning| warning.code != "stall_hidden"));
+    let told = warning(&folder, "closed_loop");
+    assert!(told.text.contains("requests/s achieved") && told.text.contains("waiting"), "{}", told.text);
 }
