@@ -13,6 +13,9 @@ CONNECTIONS = 64
 SETTLE_S = 0.6
 SAMPLE_S = 0.2
 
+# They differ by less than rounds of either do, and are asked in more of them.
+CLOSE = ("floor", "plimsoll", "wrk")
+
 
 def measure(command, nginx) -> dict[str, float]:
     first, _ = nginx.counters()
@@ -50,13 +53,15 @@ def steady(samples: list[tuple[float, int, float]]) -> dict[str, float]:
     return {"steady_us": round(cpu_s * 1e6 / requests, 3), "per_s": round(requests / seconds, 1)}
 
 
-def run(tools, nginx, folder, rounds: int, seconds: int, say) -> dict[str, list[dict]]:
-    """Every round asks every tool once; a tool that failed once is left out of the rounds that follow."""
+def run(tools, nginx, folder, rounds: tuple[int, int], seconds: int, say) -> dict[str, list[dict]]:
+    """Every round asks every tool once, those after the first number of them the close ones; a tool that failed once is left out of the rounds
+    that follow."""
+    of_all, of_close = rounds
     results: dict[str, list[dict]] = {tool.name: [] for tool in tools if tool.closed}
     failed: dict[str, str] = {}
-    for number in range(rounds):
+    for number in range(of_close):
         for tool in tools:
-            if not tool.closed or tool.name in failed:
+            if not tool.closed or tool.name in failed or (number >= of_all and tool.name not in CLOSE):
                 continue
             command = tool.closed(nginx, folder / f"cost-{tool.name}", seconds)
             try:
@@ -65,8 +70,8 @@ def run(tools, nginx, folder, rounds: int, seconds: int, say) -> dict[str, list[
                     tool.checked(command)
                 results[tool.name].append(result)
                 figures = ", ".join(f"{result[name]:.2f} {name}" for name in ("whole_us", "steady_us") if name in result)
-                say(f"cost {number + 1}/{rounds} {tool.name}: {figures}")
+                say(f"cost {number + 1}/{of_all if tool.name not in CLOSE else of_close} {tool.name}: {figures}")
             except PeerFailed as error:
                 failed[tool.name] = str(error)
                 say(f"cost {tool.name}: {error}")
-    return {"rounds": results, "failed": failed, "seconds": seconds, "connections": CONNECTIONS}
+    return {"rounds": results, "of_all": of_all, "failed": failed, "seconds": seconds, "connections": CONNECTIONS}

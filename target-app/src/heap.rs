@@ -1,5 +1,6 @@
 //! The heap: what is in live allocations, what each WebSocket adds to it, and the limit. Only the executable can say
-//! what is allocated, because the allocator is the whole program's; where none does, the figure is zero.
+//! what is allocated, because the allocator is the whole program's; where none does, the figure is zero and the limit is never met. What the
+//! embedded store holds is SQLite's, from C's `malloc`, and no part of the figure.
 
 use std::sync::OnceLock;
 
