@@ -212,6 +212,10 @@ const SUBSCRIBE: &str = "      - {ws_send: {type: subscribe}, resend: true}\n";
 fn heard_by_the_second(first_hears: usize, steps: &str) -> Vec<String> {
     let (tell, told) = channel();
     let (addr, _) = server(move |head, turn, socket| {
+        if head.starts_with("GET /slow") {
+            std::thread::sleep(Duration::from_millis(200));
+            return say(socket, OK);
+        }
         say(socket, &switch(head));
         let mut heard = 0;
         while turn > 0 || heard < first_hears {
@@ -231,6 +235,13 @@ fn heard_by_the_second(first_hears: usize, steps: &str) -> Vec<String> {
 #[test]
 fn what_is_said_while_the_line_is_down_is_said_once() {
     let heard = heard_by_the_second(0, &format!("      - {{think: 100ms}}\n{SUBSCRIBE}"));
+    assert_eq!(heard, [r#"{"type":"subscribe"}"#]);
+}
+
+/// The step fails, and what it was to say is said by the connection after it.
+#[test]
+fn what_could_not_be_said_is_said_again() {
+    let heard = heard_by_the_second(0, &format!("      - {{get: /slow}}\n{SUBSCRIBE}"));
     assert_eq!(heard, [r#"{"type":"subscribe"}"#]);
 }
 
@@ -261,6 +272,29 @@ fn a_question_stays_due_since_its_own_instant() {
     let (response_ns, service_ns) = (window.response.max_ns(), window.service.max_ns());
     assert!(response_ns >= 390_000_000, "{response_ns} ns leave out the outage");
     assert!(service_ns + 300_000_000 < response_ns, "{service_ns} ns count from before it was said again");
+}
+
+/// What is said again is no question: a second outage is not charged with the first.
+#[test]
+fn outages_without_a_question_are_charged_to_nothing() {
+    let (addr, _) = server(|head, turn, socket| {
+        say(socket, &switch(head));
+        let said = hear(socket);
+        match turn {
+            0 => push(socket, r#"{"type":"ack"}"#),
+            1 => {}
+            _ => push(socket, r#"{"type":"tick"}"#),
+        }
+        while turn > 1 && said.is_some() && hear(socket).is_some() {}
+    });
+    let ran = one_user(
+        addr,
+        "      - {ws_open: /ws, reconnect: {max: 5, backoff: 600ms..600ms}}\n      - {ws_send: {type: subscribe}, resend: true}\n      - {ws_expect: {type: ack}}\n      - {think: 1800ms}\n      - {ws_expect: {type: tick}}\n",
+    );
+    assert_eq!(ran.sum.requests.streams.reconnects, 2);
+    let window = ran.window("tick", "ws").unwrap();
+    assert_eq!(window.completed, 1, "{:?}", ran.failures());
+    assert!(window.response.max_ns() < 290_000_000, "{} ns hold an outage", window.response.max_ns());
 }
 
 /// What came before the line was left is not lost with it.

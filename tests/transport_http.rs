@@ -33,7 +33,22 @@ async fn one_connection_carries_request_after_request() {
         assert!(exchange.first_byte_ns <= exchange.done_ns);
         before_ns = exchange.done_ns;
     }
+    assert_eq!(client.buffers.take_traffic().sent, 0, "what an answer tells of is not counted twice");
     assert!(connection.is_used());
+}
+
+#[tokio::test]
+async fn what_an_exchange_without_an_end_sent_and_got_is_counted() {
+    const CUT: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nfour";
+    let addr = scripted(1, |mut socket| {
+        read_request(&mut socket);
+        socket.write_all(CUT).unwrap();
+    });
+    let client = Client::new(addr);
+    let mut connection = client.connect().await;
+    client.get(&mut connection).await.unwrap_err();
+    let traffic = client.buffers.take_traffic();
+    assert_eq!((traffic.sent, traffic.received), (GET.len() as u64, CUT.len() as u64));
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ import statistics
 from pathlib import Path
 
 import plot
+from cost import CLOSE
 
 MARK = ("<!-- peers -->", "<!-- /peers -->")
 
@@ -94,11 +95,12 @@ def cost(found: dict) -> str:
         "whole / wrk",
     ]
     most = max((len(rounds) for rounds in part["rounds"].values()), default=0)
-    more = f", {most} of those that differ by less than their rounds" if most > part["of_all"] else ""
+    of_all = part.get("of_all", most)
+    more = f", {most} of {', '.join(CLOSE)}, which differ by less than their rounds" if most > of_all else ""
     return (
         "## CPU per request\n"
         f"nginx answers two bytes on one core, the generator has the other; {part['connections']} kept connections, no think time, "
-        f"{part['seconds']} s a run; medians of {part['of_all']} interleaved rounds{more}; nginx counted the requests. *Whole process* is everything from "
+        f"{part['seconds']} s a run; medians of {of_all} interleaved rounds{more}; nginx counted the requests. *Whole process* is everything from "
         "start to end, reports included, over all requests; *steady* leaves out what is before and after the full load. A ratio is "
         "the median of the rounds' own, of steady figures unless it says whole.\n\n"
         + table(head, rows)

@@ -38,20 +38,19 @@ struct Span {
     at: String,
     service: Histogram,
     user_s: f64,
-    /// Requests that ended, per second.
+    /// HTTP requests that ended, per second.
     rate_per_s: f64,
 }
 
 impl Span {
     fn new(recorded: &Recorded, at: String, span_s: [f64; 2]) -> Self {
         let span = RecordedSpan::new(recorded, span_s);
-        let seconds = span.seconds().max(f64::EPSILON);
-        let (ended, _) = span.requests(None, None);
+        let (ended, _) = span.requests(Some(Protocol::Http), None);
         Self {
             at,
             service: span.histogram(Which::Service, Some(Protocol::Http), None),
-            user_s: span.users() * seconds,
-            rate_per_s: ended as f64 / seconds,
+            user_s: span.user_seconds(),
+            rate_per_s: ended as f64 / span.seconds().max(f64::EPSILON),
         }
     }
 }
@@ -93,9 +92,9 @@ pub(super) fn closed_loop(recorded: &Recorded) -> Option<Warning> {
             (
                 "closed_loop",
                 format!(
-                    "the target set the rate, {:.0} requests/s achieved: users without pacing spent {:.0} % of their time waiting and ask nothing meanwhile, so a stall would show in few of the requests",
-                    span.rate_per_s,
-                    waited * 100.0
+                    "users without pacing waited for answers {:.0} % of their time and ask nothing meanwhile: the target has its part in the rate ({:.0} requests/s achieved), and a stall would show in few of the requests",
+                    waited * 100.0,
+                    span.rate_per_s
                 ),
             )
         }
@@ -103,9 +102,9 @@ pub(super) fn closed_loop(recorded: &Recorded) -> Option<Warning> {
     Some(Warning { code: code.to_owned(), text, remedy: REMEDY.to_owned() })
 }
 
-/// Share of the users' time that went into requests, where it is enough for a stall to hide in.
+/// Share of the users' time that went into HTTP requests, where it is enough for a stall to hide in.
 fn waited(service: &Histogram, user_s: f64) -> Option<f64> {
-    if user_s <= 0.0 {
+    if service.count() < REQUESTS_MIN || user_s <= 0.0 {
         return None;
     }
     let spent_s = service.mean_ns() / 1e9 * service.count() as f64;

@@ -7,7 +7,8 @@ use crate::record::recorded::Recorded;
 use crate::record::rows::{End, EndpointEntry, LevelMark, Manifest};
 use crate::record::span::{RecordedSpan, latency};
 use crate::record::summary::{
-    Counts, EndpointResult, LoadLine, SUMMARY_SCHEMA, Summary, ThresholdResult, Verdict, Warning,
+    Counts, EndpointResult, LoadLine, RequestCounts, SUMMARY_SCHEMA, Summary, ThresholdResult, Verdict,
+    Warning,
 };
 use crate::scenario::plan::LoadUnit;
 use crate::threshold::{self, Stat, Stats, Verdict as Judged, Which};
@@ -103,6 +104,12 @@ fn endpoint(recorded: &Recorded, entry: &EndpointEntry) -> EndpointResult {
     }
 }
 
+/// The whole seconds inside a span, as the record is kept in such: counts and percentiles are then of the same span. One without any stays.
+fn whole_seconds(span_s: [f64; 2]) -> [f64; 2] {
+    let inside = [span_s[0].ceil(), span_s[1].floor()];
+    if inside[0] < inside[1] { inside } else { span_s }
+}
+
 fn judge(recorded: &Recorded, text: &str) -> ThresholdResult {
     let not = |note: String| ThresholdResult {
         text: text.to_owned(),
@@ -121,7 +128,7 @@ fn judge(recorded: &Recorded, text: &str) -> ThresholdResult {
         Some(phase) => {
             let mark = recorded.manifest.phases.iter().find(|mark| &mark.name == phase);
             let reached = mark.filter(|mark| mark.from_s < recorded.manifest.duration_s);
-            reached.map(|mark| [mark.from_s, mark.to_s.min(recorded.manifest.duration_s)])
+            reached.map(|mark| whole_seconds([mark.from_s, mark.to_s.min(recorded.manifest.duration_s)]))
         }
     };
     let span = span_s.map(|span_s| RecordedSpan::new(recorded, span_s));
@@ -176,7 +183,8 @@ fn verdict(
             why.map_or_else(|| "the generator was the limit".to_owned(), |warning| warning.text.clone());
         return (Verdict::Invalid, 3, reason);
     }
-    if progress.requests.ok == 0 && progress.requests.sent + progress.requests.failed > 0 {
+    let RequestCounts { ok, sent, unsent, failed, .. } = progress.requests;
+    if ok == 0 && sent + unsent + failed > 0 {
         let why = progress.failures.first();
         let most =
             why.map_or_else(String::new, |failure| format!(": `{}`: {}", failure.endpoint, failure.text));
@@ -259,7 +267,7 @@ fn broken_identity(counts: &Counts) -> Option<Warning> {
 mod tests {
     use super::*;
     use crate::record::rows::Ended;
-    use crate::record::summary::{Generator, Lag, RequestCounts};
+    use crate::record::summary::{Generator, Lag};
 
     fn recorded(counts: Counts, requests: RequestCounts) -> Recorded {
         let mut manifest = Manifest {
@@ -292,6 +300,11 @@ mod tests {
             RequestCounts { failed: 50, ..RequestCounts::default() },
         );
         assert_eq!(summarize(&refused).verdict, Verdict::Fail, "refused before anything was sent");
+        let shaking_hands = recorded(
+            Counts { planned: 50, interrupted: 50, ..Counts::default() },
+            RequestCounts { unsent: 50, interrupted: 50, ..RequestCounts::default() },
+        );
+        assert_eq!(summarize(&shaking_hands).verdict, Verdict::Fail, "a TLS handshake that never ends");
     }
 
     #[test]

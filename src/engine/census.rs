@@ -16,15 +16,28 @@ impl Shard {
 
     /// Counts the arrivals that the schedule has placed up to `now`.
     pub(super) fn count_planned(&self, part: &Part, now: Nanos) {
+        if now >= part.start_ns {
+            self.count_until(part, part.elapsed_ns(now));
+        }
+    }
+
+    /// From when on the curve may be another, by its own time, where that is asked for at `at_ns`: what has been released or counted, which
+    /// may be more if the word came late, stays as it was.
+    pub(super) fn settled(&self, part: &Part, at_ns: u64) -> u64 {
+        let settled_ns = part.settled_ns.get();
+        if settled_ns > at_ns {
+            self.count_until(part, settled_ns);
+        }
+        settled_ns.max(at_ns)
+    }
+
+    fn count_until(&self, part: &Part, until_ns: u64) {
         let mut census = part.census.borrow_mut();
         let Some(schedule) = census.as_mut() else { return };
-        let until = part.elapsed_ns(now);
-        if now < part.start_ns {
-            return;
-        }
+        part.settle(until_ns);
         let curve = part.curve.borrow();
         let mut due = 0;
-        while schedule.peek(&curve).is_some_and(|arrival| arrival.at_ns <= until) {
+        while schedule.peek(&curve).is_some_and(|arrival| arrival.at_ns <= until_ns) {
             schedule.next(&curve);
             due += 1;
         }

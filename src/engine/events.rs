@@ -238,7 +238,6 @@ impl User {
             }
         };
         shard.failed_answer(expect.endpoint, asked.intended_ns, asked.sent_ns, outcome, &text);
-        self.streams[usize::from(expect.stream)].iter_mut().for_each(|events| events.line.settle());
         if outcome != Outcome::Timeout {
             self.sse_lost(shard, expect.stream, end);
         }

@@ -95,7 +95,7 @@ pub(super) struct Line<P: Push> {
     inbox_bytes: usize,
     /// What its user asked for last. A message answers what was asked before it came, even if it is taken after something else was.
     pub(super) asked: Asked,
-    /// It has asked, and nothing at all has come since.
+    /// It has asked by a message of its own, and nothing at all has come since.
     unanswered: bool,
     end: Option<P::End>,
     /// Last number seen by a `sequence`. It goes on over reconnects: what was missed meanwhile is missing.
@@ -136,9 +136,15 @@ impl<P: Push> Line<P> {
         }
     }
 
-    /// The user asks for what comes next.
+    /// The user asks for what comes next by a message on this line.
     pub(super) fn ask(&mut self, asked: Asked) {
         (self.asked, self.unanswered) = (asked, true);
+    }
+
+    /// What was said on the connection before is said on this one, at `now`.
+    pub(super) fn ask_again(&mut self, now: Nanos) {
+        let intended_ns = if self.unanswered { self.asked.intended_ns } else { now };
+        self.asked = Asked { sent_ns: now, intended_ns };
     }
 
     /// What it asked for has failed, and that has been told.

@@ -69,6 +69,7 @@ impl Release {
                 Late::Queue => break,
             };
             schedule.next(&self.part.curve.borrow());
+            self.part.settle(self.part.elapsed_ns(arrival.due_ns));
             self.part.handled.set(self.part.handled.get() + 1);
             self.shard.recorder.borrow_mut().dispatch_lag(lag_ns);
             if free {

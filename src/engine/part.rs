@@ -40,6 +40,8 @@ pub(super) struct Part {
     /// depend on what became of the arrivals.
     pub(super) census: RefCell<Option<Schedule>>,
     pub(super) planned: Cell<u64>,
+    /// Up to where on the curve arrivals have been released or counted: it is bent after that only.
+    pub(super) settled_ns: Cell<u64>,
     /// Arrivals released or dropped.
     pub(super) handled: Cell<u64>,
 }
@@ -72,6 +74,7 @@ impl Part {
             live: Cell::new(0),
             census: RefCell::new(None),
             planned: Cell::new(0),
+            settled_ns: Cell::new(0),
             handled: Cell::new(0),
         }
     }
@@ -79,6 +82,10 @@ impl Part {
     /// Nanoseconds since the part's own zero; 0 before it.
     pub(super) fn elapsed_ns(&self, now: Nanos) -> u64 {
         now.saturating_sub(self.start_ns)
+    }
+
+    pub(super) fn settle(&self, at_ns: u64) {
+        self.settled_ns.set(self.settled_ns.get().max(at_ns));
     }
 
     /// Until nobody of the part is left: cut off means dropped at the task's next turn, and only then counted.

@@ -38,7 +38,7 @@ impl User {
         })
         .await;
         for events in self.streams.iter_mut().flatten() {
-            events.line.ask(asked);
+            events.line.asked = asked;
         }
     }
 }

@@ -228,6 +228,8 @@ impl Shard {
         loop {
             let tick = shard.clock.instant(window.next_end_s * NANOS_PER_S);
             tokio::select! {
+                // A word that has come holds for what is counted after it.
+                biased;
                 command = commands.recv(), if !deaf => {
                     // An agent that has gone away cannot steer, and nobody would read the result.
                     deaf = command.is_none();
@@ -272,8 +274,7 @@ impl Shard {
         match command {
             Command::Steer { part, at_ns, value, over_ns } => {
                 let part = &self.parts[part];
-                // What a word that came late would have changed has happened, and stays as it was.
-                let at = part.elapsed_ns(at_ns.max(self.clock.now()));
+                let at = self.settled(part, part.elapsed_ns(at_ns));
                 part.curve.borrow_mut().steer(at, value, over_ns, HOLD_NS);
                 part.changed.notify_one();
             }

@@ -136,10 +136,9 @@ impl User {
     /// Sends again what the scenario marked so; false when the fresh connection broke over it.
     pub(super) async fn ws_resend(&mut self, shard: &Shard, id: SocketId) -> bool {
         let Some(socket) = &self.sockets[usize::from(id)] else { return false };
-        // What is said again is no step of the user's: the plan's instant is for the message that is.
-        let intended_ns = socket.line.asked.intended_ns;
         for (text, binary) in socket.resent.messages() {
-            if let Err((outcome, text)) = self.ws_say(shard, id, text, binary, intended_ns).await {
+            // What is said again is no step of the user's: the plan's instant is for the message that is.
+            if let Err((outcome, text)) = self.ws_say(shard, id, text, binary, None).await {
                 shard.failed_message(shard.socket_endpoint(id), outcome, &text);
                 return false;
             }
@@ -198,7 +197,7 @@ impl User {
         let kept = send.resend.then(|| text.clone());
         let end = self.ws_send_text(shard, send.socket, text, send.binary).await;
         // Only now: sent while the socket was away, it would have been said to the fresh one twice.
-        if let (Some(text), StepEnd::Next) = (kept, end)
+        if let Some(text) = kept.filter(|_| end != StepEnd::Leave)
             && let Some(socket) = self.sockets[usize::from(send.socket)].as_mut()
         {
             socket.resent.keep(text, send.binary);
@@ -213,7 +212,7 @@ impl User {
         if self.has_left(Held::Socket(id)) {
             return StepEnd::Leave;
         }
-        let said = self.ws_say(shard, id, text, binary, intended_ns).await;
+        let said = self.ws_say(shard, id, text, binary, Some(intended_ns)).await;
         let Err((outcome, text)) = said else { return StepEnd::Next };
         shard.failed_answer(shard.socket_endpoint(id), intended_ns, now, outcome, &text);
         self.sockets[usize::from(id)].iter_mut().for_each(|open| open.line.settle());
@@ -221,13 +220,14 @@ impl User {
         StepEnd::Failed
     }
 
+    /// Without the instant of a plan it is said again after a reconnect.
     async fn ws_say(
         &mut self,
         shard: &Shard,
         id: SocketId,
         text: String,
         binary: bool,
-        intended_ns: Nanos,
+        intended_ns: Option<Nanos>,
     ) -> Result<(), (Outcome, String)> {
         let mut socket = self.sockets[usize::from(id)].take().ok_or_else(unopened)?;
         let said = self.ws_say_on(shard, &mut socket, text, binary, intended_ns).await;
@@ -241,13 +241,16 @@ impl User {
         socket: &mut Socket,
         text: String,
         binary: bool,
-        intended_ns: Nanos,
+        intended_ns: Option<Nanos>,
     ) -> Result<(), (Outcome, String)> {
         // A socket takes a message though its peer has gone: only what has come from there tells.
         let overflowed = socket.line.fill().await;
         shard.recorder.borrow_mut().requests.streams.overflowed += overflowed;
         let now = shard.clock.now();
-        socket.line.ask(Asked { sent_ns: now, intended_ns });
+        match intended_ns {
+            Some(intended_ns) => socket.line.ask(Asked { sent_ns: now, intended_ns }),
+            None => socket.line.ask_again(now),
+        }
         if let Some(tap) = &shard.tap
             && socket.line.live().is_some()
         {

@@ -35,7 +35,7 @@ impl Window {
         for part in &shard.parts {
             shard.count_planned(part, shard.clock.now());
         }
-        let lines = shard.buffers.take_line_traffic();
+        let lines = shard.buffers.take_traffic();
         let mut recorder = shard.recorder.borrow_mut();
         recorder.requests.bytes_sent += lines.sent;
         recorder.requests.bytes_received += lines.received;

@@ -52,11 +52,19 @@ impl<'a> RecordedSpan<'a> {
         self.recorded.seconds(self.span_s)
     }
 
-    /// Mean users over the seconds of the span.
+    /// Mean users over the seconds of the span that have any rows.
     pub fn users(&self) -> f64 {
-        let by_second: BTreeMap<u64, u64> = self.rows().map(|row| (row.t_s.to_bits(), row.users)).collect();
-        let count = by_second.len().max(1) as f64;
-        by_second.values().sum::<u64>() as f64 / count
+        let by_second = self.users_by_second();
+        by_second.values().sum::<u64>() as f64 / by_second.len().max(1) as f64
+    }
+
+    /// Time that all users together were there, seconds.
+    pub fn user_seconds(&self) -> f64 {
+        self.users_by_second().values().sum::<u64>() as f64
+    }
+
+    fn users_by_second(&self) -> BTreeMap<u64, u64> {
+        self.rows().map(|row| (row.t_s.to_bits(), row.users)).collect()
     }
 }
 

@@ -58,6 +58,8 @@ pub(super) struct Coordinator<'w> {
     late: bool,
     /// No more load is asked for.
     draining: bool,
+    /// When that was told.
+    drained_ns: Option<Nanos>,
     /// Why the load is being taken down before its time.
     ending: Option<Ended>,
     interrupted: u32,
@@ -83,6 +85,7 @@ impl<'w> Coordinator<'w> {
             reached_s: 0,
             late: false,
             draining: false,
+            drained_ns: None,
             ending: None,
             interrupted: 0,
             give_up_at_ns: None,
@@ -175,15 +178,14 @@ impl<'w> Coordinator<'w> {
                         failure.get_or_insert(Ended { how: End::Error, reason: text });
                         self.cut_off(crew, clock);
                     }
-                    CrewReport::Lost { member, reached_s, text } => {
+                    CrewReport::Lost { member, reached_ns, text } => {
                         self.event(store, self.reached_s, "agent", &text)?;
-                        let span = reached_s * NANOS_PER_S..clock.now();
-                        let untold = arrivals_of(&self.plan, member, self.size().0, span);
+                        let until_ns = self.drained_ns.unwrap_or_else(|| clock.now());
+                        let untold = arrivals_of(&self.plan, member, self.size(), reached_ns..until_ns);
                         store.manifest.progress.counts.planned += untold;
                         failure.get_or_insert(Ended { how: End::AgentLost, reason: text });
                         // What the others have under way may finish; only what the lost one had cannot.
-                        self.draining = true;
-                        crew.tell(Command::Drain);
+                        self.drain(crew, clock);
                     }
                     CrewReport::Ended => {
                         if failure.is_some() {
@@ -265,12 +267,14 @@ impl<'w> Coordinator<'w> {
             readings: &latest,
         });
         if let Some(text) = tripped {
-            self.take_down(store, crew, End::Aborted, &format!("safety rule `{text}` was met"))?;
+            self.take_down(store, crew, clock, End::Aborted, &format!("safety rule `{text}` was met"))?;
         }
         // Only requests: that a message found no open socket says nothing of the target.
         let answered = (all - failed) + second.requests.failed;
-        self.watch_for_silence(store, crew, second, answered, span_s)?;
+        self.watch_for_silence(store, crew, clock, second, answered, span_s)?;
+        // Of a load that drains, for whatever reason, no level is what its name says.
         if self.ending.is_none()
+            && !self.draining
             && let Some((_, levels)) = &mut self.levels
         {
             let acts = levels.second(second, acts_from_s(second.end_s, clock.now()));
@@ -284,6 +288,7 @@ impl<'w> Coordinator<'w> {
         &mut self,
         store: &mut Store,
         crew: &Crew,
+        clock: Clock,
         second: &Snapshot,
         ended: u64,
         span_s: u64,
@@ -297,7 +302,7 @@ impl<'w> Coordinator<'w> {
                 .find(|failure| failure.kind == "connect")
                 .map_or_else(String::new, |failure| format!("; `{}`: {}", failure.endpoint, failure.text));
             let text = format!("nothing could connect for {} s{why}", self.silence.held_s());
-            self.take_down(store, crew, End::TargetLost, &text)?;
+            self.take_down(store, crew, clock, End::TargetLost, &text)?;
         }
         Ok(())
     }
@@ -326,8 +331,7 @@ impl<'w> Coordinator<'w> {
                         "search",
                         &format!("over after {} levels, load line {line}", outcome.probes),
                     )?;
-                    self.draining = true;
-                    crew.tell(Command::Drain);
+                    self.drain(crew, clock);
                 }
             }
         }
@@ -343,7 +347,7 @@ impl<'w> Coordinator<'w> {
     fn interrupt(&mut self, store: &mut Store, crew: &Crew, clock: Clock) -> Result<(), Stop> {
         self.interrupted += 1;
         if self.interrupted == 1 {
-            return self.take_down(store, crew, End::Interrupted, "interrupted by the user");
+            return self.take_down(store, crew, clock, End::Interrupted, "interrupted by the user");
         }
         self.event(store, self.reached_s, "abort", "interrupted again: what is in flight is cut off")?;
         self.cut_off(crew, clock);
@@ -352,20 +356,33 @@ impl<'w> Coordinator<'w> {
 
     /// Cuts off what runs. A shard that hangs meanwhile is waited for only so long.
     fn cut_off(&mut self, crew: &Crew, clock: Clock) {
+        self.drained_ns.get_or_insert_with(|| clock.now());
         let wait = SNAPSHOT_WAIT + ABORT_WAIT;
         self.give_up_at_ns.get_or_insert_with(|| clock.now() + wait.as_nanos() as Nanos);
         crew.tell(Command::Abort);
     }
 
     /// Ends the load before its time: no more arrivals, what is in flight may finish. The first reason stands.
-    fn take_down(&mut self, store: &mut Store, crew: &Crew, how: End, reason: &str) -> Result<(), Stop> {
+    fn take_down(
+        &mut self,
+        store: &mut Store,
+        crew: &Crew,
+        clock: Clock,
+        how: End,
+        reason: &str,
+    ) -> Result<(), Stop> {
         if self.ending.is_none() {
             self.event(store, self.reached_s, "abort", &format!("{reason}; the load is taken down"))?;
             self.ending = Some(Ended { how, reason: reason.to_owned() });
-            self.draining = true;
-            crew.tell(Command::Drain);
+            self.drain(crew, clock);
         }
         Ok(())
+    }
+
+    fn drain(&mut self, crew: &Crew, clock: Clock) {
+        self.draining = true;
+        self.drained_ns.get_or_insert_with(|| clock.now());
+        crew.tell(Command::Drain);
     }
 
     fn event(&mut self, store: &mut Store, t_s: u64, kind: &str, text: &str) -> Result<(), StoreError> {

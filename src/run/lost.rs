@@ -14,10 +14,24 @@ pub(super) fn count_lost(counts: &mut Counts) {
 
 /// Arrivals that the schedule has for a member of a crew in a span of the run: those of an agent that can say nothing of them any more. What
 /// arrives where a search has steered to is known to the members alone, and users of a closed load arrive when they are ready.
-pub(super) fn arrivals_of(plan: &Plan, member: usize, members: u32, span_ns: Range<Nanos>) -> u64 {
-    let Some(share) = u32::try_from(member).ok().and_then(|index| Share::new(index, members)) else {
+///
+/// Of agents of so many shards each, since slots are divided among all shards.
+pub(super) fn arrivals_of(
+    plan: &Plan,
+    member: usize,
+    (agents, shards): (u32, u32),
+    span_ns: Range<Nanos>,
+) -> u64 {
+    let Some(share) = u32::try_from(member).ok().and_then(|index| Share::new(index, agents)) else {
         return 0;
     };
+    (0..shards)
+        .filter_map(|shard| share.of(shard, shards))
+        .map(|share| arrivals_at(plan, share, &span_ns))
+        .sum()
+}
+
+fn arrivals_at(plan: &Plan, share: Share, span_ns: &Range<Nanos>) -> u64 {
     let of_part = |(index, part): (usize, &LoadPart)| {
         let Executor::Open { curve, open, .. } = &part.executor else { return 0 };
         // Who has no slot has no arrivals either.
@@ -53,10 +67,11 @@ mod tests {
         let plan = crate::scenario::load("open.yaml", text, &crate::scenario::Overrides::none(&none));
         let plan = plan.map_err(|problems| problems.lines()).expect("a plan");
         let s = NANOS_PER_S;
-        assert_eq!(arrivals_of(&plan, 1, 2, 2 * s..5 * s), 300, "half of 200/s for 3 s");
-        let all =
-            |span: Range<Nanos>| (0..3).map(|agent| arrivals_of(&plan, agent, 3, span.clone())).sum::<u64>();
-        let whole = arrivals_of(&plan, 0, 1, 0..99 * s);
+        assert_eq!(arrivals_of(&plan, 1, (2, 1), 2 * s..5 * s), 300, "half of 200/s for 3 s");
+        let all = |span: Range<Nanos>| {
+            (0..3).map(|agent| arrivals_of(&plan, agent, (3, 2), span.clone())).sum::<u64>()
+        };
+        let whole = arrivals_of(&plan, 0, (1, 1), 0..99 * s);
         assert_eq!(all(0..7 * s) + all(7 * s..99 * s), whole, "shares and spans add up");
         assert!((2_900..3_100).contains(&whole), "{whole}");
 
@@ -66,7 +81,12 @@ mod tests {
         );
         let plan = crate::scenario::load("few.yaml", &few, &crate::scenario::Overrides::none(&none));
         let plan = plan.map_err(|problems| problems.lines()).expect("a plan");
-        let of_four = [0, 1, 2, 3].map(|agent| arrivals_of(&plan, agent, 4, 2 * s..5 * s));
+        let of_four = [0, 1, 2, 3].map(|agent| arrivals_of(&plan, agent, (4, 1), 2 * s..5 * s));
         assert_eq!(of_four, [300, 300, 0, 0], "two slots, so two agents that have arrivals");
+        let three = few.replace("max_in_flight: 2", "max_in_flight: 3");
+        let plan = crate::scenario::load("three.yaml", &three, &crate::scenario::Overrides::none(&none));
+        let plan = plan.map_err(|problems| problems.lines()).expect("a plan");
+        let of_two = [0, 1].map(|agent| arrivals_of(&plan, agent, (2, 2), 2 * s..5 * s));
+        assert_eq!(of_two, [400, 200], "three slots for four shards, of which the first agent has two");
     }
 }

@@ -7,7 +7,7 @@ use crate::engine::route::{Destination, Route};
 use crate::limits::{TARGET_START_TIMEOUT, TARGET_STDERR_BYTES_MAX};
 use crate::scenario::plan::{BaseUrl, Plan, TargetKind};
 use crate::swarm::last_words::LastWords;
-use crate::transport::{self, Resolved};
+use crate::transport::{self, HttpVersion, Resolved};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
@@ -67,20 +67,23 @@ pub(super) async fn prepare(plan: &Plan, options: &Options) -> Result<Target, Ta
         }
         TargetKind::External { http, ws } => {
             let (mut found, mut labels) = (Vec::<Option<Destination>>::new(), Vec::new());
-            for (base, scheme) in [(http, "http"), (ws, "ws")] {
+            // What is never connected to need not be there.
+            let ws = ws.as_ref().filter(|_| !plan.sockets.is_empty());
+            for (base, scheme) in [(http.as_ref(), "http"), (ws, "ws")] {
                 let Some(base) = base else {
                     found.push(None);
                     continue;
                 };
-                let same =
-                    |known: &&Destination| (&known.base.host, known.base.port) == (&base.host, base.port);
+                let place = |base: &BaseUrl| (base.tls, base.host.clone(), base.port);
+                let same = |known: &&Destination| place(&known.base) == place(base);
                 if let Some(known) = found.iter().flatten().find(same) {
                     found.push(Some(Destination { base: base.clone(), ..known.clone() }));
                     continue;
                 }
                 let (destination, at) = resolve(base, plan, options).await?;
                 let label = url_of(base, scheme) + &at;
-                knock(&destination, &label, plan).await?;
+                // A socket opens with HTTP/1.1, whatever else is spoken.
+                knock(&destination, (scheme == "ws").then_some(HttpVersion::Http1), &label, plan).await?;
                 labels.push(label);
                 found.push(Some(destination));
             }
@@ -138,14 +141,20 @@ fn addresses(found: &Resolved) -> String {
 }
 
 /// One connection before the first user, so that a wrong address is an answer at once and not a run full of failures.
-async fn knock(destination: &Destination, label: &str, plan: &Plan) -> Result<(), TargetError> {
+async fn knock(
+    destination: &Destination,
+    version: Option<HttpVersion>,
+    label: &str,
+    plan: &Plan,
+) -> Result<(), TargetError> {
     let route = Route::to(destination, &plan.target)
         .map_err(|error| TargetError::Tls { host: destination.base.host.clone(), text: error.to_string() })?;
     let unreachable = |text: String| TargetError::Unreachable { url: label.to_owned(), text };
     let one = destination.others.is_empty();
     for (address, source) in route.lanes() {
         let at = if one { String::new() } else { format!("{}: ", address.addr) };
-        match tokio::time::timeout(plan.target.connect_timeout, transport::connect(address, source)).await {
+        let address = version.map_or(address.clone(), |version| address.clone().speaking(version));
+        match tokio::time::timeout(plan.target.connect_timeout, transport::connect(&address, source)).await {
             Ok(Ok(_connection)) => {}
             // The service is up, and what it shows is not what the scenario asks for.
             Ok(Err(error @ transport::TransportError::Tls(_))) => {

@@ -3,7 +3,7 @@
 
 use super::seconds::Seconds;
 use super::usage::Usage;
-use crate::clock::Clock;
+use crate::clock::{Clock, Nanos};
 use crate::engine::route::Route;
 use crate::engine::shard::{self, Command, Report, Setup};
 use crate::limits::{AGENT_SILENCE_MAX, SNAPSHOT_QUEUE_MAX};
@@ -23,10 +23,10 @@ pub enum CrewReport {
     Second(Box<Snapshot>),
     /// A member could not go on; its users are counted as interrupted in the seconds before.
     Failed(String),
-    /// A member is gone, and what it had under way with it. What it did until the end of second `reached_s` is in the seconds before.
+    /// A member is gone, and what it had under way with it. What it did until `reached_ns` is in the seconds before.
     Lost {
         member: usize,
-        reached_s: u64,
+        reached_ns: Nanos,
         text: String,
     },
     Ended,
@@ -124,8 +124,8 @@ impl Crew {
                 Some((member, Report::Ended)) => self.seconds.end(member),
                 Some((member, Report::Failed(text))) => self.fail(member, CrewReport::Failed(text)),
                 Some((member, Report::Lost(text))) => {
-                    let reached_s = self.seconds.reached_s(member);
-                    self.fail(member, CrewReport::Lost { member, reached_s, text });
+                    let reached_ns = self.seconds.reached_ns(member);
+                    self.fail(member, CrewReport::Lost { member, reached_ns, text });
                 }
                 // Nobody is left who could say more.
                 None => self.seconds.end_all(),

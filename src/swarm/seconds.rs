@@ -1,6 +1,7 @@
 //! Seconds on their way from the members of a crew: put together when every member has passed them, or those that have not are too far
 //! behind. Members are the shards of an agent, or the agents of a run; nothing here knows which.
 
+use crate::clock::Nanos;
 use crate::limits::SNAPSHOT_WAIT;
 use crate::measure::snapshot::Snapshot;
 use std::collections::BTreeMap;
@@ -10,6 +11,8 @@ pub(super) struct Seconds {
     open: BTreeMap<u64, Second>,
     /// Up to which second each member has reported.
     reached: Vec<u64>,
+    /// And up to which instant by its own clock.
+    reached_ns: Vec<Nanos>,
     ended: Vec<bool>,
     /// What each member showed in the last second handed on of which it has told.
     shown: Vec<Option<Gauges>>,
@@ -84,6 +87,7 @@ impl Seconds {
         Self {
             open: BTreeMap::new(),
             reached: vec![0; members],
+            reached_ns: vec![0; members],
             ended: vec![false; members],
             shown: vec![None; members],
             told_s: 0,
@@ -91,8 +95,11 @@ impl Seconds {
     }
 
     /// Takes the snapshot itself: with many endpoints it is megabytes, and a copy would be as many more.
-    pub(super) fn add(&mut self, member: usize, snapshot: Box<Snapshot>) {
+    pub(super) fn add(&mut self, member: usize, mut snapshot: Box<Snapshot>) {
+        // It tells of seconds that were handed on without it, in whatever second its own end.
+        snapshot.late |= self.reached[member] < self.told_s;
         self.reached[member] = self.reached[member].max(snapshot.end_s);
+        self.reached_ns[member] = self.reached_ns[member].max(snapshot.end_ns);
         // Of a second that was handed on already nothing can be said any more, and nothing may be lost.
         let end_s = snapshot.end_s.max(self.told_s + 1);
         let mut second = Second::of(member, self.reached.len(), snapshot, end_s);
@@ -102,9 +109,9 @@ impl Seconds {
         self.open.insert(end_s, second);
     }
 
-    /// The second up to which a member has reported.
-    pub(super) fn reached_s(&self, member: usize) -> u64 {
-        self.reached[member]
+    /// The instant up to which a member has reported.
+    pub(super) fn reached_ns(&self, member: usize) -> Nanos {
+        self.reached_ns[member]
     }
 
     pub(super) fn end(&mut self, member: usize) {
@@ -265,7 +272,7 @@ mod tests {
 
         // It speaks again: of seconds that are over, then of several as one.
         seconds.add(1, second(2, 100));
-        assert_eq!(seconds.reached_s(1), 2, "what it has reached is by its own clock");
+        assert_eq!(seconds.reached[1], 2, "what it has reached is by its own clock");
         assert_eq!(told(seconds.complete()), None, "it has not passed second 3");
         seconds.add(1, second(5, 300));
         assert_eq!(told(seconds.complete()), Some((5, 403, true)), "2 to 5 of the one, 3 to 5 of the other");
@@ -290,6 +297,24 @@ mod tests {
         }
         let last = seconds.complete().expect("what came last");
         assert_eq!((last.end_s, last.counts.planned, last.users, last.late), (5, 3, 7, true));
+    }
+
+    /// Its second is later than all that were told without it, and holds what happened in them.
+    #[test]
+    fn who_was_silent_and_tells_it_all_at_once_is_late() {
+        let mut seconds = Seconds::new(2);
+        (1..=5).for_each(|end_s| seconds.add(0, second(end_s, 1)));
+        assert_eq!(told(seconds.overdue()), Some((1, 1, true)));
+        assert_eq!(told(seconds.overdue()), Some((2, 1, true)));
+        seconds.add(0, second(6, 1));
+        seconds.add(1, second(6, 600));
+        assert_eq!(
+            told(seconds.complete()),
+            Some((6, 604, true)),
+            "six seconds of the one, four of the other"
+        );
+        (0..2).for_each(|member| seconds.add(member, second(7, 1)));
+        assert_eq!(told(seconds.complete()), Some((7, 2, false)));
     }
 
     /// However members fall behind and catch up, what is handed on is the sum of what they told, in seconds that grow.

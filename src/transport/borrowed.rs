@@ -42,7 +42,7 @@ impl AsyncRead for Borrowing {
             let mut buffer = ReadBuf::new(&mut memory);
             ready!(this.stream.poll_read_sampled(this.buffers.sampler(), context, &mut buffer))?;
             let bytes = buffer.filled();
-            this.buffers.line_received(bytes.len());
+            this.buffers.count_received(bytes.len());
             let (now, later) = bytes.split_at(bytes.len().min(out.remaining()));
             out.put_slice(now);
             this.rest.extend_from_slice(later);
@@ -67,7 +67,7 @@ impl AsyncWrite for Borrowing {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = ready!(Pin::new(&mut this.stream).poll_write(context, bytes))?;
-        this.buffers.line_sent(written);
+        this.buffers.count_sent(written);
         Poll::Ready(Ok(written))
     }
 

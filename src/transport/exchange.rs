@@ -24,10 +24,11 @@ pub struct Buffers {
     read: Rc<RefCell<Box<[u8]>>>,
     heads: Rc<RefCell<Memo>>,
     sampler: Rc<Sampler>,
-    lines: Rc<Cell<Traffic>>,
+    traffic: Rc<Cell<Traffic>>,
 }
 
-/// Bytes on sockets and event streams, before TLS. They come and go between the steps of a user, so they are counted where they pass.
+/// Bytes that no [`Exchange`] tells of, before TLS: those of sockets and event streams, which come and go between the steps of a user, and
+/// those of exchanges over HTTP/1.1 that came to no end. They are counted where they pass.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
     pub sent: u64,
@@ -41,23 +42,24 @@ impl Buffers {
             read: Rc::new(RefCell::new(memory)),
             heads: Rc::default(),
             sampler: Rc::new(Sampler::new()),
-            lines: Rc::default(),
+            traffic: Rc::default(),
         }
     }
 
-    /// What went over WebSockets, with their handshakes, and came on event streams once they were open, since the last call.
-    pub fn take_line_traffic(&self) -> Traffic {
-        self.lines.take()
+    /// What went over WebSockets, with their handshakes, came on event streams once they were open, or belonged to exchanges without an end,
+    /// since the last call.
+    pub fn take_traffic(&self) -> Traffic {
+        self.traffic.take()
     }
 
-    pub(super) fn line_sent(&self, bytes: usize) {
-        let before = self.lines.get();
-        self.lines.set(Traffic { sent: before.sent + bytes as u64, ..before });
+    pub(super) fn count_sent(&self, bytes: usize) {
+        let before = self.traffic.get();
+        self.traffic.set(Traffic { sent: before.sent + bytes as u64, ..before });
     }
 
-    pub(super) fn line_received(&self, bytes: usize) {
-        let before = self.lines.get();
-        self.lines.set(Traffic { received: before.received + bytes as u64, ..before });
+    pub(super) fn count_received(&self, bytes: usize) {
+        let before = self.traffic.get();
+        self.traffic.set(Traffic { received: before.received + bytes as u64, ..before });
     }
 
     /// How late reads were that are sampled apart from exchanges, since the last call: of WebSockets, event streams, HTTP/2 and TLS.
@@ -148,6 +150,8 @@ enum Progress {
     Receiving,
     /// The server stopped taking the request, but may have said why before it did.
     Refused,
+    /// The response has been handed out, and tells of its bytes itself.
+    Over,
 }
 
 impl Http1 {
@@ -343,6 +347,8 @@ impl<'a> Exchanging<'a> {
 
     fn finish(&mut self) -> Exchange {
         let response = self.reader.take();
+        let took_all = self.progress == Progress::Receiving;
+        self.progress = Progress::Over;
         Exchange {
             status: response.status,
             sent_ns: self.sent_ns,
@@ -353,10 +359,20 @@ impl<'a> Exchanging<'a> {
             bytes_received: response.bytes_received,
             body_bytes: response.body_bytes,
             coding: response.coding,
-            reusable: response.keep_alive && self.progress == Progress::Receiving,
+            reusable: response.keep_alive && took_all,
             head: response.head,
             body: response.body,
             set_cookies: response.set_cookies,
+        }
+    }
+}
+
+impl Drop for Exchanging<'_> {
+    /// What it sent and got went over the wire, though it came to no end.
+    fn drop(&mut self) {
+        if self.progress != Progress::Over {
+            self.buffers.count_sent(self.sent_bytes);
+            self.buffers.count_received(self.reader.bytes_received());
         }
     }
 }

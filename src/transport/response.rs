@@ -132,6 +132,10 @@ impl ResponseReader {
         self.bytes_received > 0
     }
 
+    pub(super) fn bytes_received(&self) -> usize {
+        self.bytes_received as usize
+    }
+
     /// The result, once [`Self::feed`] said true or [`Self::end`] was fine; leaves the reader empty.
     pub(super) fn take(&mut self) -> Response {
         Response {

@@ -235,7 +235,7 @@ impl EventStream {
             .map_err(|error| broken(&error, ResetWhile::Receiving))?;
         let bytes = buffer.filled();
         self.bytes_received += bytes.len() as u64;
-        buffers.line_received(bytes.len());
+        buffers.count_received(bytes.len());
         Poll::Ready(match self.body {
             Body::UntilClose if bytes.is_empty() => Err(SseError::Ended),
             _ if bytes.is_empty() => Err(ExchangeError::ClosedInBody.into()),

@@ -119,5 +119,9 @@ fn a_closed_load_that_hides_a_stall_says_so() {
     let folder = sound(dir.path());
     assert!(folder.summary.warnings.iter().all(|warning| warning.code != "stall_hidden"));
     let told = warning(&folder, "closed_loop");
-    assert!(told.text.contains("requests/s achieved") && told.text.contains("waiting"), "{}", told.text);
+    assert!(
+        told.text.contains("requests/s achieved") && told.text.contains("waited for answers"),
+        "{}",
+        told.text
+    );
 }

@@ -28,10 +28,13 @@ fn nothing_listens() {
 fn nothing_listens_where_its_sockets_go() {
     let dir = scratch();
     let (http, ws) = (servers::slow(Duration::from_millis(1)), servers::nothing());
-    let run = run_at("arrivals.yaml", http).set("target.ws", format!("ws://{ws}"));
-    let done = run.out(dir.path()).run().exits(8);
+    let run = |scenario| run_at(scenario, http).set("target.ws", format!("ws://{ws}"));
+    let step = "{ws_open: /line}";
+    let done = run("arrivals.yaml").set("scenarios.look.steps.0", step).out(dir.path()).run().exits(8);
     done.says(&format!("ws://{ws}: connection refused"));
     assert_eq!(sound(dir.path()).summary.verdict, Verdict::TargetLost);
+    let unused = scratch();
+    run("arrivals.yaml").out(unused.path()).run().exits(0);
 }
 
 #[test]
