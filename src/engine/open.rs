@@ -68,6 +68,12 @@ impl Release {
                 Late::Queue if self.wait_for_slot().await => true,
                 Late::Queue => break,
             };
+            // A word heard meanwhile may have moved it.
+            let due_ns = |at_ns: Nanos| self.part.start_ns + at_ns;
+            let peeked = schedule.peek(&self.part.curve.borrow());
+            if peeked.is_none_or(|peeked| due_ns(peeked.at_ns) > self.shard.clock.now()) {
+                continue;
+            }
             schedule.next(&self.part.curve.borrow());
             self.part.settle(self.part.elapsed_ns(arrival.due_ns));
             self.part.handled.set(self.part.handled.get() + 1);

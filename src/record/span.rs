@@ -58,7 +58,7 @@ impl<'a> RecordedSpan<'a> {
         by_second.values().sum::<u64>() as f64 / by_second.len().max(1) as f64
     }
 
-    /// Time that all users together were there, seconds.
+    /// Time that all users together were there, seconds. Where several seconds were told as one they count as one.
     pub fn user_seconds(&self) -> f64 {
         self.users_by_second().values().sum::<u64>() as f64
     }

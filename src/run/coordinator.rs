@@ -356,6 +356,7 @@ impl<'w> Coordinator<'w> {
 
     /// Cuts off what runs. A shard that hangs meanwhile is waited for only so long.
     fn cut_off(&mut self, crew: &Crew, clock: Clock) {
+        self.draining = true;
         self.drained_ns.get_or_insert_with(|| clock.now());
         let wait = SNAPSHOT_WAIT + ABORT_WAIT;
         self.give_up_at_ns.get_or_insert_with(|| clock.now() + wait.as_nanos() as Nanos);

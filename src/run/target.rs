@@ -67,7 +67,7 @@ pub(super) async fn prepare(plan: &Plan, options: &Options) -> Result<Target, Ta
         }
         TargetKind::External { http, ws } => {
             let (mut found, mut labels) = (Vec::<Option<Destination>>::new(), Vec::new());
-            // What is never connected to need not be there.
+            // Sockets that nothing opens need no server.
             let ws = ws.as_ref().filter(|_| !plan.sockets.is_empty());
             for (base, scheme) in [(http.as_ref(), "http"), (ws, "ws")] {
                 let Some(base) = base else {

@@ -114,11 +114,6 @@ impl Goal {
         self.trial(bad, all)
     }
 
-    /// The trial of so many requests of which none was good.
-    pub fn all_bad(&self, count: u64) -> Trial {
-        self.trial(count, count)
-    }
-
     /// Several windows as one trial: the counts of requests add up.
     pub fn merge(&self, trials: &[Trial]) -> Trial {
         self.trial(trials.iter().map(|trial| trial.bad).sum(), trials.iter().map(|trial| trial.all).sum())
@@ -151,20 +146,14 @@ impl Goal {
         }
     }
 
-    /// (bad, all). A dropped iteration counts as the requests that were not sent of it: as many as one that was begun has of these, or one where
-    /// nothing tells how many that is.
+    /// (bad, all). A dropped iteration counts as one request that was not sent: it had at least one.
     fn count(&self, stats: &dyn TrialStats) -> (u64, u64) {
         let (planned, dropped) = stats.iterations();
         match &self.kind {
             GoalKind::Latency { clock, protocol, name, limit_ns, .. } => {
                 let (all, failed) = stats.requests(Some(*protocol), name.as_deref());
                 let slower = stats.slower(*clock, *protocol, name.as_deref(), *limit_ns);
-                let begun = planned.saturating_sub(dropped);
-                let missed = match (all, begun) {
-                    (0, _) | (_, 0) => dropped,
-                    _ => (dropped as f64 * all as f64 / begun as f64).round() as u64,
-                };
-                ((failed + slower).min(all) + missed, all + missed)
+                ((failed + slower).min(all) + dropped, all + dropped)
             }
             GoalKind::Errors { protocol, name, .. } => {
                 let (all, failed) = stats.requests(*protocol, name.as_deref());

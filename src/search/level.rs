@@ -79,8 +79,7 @@ struct Verdict<'a> {
 
 impl<'a> Verdict<'a> {
     fn of(goal: &'a Goal, windows: &[&dyn TrialStats], exceed: f64) -> Self {
-        let mut single: Vec<Trial> = windows.iter().map(|window| goal.judge(*window)).collect();
-        charge_silence(goal, &mut single);
+        let single: Vec<Trial> = windows.iter().map(|window| goal.judge(*window)).collect();
         let trials = join(goal, &single);
         let bad = trials.iter().filter(|trial| trial.is_bad).count();
         let durations = Durations {
@@ -123,17 +122,6 @@ impl<'a> Verdict<'a> {
 pub(super) fn excess(bad_ratio: f64, bad_ratio_max: f64, requests: u64) -> f64 {
     let half = 0.5 / (requests.max(1) as f64);
     bad_ratio.max(half) / bad_ratio_max.max(half)
-}
-
-/// A window without one answer beside others that had enough of them each is not a slow level, of which windows are joined: the target stood
-/// still, and what it would have answered counts as bad.
-fn charge_silence(goal: &Goal, windows: &mut [Trial]) {
-    let silent = windows.iter().filter(|window| window.all == 0).count();
-    let answered: u64 = windows.iter().map(|window| window.all).sum();
-    let usual = answered / (windows.len() - silent).max(1) as u64;
-    if goal.asks_for_requests() && usual >= goal.requests_min() {
-        windows.iter_mut().filter(|window| window.all == 0).for_each(|window| *window = goal.all_bad(usual));
-    }
 }
 
 /// Joins neighbours until each trial has enough requests; what is left at the end joins the last.
@@ -195,19 +183,6 @@ mod tests {
         let hung = judged(&goals, &[window(0, 5, 20), window(0, 0, 30)]);
         assert!(hung.enough && !hung.good, "few answers, all of them bad, are a verdict");
         assert!(!judged(&goals, &[]).enough);
-    }
-
-    #[test]
-    fn a_target_that_stands_still_for_whole_windows_is_not_good() {
-        let goals = [p99_over_100ms()];
-        let (good, still) = (window(2000, 0, 0), window(0, 0, 0));
-        let hung = judged(&goals, &[good.clone(), still.clone(), still.clone()]);
-        assert!(!hung.good && hung.enough, "{hung:?}");
-        assert_eq!((hung.windows, hung.windows_bad, hung.bad_ratio), (3, 2, 2.0 / 3.0));
-        assert!(judged(&goals, &[good.clone(), still.clone(), good]).good, "one of three may be bad");
-        // A minute between two answers is how a slow level looks.
-        let slow = judged(&goals, &[window(1, 0, 0), still, window(1, 0, 0)]);
-        assert!(slow.good && !slow.enough && slow.windows == 1, "{slow:?}");
     }
 
     #[test]
