@@ -7,10 +7,11 @@ mod transport_subjects;
 use plimsoll::clock::Nanos;
 use plimsoll::load::share::Share;
 use std::io::{Read, Write};
+use std::net::SocketAddr;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 use transport_subjects::lines::{OK, OPENING, hear, push, say, server, switch};
-use transport_subjects::shard::{Run, one_user};
+use transport_subjects::shard::{Ran, Run, one_user};
 
 #[test]
 fn a_server_that_says_there_is_no_stream_is_not_asked_again() {
@@ -164,6 +165,19 @@ fn who_listens_leaves_when_told_to() {
     assert!(ran.sum.end_s < 20, "it took {} s", ran.sum.end_s);
 }
 
+/// Opened again long after the load's end.
+const FAR_OFF: &str = "reconnect: {max: 3, backoff: 20s..20s}";
+
+/// One user, who is told to leave after a second and may finish what it does.
+fn leaving_after_a_second(addr: SocketAddr, steps: &str) -> Ran {
+    let target = format!("http: \"http://{addr}\", ws: \"ws://{addr}\", timeout: 2s");
+    let rest = format!(
+        "scenarios:\n  a:\n    steps:\n{steps}load:\n  - {{run: a, executor: closed, stages: [{{to: 1, over: 0s}}, {{hold: 1s}}], graceful_stop: 10s}}\n"
+    );
+    let (target, rest) = (&target, &rest);
+    Run { addr, target, rest, share: Share::WHOLE, words: &[], ends_with_its_users: false }.carry()
+}
+
 /// A server that goes away as the load ends is no failure of what its users would have asked next; what had failed before stays failed.
 #[test]
 fn who_is_told_to_leave_while_it_waits_to_connect_again_fails_nothing() {
@@ -187,13 +201,12 @@ fn who_is_told_to_leave_while_it_waits_to_connect_again_fails_nothing() {
                 push(socket, "unread");
             }
         });
-        let target = format!("http: \"http://{addr}\", ws: \"ws://{addr}\", timeout: 2s");
-        let rest = format!(
-            "scenarios:\n  a:\n    steps:\n      - {{{opening}, reconnect: {{max: 3, backoff: 20s..20s}}}}\n      - {{think: 300ms}}\n      - {steps}\n      - {{think: 1ms}}\nload:\n  - {{run: a, executor: closed, stages: [{{to: 1, over: 0s}}, {{hold: 1s}}], graceful_stop: 10s}}\n"
+        let ran = leaving_after_a_second(
+            addr,
+            &format!(
+                "      - {{{opening}, {FAR_OFF}}}\n      - {{think: 300ms}}\n      - {steps}\n      - {{think: 1ms}}\n"
+            ),
         );
-        let (target, rest) = (&target, &rest);
-        let ran =
-            Run { addr, target, rest, share: Share::WHOLE, words: &[], ends_with_its_users: false }.carry();
         let counts = ran.sum.counts;
         assert_eq!(
             (counts.interrupted, counts.failed),
@@ -312,13 +325,10 @@ fn who_leaves_still_takes_what_came_before() {
             }
             std::thread::sleep(Duration::from_millis(2000));
         });
-        let target = format!("http: \"http://{addr}\", ws: \"ws://{addr}\", timeout: 2s");
-        let rest = format!(
-            "scenarios:\n  a:\n    steps:\n      - {{{opening}, reconnect: {{max: 3, backoff: 20s..20s}}}}\n      - {{think: 2800ms}}\n      - {{{expect}}}\nload:\n  - {{run: a, executor: closed, stages: [{{to: 1, over: 0s}}, {{hold: 1s}}], graceful_stop: 10s}}\n"
+        let ran = leaving_after_a_second(
+            addr,
+            &format!("      - {{{opening}, {FAR_OFF}}}\n      - {{think: 2800ms}}\n      - {{{expect}}}\n"),
         );
-        let (target, rest) = (&target, &rest);
-        let ran =
-            Run { addr, target, rest, share: Share::WHOLE, words: &[], ends_with_its_users: false }.carry();
         let counts = ran.sum.counts;
         assert_eq!(
             (counts.completed, counts.interrupted),

@@ -68,10 +68,8 @@ impl Release {
                 Late::Queue if self.wait_for_slot().await => true,
                 Late::Queue => break,
             };
-            // A word heard meanwhile may have moved it.
-            let due_ns = |at_ns: Nanos| self.part.start_ns + at_ns;
-            let peeked = schedule.peek(&self.part.curve.borrow());
-            if peeked.is_none_or(|peeked| due_ns(peeked.at_ns) > self.shard.clock.now()) {
+            if self.part.steered && !self.is_due(&mut schedule) {
+                // A word heard meanwhile has moved it.
                 continue;
             }
             schedule.next(&self.part.curve.borrow());
@@ -90,6 +88,11 @@ impl Release {
             }
         }
         Ok(())
+    }
+
+    fn is_due(&self, schedule: &mut Schedule) -> bool {
+        let next = schedule.peek(&self.part.curve.borrow());
+        next.is_some_and(|next| self.part.start_ns + next.at_ns <= self.shard.clock.now())
     }
 
     /// Waits until the next arrival is due and leaves it in the schedule; `None` when there will be no more. A curve that is steered
