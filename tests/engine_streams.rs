@@ -132,6 +132,8 @@ fn answers_that_are_no_event_stream_are_named() {
         let failures = ran.failures();
         assert_eq!((failures[0].1.as_str(), failures[0].2.as_str()), (kind, text));
         assert_eq!((ran.sum.requests.ok, ran.sum.requests.failed), (0, 1));
+        assert!(ran.sum.requests.bytes_sent > 0);
+        assert_eq!(ran.sum.requests.bytes_received, answer.len() as u64, "{text}");
     }
 }
 

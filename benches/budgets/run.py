@@ -24,6 +24,8 @@ import time
 ROUNDS = 3
 # Of the rows that are ratios of two short runs, whose pairs differ by a tenth on a machine shared with others.
 PAIRS = 7
+# Of the users who think, whose bound is made from what wrk takes right before and after each.
+ROUNDS_OF_THINKERS = 5
 # CPU microseconds a request of wrk took on the machine that the budgets were set on. A budget of CPU time is this machine's when it is
 # multiplied by what wrk takes here (docs/decisions/0022-budgets-of-another-machine.md).
 WRK_US_OF_THE_BUDGETS = 5.5
@@ -246,7 +248,7 @@ def cost_rows(plimsoll, folder, addr):
         "wrk of two": lambda: wrk_us(addr, 2),
     }
     found = measured_in_turn(costs)
-    rows = [
+    return [
         ("literal GET, status check, all metrics on / wrk", "1.00", ratio(found["literal"], found["wrk"])),
         ("step with variables, a pick, JSON body, extract, 2 checks / literal GET", "1.85", ratio(found["rich"], found["literal"])),
         (
@@ -255,7 +257,6 @@ def cost_rows(plimsoll, folder, addr):
             f"{ratio(found['two shards'], found['literal'])}; wrk -t2 / -t1 {ratio(found['wrk of two'], found['wrk'])}",
         ),
     ]
-    return rows, statistics.median(found["wrk"])
 
 
 def at_once_row(plimsoll, folder, addresses):
@@ -273,21 +274,30 @@ def at_once_row(plimsoll, folder, addresses):
     return ("10,000 connections opened and answered, no ramp", "1.0 s", f"{found}, the one / the other {ratio(opened, bare)}")
 
 
-def thinking_rows(plimsoll, folder, addresses, wrk_us_here):
-    """The CPU and the memory of users who mostly think."""
-    ours, floor = [], []
-    for _ in range(ROUNDS):
-        path = scenario(folder, next(addresses), LITERAL + "      - think: 4s..12s\n", "[{to: 10k, over: 5s}, {hold: 35s}]")
-        spent, summary = thinking_us(plimsoll, path, 18, 20)
-        ours.append(spent)
-        floor.append(control("floor-think", next(addresses), USERS_WHO_THINK, 20)[1])
+def thinking_rows(plimsoll, folder, addresses):
+    """The CPU and the memory of users who mostly think. What a cycle of the processor is worth changes with the neighbors, from one minute to the
+    next: the bound of each round is made from wrk before it and after it."""
     per_s = USERS_WHO_THINK / THINK_S
+    cores = lambda us_a_request: us_a_request * per_s / 1e6
+    ours, floor, bounds, wrk = [], [], [], []
+    for _ in range(ROUNDS_OF_THINKERS):
+        addr = next(addresses)
+        before = wrk_us(addr, 1)
+        path = scenario(folder, addr, LITERAL + "      - think: 4s..12s\n", "[{to: 10k, over: 5s}, {hold: 35s}]")
+        spent, summary = thinking_us(plimsoll, path, 18, 20)
+        ours.append(cores(spent))
+        wrk.append((before + wrk_us(addr, 1)) / 2)
+        bounds.append(0.035 * wrk[-1] / WRK_US_OF_THE_BUDGETS)
+        floor.append(cores(control("floor-think", next(addresses), USERS_WHO_THINK, 20)[1]))
+    bound = (
+        f"0.035 where wrk takes {WRK_US_OF_THE_BUDGETS} us a request: {statistics.median(bounds):.3f} where {statistics.median(wrk):.1f}, "
+        "the one / the other 1.00"
+    )
     found = (
-        f"{statistics.median(ours) * per_s / 1e6:.3f}, bare epoll {statistics.median(floor) * per_s / 1e6:.3f}, "
-        f"the one / the other {ratio(ours, floor)}"
+        f"{statistics.median(ours):.3f}, ours / bound {ratio(ours, bounds)}; bare epoll {statistics.median(floor):.3f}, "
+        f"ours / epoll {ratio(ours, floor)}"
     )
     pss = summary["generator"]["pss_bytes_max"]
-    bound = f"0.035 where wrk takes {WRK_US_OF_THE_BUDGETS} us a request: {0.035 * wrk_us_here / WRK_US_OF_THE_BUDGETS:.3f} where {wrk_us_here:.1f}"
     return [
         (f"10,000 users at {per_s:,.0f} requests/s, cores of the whole process", bound, found),
         ("the same, memory a user", "4.4 KB", f"{pss / 1e4 / 1e3:.2f} KB, all of the process"),
@@ -303,16 +313,16 @@ def start_row(plimsoll, folder):
 def main():
     plimsoll = os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else "target/release/plimsoll")
     folder, port = tempfile.mkdtemp(), free_port()
-    own = [f"127.0.0.{last}" for last in range(1, 2 + 4 * ROUNDS)]
+    own = [f"127.0.0.{last}" for last in range(1, 2 + 2 * ROUNDS + 2 * ROUNDS_OF_THINKERS)]
     addresses = iter([f"{address}:{port}" for address in own])
     server = nginx(folder, port, own)
     try:
         first = next(addresses)
         control("floor-connect", first, 10)  # built before anything is timed
-        rows, wrk_us_here = cost_rows(plimsoll, folder, first)
+        rows = cost_rows(plimsoll, folder, first)
         rows.append(shards_row(plimsoll, folder))
         rows.append(at_once_row(plimsoll, folder, addresses))
-        rows.extend(thinking_rows(plimsoll, folder, addresses, wrk_us_here))
+        rows.extend(thinking_rows(plimsoll, folder, addresses))
         rows.append(start_row(plimsoll, folder))
     finally:
         server.terminate()

@@ -58,7 +58,8 @@ impl<'a> RecordedSpan<'a> {
         by_second.values().sum::<u64>() as f64 / by_second.len().max(1) as f64
     }
 
-    /// Time that all users together were there, seconds. Where several seconds were told as one they count as one.
+    /// Time that all users together were there, seconds. Seconds that were told as one count as one: where nobody was there is no row either, and
+    /// a record does not say which of both a gap is.
     pub fn user_seconds(&self) -> f64 {
         self.users_by_second().values().sum::<u64>() as f64
     }

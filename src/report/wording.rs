@@ -148,6 +148,12 @@ pub fn handshakes(requests: &RequestCounts) -> String {
     }
 }
 
+/// An instant in UTC to the second; as it stands if it is none.
+pub fn instant(utc: &str) -> String {
+    let parsed = utc.parse::<jiff::Timestamp>();
+    parsed.map_or_else(|_| plain::name(utc), |instant| instant.strftime("%Y-%m-%d %H:%M:%S UTC").to_string())
+}
+
 /// Completed with what went otherwise: `planned 100 = completed 97 + failed 1 + …`, and whether that is true.
 pub fn identity(counts: &Counts) -> (String, bool) {
     let Counts { planned, completed, failed, dropped, interrupted, lost } = *counts;

@@ -66,28 +66,29 @@ pub(super) async fn prepare(plan: &Plan, options: &Options) -> Result<Target, Ta
             })
         }
         TargetKind::External { http, ws } => {
-            let (mut found, mut labels) = (Vec::<Option<Destination>>::new(), Vec::new());
-            // Sockets that nothing opens need no server.
-            let ws = ws.as_ref().filter(|_| !plan.sockets.is_empty());
-            for (base, scheme) in [(http.as_ref(), "http"), (ws, "ws")] {
-                let Some(base) = base else {
-                    found.push(None);
-                    continue;
-                };
-                let place = |base: &BaseUrl| (base.tls, base.host.clone(), base.port);
-                let same = |known: &&Destination| place(&known.base) == place(base);
-                if let Some(known) = found.iter().flatten().find(same) {
-                    found.push(Some(Destination { base: base.clone(), ..known.clone() }));
-                    continue;
+            let mut labels = Vec::new();
+            let http = match http {
+                Some(base) => {
+                    let (destination, label) = reach(base, "http", None, plan, options).await?;
+                    labels.push(label);
+                    Some(destination)
                 }
-                let (destination, at) = resolve(base, plan, options).await?;
-                let label = url_of(base, scheme) + &at;
-                // A socket opens with HTTP/1.1, whatever else is spoken.
-                knock(&destination, (scheme == "ws").then_some(HttpVersion::Http1), &label, plan).await?;
-                labels.push(label);
-                found.push(Some(destination));
-            }
-            let (ws, http) = (found.pop().flatten(), found.pop().flatten());
+                None => None,
+            };
+            // Sockets that nothing opens need no server.
+            let ws = match (ws.as_ref().filter(|_| !plan.sockets.is_empty()), &http) {
+                (None, _) => None,
+                (Some(base), Some(http)) if place(base) == place(&http.base) => {
+                    Some(Destination { base: base.clone(), ..http.clone() })
+                }
+                (Some(base), _) => {
+                    // A socket opens with HTTP/1.1, whatever else is spoken.
+                    let (destination, label) =
+                        reach(base, "ws", Some(HttpVersion::Http1), plan, options).await?;
+                    labels.push(label);
+                    Some(destination)
+                }
+            };
             Ok(Target { http, ws, label: labels.join(", "), bundled_url: None, child: None })
         }
     }
@@ -108,6 +109,25 @@ impl Target {
 fn url_of(base: &BaseUrl, scheme: &str) -> String {
     let secure = if base.tls { "s" } else { "" };
     format!("{scheme}{secure}://{}:{}{}", base.host, base.port, base.prefix)
+}
+
+/// What stands at one place is one server.
+fn place(base: &BaseUrl) -> (bool, &str, u16) {
+    (base.tls, &base.host, base.port)
+}
+
+/// A base URL whose every address takes connections, and how it is called.
+async fn reach(
+    base: &BaseUrl,
+    scheme: &str,
+    version: Option<HttpVersion>,
+    plan: &Plan,
+    options: &Options,
+) -> Result<(Destination, String), TargetError> {
+    let (destination, at) = resolve(base, plan, options).await?;
+    let label = url_of(base, scheme) + &at;
+    knock(&destination, version, &label, plan).await?;
+    Ok((destination, label))
 }
 
 /// And in words at which addresses that is, where there are several.

@@ -28,7 +28,7 @@ pub struct Buffers {
 }
 
 /// Bytes that no [`Exchange`] tells of, before TLS: those of sockets and event streams, which come and go between the steps of a user, and
-/// those of exchanges over HTTP/1.1 that came to no end. They are counted where they pass.
+/// those of exchanges over HTTP/1.1 and of openings of event streams that came to no end. They are counted where they pass.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
     pub sent: u64,
@@ -46,8 +46,8 @@ impl Buffers {
         }
     }
 
-    /// What went over WebSockets, with their handshakes, came on event streams once they were open, or belonged to exchanges without an end,
-    /// since the last call.
+    /// What went over WebSockets, with their handshakes, came on event streams once they were open, or belonged to exchanges and openings without an
+    /// end, since the last call.
     pub fn take_traffic(&self) -> Traffic {
         self.traffic.take()
     }

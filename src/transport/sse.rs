@@ -61,6 +61,8 @@ pub struct EventStream {
     /// The stream is at its end, once the events before it are taken.
     end: Option<SseError>,
     bytes_received: u64,
+    /// The answer was a stream, so its opening tells of the bytes before that.
+    is_open: bool,
     /// Values of `set-cookie` in the head, until they are taken.
     set_cookies: Vec<Box<str>>,
     /// Just before the request was written, the connection being there.
@@ -103,11 +105,6 @@ pub async fn open(
     stream.watch(buffers.sampler());
     let sent_ns = clock.now();
     sending(sent_ns);
-    let written = async {
-        stream.write_all(request).await?;
-        stream.flush().await
-    };
-    written.await.map_err(|error| broken(&error, ResetWhile::Sending))?;
     let mut opening = EventStream {
         stream,
         buffers: buffers.clone(),
@@ -117,11 +114,13 @@ pub async fn open(
         ready: VecDeque::new(),
         end: None,
         bytes_received: 0,
+        is_open: false,
         set_cookies: Vec::new(),
         sent_ns,
         opened_ns: sent_ns,
-        bytes_sent: request.len() as u64,
+        bytes_sent: 0,
     };
+    opening.send(request).await.map_err(|error| broken(&error, ResetWhile::Sending))?;
     let mut head = PartialHead::default();
     std::future::poll_fn(|context| opening.poll_head(context, &mut head)).await?;
     Ok(opening)
@@ -179,6 +178,13 @@ impl EventStream {
         self.parser.retry()
     }
 
+    async fn send(&mut self, request: &[u8]) -> io::Result<()> {
+        self.stream.write_all(request).await?;
+        self.stream.flush().await?;
+        self.bytes_sent = request.len() as u64;
+        Ok(())
+    }
+
     /// Reads until the head is complete.
     fn poll_head(&mut self, context: &mut Context<'_>, head: &mut PartialHead) -> Poll<Result<(), SseError>> {
         let buffers = self.buffers.clone();
@@ -222,6 +228,7 @@ impl EventStream {
             Framing::Chunked => Body::Chunked(Decoder::new()),
             Framing::UntilClose => Body::UntilClose,
         };
+        self.is_open = true;
         // An end that comes with the head is told after the opening, to whoever asks for an event.
         self.end = self.feed(body).err();
         Ok(())
@@ -270,6 +277,16 @@ impl EventStream {
                     None => Ok(()),
                 }
             }
+        }
+    }
+}
+
+impl Drop for EventStream {
+    /// What it sent and got went over the wire, though nothing was opened by it.
+    fn drop(&mut self) {
+        if !self.is_open {
+            self.buffers.count_sent(self.bytes_sent as usize);
+            self.buffers.count_received(self.bytes_received as usize);
         }
     }
 }

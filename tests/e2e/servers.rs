@@ -46,6 +46,26 @@ pub(crate) fn garbage() -> SocketAddr {
     })
 }
 
+/// Speaks HTTP/2 and nothing else, and answers with 200.
+pub(crate) fn http2() -> SocketAddr {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+    let addr = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        runtime.block_on(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                tokio::spawn(async move {
+                    let Ok(mut connection) = h2::server::handshake(socket).await else { return };
+                    while let Some(Ok((_, mut answer))) = connection.accept().await {
+                        let _ = answer.send_response(http::Response::new(()), true);
+                    }
+                });
+            }
+        });
+    });
+    addr
+}
+
 /// Takes the request and closes the connection without a word.
 pub(crate) fn closing() -> SocketAddr {
     serving(|mut socket| {

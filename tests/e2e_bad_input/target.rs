@@ -37,6 +37,18 @@ fn nothing_listens_where_its_sockets_go() {
     run("arrivals.yaml").out(unused.path()).run().exits(0);
 }
 
+/// A service that speaks HTTP/2 may have its sockets elsewhere, where a socket's opening is all that is understood.
+#[test]
+fn its_sockets_are_knocked_on_in_their_own_version() {
+    let dir = scratch();
+    let (http, ws) = (servers::http2(), servers::slow(Duration::from_millis(1)));
+    let run =
+        run_at("arrivals.yaml", http).set("target.ws", format!("ws://{ws}")).set("target.http_version", 2);
+    run.set("scenarios.look.steps.0", "{ws_open: /line}").out(dir.path()).run().exits(1);
+    let most = &sound(dir.path()).summary.failures[0];
+    assert!(most.text.contains("200"), "the load reached its place, which opens no socket: {most:?}");
+}
+
 #[test]
 fn its_name_is_nobodys() {
     let dir = scratch();

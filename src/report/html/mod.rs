@@ -71,7 +71,7 @@ fn masthead(report: &Report<'_>, scenario: &str) -> Markup {
                 p.scenario { (scenario) }
                 p.when {
                     (plain::name(&manifest.command)) " against " span.mono { (plain::name(&manifest.target)) } ", "
-                    time { (plain::name(&manifest.started_utc)) } ", " (span(manifest.duration_s))
+                    time datetime=(plain::name(&manifest.started_utc)) { (wording::instant(&manifest.started_utc)) } ", " (span(manifest.duration_s))
                 }
             }
             p class={ "verdict " (tone) } { (wording::verdict(verdict)) }
