@@ -30,6 +30,9 @@ pub const COOKIE_BYTES_MAX: usize = 4096;
 /// The buffer that all connections of a shard read into: one response head and body of usual size in a single system call.
 pub const SHARD_READ_BUFFER_BYTES: usize = 64 * 1024;
 
+/// The wait for a host name's addresses: two attempts of a usual resolver.
+pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Addresses of one host name that are tried before a run, and the wait for each of them to accept: a kernel whose first packet was lost
 /// sends another after a second.
 pub const ADDRESSES_TRIED_MAX: usize = 64;

@@ -7,7 +7,8 @@ mod e2e;
 
 use e2e::folder::{Folder, sound};
 use e2e::invocation::{Invocation, Running, plimsoll, run, run_at};
-use e2e::{processes, scratch, servers};
+use e2e::served::Served;
+use e2e::{processes, scratch, servers, tell};
 use plimsoll::record::recorded::Recorded;
 use plimsoll::record::summary::Verdict;
 use rustix::process::Signal;
@@ -57,6 +58,47 @@ fn four_processes_send_the_load_that_one_would() {
         assert_eq!(one.endpoint(name).count, four.endpoint(name).count, "{name}");
     }
     assert_eq!(four.summary.counts.lost, 0);
+}
+
+const CROWD: &str = "[{to: 1500, over: 1s}, {hold: 3s}]";
+
+/// A call whose processes may each have `count` descriptors, which is not to be raised.
+fn with_descriptors(run: Invocation, count: u32) -> Invocation {
+    run.under("sh", &["-c", &format!("ulimit -n {count}; exec \"$0\" \"$@\"")])
+}
+
+/// Nobody says how many: it takes as many processes as their descriptors make necessary.
+#[test]
+fn users_beyond_the_descriptors_of_one_process_get_another() {
+    let (dir, target) = (scratch(), Served::start("baseline", &[]));
+    let run = run("readers.yaml").set("target", format!("{{http: 'http://{}'}}", target.addr));
+    let run = run.set("load.0.stages", CROWD).set("scenarios.look.steps.1", "{think: 1s}");
+    with_descriptors(run.on_a_busy_machine().out(dir.path()), 1000).run().exits(0);
+    let summary = sound(dir.path()).summary;
+    assert_eq!((summary.generator.agents, summary.requests.failed), (2, 0));
+    assert_eq!((summary.requests.connections_opened, summary.generator.sockets_max), (1500, 1500));
+}
+
+/// A machine with a thousand ports has them once for each of its addresses, and on loopback it has as many of those as it takes.
+#[test]
+fn users_beyond_the_ports_of_one_address_get_another() {
+    let thousand = "ip link set lo up && echo 40000 40999 > /proc/sys/net/ipv4/ip_local_port_range";
+    let own_network = |then: &str| {
+        ["-rn", "sh", "-c"].map(str::to_owned).into_iter().chain([format!("{thousand} && {then}")])
+    };
+    if !std::process::Command::new("unshare").args(own_network("true")).status().is_ok_and(|it| it.success())
+    {
+        tell("skipped: no network namespace of one's own on this machine");
+        return;
+    }
+    let dir = scratch();
+    let run = run("readers.yaml").set("load.0.stages", CROWD).set("scenarios.look.steps.1", "{think: 1s}");
+    let own_network: Vec<String> = own_network("exec \"$0\" \"$@\"").collect();
+    let own_network: Vec<&str> = own_network.iter().map(String::as_str).collect();
+    run.on_a_busy_machine().out(dir.path()).under("unshare", &own_network).run().exits(0);
+    let summary = sound(dir.path()).summary;
+    assert_eq!((summary.generator.agents, summary.requests.failed), (1, 0));
+    assert_eq!((summary.requests.connections_opened, summary.generator.sockets_max), (1500, 1500));
 }
 
 #[test]

@@ -82,7 +82,10 @@ fn a_tenth_of_a_hundred_thousand_users_are_all_served() {
     let folder = sound(dir.path());
     assert_eq!(folder.summary.failures, [], "unexpected failures");
     assert_eq!((folder.summary.counts.failed, folder.summary.requests.failed), (0, 0));
-    let pss = folder.summary.generator.pss_bytes_max;
+    let generator = &folder.summary.generator;
+    assert_eq!(folder.summary.requests.connections_opened, 10_000, "one each, kept");
+    assert_eq!(generator.sockets_max, 10_000, "and all of them at once");
+    let pss = generator.pss_bytes_max;
     assert!(pss <= (1 << 30) / 10, "a tenth of the memory that all of them may take: {pss} bytes");
     for endpoint in ["list-products", "product", "open-feed", "subscribe-ack", "tick"] {
         assert!(folder.endpoint(endpoint).count >= 1_000, "`{endpoint}` was reached by too few");

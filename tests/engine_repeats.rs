@@ -9,7 +9,8 @@ use plimsoll::measure::snapshot::Snapshot;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
-use transport_subjects::shard::carry;
+use transport_subjects::shard::{carry, one_user};
+use transport_subjects::{read_head, scripted};
 
 /// Answers the first request of each connection and hangs up on the second, after having looked at it for so long.
 fn hangs_up_after(wait: Duration) -> SocketAddr {
@@ -71,4 +72,23 @@ fn what_a_server_had_in_hand_is_a_failure_as_long_as_it_lasted() {
     let window = sum.windows[0].as_ref().unwrap();
     assert_eq!(window.all_responses().count(), 2, "in the percentiles too");
     assert!(window.all_responses().max_ns() >= 900_000_000 && window.all_services().max_ns() >= 900_000_000);
+}
+
+/// A second response to one request is the server's fault, whenever it comes; the request after it is none of that.
+#[test]
+fn bytes_that_nobody_asked_for_are_a_failure_of_their_own() {
+    let addr = scripted(2, |mut socket| {
+        while read_head(&mut socket).is_some() {
+            for _ in 0..2 {
+                let _ = socket.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+    });
+    let ran = one_user(addr, "      - {get: /}\n      - {think: 100ms}\n      - {get: /}\n");
+    let requests = ran.sum.requests;
+    assert_eq!((requests.sent, requests.ok, requests.failed), (2, 2, 0), "{requests:?}");
+    assert_eq!(requests.connections_opened, 2);
+    let [(_, kind, text, count)] = &ran.failures()[..] else { panic!("{:?}", ran.failures()) };
+    assert_eq!((kind.as_str(), *count), ("protocol", 1), "{text}");
 }

@@ -163,15 +163,15 @@ async fn a_connection_closed_while_idle_is_noticed_before_anything_is_sent() {
     assert_eq!(client.fresh().await.unwrap().status, 200);
 }
 
-#[tokio::test]
-async fn bytes_nobody_asked_for_are_not_taken_for_the_next_response() {
+/// Asks for a second response from a server that says `meanwhile` after the first.
+async fn second_after(meanwhile: &'static [u8]) -> ExchangeError {
     let (ask, asked) = std::sync::mpsc::channel();
     let (tell, spoken) = std::sync::mpsc::channel();
     let addr = scripted(1, move |mut socket| {
         read_request(&mut socket);
         socket.write_all(OK).unwrap();
         asked.recv().unwrap();
-        socket.write_all(b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\n\r\n").unwrap();
+        socket.write_all(meanwhile).unwrap();
         tell.send(()).unwrap();
         read_request(&mut socket);
     });
@@ -181,7 +181,18 @@ async fn bytes_nobody_asked_for_are_not_taken_for_the_next_response() {
     ask.send(()).unwrap();
     spoken.recv().unwrap();
     tokio::time::sleep(Duration::from_millis(5)).await;
-    assert_eq!(client.get(&mut connection).await.unwrap_err(), ExchangeError::Unsolicited);
+    client.get(&mut connection).await.unwrap_err()
+}
+
+#[tokio::test]
+async fn bytes_nobody_asked_for_are_not_taken_for_the_next_response() {
+    assert_eq!(second_after(OK).await, ExchangeError::Unsolicited);
+    let tired = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    assert_eq!(
+        second_after(tired).await,
+        ExchangeError::ClosedWhileIdle,
+        "a way to close an idle connection"
+    );
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! How far the engine's own numbers are from the truth, which is the log of the server: `cargo bench --bench accuracy` (about 90 s).
-//! Printed, not asserted, beside a bare timer loop in the same run, because the machine is what it is.
+//! Beside a bare timer loop in the same run, because the machine is what it is. What is promised and not kept is marked OUTSIDE, and the bench
+//! ends with an error then.
 //!
 //! 1. service time against the log, with the read error the engine reports of itself, also with the shard about 30 % busy;
 //! 2. arrivals in every span of 10 s against the plan, spans left out in which the bare loop stalled too;
@@ -25,12 +26,17 @@ const PLAN: Duration = Duration::from_secs(30);
 const SPAN: Duration = Duration::from_secs(10);
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    service_time();
-    read_error_at_work();
-    arrivals_in_time()?;
-    single_arrivals()?;
-    stalls();
-    Ok(())
+    let mut kept = service_time();
+    kept &= read_error_at_work();
+    kept &= arrivals_in_time()?;
+    kept &= single_arrivals()?;
+    kept &= stalls();
+    if kept { Ok(()) } else { Err("not all that is promised was kept: see OUTSIDE".into()) }
+}
+
+/// What stands behind a figure.
+fn mark(kept: bool) -> &'static str {
+    if kept { "" } else { "  OUTSIDE" }
 }
 
 fn us(ns: u64) -> f64 {
@@ -50,7 +56,8 @@ fn exponential(n: u64) -> Duration {
     Duration::from_secs_f64(-0.020 * (1.0 - share).ln())
 }
 
-fn service_time() {
+fn service_time() -> bool {
+    let mut kept = true;
     let kinds: [(&str, Hold); 2] =
         [("5 ms each", |_| Duration::from_millis(5)), ("exponential, mean 20 ms", exponential)];
     for (kind, hold) in kinds {
@@ -75,41 +82,47 @@ fn service_time() {
             let (true_ns, told_ns) = (quantile(&truth, q), told.quantile_ns(q));
             let off_ns = true_ns.abs_diff(told_ns);
             let allowed_ns = true_ns / 100 + read_ns;
-            let verdict = if off_ns <= allowed_ns { "" } else { "  OUTSIDE" };
+            kept &= off_ns <= allowed_ns;
             println!(
-                "{name:<7}{:>12.0}{:>12.0}{:>10.0}{:>34.0}{verdict}",
+                "{name:<7}{:>12.0}{:>12.0}{:>10.0}{:>34.0}{}",
                 us(true_ns),
                 us(told_ns),
                 us(off_ns),
-                us(allowed_ns)
+                us(allowed_ns),
+                mark(off_ns <= allowed_ns)
             );
         }
     }
+    kept
 }
 
 /// The read error with the shard's thread about 30 % busy, whatever the machine: the rate follows from what a request has cost.
-fn read_error_at_work() {
+fn read_error_at_work() -> bool {
     const BUSY: f64 = 0.3;
+    let mut kept = true;
     let mut per_s = PER_S;
     for lasting_s in [2, 2, 10] {
         let server = Server::start(|_| Duration::ZERO, None);
         let sum = carry(server.addr, "", &open(per_s, Duration::from_secs(lasting_s))).sum;
         let busy = sum.shard_cpu_ns_max as f64 / 1e9;
         if lasting_s == 10 {
+            kept = sum.read_error.quantile_ns(0.99) <= 1_000_000;
             println!(
-                "\nread error with the thread {:.0} % busy in its busiest second, {per_s} requests/s: p50 {:.0} us, p99 {:.0} us, max {:.0} us of {} sampled (p99 must be at most 1000)",
+                "\nread error with the thread {:.0} % busy in its busiest second, {per_s} requests/s: p50 {:.0} us, p99 {:.0} us, max {:.0} us of {} sampled (p99 must be at most 1000){}",
                 busy * 100.0,
                 us(sum.read_error.quantile_ns(0.5)),
                 us(sum.read_error.quantile_ns(0.99)),
                 us(sum.read_error.max_ns()),
-                sum.read_error.count()
+                sum.read_error.count(),
+                mark(kept)
             );
         }
         per_s = (per_s as f64 * BUSY / busy.max(0.01)) as u64;
     }
+    kept
 }
 
-fn arrivals_in_time() -> Result<(), Box<dyn std::error::Error>> {
+fn arrivals_in_time() -> Result<bool, Box<dyn std::error::Error>> {
     let server = Server::start(|_| Duration::ZERO, None);
     let control = std::thread::spawn(|| truth::bare::stalls(PLAN, Duration::from_millis(5)));
     let carried = carry(server.addr, "", &open(PER_S, PLAN));
@@ -117,19 +130,20 @@ fn arrivals_in_time() -> Result<(), Box<dyn std::error::Error>> {
     let spans = carried.spans(&server.take_log(), PLAN, SPAN, &stalls);
     let judged: Vec<u64> = spans.iter().filter(|span| span.held_up == 0).map(|span| span.off).collect();
     let allowed = (PER_S * SPAN.as_secs() / 1_000).max(1);
+    let worst = judged.iter().max().copied().unwrap_or(0);
     println!(
-        "\narrivals in any {} s at {PER_S}/s: {} spans, worst off the plan by {} of {} (allowed {allowed}); {} spans left out, {} stalls of the bare loop",
+        "\narrivals in any {} s at {PER_S}/s: {} spans, worst off the plan by {worst} of {} (allowed {allowed}); {} spans left out, {} stalls of the bare loop{}",
         SPAN.as_secs(),
         judged.len(),
-        judged.iter().max().copied().unwrap_or(0),
         PER_S * SPAN.as_secs(),
         spans.len() - judged.len(),
-        stalls.len()
+        stalls.len(),
+        mark(worst <= allowed)
     );
-    Ok(())
+    Ok(worst <= allowed)
 }
 
-fn single_arrivals() -> Result<(), Box<dyn std::error::Error>> {
+fn single_arrivals() -> Result<bool, Box<dyn std::error::Error>> {
     let server = Server::start(|_| Duration::ZERO, None);
     let (mut ours, mut control) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
@@ -148,11 +162,18 @@ fn single_arrivals() -> Result<(), Box<dyn std::error::Error>> {
         println!("{name:<12}{p50:>10.0}{p99:>10.0}{response:>22.0}");
     }
     let [p50, p99, response] = [0, 1, 2].map(|which| us(median(&ours, which)) - us(median(&control, which)));
-    println!("{:<12}{p50:>10.0}{p99:>10.0}{response:>22.0}   (must be at most 30, 250 and 15)", "difference");
-    Ok(())
+    let kept = p50 <= 30.0 && p99 <= 250.0 && response <= 15.0;
+    println!(
+        "{:<12}{p50:>10.0}{p99:>10.0}{response:>22.0}   (must be at most 30, 250 and 15){}",
+        "difference",
+        mark(kept)
+    );
+    Ok(kept)
 }
 
-fn stalls() {
+/// The tail is to be within 3 %, and nothing dropped.
+fn stalls() -> bool {
+    let mut kept = true;
     let freeze = Freeze { every: Duration::from_millis(1500), lasting: Duration::from_millis(300) };
     let paced = "executor: closed, stages: [{to: 100, over: 500ms}, {hold: 15s}], graceful_stop: 3s";
     for (kind, journey, load) in [
@@ -173,13 +194,18 @@ fn stalls() {
         println!("{:<7}{:>12}{:>14}{:>10}{:>14}", "", "log ms", "response ms", "off %", "service ms");
         for (name, q) in [("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("p99.9", 0.999)] {
             let (true_ms, told_ms) = (us(quantile(&truth, q)) / 1e3, us(response.quantile_ns(q)) / 1e3);
+            let off = told_ms / true_ms - 1.0;
+            let good = q < 0.95 || off.abs() <= 0.03;
+            kept &= good && carried.sum.counts.dropped == 0;
             println!(
-                "{name:<7}{true_ms:>12.2}{told_ms:>14.2}{:>10.2}{:>14.2}",
-                (told_ms / true_ms - 1.0) * 100.0,
-                us(service.quantile_ns(q)) / 1e3
+                "{name:<7}{true_ms:>12.2}{told_ms:>14.2}{:>10.2}{:>14.2}{}",
+                off * 100.0,
+                us(service.quantile_ns(q)) / 1e3,
+                mark(good)
             );
         }
     }
+    kept
 }
 
 /// p50 and p99 of how long after its instant each request was at the server.

@@ -1,5 +1,5 @@
-//! What a request may cost: the gate of CI, which fails past it. Instructions are counted, so no neighbor on the machine changes them; CPU time
-//! is held against the floor's in the same run, with slack for a machine that others use.
+//! What a request and an idle user may cost: the gate of CI, which fails past it. Instructions are counted, so no neighbor on the machine changes
+//! them, nor what a user holds in memory; CPU time is held against the floor's in the same run, with slack for a machine that others use.
 
 use super::children::{self, Server};
 use super::measure;
@@ -13,6 +13,10 @@ const ROUNDS: usize = 5;
 /// Instructions of user space for a request of the engine: what they are with the pinned compiler and a twentieth more. Whoever has made them
 /// fewer lowers the bound.
 const STEPS: [(&str, &str, f64); 2] = [("literal", "serve", 3_900.0), ("rich", "serve-items", 75_000.0)];
+
+/// Memory of an idle user, its connection included: the budgets of docs/performance.md, in bytes.
+const IDLE: [(&str, f64); 4] =
+    [("http", 4_400.0), ("shop", 4_400.0), ("websocket", 10_000.0), ("tls", 30_000.0)];
 
 pub(crate) fn run() -> Outcome<()> {
     let mut exceeded = Vec::new();
@@ -29,6 +33,12 @@ pub(crate) fn run() -> Outcome<()> {
             None => println!(
                 "instructions of a request: SKIPPED: valgrind is not there (apt-get install valgrind)"
             ),
+        }
+    }
+    for (what, serve, kind) in super::IDLE_KINDS {
+        if let Some((_, most)) = IDLE.iter().find(|(known, _)| *known == kind) {
+            let found = super::idle_user_bytes(serve, kind)?;
+            judge(format!("bytes of an idle user, {what}"), found, *most);
         }
     }
     if exceeded.is_empty() {

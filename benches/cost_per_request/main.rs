@@ -88,20 +88,26 @@ fn idle_users() -> Result<(), Box<dyn std::error::Error>> {
         println!("{what:<32}{:>8} bytes", bytes.trim());
     }
     println!("\nmemory of an idle user of the whole engine, its connection included, of {IDLE_USERS}");
-    for (what, serve, kind) in [
-        ("HTTP/1.1", "serve", "http"),
-        ("HTTP/1.1, a cookie, a variable", "serve-items", "shop"),
-        ("HTTP/1.1 over TLS 1.3", "serve-tls", "tls"),
-        ("HTTP/2", "serve-h2", "http2"),
-        ("HTTP/2, connections shared", "serve-h2", "http2-shared"),
-        ("WebSocket", "serve-ws", "websocket"),
-        ("event stream", "serve-sse", "events"),
-    ] {
-        let server = Server::own(serve)?;
-        let bytes = run_pinned(&["idle-user", kind, &server.addr, &IDLE_USERS.to_string()])?;
-        println!("{what:<32}{:>8} bytes", bytes.trim());
+    for (what, serve, kind) in IDLE_KINDS {
+        println!("{what:<32}{:>8.0} bytes", idle_user_bytes(serve, kind)?);
     }
     Ok(())
+}
+
+/// What users do who are then idle, the server they do it with, and the name of that.
+const IDLE_KINDS: [(&str, &str, &str); 7] = [
+    ("HTTP/1.1", "serve", "http"),
+    ("HTTP/1.1, a cookie, a variable", "serve-items", "shop"),
+    ("HTTP/1.1 over TLS 1.3", "serve-tls", "tls"),
+    ("HTTP/2", "serve-h2", "http2"),
+    ("HTTP/2, connections shared", "serve-h2", "http2-shared"),
+    ("WebSocket", "serve-ws", "websocket"),
+    ("event stream", "serve-sse", "events"),
+];
+
+fn idle_user_bytes(serve: &str, kind: &str) -> Result<f64, Box<dyn std::error::Error>> {
+    let server = Server::own(serve)?;
+    Ok(run_pinned(&["idle-user", kind, &server.addr, &IDLE_USERS.to_string()])?.trim().parse()?)
 }
 
 fn compare(subject: &str, addr: &str) -> Result<(), Box<dyn std::error::Error>> {

@@ -7,7 +7,6 @@ use super::shard::Shard;
 use super::step::nanos;
 use super::user::User;
 use crate::clock::Nanos;
-use std::cell::Cell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use tokio::task::AbortHandle;
@@ -22,7 +21,7 @@ struct Live {
 
 pub(super) async fn run(shard: Rc<Shard>, part: Rc<Part>) {
     wait_for_start(&shard, &part).await;
-    let mut crowd = Crowd { users: Vec::new(), leaving: VecDeque::new(), next: Rc::new(Cell::new(0)) };
+    let mut crowd = Crowd { users: Vec::new(), leaving: VecDeque::new() };
     loop {
         let now = shard.clock.now();
         crowd.cut_off_late(now).await;
@@ -89,8 +88,6 @@ struct Crowd {
     users: Vec<Live>,
     /// Told to leave, with the instant at which they are cut off; earliest first.
     leaving: VecDeque<(Nanos, Live)>,
-    /// How many users this shard has made; its k-th has the number `index + k × count`.
-    next: Rc<Cell<u64>>,
 }
 
 impl Drop for Crowd {
@@ -104,10 +101,9 @@ impl Crowd {
     async fn resize(&mut self, shard: &Rc<Shard>, part: &Rc<Part>, wanted: u64, now: Nanos) {
         while !part.draining.get() && (self.users.len() as u64) < wanted {
             let control = Rc::new(Control::default());
-            let id = shard.share.id_of(take(&self.next));
+            let id = part.newcomer(shard.share, self.users.len() as u64, part.elapsed_ns(now));
             let user = User::new(shard, part, Rc::clone(&control), id);
-            let (next, share) = (Rc::clone(&self.next), shard.share);
-            let task = tokio::task::spawn_local(user.live(move || share.id_of(take(&next)))).abort_handle();
+            let task = tokio::task::spawn_local(user.live()).abort_handle();
             self.users.push(Live { control, task });
             if self.users.len().is_multiple_of(USERS_PER_TURN) {
                 tokio::task::yield_now().await;
@@ -153,8 +149,4 @@ impl Crowd {
             }
         }
     }
-}
-
-fn take(counter: &Cell<u64>) -> u64 {
-    counter.replace(counter.get() + 1)
 }

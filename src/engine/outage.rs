@@ -48,7 +48,7 @@ fn who_waits_to_connect_again_sleeps_until_then_and_wakes_to_leave() {
         let shard = shard();
         let control = Rc::new(Control::default());
         let user = User::new(&shard, &shard.parts[0], Rc::clone(&control), 0);
-        let (mut living, mut turns) = (pin!(user.live(|| 0)), 0);
+        let (mut living, mut turns) = (pin!(user.live()), 0);
         let living = std::future::poll_fn(|context| {
             turns += 1;
             living.as_mut().poll(context)

@@ -4,6 +4,7 @@ use super::step::nanos;
 use crate::clock::Nanos;
 use crate::load::arrivals::Schedule;
 use crate::load::curve::Curve;
+use crate::load::share::Share;
 use crate::scenario::plan::{Executor, JourneyId, LoadPart, LoadUnit, OpenRules};
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
@@ -34,6 +35,10 @@ pub(super) struct Part {
     pub(super) changed: Notify,
     /// A user or an iteration has ended.
     pub(super) freed: Notify,
+    /// How many users the curve brings in all, where it is known beforehand.
+    newcomers: Option<u64>,
+    /// How many users this shard has made of a part of which that is not known.
+    made: Cell<u64>,
     /// Users or iterations alive on this shard.
     pub(super) live: Cell<u64>,
     /// The schedule of an open part, read a second time for no other purpose than to count what was planned: the count does not
@@ -62,6 +67,8 @@ impl Part {
         Self {
             index,
             model,
+            newcomers: (!steered).then(|| curve.newcomers()),
+            made: Cell::new(0),
             weights: part.mix.iter().map(|(_, weight)| *weight).collect(),
             mix: part.mix.clone(),
             start_ns: nanos(part.start),
@@ -93,6 +100,24 @@ impl Part {
         while self.live.get() > 0 {
             self.freed.notified().await;
         }
+    }
+
+    /// The number of the user who takes the `k`-th place of a shard at `at_ns` of the curve. Nothing of it depends on who carries what, unless
+    /// the curve is steered: then a shard's `k`-th user has the `k`-th number of its share.
+    pub(super) fn newcomer(&self, share: Share, k: u64, at_ns: u64) -> u64 {
+        match self.newcomers {
+            Some(_) => self.curve.borrow().newcomer_at(share.id_of(k), at_ns),
+            None => self.make(share),
+        }
+    }
+
+    /// The number of the user who follows `id`, whose lifetime was a single iteration, at its place.
+    pub(super) fn successor(&self, share: Share, id: u64) -> u64 {
+        self.newcomers.map_or_else(|| self.make(share), |newcomers| id + newcomers)
+    }
+
+    fn make(&self, share: Share) -> u64 {
+        share.id_of(self.made.replace(self.made.get() + 1))
     }
 
     /// Whether no more load will be asked for.

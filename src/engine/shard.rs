@@ -433,7 +433,7 @@ fn unheard_for_long() -> String {
 
 /// How late the shard wakes for an instant it has set itself: what the generator itself may add to a latency. A precise timer, since
 /// the runtime's own rounds to milliseconds and would report its rounding.
-async fn watch_lag(shard: Rc<Shard>) {
+pub(super) async fn watch_lag(shard: Rc<Shard>) {
     // Without a descriptor for the timer there is nothing to watch with, and the users will soon say so themselves.
     let Ok(pacer) = Pacer::new(shard.clock) else { return };
     // The instants are fixed beforehand: a shard that stood still for a second was late for all that lie in it, not for one.

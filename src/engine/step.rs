@@ -198,6 +198,11 @@ impl User {
                     sent = !(first && shard.recorder.borrow_mut().unsend(request.endpoint));
                     // Ends with the last of the connections that were closed while idle.
                     if reused && error.sent_nothing() {
+                        if error == ExchangeError::Unsolicited {
+                            // No failure of this request, which has its answer yet to come.
+                            let text = error.to_string();
+                            shard.failed_message(request.endpoint, Outcome::Protocol, &text);
+                        }
                         continue;
                     }
                     if first {

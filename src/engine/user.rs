@@ -88,14 +88,14 @@ impl User {
         }
     }
 
-    /// A user of a closed load: iterations until it is told to leave. `fresh` gives the number of the user that follows one whose
-    /// lifetime is a single iteration. Not an `async fn`: that would keep the user twice, as its argument and as its variable.
-    pub(super) fn live(self, fresh: impl Fn() -> u64) -> impl Future<Output = ()> {
+    /// A user of a closed load: iterations until it is told to leave. Not an `async fn`: that would keep the user twice, as its argument and
+    /// as its variable.
+    pub(super) fn live(self) -> impl Future<Output = ()> {
         let mut user = self;
-        async move { user.go_on(&fresh).await }
+        async move { user.go_on().await }
     }
 
-    async fn go_on(&mut self, fresh: &impl Fn() -> u64) {
+    async fn go_on(&mut self) {
         let mut beat_ns: Option<Nanos> = None;
         while self.stays() {
             let mut now = self.shard.clock.now();
@@ -124,7 +124,7 @@ impl User {
             }
             self.take_turns().await;
             if self.program().lifetime == Lifetime::Once && self.stays() {
-                self.begin_anew(fresh());
+                self.begin_anew();
             }
         }
     }
@@ -226,9 +226,10 @@ impl User {
 
     /// Forgets everything of the user before: a new person on a new connection, who takes the place of the one before. So the journeys of a
     /// mix keep their shares of the users, and the pacing is that of the place.
-    fn begin_anew(&mut self, id: u64) {
+    fn begin_anew(&mut self) {
         let (shard, part, control) =
             (Rc::clone(&self.shard), Rc::clone(&self.part), Rc::clone(&self.control));
+        let id = part.successor(shard.share, self.session.id);
         // What the place has missed is counted when it is given up, and not with each who leaves it.
         let beat = self.control.beat.take();
         *self = Self::on_journey(&shard, &part, control, id, self.journey);

@@ -14,17 +14,20 @@ use std::sync::Arc;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio::sync::mpsc;
 
-/// Three models at once: users who think, users with a beat, arrivals by chance.
+/// Users who think, users with a beat, arrivals by chance, and users who live for one iteration or leave and are followed by others.
 const SCENARIO: &str = r#"
 plimsoll: 1
 name: virtual
 seed: SEED
 target: {http: "http://127.0.0.1:80", headers: {x-user: "${user.id}", x-iteration: "${iter}"}}
-data: {words: {values: [lamp, desk, chair], take: random}}
+data:
+  words: {values: [lamp, desk, chair], take: random}
+  turns: {values: [a, bb, ccc, dddd, eeeee], take: sequential}
+  own: {rows: [ROWS], take: unique, at_end: stop_user}
 scenarios:
   think:
     steps:
-      - get: /a?q=${data.words.value}
+      - get: /a?q=${data.words.value}&t=${data.turns.value}
         name: a
         expect: {status: 200}
       - think: 20ms..700ms
@@ -34,14 +37,22 @@ scenarios:
   beat:
     pacing: {every: 150ms}
     steps: [{get: /c, name: c, expect: {status: 200}}]
+  brief:
+    lifetime: once
+    steps: [{get: "/d?own=${data.own.long}", name: d}, {think: 5ms..90ms}]
 load:
   - {name: thinkers, run: {think: 3, beat: 1}, executor: closed, stages: [{to: USERS, over: 2s}, {hold: 3s}], graceful_stop: 5s}
+  - {name: comers, run: {think: 1, beat: 1}, executor: closed, stages: [{to: USERS, over: 1s}, {to: 2, over: 1s}, {to: USERS, over: 1s}, {to: 1, over: 0s}, {hold: 500ms}, {to: 9, over: 0s}, {hold: 1s}], graceful_stop: 5s}
+  - {name: passers, run: {brief: 2, think: 1}, executor: closed, stages: [{to: USERS, over: 2s}, {to: 3, over: 1s}, {to: USERS, over: 1s}], graceful_stop: 5s}
   - {name: arrivals, run: think, executor: open, arrivals: poisson, max_in_flight: 10000, stages: [{to: 40/s, over: 1s}, {hold: 3s}], graceful_stop: 5s}
 "#;
 
 fn plan(seed: u64, users: u32) -> Arc<Plan> {
     let env = |_: &str| None;
+    // Told apart by their length, which the target's latency depends on.
+    let rows: Vec<String> = (0..150).map(|row| format!("{{long: {}}}", "x".repeat(1 + row % 40))).collect();
     let text = SCENARIO.replace("SEED", &seed.to_string()).replace("USERS", &users.to_string());
+    let text = text.replace("ROWS", &rows.join(", "));
     let plan = scenario::load("virtual.yaml", &text, &Overrides::none(&env));
     Arc::new(plan.unwrap_or_else(|problems| panic!("{}", problems.render(false, 100))))
 }

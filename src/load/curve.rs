@@ -135,6 +135,36 @@ impl Curve {
         whole(self.value_at(ns))
     }
 
+    /// How many users of a closed load come in all. Whoever comes after others have left is a new one.
+    pub fn newcomers(&self) -> u64 {
+        self.rises(u64::MAX).map(|(from, to)| to - from).sum()
+    }
+
+    /// The number, from 0 and in the order of their coming, of the user who holds place `place` of [`Curve::users_at`] at `ns`. It is a function
+    /// of the curve, so all who run a share of it number their users alike.
+    pub fn newcomer_at(&self, place: u64, ns: u64) -> u64 {
+        let (mut come, mut number) = (0, place);
+        for (from, to) in self.rises(ns) {
+            if (from..to).contains(&place) {
+                number = come + place - from;
+            }
+            come += to - from;
+        }
+        number
+    }
+
+    /// From how many users to how many, each time there are more, up to `ns`.
+    fn rises(&self, ns: u64) -> impl Iterator<Item = (u64, u64)> {
+        let begun = self.segments.iter().take_while(move |segment| segment.from_ns <= ns);
+        let last = (ns >= self.end_ns()).then_some(self.last);
+        let values = begun.flat_map(move |segment| [segment.start, segment.value_at(ns)]).chain(last);
+        let mut users = 0;
+        values.filter_map(move |value| {
+            let before = std::mem::replace(&mut users, whole(value));
+            (users > before).then_some((before, users))
+        })
+    }
+
     /// The first instant, not before `now_ns`, at which the number of users differs from `count`, with the new number. `None`
     /// when it stays until the end of the curve.
     pub fn next_change(&self, now_ns: u64, count: u64) -> Option<(u64, u64)> {
@@ -286,6 +316,22 @@ mod tests {
         }
     }
 
+    #[test]
+    fn who_comes_after_others_have_left_is_a_new_one() {
+        let curve = Curve::new(0.0)
+            .ramp_to(3.0, 3 * S)
+            .ramp_to(1.0, 0)
+            .hold(S)
+            .ramp_to(4.0, 3 * S)
+            .ramp_to(5.0, 0)
+            .hold(S);
+        let at = |place, ns| curve.newcomer_at(place, ns);
+        assert_eq!([at(0, S), at(1, 2 * S), at(0, 9 * S)], [0, 1, 0]);
+        assert_eq!([at(1, 5 * S), at(2, 6 * S), at(3, 7 * S), at(4, 8 * S)], [3, 4, 5, 6]);
+        assert_eq!(curve.newcomers(), 7);
+        assert_eq!(Curve::new(2.0).newcomers(), 2);
+    }
+
     fn curves() -> impl Strategy<Value = Curve> {
         let stage = (0_u32..2000, 0_u64..20 * S, any::<bool>());
         (0_u32..500, prop::collection::vec(stage, 1..8)).prop_map(|(start, stages)| {
@@ -296,6 +342,19 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn no_two_users_have_one_number(curve in curves()) {
+            let (mut now_ns, mut users) = (0, curve.users_at(0));
+            let mut seen: std::collections::HashSet<u64> = (0..users).map(|place| curve.newcomer_at(place, 0)).collect();
+            while let Some((at_ns, next)) = curve.next_change(now_ns, users) {
+                for place in users..next {
+                    let number = curve.newcomer_at(place, at_ns);
+                    prop_assert!(seen.insert(number) && number < curve.newcomers(), "{number}");
+                }
+                (now_ns, users) = (at_ns, next);
+            }
+        }
+
         #[test]
         fn the_time_of_an_area_is_its_first_instant(curve in curves(), share in 0.0..1.0_f64) {
             let area = curve.area() * share;

@@ -30,6 +30,7 @@ use crate::swarm::crew::{Crew, CrewReport};
 use crate::threshold::Which;
 use crate::units::NANOS_PER_S;
 use std::sync::Arc;
+use tokio::sync::mpsc;
 
 /// Why the loop was left.
 pub(super) enum Stop {
@@ -93,7 +94,18 @@ impl<'w> Coordinator<'w> {
     }
 
     pub(super) async fn run(mut self, store: &mut Store) -> Result<Ended, Stop> {
-        let mut target = match target::prepare(&self.plan, &self.options).await {
+        let nobodys = mpsc::unbounded_channel().1;
+        let mut interrupts = std::mem::replace(&mut self.options.interrupts, nobodys);
+        let prepared = tokio::select! {
+            prepared = target::prepare(&self.plan, &self.options) => prepared,
+            Some(()) = interrupts.recv() => {
+                let reason = "interrupted by the user before the load began".to_owned();
+                self.event(store, 0, "run", &reason)?;
+                return Ok(Ended { how: End::Interrupted, reason });
+            }
+        };
+        self.options.interrupts = interrupts;
+        let mut target = match prepared {
             Ok(target) => target,
             Err(error) => {
                 let ended = Ended { how: End::TargetLost, reason: error.to_string() };
@@ -164,7 +176,7 @@ impl<'w> Coordinator<'w> {
         store: &mut Store,
         target: &mut Target,
         crew: &mut Crew,
-        observed: &mut tokio::sync::mpsc::Receiver<Observed>,
+        observed: &mut mpsc::Receiver<Observed>,
         clock: Clock,
     ) -> Result<Option<Ended>, Stop> {
         let (mut deaf, mut blind, mut dead, mut gave_up) = (false, false, false, false);

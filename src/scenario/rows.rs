@@ -4,7 +4,6 @@
 use super::document::Span;
 use super::plan::{DataTable, Executor, Journey, Lifetime, LoadPart, LoadUnit, Take};
 use super::problem::Sink;
-use crate::load::curve::Curve;
 use std::collections::BTreeSet;
 
 /// Sets [`DataTable::first_rows`]. `reads` has the tables each journey reads, `at` is where the tables are written.
@@ -61,9 +60,7 @@ fn users_ever(part: &LoadPart, journeys: &[Journey]) -> Option<u64> {
     };
     match &part.executor {
         Executor::Open { curve, .. } => Some(curve.area_to(curve.end_ns()).ceil() as u64),
-        Executor::Closed { curve, .. } if part.mix.iter().all(stays) && rises_once(curve) => {
-            Some(curve.peak().ceil() as u64)
-        }
+        Executor::Closed { curve, .. } if part.mix.iter().all(stays) => Some(curve.newcomers()),
         Executor::Step { of: LoadUnit::Users, levels, .. }
             if part.mix.iter().all(stays) && levels.is_sorted() =>
         {
@@ -71,21 +68,6 @@ fn users_ever(part: &LoadPart, journeys: &[Journey]) -> Option<u64> {
         }
         Executor::Closed { .. } | Executor::Step { .. } | Executor::Breakpoint { .. } => None,
     }
-}
-
-/// Users who come after others have left are new ones: then the peak is not all there will be.
-fn rises_once(curve: &Curve) -> bool {
-    let values = curve.segments().iter().flat_map(|segment| [segment.start, segment.end]);
-    let mut falling = false;
-    let mut last = 0.0;
-    for value in values {
-        if falling && value > last {
-            return false;
-        }
-        falling |= value < last;
-        last = value;
-    }
-    true
 }
 
 #[cfg(test)]
@@ -123,9 +105,15 @@ mod tests {
 
     #[test]
     fn two_without_an_end_cannot_share_a_table() {
-        let again = "  - {name: w, run: reads, executor: closed, stages: [{to: 5, over: 1s}, {to: 0, over: 1s}, {to: 5, over: 1s}]}\n";
-        let problem = first_rows(&format!("{again}{SEARCH}")).expect_err("two of them");
+        let part = |name: &str, run: &str| {
+            format!(
+                "  - {{name: {name}, run: {run}, executor: closed, stages: [{{to: 5, over: 1s}}, {{to: 0, over: 1s}}, {{to: 5, over: 1s}}]}}\n"
+            )
+        };
+        let problem = first_rows(&format!("{}{SEARCH}", part("w", "once"))).expect_err("two of them");
         assert!(problem.contains("both w and s read it"), "{problem}");
-        assert_eq!(first_rows(again), Ok(vec![0]), "one alone may come and go");
+        assert_eq!(first_rows(&part("w", "once")), Ok(vec![0]), "one alone may come and go");
+        let with_known = first_rows(&format!("{}{}", part("w", "once"), part("again", "reads")));
+        assert_eq!(with_known, Ok(vec![10, 0]), "users who come when others have left are new ones");
     }
 }

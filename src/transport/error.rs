@@ -85,7 +85,7 @@ pub enum ExchangeError {
     /// Nothing of the request was sent, so any method may be sent again on a fresh connection.
     #[error("the server had closed the idle connection")]
     ClosedWhileIdle,
-    /// Likewise nothing was sent: the server spoke without being asked (some say 408 before they close an idle connection).
+    /// Likewise nothing was sent: the server spoke without being asked, and not to close an idle connection with status 408.
     #[error("the server sent bytes on an idle connection that nobody asked for")]
     Unsolicited,
     #[error("the server closed the connection before answering")]

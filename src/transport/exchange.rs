@@ -226,10 +226,15 @@ impl<'a> Exchanging<'a> {
     /// Sees to it that the connection is still fresh, and writes without a detour through the reactor.
     fn start(&mut self) -> Result<(), ExchangeError> {
         if self.connection.used {
-            match self.connection.stream.idle(&mut self.buffers.read.borrow_mut()) {
+            let mut memory = self.buffers.read.borrow_mut();
+            match self.connection.stream.idle(&mut memory) {
                 Idle::Quiet => {}
                 Idle::Closed => return Err(ExchangeError::ClosedWhileIdle),
-                Idle::Spoke => return Err(ExchangeError::Unsolicited),
+                // What a server may say that tires of waiting (RFC 9110, section 15.5.9).
+                Idle::Spoke(bytes) if memory[..bytes].starts_with(b"HTTP/1.1 408") => {
+                    return Err(ExchangeError::ClosedWhileIdle);
+                }
+                Idle::Spoke(_) => return Err(ExchangeError::Unsolicited),
             }
         }
         if !self.connection.used && matches!(self.connection.stream, Stream::Tls(_)) {

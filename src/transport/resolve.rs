@@ -22,6 +22,11 @@ pub struct Resolved {
 pub enum ResolveError {
     #[error("cannot resolve `{host}`: {source}; check the name, or write the address itself")]
     Lookup { host: String, source: io::Error },
+    #[error(
+        "`{host}` was not resolved within {}; check the resolver (/etc/resolv.conf), or write the address itself",
+        crate::units::show_duration(limits::LOOKUP_TIMEOUT)
+    )]
+    Slow { host: String },
     #[error("`{host}` has no address")]
     NoAddress { host: String },
     #[error(
@@ -66,8 +71,9 @@ fn bare(host: &str) -> &str {
 /// # Errors
 /// When the name has no address, or only such as [`is_allowed`] refuses.
 pub async fn resolve(host: &str, port: u16, allow_hosts: &[String]) -> Result<Resolved, ResolveError> {
-    let found = tokio::net::lookup_host((bare(host), port))
+    let found = tokio::time::timeout(limits::LOOKUP_TIMEOUT, tokio::net::lookup_host((bare(host), port)))
         .await
+        .map_err(|_elapsed| ResolveError::Slow { host: host.to_owned() })?
         .map_err(|source| ResolveError::Lookup { host: host.to_owned(), source })?;
     let all: Vec<SocketAddr> = found.take(limits::ADDRESSES_TRIED_MAX).collect();
     let Some(first) = all.first() else { return Err(ResolveError::NoAddress { host: host.to_owned() }) };

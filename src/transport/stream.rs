@@ -27,7 +27,8 @@ pub(super) enum Stream {
 pub(super) enum Idle {
     Quiet,
     Closed,
-    Spoke,
+    /// It sent so many bytes.
+    Spoke(usize),
 }
 
 impl Stream {
@@ -77,7 +78,7 @@ impl Stream {
         match self {
             Self::Plain(socket) => match socket.try_read(scratch) {
                 Ok(0) => Idle::Closed,
-                Ok(_) => Idle::Spoke,
+                Ok(bytes) => Idle::Spoke(bytes),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => Idle::Quiet,
                 Err(_) => Idle::Closed,
             },
@@ -93,7 +94,7 @@ impl Stream {
                 match looked {
                     Poll::Pending => Idle::Quiet,
                     Poll::Ready(Ok(())) if buffer.filled().is_empty() => Idle::Closed,
-                    Poll::Ready(Ok(())) => Idle::Spoke,
+                    Poll::Ready(Ok(())) => Idle::Spoke(buffer.filled().len()),
                     Poll::Ready(Err(_)) => Idle::Closed,
                 }
             }
