@@ -60,7 +60,12 @@ fn four_processes_send_the_load_that_one_would() {
     assert_eq!(four.summary.counts.lost, 0);
 }
 
-const CROWD: &str = "[{to: 1500, over: 1s}, {hold: 3s}]";
+/// 1,500 users who are all there for three seconds and ask for less than the target can do.
+fn crowd(run: Invocation) -> Invocation {
+    run.set("load.0.stages", "[{to: 1500, over: 5s}, {hold: 3s}]")
+        .set("scenarios.look.steps", "[{get: /healthz, expect: {status: 200}}, {think: 10s}]")
+        .on_a_busy_machine()
+}
 
 /// A call whose processes may each have `count` descriptors, which is not to be raised.
 fn with_descriptors(run: Invocation, count: u32) -> Invocation {
@@ -72,8 +77,7 @@ fn with_descriptors(run: Invocation, count: u32) -> Invocation {
 fn users_beyond_the_descriptors_of_one_process_get_another() {
     let (dir, target) = (scratch(), Served::start("baseline", &[]));
     let run = run("readers.yaml").set("target", format!("{{http: 'http://{}'}}", target.addr));
-    let run = run.set("load.0.stages", CROWD).set("scenarios.look.steps.1", "{think: 1s}");
-    with_descriptors(run.on_a_busy_machine().out(dir.path()), 1000).run().exits(0);
+    with_descriptors(crowd(run).out(dir.path()), 1000).run().exits(0);
     let summary = sound(dir.path()).summary;
     assert_eq!((summary.generator.agents, summary.requests.failed), (2, 0));
     assert_eq!((summary.requests.connections_opened, summary.generator.sockets_max), (1500, 1500));
@@ -92,10 +96,10 @@ fn users_beyond_the_ports_of_one_address_get_another() {
         return;
     }
     let dir = scratch();
-    let run = run("readers.yaml").set("load.0.stages", CROWD).set("scenarios.look.steps.1", "{think: 1s}");
+    let run = crowd(run("readers.yaml")).out(dir.path());
     let own_network: Vec<String> = own_network("exec \"$0\" \"$@\"").collect();
     let own_network: Vec<&str> = own_network.iter().map(String::as_str).collect();
-    run.on_a_busy_machine().out(dir.path()).under("unshare", &own_network).run().exits(0);
+    run.under("unshare", &own_network).run().exits(0);
     let summary = sound(dir.path()).summary;
     assert_eq!((summary.generator.agents, summary.requests.failed), (1, 0));
     assert_eq!((summary.requests.connections_opened, summary.generator.sockets_max), (1500, 1500));

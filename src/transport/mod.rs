@@ -34,4 +34,6 @@ pub use http2::Http2;
 #[cfg(fuzzing)]
 pub use http2::frame_ends;
 pub use resolve::{ResolveError, Resolved, is_allowed, resolve};
+#[cfg(fuzzing)]
+pub use response::readings;
 pub use response::{Keep, ResponseReader};

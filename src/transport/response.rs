@@ -306,6 +306,28 @@ impl ResponseReader {
     }
 }
 
+/// What comes of `bytes` as one piece, in pieces of `cut` and as one piece whose head is remembered from a time before: each the response in words,
+/// the end of the bytes being the end of the connection.
+#[cfg(fuzzing)]
+pub fn readings(bytes: &[u8], cut: usize) -> [Result<String, ExchangeError>; 3] {
+    let in_words = |response: Response| {
+        let Response { status, coding, keep_alive, body_bytes, body, set_cookies, .. } = response;
+        format!("{status} {coding:?} {keep_alive} {body_bytes} {body:?} {set_cookies:?}")
+    };
+    let mut heads = head::Memo::default();
+    let mut read = |cut: usize, remembers: bool| {
+        let mut reader = ResponseReader::new(false, Keep { head: !remembers, body: true, cookies: true });
+        for piece in bytes.chunks(cut.max(1)) {
+            if reader.feed_remembering(piece, remembers.then_some(&mut heads))? {
+                return Ok(in_words(reader.take()));
+            }
+        }
+        reader.end().map(|()| in_words(reader.take()))
+    };
+    let _ = read(bytes.len(), true);
+    [read(bytes.len(), false), read(cut, false), read(bytes.len(), true)]
+}
+
 #[cfg(test)]
 #[path = "response_tests.rs"]
 mod tests;
