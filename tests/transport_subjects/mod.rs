@@ -6,6 +6,7 @@
 
 pub(crate) mod frames;
 pub(crate) mod lines;
+pub(crate) mod moves;
 pub(crate) mod shard;
 
 use plimsoll::clock::Clock;
