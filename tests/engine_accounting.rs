@@ -184,6 +184,9 @@ fn beats_that_a_hung_target_swallowed_are_dropped_though_their_user_is_cut_off()
     };
     let sum = carry(addr, &load(""), Share::WHOLE, &[]);
     assert_eq!((sum.counts.completed, sum.counts.interrupted), (0, 3));
+    // They were there for a second and a half of load and a fifth of one of grace.
+    let age_ns = sum.interrupted_age.hdr().min();
+    assert!(age_ns >= 1_300_000_000, "a user that hung all the time was cut off at {age_ns} ns");
     // Each of them was to ask at the 1st to the 15th tenth of a second after its first.
     assert!((42..=45).contains(&sum.counts.dropped), "{:?}", sum.counts);
     // Who follows one that lives for a single iteration would have kept its place, and its pace.
@@ -200,6 +203,10 @@ fn requests_that_hang_are_seen_in_the_percentiles() {
     assert_eq!((sum.counts.interrupted, sum.requests.interrupted), (20, 20));
     let window = sum.windows[0].as_ref().expect("used");
     assert!(window.all_responses().quantile_ns(0.5) > 400_000_000);
+    // From the last arrival to the end of the grace, and from the first.
+    let (ages, late_ns) = (&sum.interrupted_age, sum.dispatch_lag.max_ns());
+    assert!(ages.hdr().min() + late_ns >= 490_000_000, "the youngest: {} ns", ages.hdr().min());
+    assert!(ages.max_ns() + late_ns >= 1_400_000_000, "the oldest: {} ns", ages.max_ns());
 }
 
 #[test]
@@ -247,6 +254,9 @@ fn an_open_part_ends_one_graceful_stop_after_its_load() {
     assert_eq!((sum.counts.interrupted, sum.counts.dropped), (1, 9), "{:?}", sum.counts);
     let age_ns = sum.interrupted_age.max_ns();
     assert!(age_ns < 1_900_000_000, "a second of load and half of one of grace, not {age_ns} ns");
+    // The first arrival is due within a tenth of a second; by how much it was late is told.
+    let since_due_ns = age_ns + sum.dispatch_lag.max_ns();
+    assert!(since_due_ns >= 1_400_000_000, "what began first lasted until the end, not {age_ns} ns");
 }
 
 /// Three of four agents have no slot: all arrivals are the first one's, and there is one request at a time.

@@ -5,80 +5,12 @@
 
 mod transport_subjects;
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::time::Duration;
-use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use transport_subjects::moves::Move::{self, Babble, Drip, Greet, Hear, Reset, Say, Silence, Wait};
+use transport_subjects::moves::{Case, MS, Named, hold, protocol};
 use transport_subjects::shard::one_user;
-use transport_subjects::{open_descriptors, read_head, reset, scripted};
 
-/// What a server does, one move after the other; then it closes.
-#[derive(Clone)]
-enum Move {
-    /// Takes the request and does not answer.
-    Hear,
-    /// Takes a WebSocket's opening handshake and answers it as it should, but so many bytes at a time.
-    Greet(usize, Duration),
-    Say(Vec<u8>),
-    /// A byte at a time.
-    Drip(Vec<u8>, Duration),
-    /// Again and again, as fast as it is taken, until nobody is there.
-    Babble(Vec<u8>),
-    Wait(Duration),
-    /// Neither says nor closes anything until the client is gone.
-    Silence,
-    Reset,
-}
-use Move::{Babble, Drip, Greet, Hear, Reset, Say, Silence, Wait};
-
-const MS: Duration = Duration::from_millis(1);
 const WELCOME: Move = Greet(usize::MAX, Duration::ZERO);
-
-fn play(moves: &[Move], mut socket: TcpStream) {
-    for one in moves {
-        let told = match one {
-            Hear => read_head(&mut socket).map_or(Err(()), |_| Ok(())),
-            Greet(piece, every) => greet(&mut socket, *piece, *every),
-            Say(bytes) => say(&mut socket, bytes, usize::MAX, Duration::ZERO),
-            Drip(bytes, every) => say(&mut socket, bytes, 1, *every),
-            Babble(bytes) => {
-                let many = bytes.repeat(65_536 / bytes.len());
-                while socket.write_all(&many).is_ok() {}
-                return;
-            }
-            Wait(span) => {
-                std::thread::sleep(*span);
-                Ok(())
-            }
-            Silence => {
-                while matches!(socket.read(&mut [0; 4096]), Ok(1..)) {}
-                return;
-            }
-            Reset => return reset(socket),
-        };
-        if told.is_err() {
-            return;
-        }
-    }
-}
-
-fn say(socket: &mut TcpStream, bytes: &[u8], piece: usize, every: Duration) -> Result<(), ()> {
-    for piece in bytes.chunks(piece) {
-        socket.write_all(piece).map_err(drop)?;
-        std::thread::sleep(every);
-    }
-    Ok(())
-}
-
-fn greet(socket: &mut TcpStream, piece: usize, every: Duration) -> Result<(), ()> {
-    let head = read_head(socket).ok_or(())?;
-    let key = head.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: ")).unwrap();
-    let accept = derive_accept_key(key.as_bytes());
-    let answer = format!(
-        "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: {accept}\r\n\r\n"
-    );
-    say(socket, answer.as_bytes(), piece, every)
-}
 
 /// A short frame as a server sends it.
 fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
@@ -112,12 +44,6 @@ const SSE_THINK_ON: &str =
 const SSE_THINK: &str = "      - {sse_open: /, reconnect: {max: 3, backoff: 1ms}}\n      - {think: 400ms}\n      - {sse_close: }\n";
 const GET: &str = "      - {get: /}\n";
 
-/// How it must end: the kind and the text of its one failure, if it fails.
-type Named = Option<(&'static str, &'static str)>;
-
-/// What the server does in words, the steps of its one client, the server's moves, and what must come of it.
-type Case = (&'static str, &'static str, Vec<Move>, Named);
-
 const NOT_OPEN: Named = Some(("timeout", "not open within 1s"));
 const NO_MESSAGE: Named = Some(("timeout", "no such message within 1s"));
 const NO_MESSAGE_AFTER: Named = Some(("timeout", "no such message within 1ms"));
@@ -125,10 +51,6 @@ const NO_EVENT: Named = Some(("timeout", "no such event within 1s"));
 const NO_EVENT_AFTER: Named = Some(("timeout", "no such event within 1ms"));
 const NO_GOODBYE: Named = Some(("reset", "the connection ended without the closing handshake"));
 const BROKEN_OFF: Named = Some(("reset", "the connection was reset while receiving the response"));
-
-fn protocol(text: &'static str) -> Named {
-    Some(("protocol", text))
-}
 
 fn cases() -> Vec<Case> {
     let a = frame(0x81, b"{\"type\":\"a\"}");
@@ -332,41 +254,5 @@ fn cases() -> Vec<Case> {
 
 #[test]
 fn every_bad_server_is_named_and_leaves_nothing_open() {
-    // The runtime's own descriptors exist from its first use.
-    carry(cases().remove(0)).unwrap();
-    let before = open_descriptors();
-    // Those that babble take all the cores there are, and would make those late that count milliseconds.
-    let (babblers, others): (Vec<Case>, Vec<Case>) =
-        cases().into_iter().partition(|(_, _, moves, _)| moves.iter().any(|one| matches!(one, Babble(_))));
-    let wrong = [at_once(others), at_once(babblers)].concat();
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    // The servers are in this process too; they close within a moment of the client.
-    for _ in 0..100 {
-        if open_descriptors() <= before {
-            break;
-        }
-        std::thread::sleep(20 * MS);
-    }
-    assert!(open_descriptors() <= before, "{} descriptors, {before} before", open_descriptors());
-}
-
-fn at_once(cases: Vec<Case>) -> Vec<String> {
-    std::thread::scope(|scope| {
-        let running: Vec<_> = cases.into_iter().map(|case| scope.spawn(move || carry(case))).collect();
-        running.into_iter().filter_map(|one| one.join().expect("no panic").err()).collect()
-    })
-}
-
-fn carry((what, steps, moves, named): Case) -> Result<(), String> {
-    let addr = scripted(1, move |socket| play(&moves, socket));
-    let ran = one_user(addr, steps);
-    let failures = ran.failures();
-    let found: Vec<(&str, &str, u64)> = failures.iter().map(|f| (f.1.as_str(), f.2.as_str(), f.3)).collect();
-    let expected: Vec<(&str, &str, u64)> = named.iter().map(|(kind, text)| (*kind, *text, 1)).collect();
-    // A user whose code panics is counted as interrupted.
-    if found == expected && ran.sum.counts.interrupted == 0 {
-        Ok(())
-    } else {
-        Err(format!("{what}:\n{steps}    found {found:?}, {:?}\n    expected {expected:?}", ran.sum.counts))
-    }
+    hold(cases, one_user);
 }

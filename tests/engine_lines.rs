@@ -314,3 +314,73 @@ fn what_a_line_brought_outlives_it() {
     }
     assert_eq!(ran.sum.requests.streams.reconnects, 3, "two for the socket, one for the stream");
 }
+
+/// A message says when it was sent: what it waited for on its way is in its lag, though it is read as soon as it is there.
+#[test]
+fn a_message_sent_a_while_ago_has_lagged_for_as_long() {
+    let (addr, _) = server(|head, _, socket| {
+        let at = || plimsoll::clock::unix_ms() - 300;
+        if head.starts_with("GET /ws") {
+            say(socket, &switch(head));
+            push(socket, &format!(r#"{{"at":{}}}"#, at()));
+            push(socket, &format!(r#"{{"at":{}}}"#, at()));
+        } else {
+            say(socket, &format!("{OPENING}data: {{\"at\": {}}}\n\n", at()));
+            say(socket, &format!("data: {{\"at\": {}}}\n\n", at()));
+        }
+        hear(socket);
+    });
+    for (lines, protocol) in [
+        ("      - {ws_open: /ws}\n      - {ws_listen: 500ms, name: tick, lag: $.at}\n", "ws.lag"),
+        ("      - {sse_open: /events}\n      - {sse_listen: 500ms, name: tick, lag: $.at}\n", "sse.lag"),
+    ] {
+        // The run's clock has to have an instant that is as long ago.
+        let ran = one_user(addr, &format!("      - {{think: 500ms}}\n{lines}"));
+        assert!(ran.failures().is_empty(), "{:?}", ran.failures());
+        let lag = ran.window("tick", protocol).unwrap();
+        for clock in [&lag.response, &lag.service] {
+            assert_eq!(clock.count(), 2);
+            // One part in a thousand is the precision of a histogram.
+            assert!(clock.hdr().min() >= 299_700_000, "{protocol}: {} ns", clock.hdr().min());
+            assert!(clock.max_ns() < 2_300_000_000, "{protocol}: {} ns", clock.max_ns());
+        }
+        let least_ns = ran.sum.requests.streams.lag_ns_min.unwrap();
+        assert!(least_ns >= 299_900_000, "{protocol}: {least_ns} ns");
+        assert_eq!(ran.sum.requests.streams.early, 0);
+    }
+}
+
+/// Closing is done where it stands in the journey, and not when the user ends: the server knows before the request after it comes.
+#[test]
+fn a_line_is_closed_where_its_step_says_so() {
+    for (steps, seen) in [
+        // The goodbye is answered.
+        (["{ws_open: /polite}", "ws_close:"], &["a close frame", "the end", "a request"][..]),
+        // It is not, and then nobody waits for long.
+        (["{ws_open: /rude}", "ws_close:"], &["a close frame", "the end", "a request"]),
+        (["{sse_open: /events}", "sse_close:"], &["the end", "a request"]),
+    ] {
+        let (tell, told) = channel();
+        let (addr, _) = server(move |head, _, socket| {
+            if head.starts_with("GET /after") {
+                let _ = tell.send("a request");
+                return say(socket, OK);
+            }
+            say(socket, &if head.starts_with("GET /events") { OPENING.to_owned() } else { switch(head) });
+            while let Some((kind, _)) = hear(socket) {
+                let _ = tell.send(if kind == 8 { "a close frame" } else { "something else" });
+                if head.starts_with("GET /polite") {
+                    // With the code that the client's had: none.
+                    let _ = socket.write_all(&[0x88, 0]);
+                }
+            }
+            let _ = tell.send("the end");
+        });
+        let [open, close] = steps;
+        let steps =
+            format!("      - {open}\n      - {close}\n      - {{think: 600ms}}\n      - {{get: /after}}\n");
+        let ran = one_user(addr, &steps);
+        assert!(ran.failures().is_empty(), "{open}: {:?}", ran.failures());
+        assert_eq!(told.try_iter().collect::<Vec<_>>(), seen, "{open}");
+    }
+}

@@ -286,6 +286,26 @@ fn reads_of_messages_say_how_late_they_were() {
 }
 
 #[test]
+fn reads_of_events_say_how_late_they_were() {
+    let addr = streaming(|_, _, socket| {
+        let _ = socket.write_all(OPENING);
+        for _ in 0..150 {
+            std::thread::sleep(Duration::from_millis(4));
+            say(socket, "event: tick\ndata: x\n\n");
+        }
+        std::thread::sleep(Duration::from_millis(500));
+    });
+    let ran = carry(
+        addr,
+        "      - {sse_open: /events}\n      - {repeat: 150, steps: [{sse_expect: , event: tick, within: 2s}]}\n      - {sse_close: }\n",
+    );
+    assert!(ran.failures().is_empty(), "{:?}", ran.failures());
+    assert_eq!(ran.completed("tick", "sse"), 150);
+    let sampled = ran.sum.read_error.count();
+    assert!((1..50).contains(&sampled), "one read in 101 or one in a tenth of a second, not {sampled}");
+}
+
+#[test]
 fn more_than_a_user_keeps_is_counted_and_pings_are_answered_all_the_same() {
     static AWAKE: AtomicUsize = AtomicUsize::new(0);
     let addr = sockets(|_, mut server| async move {

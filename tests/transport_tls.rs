@@ -8,12 +8,8 @@ use plimsoll::transport::tls::{Identity, Rules, Tls, TlsSetupError, Trust};
 use plimsoll::transport::{
     Address, Connection, ExchangeError, Handshake, HttpVersion, TlsFailure, TransportError, connect,
 };
-use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, date_time_ymd,
-};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::WebPkiClientVerifier;
-use rustls::{HandshakeKind, RootCertStore, ServerConfig};
+use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa};
+use rustls::{HandshakeKind, ServerConfig};
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,42 +17,8 @@ use std::task::Poll;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
+use transport_subjects::secure::{Issued, issue, issue_with, speaking, wanting};
 use transport_subjects::{Client, KEEP, scripted};
-
-struct Issued {
-    certificate: CertificateDer<'static>,
-    key: PrivateKeyDer<'static>,
-    config: Arc<ServerConfig>,
-}
-
-fn issue(names: &[&str], expired: bool) -> Issued {
-    issue_with(names, |params| {
-        // The subject is told apart too: a root of the same subject would be tried, and fail by its signature.
-        params.distinguished_name.push(DnType::CommonName, format!("{names:?} expired={expired}"));
-        if expired {
-            params.not_before = date_time_ymd(2001, 1, 1);
-            params.not_after = date_time_ymd(2002, 1, 1);
-        }
-    })
-}
-
-fn issue_with(names: &[&str], rules: impl FnOnce(&mut CertificateParams)) -> Issued {
-    let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-    let mut params = CertificateParams::new(names).unwrap();
-    rules(&mut params);
-    let key = KeyPair::generate().unwrap();
-    let certificate = params.self_signed(&key).unwrap().der().clone();
-    let secret = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.clone()], secret.clone_key())
-        .unwrap();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Issued { certificate, key: secret, config: Arc::new(config) }
-}
 
 /// A server that answers every request of every connection with `response`, then closes if `closing` (without a TLS goodbye).
 /// The kind of each handshake goes to the channel.
@@ -283,22 +245,6 @@ async fn bodies_larger_than_a_record() {
     assert!(size_of_val(&exchanging) <= 300);
 }
 
-/// A server that accepts clients of `client` only.
-fn wanting(client: &Issued, server: &Issued) -> Arc<ServerConfig> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut roots = RootCertStore::empty();
-    roots.add(client.certificate.clone()).unwrap();
-    let verifier =
-        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build().unwrap();
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_client_cert_verifier(verifier)
-        .with_single_cert(vec![server.certificate.clone()], server.key.clone_key())
-        .unwrap();
-    Arc::new(config)
-}
-
 fn identity(issued: &Issued) -> Arc<Identity> {
     Arc::new(Identity { certificates: vec![issued.certificate.clone()], key: issued.key.clone_key() })
 }
@@ -389,13 +335,8 @@ async fn versions_names_and_resumption_are_as_asked() {
             assert!(turn == 0 || kind == Some(HandshakeKind::Resumed), "{kind:?}");
         }
     }
-    let old = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_protocol_versions(&[&rustls::version::TLS12])
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![issued.certificate.clone()], issued.key.clone_key())
-        .unwrap();
-    let (addr, _handshakes) = serve(Arc::new(old), OK, false).await;
+    let old = speaking(&issued, &[&rustls::version::TLS12]);
+    let (addr, _handshakes) = serve(old, OK, false).await;
     let tls = Tls::with_rules("shop.example", &Rules { tls12: false, ..usual }).unwrap();
     let address = Address::new("shop.example", addr.port(), addr, Some(tls));
     let error = connect(&address, None).await.unwrap_err();

@@ -6,6 +6,8 @@
 
 pub(crate) mod frames;
 pub(crate) mod lines;
+pub(crate) mod moves;
+pub(crate) mod secure;
 pub(crate) mod shard;
 
 use plimsoll::clock::Clock;
