@@ -87,13 +87,12 @@ fn lag(shard: &Shard, endpoint: EndpointId, sent_ms: f64, message: &Heard<'_>) {
     let lag_ns = (lag_ms * 1e6) as i64;
     let least = recorder.requests.streams.lag_ns_min.get_or_insert(lag_ns);
     *least = lag_ns.min(*least);
-    let done_ns = message.received_ns;
-    let sent_ns = done_ns.saturating_sub((lag_ms.max(0.0) * 1e6) as u64);
     recorder.record_message(&Sample {
         endpoint,
-        intended_ns: sent_ns,
-        sent_ns,
-        done_ns,
+        // What was sent before the run began has no instant on its clock: only the difference counts.
+        intended_ns: 0,
+        sent_ns: 0,
+        done_ns: lag_ns.max(0).cast_unsigned(),
         outcome: Outcome::Ok,
         bytes_sent: 0,
         bytes_received: message.bytes_received,

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 
-/// Folders that hold nothing of ours: what builds and runs leave behind, and version control.
+/// What holds nothing of ours: what builds and runs leave behind, and version control (a file in a second work tree).
 const NOT_OURS: &[&str] = &["target", ".git", "node_modules", "__pycache__", "corpus", "artifacts"];
 
 /// Of `reports` only this belongs to the repository; the rest is what runs left there.
@@ -113,7 +113,7 @@ fn walk(dir: &Path, files: &mut Vec<File>) {
             if !NOT_OURS.contains(&name.as_str()) {
                 walk(&path, files);
             }
-        } else if kind.is_file() && !left_by_a_run(&path, &name) {
+        } else if kind.is_file() && !NOT_OURS.contains(&name.as_str()) && !left_by_a_run(&path, &name) {
             // What is not UTF-8 is a picture or the like, and holds no rule of ours.
             if let Ok(text) = fs::read_to_string(&path) {
                 files.push(File { path: relative(&path), text });
