@@ -1,6 +1,6 @@
 //! What measuring costs: recording one sample with everything that goes with it, and merging a second of a hundred agents.
-//! `cargo bench --bench measure`; the budgets are 40 ns a sample and 50 ms a second
-//! merged, where wrk takes 5.5 µs a request (docs/decisions/0022-budgets-of-another-machine.md).
+//! `cargo bench --bench measure`; the budgets are 40 ns a sample and 50 ms a second merged as agents send it, off the wire,
+//! where wrk takes 5.5 µs a request or less (docs/decisions/0022-budgets-of-another-machine.md and 0026).
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use plimsoll::measure::recorder::Recorder;

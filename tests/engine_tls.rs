@@ -142,9 +142,26 @@ fn a_client_certificate_is_shown_and_judged() {
         let Some(text) = text else {
             return assert!(got(wanting(&ours, &server), &keys).known, "{keys}");
         };
-        let (ran, shaken) = get(wanting(&ours, &server), &keys);
-        assert_eq!(told(&ran), [("connect".to_owned(), format!("{when}: {text}"), 1)], "{keys}");
-        assert!(shaken.is_empty() && ran.sum.requests.failed == 1, "{keys}");
+        for steps in [GET, WS_OPEN, SSE_OPEN] {
+            let (addr, shaken) = behind_tls(nobody(), wanting(&ours, &server));
+            let ran = one_user(addr, &keys, steps);
+            assert_eq!(told(&ran), [("connect".to_owned(), format!("{when}: {text}"), 1)], "{keys} {steps}");
+            assert!(shaken.try_iter().next().is_none() && ran.sum.requests.failed == 1, "{keys} {steps}");
+        }
+    });
+}
+
+/// Without a pause they would do nothing but shake hands.
+#[test]
+fn who_has_no_client_certificate_does_not_spin() {
+    let (server, ours) = (issue(&["localhost"], false), issue(&["user"], false));
+    all(vec!["get: /", "ws_open: /", "sse_open: /"], |step| {
+        let (addr, _) = behind_tls(nobody(), wanting(&ours, &server));
+        let at = format!("localhost:{}", addr.port());
+        let target =
+            format!("http: \"https://{at}\", ws: \"wss://{at}\", timeout: 2s, tls: {{verify: false}}");
+        let sum = shard::carry(addr, &target, &closed(2, &format!("[{{{step}}}]")));
+        assert!((2..=20).contains(&sum.requests.failed), "{step}: {:?}", sum.requests);
     });
 }
 
@@ -331,7 +348,8 @@ fn a_handshake_that_does_not_come_about_is_no_connection() {
     all(cases.collect(), |((what, moves, named), steps)| {
         let addr =
             scripted(1, move |socket| if moves.is_empty() { takes(socket) } else { play(&moves, socket) });
-        let ran = one_user(addr, "connect_timeout: 400ms, tls: {verify: false}", steps);
+        let limit = if named == too_late { "400ms" } else { "5s" };
+        let ran = one_user(addr, &format!("connect_timeout: {limit}, tls: {{verify: false}}"), steps);
         judge(&format!("{what}:\n{steps}"), &ran, Some(named)).unwrap();
         let requests = ran.sum.requests;
         assert_eq!((requests.sent, requests.unsent, requests.failed), (0, 1, 1), "{what}: {steps}");

@@ -187,12 +187,14 @@ async fn second_after(meanwhile: &'static [u8]) -> ExchangeError {
 #[tokio::test]
 async fn bytes_nobody_asked_for_are_not_taken_for_the_next_response() {
     assert_eq!(second_after(OK).await, ExchangeError::Unsolicited);
-    let tired = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
-    assert_eq!(
-        second_after(tired).await,
-        ExchangeError::ClosedWhileIdle,
-        "a way to close an idle connection"
-    );
+    let tired: [&'static [u8]; 2] = [
+        b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n",
+        b"HTTP/1.0 408 Request Time-out\r\n\r\n",
+    ];
+    for tired in tired {
+        let ended = second_after(tired).await;
+        assert_eq!(ended, ExchangeError::ClosedWhileIdle, "a way to close an idle connection");
+    }
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! How far the engine's own numbers are from the truth, which is the log of the server: `cargo bench --bench accuracy` (about 90 s).
+//! How far the engine's own numbers are from the truth, which is the log of the server: `cargo bench --bench accuracy` (about two and a half minutes).
 //! Beside a bare timer loop in the same run, because the machine is what it is. What is promised and not kept is marked OUTSIDE, and the bench
 //! ends with an error then.
 //!
@@ -56,40 +56,64 @@ fn exponential(n: u64) -> Duration {
     Duration::from_secs_f64(-0.020 * (1.0 - share).ln())
 }
 
+/// A quantile in one round: what the log says, what the engine told, and how far apart they may be.
+#[derive(Clone, Copy)]
+struct Told {
+    true_ns: u64,
+    told_ns: u64,
+    allowed_ns: u64,
+}
+
+impl Told {
+    fn off_ns(self) -> u64 {
+        self.true_ns.abs_diff(self.told_ns)
+    }
+}
+
+/// Of a few rounds each quantile is judged by the one in the middle: the read error of a hundred sampled answers says little of the slowest four of
+/// four thousand.
 fn service_time() -> bool {
     let mut kept = true;
     let kinds: [(&str, Hold); 2] =
         [("5 ms each", |_| Duration::from_millis(5)), ("exponential, mean 20 ms", exponential)];
     for (kind, hold) in kinds {
-        let server = Server::start(hold, None);
-        let carried = carry(server.addr, "", &open(400, Duration::from_secs(10)));
-        let (sum, told) = (&carried.sum, carried.service());
-        let truth = sorted(server.take_log().iter().map(Entry::held_ns));
-        let read_ns = sum.read_error.quantile_ns(0.99);
-        println!(
-            "\nservice time, {kind}: {} requests; read error p50 {:.0} us, p99 {:.0} us, max {:.0} us of {} sampled",
-            truth.len(),
-            us(sum.read_error.quantile_ns(0.5)),
-            us(read_ns),
-            us(sum.read_error.max_ns()),
-            sum.read_error.count()
-        );
+        let mut rounds = [const { Vec::new() }; QUANTILES.len()];
+        println!("\nservice time, {kind}, median of {ROUNDS} rounds");
+        for _ in 0..ROUNDS {
+            let server = Server::start(hold, None);
+            let carried = carry(server.addr, "", &open(400, Duration::from_secs(10)));
+            let (error, told) = (&carried.sum.read_error, carried.service());
+            let truth = sorted(server.take_log().iter().map(Entry::held_ns));
+            println!(
+                "{} requests; read error p50 {:.0} us, p99 {:.0} us, max {:.0} us of {} sampled",
+                truth.len(),
+                us(error.quantile_ns(0.5)),
+                us(error.quantile_ns(0.99)),
+                us(error.max_ns()),
+                error.count()
+            );
+            for (round, (_, q)) in rounds.iter_mut().zip(QUANTILES) {
+                let true_ns = quantile(&truth, q);
+                let allowed_ns = true_ns / 100 + error.quantile_ns(0.99);
+                round.push(Told { true_ns, told_ns: told.quantile_ns(q), allowed_ns });
+            }
+        }
         println!(
             "{:<7}{:>12}{:>12}{:>10}{:>34}",
             "", "log us", "told us", "off us", "allowed us (1 % + read error p99)"
         );
-        for (name, q) in QUANTILES {
-            let (true_ns, told_ns) = (quantile(&truth, q), told.quantile_ns(q));
-            let off_ns = true_ns.abs_diff(told_ns);
-            let allowed_ns = true_ns / 100 + read_ns;
-            kept &= off_ns <= allowed_ns;
+        for (mut round, (name, _)) in rounds.into_iter().zip(QUANTILES) {
+            round.sort_by_key(|told| i128::from(told.off_ns()) - i128::from(told.allowed_ns));
+            let told = round[round.len() / 2];
+            let good = told.off_ns() <= told.allowed_ns;
+            kept &= good;
             println!(
                 "{name:<7}{:>12.0}{:>12.0}{:>10.0}{:>34.0}{}",
-                us(true_ns),
-                us(told_ns),
-                us(off_ns),
-                us(allowed_ns),
-                mark(off_ns <= allowed_ns)
+                us(told.true_ns),
+                us(told.told_ns),
+                us(told.off_ns()),
+                us(told.allowed_ns),
+                mark(good)
             );
         }
     }
@@ -130,7 +154,8 @@ fn arrivals_in_time() -> Result<bool, Box<dyn std::error::Error>> {
     let spans = carried.spans(&server.take_log(), PLAN, SPAN, &stalls);
     let judged: Vec<u64> = spans.iter().filter(|span| span.held_up == 0).map(|span| span.off).collect();
     let allowed = (PER_S * SPAN.as_secs() / 1_000).max(1);
-    let worst = judged.iter().max().copied().unwrap_or(0);
+    // Where the bare loop stalled all the time nothing can be said.
+    let worst = judged.iter().max().copied().unwrap_or(u64::MAX);
     println!(
         "\narrivals in any {} s at {PER_S}/s: {} spans, worst off the plan by {worst} of {} (allowed {allowed}); {} spans left out, {} stalls of the bare loop{}",
         SPAN.as_secs(),
@@ -195,8 +220,8 @@ fn stalls() -> bool {
         for (name, q) in [("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("p99.9", 0.999)] {
             let (true_ms, told_ms) = (us(quantile(&truth, q)) / 1e3, us(response.quantile_ns(q)) / 1e3);
             let off = told_ms / true_ms - 1.0;
-            let good = q < 0.95 || off.abs() <= 0.03;
-            kept &= good && carried.sum.counts.dropped == 0;
+            let good = (q < 0.95 || off.abs() <= 0.03) && carried.sum.counts.dropped == 0;
+            kept &= good;
             println!(
                 "{name:<7}{true_ms:>12.2}{told_ms:>14.2}{:>10.2}{:>14.2}{}",
                 off * 100.0,

@@ -104,8 +104,8 @@ def controls():
     """The bench whose modes are the controls, built."""
     command = ["cargo", "bench", "--quiet", "--bench", "cost_per_request", "--no-run", "--message-format=json"]
     told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    built = [json.loads(line) for line in told.splitlines()]
-    return next(one["executable"] for one in built if one.get("target", {}).get("name") == "cost_per_request")
+    built = [one for one in map(json.loads, told.splitlines()) if one["reason"] == "compiler-artifact"]
+    return next(one["executable"] for one in built if one["target"]["name"] == "cost_per_request")
 
 
 def control(*arguments):

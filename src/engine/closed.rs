@@ -101,8 +101,8 @@ impl Crowd {
     async fn resize(&mut self, shard: &Rc<Shard>, part: &Rc<Part>, wanted: u64, now: Nanos) {
         while !part.draining.get() && (self.users.len() as u64) < wanted {
             let control = Rc::new(Control::default());
-            let id = part.newcomer(shard.share, self.users.len() as u64, part.elapsed_ns(now));
-            let user = User::new(shard, part, Rc::clone(&control), id);
+            let number = part.newcomer(shard.share, self.users.len() as u64, part.elapsed_ns(now));
+            let user = User::new(shard, part, Rc::clone(&control), number);
             let task = tokio::task::spawn_local(user.live()).abort_handle();
             self.users.push(Live { control, task });
             if self.users.len().is_multiple_of(USERS_PER_TURN) {

@@ -4,6 +4,7 @@
 use super::control::Control;
 use super::part::Part;
 use super::route::Route;
+use super::session::Number;
 use super::shard::{Setup, Shard, watch_lag};
 use super::user::User;
 use crate::clock::Clock;
@@ -44,7 +45,7 @@ fn shard() -> (Rc<Shard>, Rc<Part>) {
 async fn the_task_of_a_user_stays_small() {
     let (shard, part) = shard();
     let control = Rc::new(Control::default());
-    let user = User::new(&shard, &part, control, 0);
+    let user = User::new(&shard, &part, control, Number::plain(0));
     let task = size_of_val(&user.live());
     assert!(task <= TASK_BYTES_MAX, "the task of a user has grown to {task} bytes");
 }

@@ -336,7 +336,7 @@ impl User {
                 let was_sent = sent.get().is_some();
                 let since_ns = was_sent.then_some(begun_ns);
                 shard.failed(endpoint, intended_ns, &NoAnswer { outcome, text, since_ns, sent: was_sent });
-                if !was_sent && !again {
+                if (!was_sent || outcome.is_without_connection()) && !again {
                     let until = shard.clock.instant(shard.clock.now() + nanos(RECONNECT_PAUSE));
                     let _elapsed = self.reading_lines(until, std::future::pending::<()>()).await;
                 }

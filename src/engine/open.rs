@@ -5,6 +5,7 @@ use super::closed::wait_for_start;
 use super::control::Control;
 use super::pacer::Pacer;
 use super::part::Part;
+use super::session::Number;
 use super::shard::Shard;
 use super::step::nanos;
 use super::user::User;
@@ -156,7 +157,7 @@ impl Release {
         let control = Rc::new(Control::default());
         // The iteration begins with its arrival: one that is cut off before its task's first turn is interrupted all the same.
         control.iteration_since.set(Some(arrival.due_ns));
-        let user = User::new(&self.shard, &self.part, Rc::clone(&control), arrival.id);
+        let user = User::new(&self.shard, &self.part, Rc::clone(&control), Number::plain(arrival.id));
         let task = tokio::task::spawn_local(user.arrive(arrival.due_ns)).abort_handle();
         if self.live.len() >= 2 * (self.part.live.get() as usize + 8) {
             self.live.retain(|task| !task.is_finished());

@@ -2,6 +2,7 @@
 
 use super::control::Control;
 use super::route::Route;
+use super::session::Number;
 use super::shard::{Setup, Shard};
 use super::user::User;
 use crate::clock::Clock;
@@ -47,7 +48,7 @@ fn who_waits_to_connect_again_sleeps_until_then_and_wakes_to_leave() {
     runtime.expect("a runtime").block_on(local.run_until(async {
         let shard = shard();
         let control = Rc::new(Control::default());
-        let user = User::new(&shard, &shard.parts[0], Rc::clone(&control), 0);
+        let user = User::new(&shard, &shard.parts[0], Rc::clone(&control), Number::plain(0));
         let (mut living, mut turns) = (pin!(user.live()), 0);
         let living = std::future::poll_fn(|context| {
             turns += 1;

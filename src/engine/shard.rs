@@ -94,6 +94,8 @@ pub(super) struct Shard {
 pub(super) struct Link {
     pub(super) connection: Connection,
     pub(super) open: OpenSocket,
+    /// What was asked on it last: what the server says after that belongs there.
+    pub(super) last: EndpointId,
 }
 
 /// Counts a socket from its opening to its drop, so that opened − closed is what is open.
@@ -157,8 +159,12 @@ impl Shard {
         for (stream, endpoint) in programs.iter().flat_map(Program::opened_streams) {
             stream_endpoints[usize::from(stream)] = endpoint;
         }
-        let parts =
-            plan.load.iter().enumerate().map(|(index, part)| Rc::new(Part::new(index, part))).collect();
+        let parts = plan
+            .load
+            .iter()
+            .enumerate()
+            .map(|(index, part)| Rc::new(Part::new(index, part, &plan.journeys)))
+            .collect();
         Self {
             programs,
             socket_endpoints,
@@ -300,11 +306,11 @@ impl Shard {
             // Boxed: every user's task has room for what stands here.
             let connection = Box::pin(tap.connect(self, address, source)).await?;
             self.count_handshake(connection.handshake());
-            return Ok(Link { connection, open: self.count_socket() });
+            return Ok(Link { connection, open: self.count_socket(), last: 0 });
         }
         let connection = transport::connect(address, source).await?;
         self.count_handshake(connection.handshake());
-        Ok(Link { connection, open: self.count_socket() })
+        Ok(Link { connection, open: self.count_socket(), last: 0 })
     }
 
     pub(super) fn count_handshake(&self, handshake: Option<Handshake>) {

@@ -4,6 +4,7 @@
 
 use super::shard::{Link, OpenSocket, Shard};
 use crate::clock::Clock;
+use crate::endpoint::EndpointId;
 use crate::limits::{HTTP2_SHARED_CONNECTIONS_MAX, HTTP2_STREAMS_EXPECTED};
 use crate::scenario::plan::{Connections, HttpVersion};
 use crate::transport::{Buffers, Connection, Exchanging, Http2, Keep, TransportError};
@@ -59,6 +60,14 @@ impl Carrier {
         match self {
             Self::Own(link) => link.connection.is_used(),
             Self::Stream(lease) => lease.trunk.http2.is_used(),
+        }
+    }
+
+    /// What was asked on it before, if it is known.
+    pub(super) fn asked_last(&self) -> Option<EndpointId> {
+        match self {
+            Self::Own(link) => Some(link.last),
+            Self::Stream(_) => None,
         }
     }
 

@@ -3,7 +3,7 @@
 use super::line::Asked;
 use super::render::{Prepared, path_of};
 use super::repeats::{Repeats, STALE_WITHIN_NS};
-use super::shard::{NoAnswer, Shard};
+use super::shard::{Link, NoAnswer, Shard};
 use super::sharing::Carrier;
 use super::tap::Event;
 use super::user::User;
@@ -152,7 +152,7 @@ impl User {
                 }
             };
             let started_ns = repeats.since_ns.unwrap_or(attempted_ns);
-            let reused = carrier.is_used();
+            let (reused, asked_before) = (carrier.is_used(), carrier.asked_last());
             if !sent {
                 shard.recorder.borrow_mut().sent(request.endpoint);
                 sent = true;
@@ -186,7 +186,7 @@ impl User {
                 Ok(Ok(exchange)) => exchange.reusable,
                 _ => carrier.is_intact(),
             };
-            self.release(shard, carrier, keeps);
+            self.release(shard, carrier, request.endpoint, keeps);
             let (outcome, text) = match ended {
                 Ok(Ok(mut exchange)) => {
                     exchange.sent_ns = repeats.since_ns.unwrap_or(exchange.sent_ns);
@@ -200,8 +200,8 @@ impl User {
                     if reused && error.sent_nothing() {
                         if error == ExchangeError::Unsolicited {
                             // No failure of this request, which has its answer yet to come.
-                            let text = error.to_string();
-                            shard.failed_message(request.endpoint, Outcome::Protocol, &text);
+                            let endpoint = asked_before.unwrap_or(request.endpoint);
+                            shard.failed_message(endpoint, Outcome::Protocol, &error.to_string());
                         }
                         continue;
                     }
@@ -231,10 +231,11 @@ impl User {
     }
 
     /// Puts what carried an exchange where the next one will look for it, or closes it.
-    fn release(&mut self, shard: &Shard, carrier: Carrier, keeps: bool) {
+    fn release(&mut self, shard: &Shard, carrier: Carrier, asked: EndpointId, keeps: bool) {
         if let Carrier::Own(link) = carrier
             && keeps
         {
+            let link = Link { last: asked, ..link };
             match shard.plan.target.connections {
                 Connections::PerUser => self.connection = Some(link),
                 Connections::Shared => shard.keep_idle(link),

@@ -1,6 +1,7 @@
 //! One iteration of one user by the code that runs do, with an ear on it.
 
 use super::control::Control;
+use super::session::Number;
 use super::shard::{Setup, Shard};
 use super::tap::{Event, Tap, Told};
 use super::user::User;
@@ -22,7 +23,7 @@ pub async fn trace(setup: Setup, subject: Subject, events: mpsc::Sender<Told>) -
     let tap = Tap::new(events, &setup.plan.redact, subject.skips_thinks);
     let shard = Rc::new(Shard::traced(setup, tap));
     let Some(part) = shard.part(subject.part) else { return false };
-    let user = User::new(&shard, &part, Rc::new(Control::default()), subject.user);
+    let user = User::new(&shard, &part, Rc::new(Control::default()), Number::plain(subject.user));
     let how = tokio::task::LocalSet::new().run_until(user.once()).await;
     if let Some(tap) = &shard.tap {
         tap.tell(&shard, Event::Ended { how });

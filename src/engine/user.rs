@@ -4,7 +4,7 @@ use super::control::{Beat, Control, Presence};
 use super::events::Events;
 use super::part::Part;
 use super::program::{Op, Program};
-use super::session::Session;
+use super::session::{Number, Session};
 use super::shard::{Link, Shard};
 use super::socket::Socket;
 use super::step::{Answer, StepEnd, nanos};
@@ -61,15 +61,21 @@ enum Block {
 }
 
 impl User {
-    pub(super) fn new(shard: &Rc<Shard>, part: &Rc<Part>, control: Rc<Control>, id: u64) -> Self {
-        Self::on_journey(shard, part, control, id, shard.journey_of(part, id))
+    pub(super) fn new(shard: &Rc<Shard>, part: &Rc<Part>, control: Rc<Control>, number: Number) -> Self {
+        Self::on_journey(shard, part, control, number, shard.journey_of(part, number.id))
     }
 
-    fn on_journey(shard: &Rc<Shard>, part: &Rc<Part>, control: Rc<Control>, id: u64, journey: usize) -> Self {
+    fn on_journey(
+        shard: &Rc<Shard>,
+        part: &Rc<Part>,
+        control: Rc<Control>,
+        number: Number,
+        journey: usize,
+    ) -> Self {
         let presence = Presence::begin(shard, part, &control);
         let program = &shard.programs[journey];
         Self {
-            session: Session::new(&shard.plan, part.index, id),
+            session: Session::new(&shard.plan, part.index, number),
             timer: Timer::new(shard.clock.instant(shard.clock.now())),
             connection: None,
             jar: None,
@@ -229,10 +235,10 @@ impl User {
     fn begin_anew(&mut self) {
         let (shard, part, control) =
             (Rc::clone(&self.shard), Rc::clone(&self.part), Rc::clone(&self.control));
-        let id = part.successor(shard.share, self.session.id);
+        let number = part.successor(shard.share, self.session.number);
         // What the place has missed is counted when it is given up, and not with each who leaves it.
         let beat = self.control.beat.take();
-        *self = Self::on_journey(&shard, &part, control, id, self.journey);
+        *self = Self::on_journey(&shard, &part, control, number, self.journey);
         self.control.beat.set(beat);
     }
 

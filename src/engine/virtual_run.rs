@@ -39,18 +39,24 @@ scenarios:
     steps: [{get: /c, name: c, expect: {status: 200}}]
   brief:
     lifetime: once
-    steps: [{get: "/d?own=${data.own.long}", name: d}, {think: 5ms..90ms}]
+    steps: [{get: "/d?t=${data.turns.value}&q=${data.words.value}", name: d}, {think: 5ms..90ms}]
+  owner:
+    steps: [{get: "/e?own=${data.own.long}", name: e}, {think: 300ms}]
+  hasty:
+    lifetime: once
+    pacing: {every: 120ms}
+    steps: [{get: "/f?t=${data.turns.value}", name: f, expect: {status: 200}}]
 load:
   - {name: thinkers, run: {think: 3, beat: 1}, executor: closed, stages: [{to: USERS, over: 2s}, {hold: 3s}], graceful_stop: 5s}
-  - {name: comers, run: {think: 1, beat: 1}, executor: closed, stages: [{to: USERS, over: 1s}, {to: 2, over: 1s}, {to: USERS, over: 1s}, {to: 1, over: 0s}, {hold: 500ms}, {to: 9, over: 0s}, {hold: 1s}], graceful_stop: 5s}
-  - {name: passers, run: {brief: 2, think: 1}, executor: closed, stages: [{to: USERS, over: 2s}, {to: 3, over: 1s}, {to: USERS, over: 1s}], graceful_stop: 5s}
+  - {name: comers, run: {owner: 1, beat: 1}, executor: closed, stages: [{to: USERS, over: 1s}, {to: 2, over: 1s}, {to: USERS, over: 1s}, {to: 1, over: 0s}, {hold: 500ms}, {to: 9, over: 0s}, {hold: 1s}], graceful_stop: 5s}
+  - {name: passers, run: {brief: 2, think: 1, hasty: 1}, executor: closed, stages: [{to: USERS, over: 2s}, {to: 3, over: 1s}, {to: USERS, over: 1s}], graceful_stop: 5s}
   - {name: arrivals, run: think, executor: open, arrivals: poisson, max_in_flight: 10000, stages: [{to: 40/s, over: 1s}, {hold: 3s}], graceful_stop: 5s}
 "#;
 
 fn plan(seed: u64, users: u32) -> Arc<Plan> {
     let env = |_: &str| None;
     // Told apart by their length, which the target's latency depends on.
-    let rows: Vec<String> = (0..150).map(|row| format!("{{long: {}}}", "x".repeat(1 + row % 40))).collect();
+    let rows: Vec<String> = (0..90).map(|row| format!("{{long: {}}}", "x".repeat(1 + row % 40))).collect();
     let text = SCENARIO.replace("SEED", &seed.to_string()).replace("USERS", &users.to_string());
     let text = text.replace("ROWS", &rows.join(", "));
     let plan = scenario::load("virtual.yaml", &text, &Overrides::none(&env));

@@ -155,9 +155,14 @@ impl Curve {
 
     /// From how many users to how many, each time there are more, up to `ns`.
     fn rises(&self, ns: u64) -> impl Iterator<Item = (u64, u64)> {
-        let begun = self.segments.iter().take_while(move |segment| segment.from_ns <= ns);
-        let last = (ns >= self.end_ns()).then_some(self.last);
-        let values = begun.flat_map(move |segment| [segment.start, segment.value_at(ns)]).chain(last);
+        let begun = self.segments.iter().zip(1..).take_while(move |(segment, _)| segment.from_ns <= ns);
+        let values = begun.flat_map(move |(segment, next)| {
+            let after = self.segments.get(next).map_or(self.last, |next| next.start);
+            // Where it jumps down at its end, the value at the end is never there.
+            let cut = ns >= segment.to_ns && after < segment.end;
+            [segment.start, segment.value_at(if cut { segment.to_ns - 1 } else { ns })]
+        });
+        let values = values.chain((ns >= self.end_ns()).then_some(self.last));
         let mut users = 0;
         values.filter_map(move |value| {
             let before = std::mem::replace(&mut users, whole(value));
@@ -327,8 +332,12 @@ mod tests {
             .hold(S);
         let at = |place, ns| curve.newcomer_at(place, ns);
         assert_eq!([at(0, S), at(1, 2 * S), at(0, 9 * S)], [0, 1, 0]);
-        assert_eq!([at(1, 5 * S), at(2, 6 * S), at(3, 7 * S), at(4, 8 * S)], [3, 4, 5, 6]);
-        assert_eq!(curve.newcomers(), 7);
+        assert_eq!([at(1, 5 * S), at(2, 6 * S), at(3, 7 * S), at(4, 8 * S)], [2, 3, 4, 5]);
+        assert_eq!(
+            curve.newcomers(),
+            6,
+            "the third comes in the instant in which it is two less, and so never"
+        );
         assert_eq!(Curve::new(2.0).newcomers(), 2);
     }
 
@@ -353,6 +362,7 @@ mod tests {
                 }
                 (now_ns, users) = (at_ns, next);
             }
+            prop_assert_eq!(seen.len() as u64, curve.newcomers(), "none is left out");
         }
 
         #[test]

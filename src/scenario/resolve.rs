@@ -96,8 +96,9 @@ pub(super) fn resolve(
             (builder.journey(entry, &mut Walk::new(pieces)), std::mem::take(&mut builder.reads))
         })
         .unzip();
+    let seed = overrides.seed.or(seed).unwrap_or(DEFAULT_SEED);
     let data_at = top.get("data").map_or(top.span, |node| node.span);
-    rows::deal(&mut builder.tables, &load, &journeys, &reads, data_at, &mut builder.sink);
+    rows::deal(&mut builder.tables, &load, &journeys, &reads, (seed, data_at), &mut builder.sink);
     let mut thresholds = Vec::new();
     if let Some(node) = top.get("thresholds") {
         let written = builder.thresholds(node, "`thresholds`");
@@ -118,7 +119,7 @@ pub(super) fn resolve(
         name,
         // Known once every file has been read.
         recipe: Recipe::default(),
-        seed: overrides.seed.or(seed).unwrap_or(DEFAULT_SEED),
+        seed,
         target,
         safety,
         swarm,

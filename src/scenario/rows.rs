@@ -4,15 +4,17 @@
 use super::document::Span;
 use super::plan::{DataTable, Executor, Journey, Lifetime, LoadPart, LoadUnit, Take};
 use super::problem::Sink;
+use crate::load::arrivals::Schedule;
+use crate::load::share::Share;
 use std::collections::BTreeSet;
 
-/// Sets [`DataTable::first_rows`]. `reads` has the tables each journey reads, `at` is where the tables are written.
+/// Sets [`DataTable::first_rows`]. `reads` has the tables each journey reads, `seed` is the run's, `at` is where the tables are written.
 pub(super) fn deal(
     tables: &mut [DataTable],
     load: &[LoadPart],
     journeys: &[Journey],
     reads: &[BTreeSet<u16>],
-    at: Span,
+    (seed, at): (u64, Span),
     sink: &mut Sink,
 ) {
     for (index, table) in tables.iter_mut().enumerate().filter(|(_, table)| table.take == Take::Unique) {
@@ -27,7 +29,7 @@ pub(super) fn deal(
         let mut next = 0;
         let mut endless = Vec::new();
         for (number, part) in load.iter().enumerate().filter(|(_, part)| is_read(part)) {
-            match users_ever(part, journeys) {
+            match users_ever((number, part), journeys, seed) {
                 Some(users) => {
                     first_rows[number] = next;
                     next += users;
@@ -54,12 +56,15 @@ pub(super) fn deal(
 }
 
 /// How many users a part has over its whole life; `None` where that depends on the target or the search.
-fn users_ever(part: &LoadPart, journeys: &[Journey]) -> Option<u64> {
+fn users_ever((number, part): (usize, &LoadPart), journeys: &[Journey], seed: u64) -> Option<u64> {
     let stays = |&(journey, _): &(u16, u32)| {
         journeys.get(usize::from(journey)).is_some_and(|journey| journey.lifetime == Lifetime::Loop)
     };
     match &part.executor {
-        Executor::Open { curve, .. } => Some(curve.area_to(curve.end_ns()).ceil() as u64),
+        Executor::Open { curve, open, .. } => {
+            let schedule = Schedule::new(open.arrivals, seed, number as u64, Share::WHOLE);
+            Some(schedule.planned(curve, u64::MAX))
+        }
         Executor::Closed { curve, .. } if part.mix.iter().all(stays) => Some(curve.newcomers()),
         Executor::Step { of: LoadUnit::Users, levels, .. }
             if part.mix.iter().all(stays) && levels.is_sorted() =>
@@ -97,10 +102,18 @@ mod tests {
                 "reads",
                 "executor: closed, stages: [{to: 5, over: 1s}, {hold: 1s}, {to: 0, over: 1s}]",
             ),
+            part(
+                "p",
+                "reads",
+                "executor: open, arrivals: poisson, stages: [{to: 20/s, over: 0s}, {hold: 2s}]",
+            ),
             part("c", "not", "executor: closed, stages: [{to: 9, over: 0s}, {hold: 1s}]"),
             part("d", "{reads: 1, not: 1}", "executor: open, stages: [{to: 20/s, over: 0s}, {hold: 2s}]"),
         ];
-        assert_eq!(first_rows(&parts.concat()), Ok(vec![45, 0, 0, 5]));
+        let first = first_rows(&parts.concat()).expect("rows");
+        let [a, b, p, c, d] = first[..] else { panic!("{first:?}") };
+        assert_eq!((b, p, c, a - d), (0, 5, 0, 40));
+        assert_eq!(d - p, 38, "as many as this seed's process brings, which is not 40");
     }
 
     #[test]

@@ -230,11 +230,14 @@ impl<'a> Exchanging<'a> {
             match self.connection.stream.idle(&mut memory) {
                 Idle::Quiet => {}
                 Idle::Closed => return Err(ExchangeError::ClosedWhileIdle),
-                // What a server may say that tires of waiting (RFC 9110, section 15.5.9).
-                Idle::Spoke(bytes) if memory[..bytes].starts_with(b"HTTP/1.1 408") => {
-                    return Err(ExchangeError::ClosedWhileIdle);
+                Idle::Spoke(bytes) => {
+                    self.buffers.count_received(bytes);
+                    return Err(if is_goodbye(&memory[..bytes]) {
+                        ExchangeError::ClosedWhileIdle
+                    } else {
+                        ExchangeError::Unsolicited
+                    });
                 }
-                Idle::Spoke(_) => return Err(ExchangeError::Unsolicited),
             }
         }
         if !self.connection.used && matches!(self.connection.stream, Stream::Tls(_)) {
@@ -370,6 +373,12 @@ impl<'a> Exchanging<'a> {
             set_cookies: response.set_cookies,
         }
     }
+}
+
+/// What a server may say that tires of waiting (RFC 9110, section 15.5.9), in whichever minor version.
+fn is_goodbye(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"HTTP/1.")
+        && bytes.get(b"HTTP/1.1".len()..).is_some_and(|rest| rest.starts_with(b" 408"))
 }
 
 impl Drop for Exchanging<'_> {

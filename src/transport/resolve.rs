@@ -71,10 +71,7 @@ fn bare(host: &str) -> &str {
 /// # Errors
 /// When the name has no address, or only such as [`is_allowed`] refuses.
 pub async fn resolve(host: &str, port: u16, allow_hosts: &[String]) -> Result<Resolved, ResolveError> {
-    let found = tokio::time::timeout(limits::LOOKUP_TIMEOUT, tokio::net::lookup_host((bare(host), port)))
-        .await
-        .map_err(|_elapsed| ResolveError::Slow { host: host.to_owned() })?
-        .map_err(|source| ResolveError::Lookup { host: host.to_owned(), source })?;
+    let found = looked_up(host, tokio::net::lookup_host((bare(host), port))).await?;
     let all: Vec<SocketAddr> = found.take(limits::ADDRESSES_TRIED_MAX).collect();
     let Some(first) = all.first() else { return Err(ResolveError::NoAddress { host: host.to_owned() }) };
     let mut allowed: Vec<SocketAddr> =
@@ -86,6 +83,14 @@ pub async fn resolve(host: &str, port: u16, allow_hosts: &[String]) -> Result<Re
         [] => Err(ResolveError::NotAllowed { host: host.to_owned(), ip: first.ip() }),
         [only] => Ok(Resolved { first: only, others: Vec::new(), silent: Vec::new() }),
         [first, ..] => Ok(accepting(first, &allowed).await),
+    }
+}
+
+/// What a resolver says of `host`, within the time it has.
+async fn looked_up<T>(host: &str, looking: impl Future<Output = io::Result<T>>) -> Result<T, ResolveError> {
+    match tokio::time::timeout(limits::LOOKUP_TIMEOUT, looking).await {
+        Ok(found) => found.map_err(|source| ResolveError::Lookup { host: host.to_owned(), source }),
+        Err(_elapsed) => Err(ResolveError::Slow { host: host.to_owned() }),
     }
 }
 
@@ -114,6 +119,15 @@ mod tests {
     fn allowed(host: &str, patterns: &[&str]) -> bool {
         let patterns: Vec<String> = patterns.iter().map(ToString::to_string).collect();
         is_allowed(host, ELSEWHERE, &patterns)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_resolver_that_hangs_is_not_waited_for() {
+        let refused = looked_up::<()>("shop.test", std::future::pending()).await.expect_err("no answer");
+        assert_eq!(
+            refused.to_string(),
+            "`shop.test` was not resolved within 10s; check the resolver (/etc/resolv.conf), or write the address itself"
+        );
     }
 
     #[test]

@@ -66,6 +66,21 @@ fn ctrl_c_lets_what_is_in_flight_finish() {
     assert_eq!((counts.interrupted, counts.failed), (0, 0), "drained against a living target");
 }
 
+/// A service that takes a connection and never says a word of TLS would be waited for, a minute long.
+#[test]
+fn ctrl_c_before_the_load_ends_the_preparation() {
+    let (dir, addr) = (scratch(), servers::silent());
+    let run =
+        run("arrivals.yaml").env("E2E_HTTP", format!("https://{addr}")).set("target.connect_timeout", "1m");
+    let run = run.out(dir.path()).start();
+    run.await_until("record", || dir.path().join("manifest.json").exists());
+    run.signal(Signal::INT);
+    run.finish().exits(130);
+    let folder = sound(dir.path());
+    assert_eq!((folder.summary.verdict, folder.summary.counts.planned), (Verdict::Interrupted, 0));
+    assert!(folder.events().contains("interrupted by the user before the load began"));
+}
+
 #[test]
 fn a_second_ctrl_c_does_not_wait() {
     let dir = scratch();
