@@ -2,7 +2,7 @@
 
 use super::e2e::folder::{Folder, rendered, sound};
 use super::e2e::invocation::{Invocation, Running, plimsoll, run};
-use super::e2e::{processes, scratch};
+use super::e2e::{processes, scratch, servers};
 use super::seconds_recorded;
 use plimsoll::record::recorded::Recorded;
 use plimsoll::record::summary::Verdict;
@@ -73,7 +73,7 @@ fn ctrl_c_before_the_load_ends_the_preparation() {
     let run =
         run("arrivals.yaml").env("E2E_HTTP", format!("https://{addr}")).set("target.connect_timeout", "1m");
     let run = run.out(dir.path()).start();
-    run.await_until("record", || dir.path().join("manifest.json").exists());
+    run.await_until("record", || dir.path().join("record.json").exists());
     run.signal(Signal::INT);
     run.finish().exits(130);
     let folder = sound(dir.path());
