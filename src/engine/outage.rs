@@ -62,6 +62,7 @@ fn who_waits_to_connect_again_sleeps_until_then_and_wakes_to_leave() {
         tokio::join!(living, dismissing);
         assert_eq!(shard.clock.now() / 1_000_000_000, 20, "it left when it was told to");
         assert_eq!(shard.recorder.borrow().requests.streams.reconnects, 0);
-        assert!(turns < 20, "{turns} turns in 20 seconds");
+        // One that does not sleep has thousands.
+        assert!(turns < 100, "{turns} turns in 20 seconds");
     }));
 }

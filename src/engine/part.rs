@@ -71,7 +71,9 @@ impl Part {
             index,
             model,
             newcomers: (!steered).then(|| curve.newcomers()),
-            passing: part.mix.iter().any(|(id, _)| journeys[usize::from(*id)].lifetime == Lifetime::Once),
+            passing: part.mix.iter().any(|(id, _)| {
+                journeys.get(usize::from(*id)).is_some_and(|journey| journey.lifetime == Lifetime::Once)
+            }),
             made: Cell::new(0),
             weights: part.mix.iter().map(|(_, weight)| *weight).collect(),
             mix: part.mix.clone(),
