@@ -5,7 +5,7 @@ use super::{Process, exit};
 use crate::scenario::plan::{Executor, Plan, TargetKind};
 use crate::scenario::{self, Overrides};
 use target_app::cli::{CliError, Surroundings};
-use target_app::explain::{Visits, explain};
+use target_app::explain::{Visits, explain, notes};
 use target_app::profile::Profile;
 
 pub(super) fn target(process: &mut Process<'_>, command: TargetCommand) -> u8 {
@@ -75,6 +75,10 @@ fn ceilings(process: &mut Process<'_>, args: &ExplainArgs) -> u8 {
             "{:<16} {:>12.1} {:>10.0}\n",
             ceiling.resource, ceiling.rate_per_s, ceiling.users
         ));
+    }
+    for note in notes(&profile, replicas, &visits) {
+        text.push_str(&note);
+        text.push('\n');
     }
     process.print(&text)
 }

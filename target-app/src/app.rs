@@ -9,7 +9,7 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::{Method, StatusCode};
 use axum::middleware::{self, Next};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use tokio::sync::{Notify, watch};
 
@@ -20,6 +20,7 @@ use crate::demand::CpuClass;
 use crate::feed::Hub;
 use crate::fleet::Membership;
 use crate::heap::{self, Heap};
+use crate::limiter::{Limiter, User};
 use crate::metrics::{Metrics, Readings};
 use crate::profile::Dials;
 use crate::queue::{Inline, Queue};
@@ -45,6 +46,7 @@ pub(crate) struct App {
     pub(crate) hub: Hub,
     pub(crate) metrics: Metrics,
     pub(crate) connections: Connections,
+    pub(crate) limiter: Limiter,
     /// The fleet this app is a replica of, if it is one.
     pub(crate) membership: Option<Membership>,
     /// Turns true when the app is to stop.
@@ -74,6 +76,7 @@ impl App {
             heap: Heap::new(&dials.heap),
             hub: Hub::default(),
             cpu: Cpu::new(dials.app.cores, metrics.cpu_wait_time.clone()),
+            limiter: Limiter::new(&dials.rate_limiter, metrics.rate_limiter.clone()),
             metrics,
             connections: Connections::at_most(descriptors::connections_max(dials.mongodb.max_pool_size)),
             membership,
@@ -90,6 +93,7 @@ impl App {
             heap_limit_bytes: self.heap.limit_bytes,
             http_connections: self.connections.open(),
             http_connections_max: self.connections.max,
+            rate_limiter_users: self.limiter.users(),
         }
     }
 
@@ -128,10 +132,22 @@ pub(crate) fn router(app: Arc<App>) -> Router {
 async fn account(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let route = route_of(&request);
     let mut exchange = Exchange { app: &app, route, began: clock::now(), answered: false };
-    if route.cpu != CpuClass::Operational {
-        app.cpu.work(app.dials.cpu_s(route.cpu)).await;
+    // Judged on arrival, before anything is spent on it, so that a user's points go in the order of the requests whatever the
+    // CPU is busy with. A rejection then waits for its turn as every answer does, since the same process writes it within
+    // the same quota, but it pays only for HTTP, and neither its body is read nor a connection or a handler taken up.
+    let wait = if route.limited() {
+        app.limiter.rejects(|| User::of(&request, &app.tokens), exchange.began)
+    } else {
+        None
+    };
+    let cpu = if wait.is_some() { CpuClass::Rejected } else { route.cpu };
+    if cpu != CpuClass::Operational {
+        app.cpu.work(app.dials.cpu_s(cpu)).await;
     }
-    let response = next.run(request).await;
+    let response = match wait {
+        Some(wait) => app.limiter.problem(wait).into_response(),
+        None => next.run(request).await,
+    };
     exchange.end(response.status());
     response
 }

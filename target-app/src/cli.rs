@@ -13,7 +13,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
-use crate::explain::{UnknownRoute, Visits, explain};
+use crate::explain::{UnknownRoute, Visits, explain, notes};
 use crate::fleet::{FleetError, Launch, Membership, Order, Place, REPLICAS_MAX, supervise};
 use crate::profile::{DialError, Profile, ProfileError};
 use crate::server::{ServeError, serve_as};
@@ -225,7 +225,7 @@ impl List {
             let document: Vec<_> = profiles
                 .iter()
                 .map(|p| {
-                    serde_json::json!({"name": p.name, "description": p.description, "replicas": p.replicas,
+                    serde_json::json!({"name": p.name, "base": p.base, "description": p.description, "replicas": p.replicas,
                         "on": p.on, "off": p.off, "dials": p.dials()})
                 })
                 .collect();
@@ -250,7 +250,8 @@ impl Explain {
             let times = times.parse().map_err(|_| CliError::Visit(text.clone()))?;
             visits.add(route, times)?;
         }
-        let ceilings = explain(&profile, self.replicas.unwrap_or(profile.replicas), &visits);
+        let replicas = self.replicas.unwrap_or(profile.replicas);
+        let ceilings = explain(&profile, replicas, &visits);
         if self.json {
             writeln!(out, "{}", serde_json::to_string(&ceilings).map_err(io::Error::from)?)?;
             return Ok(());
@@ -258,6 +259,9 @@ impl Explain {
         writeln!(out, "{:<16} {:>12} {:>10}", "resource", "requests/s", "users")?;
         for ceiling in ceilings {
             writeln!(out, "{:<16} {:>12.1} {:>10.0}", ceiling.resource, ceiling.rate_per_s, ceiling.users)?;
+        }
+        for note in notes(&profile, replicas, &visits) {
+            writeln!(out, "{note}")?;
         }
         Ok(())
     }

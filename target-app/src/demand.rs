@@ -72,6 +72,8 @@ pub enum CpuClass {
     Static,
     /// The start of a WebSocket.
     Upgrade,
+    /// An answer to a request that the rate limiter rejects: HTTP and nothing else.
+    Rejected,
     /// Metrics, health and documents about the app itself: never charged and never queued, so that they answer when
     /// the app is out of everything else.
     Operational,
@@ -79,6 +81,14 @@ pub enum CpuClass {
 
 impl CpuClass {
     /// The classes that have a dial.
-    pub const DIALLED: [Self; 7] =
-        [Self::Read, Self::List, Self::Search, Self::Write, Self::Login, Self::Static, Self::Upgrade];
+    pub const DIALLED: [Self; 8] = [
+        Self::Read,
+        Self::List,
+        Self::Search,
+        Self::Write,
+        Self::Login,
+        Self::Static,
+        Self::Upgrade,
+        Self::Rejected,
+    ];
 }

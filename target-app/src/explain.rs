@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use crate::profile::Profile;
+use crate::profile::{Dials, Profile};
 use crate::route::{ROUTES, Route};
 
 /// What one iteration of a scenario asks of the app, in expectation.
@@ -42,7 +42,28 @@ impl Visits {
 
     /// Requests of one iteration.
     pub fn requests_per_iteration(&self) -> f64 {
-        self.requests.iter().map(|(_, times)| times).sum()
+        self.sum(|_| 1.0)
+    }
+
+    /// What each request asks of something, added up over one iteration.
+    fn sum(&self, of: impl Fn(&Route) -> f64) -> f64 {
+        self.requests.iter().map(|(route, times)| times * of(route)).sum()
+    }
+
+    fn pool_s(&self, dials: &Dials) -> f64 {
+        self.sum(|route| {
+            let in_store = route.operations.iter().filter(|op| !dials.cached(**op));
+            in_store.map(|op| dials.hold_s(*op)).sum()
+        })
+    }
+
+    fn cpu_s(&self, dials: &Dials) -> f64 {
+        self.sum(|route| dials.cpu_s(route.cpu))
+    }
+
+    /// How long one iteration takes that never waits for anything, thinking included.
+    fn iteration_s(&self, dials: &Dials) -> f64 {
+        self.think_s + self.pool_s(dials) + self.cpu_s(dials)
     }
 }
 
@@ -73,15 +94,8 @@ pub struct Ceiling {
 pub fn explain(profile: &Profile, replicas: u32, visits: &Visits) -> Vec<Ceiling> {
     let dials = profile.dials();
     let replicas = f64::from(replicas);
-    let demand = |of: &dyn Fn(&Route) -> f64| -> f64 {
-        visits.requests.iter().map(|(route, times)| times * of(route)).sum()
-    };
-    let pool_s = demand(&|route| {
-        let in_store = route.operations.iter().filter(|op| !dials.cached(**op));
-        in_store.map(|op| dials.hold_s(*op)).sum()
-    });
-    let cpu_s = demand(&|route| dials.cpu_s(route.cpu));
-    let iteration_s = visits.think_s + pool_s + cpu_s;
+    let (pool_s, cpu_s) = (visits.pool_s(dials), visits.cpu_s(dials));
+    let iteration_s = visits.iteration_s(dials);
     let requests = visits.requests_per_iteration();
 
     let served = |resource: &str, servers: f64, demand_s: f64| {
@@ -114,9 +128,39 @@ pub fn explain(profile: &Profile, replicas: u32, visits: &Visits) -> Vec<Ceiling
     ceilings
 }
 
+/// What bounds the load but is no ceiling of it, a sentence each.
+///
+/// The rate limiter bounds each user and not their number: a load of any size passes whose users stay below their points,
+/// and one user alone does not who asks for more. So it has no N* to be listed among the ceilings by.
+pub fn notes(profile: &Profile, replicas: u32, visits: &Visits) -> Vec<String> {
+    let dials = profile.dials();
+    let limiter = &dials.rate_limiter;
+    let limited = visits.sum(|route| f64::from(u8::from(route.limited())));
+    if limiter.points == 0 || limited == 0.0 {
+        return Vec::new();
+    }
+    let points = f64::from(limiter.points);
+    let (window_s, block_s) = (limiter.window_ms as f64 / 1e3, limiter.block_ms as f64 / 1e3);
+    let asked_per_s = limited / visits.iteration_s(dials);
+    let spent_s = points / asked_per_s;
+    let outcome = if spent_s >= window_s {
+        "not rejected".to_owned()
+    } else if limiter.block_ms > 0 {
+        format!("rejected after about {spent_s:.0} s, for {block_s} s")
+    } else {
+        format!("rejected after about {spent_s:.0} s, for the rest of the {window_s} s")
+    };
+    let each = if replicas > 1 { format!(" at each of {replicas} replicas") } else { String::new() };
+    vec![format!(
+        "rate limiter: {points} requests in {window_s} s a user{each}, {:.3} a second; one user of this load makes \
+         {asked_per_s:.3} a second and is {outcome}. Without logins, all users of one address are one user.",
+        points / window_s
+    )]
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Ceiling, Visits, explain};
+    use super::{Ceiling, Visits, explain, notes};
     use crate::profile::Profile;
 
     fn with(dials: &[&str], visits: &[(&str, f64)], think_s: f64) -> Vec<Ceiling> {
@@ -196,6 +240,44 @@ mod tests {
         let cached = profile.with_dial("cache.l1_ttl_ms=1000").unwrap();
         let names: Vec<_> = explain(&cached, 1, &visits).into_iter().map(|c| c.resource).collect();
         assert_eq!(names, ["app.cpu"]);
+    }
+
+    /// The ceilings of a profile for users who read one product a second.
+    fn of(name: &str) -> Vec<(String, f64, f64)> {
+        let mut visits = Visits::thinking(1.0);
+        visits.add(ONE[0].0, 1.0).unwrap();
+        let ceilings = explain(&Profile::named(name).unwrap(), 1, &visits);
+        ceilings.into_iter().map(|c| (c.resource, c.rate_per_s.round(), c.users.round())).collect()
+    }
+
+    #[test]
+    fn both_cures_of_baseline_meet_the_wall_that_it_has_next() {
+        let row = |name: &str, rate_per_s, users| (name.to_owned(), rate_per_s, users);
+        assert_eq!(of("baseline"), [row("mongodb.pool", 500.0, 510.0), row("app.cpu", 4000.0, 4081.0)]);
+        assert_eq!(of("pool-100"), [row("app.cpu", 4000.0, 4081.0), row("mongodb.pool", 5000.0, 5101.0)]);
+        // 4,000 (1 + 0.00025): a hit does not wait for the pool.
+        assert_eq!(of("cached"), [row("app.cpu", 4000.0, 4001.0)]);
+        assert_eq!(of("limited"), of("baseline"), "of users who stay below their points");
+    }
+
+    #[test]
+    fn a_limit_a_user_is_noted_and_says_when_it_is_met() {
+        let limited = Profile::named("limited").unwrap();
+        let note = |profile: &Profile, think_s: f64, replicas| {
+            let mut visits = Visits::thinking(think_s);
+            visits.add("GET /api/products/{id}", 1.0).unwrap();
+            visits.add("GET /healthz", 5.0).unwrap();
+            notes(profile, replicas, &visits).join(" ")
+        };
+        let unblocked = limited.clone().with_dial("rate_limiter.block_ms=0").unwrap();
+        let all = [note(&limited, 1.0, 1), note(&limited, 10.0, 4), note(&unblocked, 2.0, 1)];
+        insta::assert_snapshot!(all.join("\n"), @r"
+        rate limiter: 100 requests in 900 s a user, 0.111 a second; one user of this load makes 0.980 a second and is rejected after about 102 s, for 900 s. Without logins, all users of one address are one user.
+        rate limiter: 100 requests in 900 s a user at each of 4 replicas, 0.111 a second; one user of this load makes 0.100 a second and is not rejected. Without logins, all users of one address are one user.
+        rate limiter: 100 requests in 900 s a user, 0.111 a second; one user of this load makes 0.495 a second and is rejected after about 202 s, for the rest of the 900 s. Without logins, all users of one address are one user.
+        ");
+        assert_eq!(note(&Profile::named("baseline").unwrap(), 1.0, 1), "");
+        assert!(notes(&limited, 1, &Visits::default()).is_empty(), "who asks nothing is not limited");
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub mod explain;
 mod feed;
 pub mod fleet;
 pub mod heap;
+mod limiter;
 mod metrics;
 mod openapi;
 mod pool;

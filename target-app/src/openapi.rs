@@ -1,9 +1,13 @@
-//! The app's OpenAPI document, made from the handlers themselves.
+//! The app's OpenAPI document, made from the handlers themselves and, for what happens before them, from the
+//! table of routes.
 
 use std::sync::OnceLock;
 
-use utoipa::OpenApi;
+use utoipa::openapi::header::Header;
+use utoipa::openapi::{ContentBuilder, Object, Ref, Response, ResponseBuilder, Type};
+use utoipa::{Modify, OpenApi};
 
+use crate::route::ROUTES;
 use crate::routes::{events, health, leads, orders, products, statics, users};
 use crate::socket;
 use crate::store::Document;
@@ -29,9 +33,37 @@ use crate::store::Document;
         health::live,
         health::ready,
         document
-    )
+    ),
+    modifiers(&Limited)
 )]
 struct Api;
+
+/// Adds the rate limiter's answer to every route that it counts, by the same rule that it goes by.
+struct Limited;
+
+impl Modify for Limited {
+    fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
+        for route in ROUTES.iter().filter(|route| route.limited()) {
+            let path = api.paths.paths.get_mut(route.template);
+            let operation = path.and_then(|path| match route.method {
+                "POST" => path.post.as_mut(),
+                _ => path.get.as_mut(),
+            });
+            if let Some(operation) = operation {
+                operation.responses.responses.insert("429".to_owned(), rejected().into());
+            }
+        }
+    }
+}
+
+fn rejected() -> Response {
+    let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+    ResponseBuilder::new()
+        .description("the user has made all requests of this window; only in profiles with a rate limiter")
+        .header("Retry-After", Header::new(Object::with_type(Type::Integer)))
+        .content("application/json", problem)
+        .build()
+}
 
 /// This document.
 #[utoipa::path(get, path = "/openapi.json", responses((status = 200, description = "OpenAPI 3.1")))]

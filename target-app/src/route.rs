@@ -19,6 +19,12 @@ impl Route {
         format!("{} {}", self.method, self.template)
     }
 
+    /// Whether the rate limiter counts a request to it: all but what tells of the app itself, which has to answer whoever
+    /// watches it. What reaches no route is counted too, or somebody who guesses paths would never be stopped.
+    pub fn limited(&self) -> bool {
+        self.cpu != CpuClass::Operational || self.template == UNMATCHED.template
+    }
+
     /// The route with exactly this method and template.
     pub fn find(method: &str, template: &str) -> Option<&'static Self> {
         ROUTES.iter().find(|route| route.template == template && route.method == method)
@@ -87,7 +93,7 @@ fn literal_segments(template: &str, path: &str) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::{ROUTES, Route};
+    use super::{ROUTES, Route, UNMATCHED};
 
     #[test]
     fn a_path_reaches_the_most_literal_template() {
@@ -100,6 +106,13 @@ mod tests {
         assert_eq!(name("DELETE", "/api/products/17"), None);
         assert_eq!(name("GET", "/api/products/"), None);
         assert_eq!(name("GET", "/api/products/1/2"), None);
+    }
+
+    #[test]
+    fn what_tells_of_the_app_itself_is_not_limited() {
+        let free: Vec<_> = ROUTES.iter().filter(|route| !route.limited()).map(Route::name).collect();
+        assert_eq!(free, ["GET /metrics", "GET /healthz", "GET /readyz", "GET /openapi.json"]);
+        assert!(UNMATCHED.limited());
     }
 
     #[test]

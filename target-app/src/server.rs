@@ -7,7 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener};
@@ -16,6 +19,7 @@ use tokio::sync::watch;
 use crate::app::{self, App, Connection};
 use crate::fleet::{Membership, give_figures};
 use crate::heap;
+use crate::limiter::Peer;
 use crate::profile::Profile;
 
 /// Connections that may wait to be accepted; the kernel caps it at its own limit.
@@ -123,9 +127,12 @@ async fn accept(listener: &TcpListener, router: &Router, app: &Arc<App>) {
             continue;
         }
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, from)) => {
+                // Requests carry it only where somebody asks for it.
+                let peer = app.limiter.is_on().then_some(Peer(from.ip()));
                 tokio::spawn(converse(
                     stream,
+                    peer,
                     router.clone(),
                     Connection::counted(app),
                     app.stopping.clone(),
@@ -153,13 +160,20 @@ fn refusal(error: &io::Error) -> Option<&'static str> {
 /// Serves one connection to its end.
 async fn converse(
     stream: TcpStream,
+    peer: Option<Peer>,
     router: Router,
     _connection: Connection,
     mut stopping: watch::Receiver<bool>,
 ) {
     // Without it a short answer may wait for the acknowledgement of the last one.
     let _ = stream.set_nodelay(true);
-    let service = TowerToHyperService::new(router);
+    let routes = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(peer);
+        }
+        routes.call(request)
+    });
     let connection = http1::Builder::new()
         .max_buf_size(BUFFER_MAX_BYTES)
         .serve_connection(TokioIo::new(stream), service)

@@ -4,16 +4,25 @@
 use std::fmt::Write;
 use std::num::NonZeroU32;
 
+use axum::http::{HeaderMap, header};
 use ring::{hmac, pbkdf2};
 
 /// Few rounds on purpose: what a login costs is the dial `app.cpu_us_per_request.login`, not the strength of this hash.
 const ROUNDS: NonZeroU32 = NonZeroU32::MIN;
+
+/// Bytes of a token's proof.
+const PROOF_BYTES: usize = 32;
 
 /// The salted hash a password is kept as, in hex. The email is the salt.
 pub(crate) fn password_hash(email: &str, password: &str) -> String {
     let mut hash = [0; 32];
     pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, ROUNDS, email.as_bytes(), password.as_bytes(), &mut hash);
     hex(&hash)
+}
+
+/// The token of an `Authorization: Bearer` header.
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
 }
 
 /// Issues and checks bearer tokens.
@@ -50,12 +59,16 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digits = text.as_bytes();
-    if !digits.len().is_multiple_of(2) || !digits.is_ascii() {
+/// Without an allocation: the rate limiter asks at every request whose token it carries.
+fn unhex(text: &str) -> Option<[u8; PROOF_BYTES]> {
+    if text.len() != 2 * PROOF_BYTES || !text.is_ascii() {
         return None;
     }
-    (0..text.len()).step_by(2).map(|i| u8::from_str_radix(&text[i..i + 2], 16).ok()).collect()
+    let mut bytes = [0; PROOF_BYTES];
+    for (i, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&text[2 * i..2 * i + 2], 16).ok()?;
+    }
+    Some(bytes)
 }
 
 #[cfg(test)]
@@ -72,6 +85,9 @@ mod tests {
             assert_eq!(tokens.user_id(&token), Some(id));
             assert_eq!(Tokens::seeded(2).user_id(&token), None);
             assert_eq!(tokens.user_id(&noise), None);
+            for wrong in [format!("{token}0"), format!("{token}00"), token[..token.len() - 2].to_owned()] {
+                assert_eq!(tokens.user_id(&wrong), None);
+            }
             if other != id {
                 let forged = token.replacen(&id.to_string(), &other.to_string(), 1);
                 assert_eq!(tokens.user_id(&forged), None);

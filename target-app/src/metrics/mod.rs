@@ -13,7 +13,7 @@ use prometheus::{
 };
 
 use crate::route::Route;
-use crate::{cache, cpu, pool};
+use crate::{cache, cpu, limiter, pool};
 
 /// Upper bounds of the histograms, in seconds: dense where the pool's hold and the usual objectives lie.
 const BUCKETS_S: [f64; 18] = [
@@ -37,6 +37,7 @@ pub(crate) struct Metrics {
     pub(crate) pool: pool::Figures,
     pub(crate) cpu_wait_time: Histogram,
     pub(crate) cache: cache::Figures,
+    pub(crate) rate_limiter: limiter::Figures,
     accept_pauses: IntCounterVec,
     states: Mutex<States>,
 }
@@ -62,6 +63,7 @@ struct States {
     descriptors_max: Gauge,
     http_connections: Gauge,
     http_connections_max: Gauge,
+    rate_limiter_users: Gauge,
 }
 
 /// The states of one scrape.
@@ -72,6 +74,7 @@ pub(crate) struct Readings {
     pub(crate) heap_limit_bytes: u64,
     pub(crate) http_connections: usize,
     pub(crate) http_connections_max: usize,
+    pub(crate) rate_limiter_users: usize,
 }
 
 impl Metrics {
@@ -121,6 +124,15 @@ impl Metrics {
             cache: cache::Figures {
                 hits: make.count("cache_hits_total", "Reads answered from the cache in the process.")?,
                 misses: make.count("cache_misses_total", "Reads that went on to the store.")?,
+            },
+            rate_limiter: limiter::Figures {
+                allowed: make
+                    .count("rate_limiter_allowed_total", "Requests that the rate limiter let pass.")?,
+                rejected: make.count("rate_limiter_rejected_total", "Requests that it rejected.")?,
+                forgotten: make.count(
+                    "rate_limiter_forgotten_total",
+                    "Users it forgot before their time, to make room for others.",
+                )?,
             },
             accept_pauses: make.registered(IntCounterVec::new(
                 Opts::new(
@@ -195,6 +207,7 @@ impl States {
                 "http_server_connections_max",
                 "Client connections there may be; more wait to be accepted.",
             )?,
+            rate_limiter_users: make.gauge("rate_limiter_users", "Users the rate limiter remembers.")?,
         })
     }
 
@@ -221,6 +234,7 @@ impl States {
         self.descriptors_max.set(process::descriptors_max() as f64);
         self.http_connections.set(readings.http_connections as f64);
         self.http_connections_max.set(readings.http_connections_max as f64);
+        self.rate_limiter_users.set(readings.rate_limiter_users as f64);
     }
 }
 

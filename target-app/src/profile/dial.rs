@@ -47,7 +47,7 @@ const CPU_US_MAX: f64 = 1e6;
 const FACTOR_MAX: f64 = 1_000.0;
 const HOUR_MS: i64 = 3_600_000;
 
-static DIALS: [Dial; 35] = [
+static DIALS: [Dial; 40] = [
     number("app.cores", 0.05, 64.0, "cores"),
     integer("app.drain_ms", 0, HOUR_MS, "ms"),
     number("app.cpu_us_per_request.read", 0.0, CPU_US_MAX, "us"),
@@ -57,6 +57,7 @@ static DIALS: [Dial; 35] = [
     number("app.cpu_us_per_request.login", 0.0, CPU_US_MAX, "us"),
     number("app.cpu_us_per_request.static", 0.0, CPU_US_MAX, "us"),
     number("app.cpu_us_per_request.upgrade", 0.0, CPU_US_MAX, "us"),
+    number("app.cpu_us_per_request.rejected", 0.0, CPU_US_MAX, "us"),
     integer("cache.l1_ttl_ms", 0, HOUR_MS, "ms"),
     integer("cache.l1_max_entries", 1, 1_000_000, "documents"),
     integer("heap.limit_bytes", 16 << 20, 1 << 40, "bytes"),
@@ -82,6 +83,10 @@ static DIALS: [Dial; 35] = [
     number("mongodb.service_time_factor.leads_list", 0.0, FACTOR_MAX, "(factor)"),
     number("mongodb.service_time_factor.order_insert", 0.0, FACTOR_MAX, "(factor)"),
     number("mongodb.service_time_factor.order_by_id", 0.0, FACTOR_MAX, "(factor)"),
+    integer("rate_limiter.points", 0, 1_000_000, "requests"),
+    integer("rate_limiter.window_ms", 1, 24 * HOUR_MS, "ms"),
+    integer("rate_limiter.block_ms", 0, 24 * HOUR_MS, "ms"),
+    integer("rate_limiter.max_users", 1, 1_000_000, "users"),
     integer("store.products", 1, 1_000_000, "documents"),
     integer("store.users", 0, 1_000_000, "documents"),
     integer("store.seed", 0, i64::MAX, "(seed)"),

@@ -12,6 +12,7 @@ pub struct Dials {
     pub cache: Cache,
     pub heap: Heap,
     pub mongodb: Mongodb,
+    pub rate_limiter: RateLimiter,
     pub store: Store,
     pub websocket: Websocket,
 }
@@ -39,6 +40,8 @@ pub struct CpuUsPerRequest {
     #[serde(rename = "static")]
     pub static_file: f64,
     pub upgrade: f64,
+    /// A request that the rate limiter rejects, whatever its route.
+    pub rejected: f64,
 }
 
 /// The cache in the app's own process, in front of the catalog.
@@ -100,6 +103,20 @@ pub struct ServiceTimeFactor {
     pub order_by_id: f64,
 }
 
+/// The rate limiter: requests a user may make in a window of time.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct RateLimiter {
+    /// Requests in a window; zero for no limiter.
+    pub points: u32,
+    /// A user's window begins with the first request after the last one ended.
+    pub window_ms: u64,
+    /// How long a user is shut out who asks for more; zero for as long as the window lasts.
+    pub block_ms: u64,
+    /// Users remembered at a time; above it the one whose window or block ends first is forgotten.
+    pub max_users: usize,
+}
+
 /// What the store is filled with.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -136,6 +153,7 @@ impl Dials {
             CpuClass::Login => by_class.login,
             CpuClass::Static => by_class.static_file,
             CpuClass::Upgrade => by_class.upgrade,
+            CpuClass::Rejected => by_class.rejected,
             CpuClass::Operational => 0.0,
         };
         us / 1e6

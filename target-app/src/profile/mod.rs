@@ -1,20 +1,23 @@
 //! Profiles: named settings of every dial, compiled in from `profiles/*.toml`, and their overrides from the command line.
 
+mod base;
 mod dial;
 mod dials;
 
 pub use dial::{DialError, Kind, dial_names};
 pub use dials::{
-    App, Cache, CpuUsPerRequest, Dials, Distribution, Heap, Mongodb, ServiceTimeFactor, Store, Websocket,
+    App, Cache, CpuUsPerRequest, Dials, Distribution, Heap, Mongodb, RateLimiter, ServiceTimeFactor, Store,
+    Websocket,
 };
-
-use serde::Deserialize;
 
 use crate::fleet::REPLICAS_MAX;
 
 /// Every profile that ships, as (name, file text).
-const SHIPPED: [(&str, &str); 2] = [
+const SHIPPED: [(&str, &str); 5] = [
     ("baseline", include_str!("../../profiles/baseline.toml")),
+    ("pool-100", include_str!("../../profiles/pool-100.toml")),
+    ("cached", include_str!("../../profiles/cached.toml")),
+    ("limited", include_str!("../../profiles/limited.toml")),
     ("eco-100k", include_str!("../../profiles/eco-100k.toml")),
 ];
 
@@ -22,6 +25,8 @@ const SHIPPED: [(&str, &str); 2] = [
 #[derive(Clone, Debug)]
 pub struct Profile {
     pub name: String,
+    /// The profile it takes over what its own file does not say.
+    pub base: Option<String>,
     /// One paragraph: what system this is and what gives way first.
     pub description: String,
     /// Processes that serve it unless told otherwise.
@@ -29,19 +34,9 @@ pub struct Profile {
     /// The mechanisms at work in this profile, and those that are not.
     pub on: Vec<String>,
     pub off: Vec<String>,
-    /// The dials as the file and the overrides gave them; `dials` is the same, typed.
+    /// The dials as the files and the overrides gave them; `dials` is the same, typed.
     table: toml::Table,
     dials: Dials,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    description: String,
-    replicas: u32,
-    on: Vec<String>,
-    off: Vec<String>,
-    dials: toml::Table,
 }
 
 /// Why a profile could not be had.
@@ -69,10 +64,10 @@ impl Profile {
         Self::parse(name, text)
     }
 
-    /// A profile from the text of its file.
+    /// A profile from the text of its file, which may stand on a shipped one.
     pub fn parse(name: &str, text: &str) -> Result<Self, ProfileError> {
         let syntax = |reason: String| ProfileError::Syntax { name: name.to_owned(), reason };
-        let file: File = toml::from_str(text).map_err(|e| syntax(e.to_string()))?;
+        let file = base::resolve(name, text, &SHIPPED)?;
         let dials = dials_of(&file.dials).map_err(|e| syntax(e.to_string()))?;
         dial::check_all(&file.dials).map_err(|e| syntax(e.to_string()))?;
         if !(1..=REPLICAS_MAX).contains(&file.replicas) {
@@ -80,8 +75,9 @@ impl Profile {
         }
         Ok(Self {
             name: name.to_owned(),
+            base: file.base,
             replicas: file.replicas,
-            description: file.description.trim().to_owned(),
+            description: file.description,
             on: file.on,
             off: file.off,
             table: file.dials,
@@ -142,6 +138,46 @@ mod tests {
     }
 
     #[test]
+    fn a_cure_differs_from_baseline_in_its_dials_and_nothing_else() {
+        let cures = [
+            ("pool-100", "mongodb.max_pool_size=100"),
+            ("cached", "cache.l1_ttl_ms=10000"),
+            ("limited", "rate_limiter.points=100"),
+        ];
+        for (name, dial) in cures {
+            let profile = Profile::named(name).unwrap();
+            assert_eq!(profile.base.as_deref(), Some("baseline"));
+            assert_eq!(profile.dials(), baseline().with_dial(dial).unwrap().dials(), "{name}");
+            assert_eq!(profile.replicas, 1);
+        }
+    }
+
+    #[test]
+    fn a_profile_may_stand_on_a_shipped_one_and_take_overrides() {
+        let text =
+            "base = 'pool-100'\ndescription = ''\non = []\noff = []\n[dials.mongodb]\nmin_pool_size = 50";
+        let profile = Profile::parse("mine", text).unwrap().with_dial("mongodb.min_pool_size=60").unwrap();
+        let mongodb = &profile.dials().mongodb;
+        assert_eq!((mongodb.max_pool_size, mongodb.min_pool_size), (100, 60));
+        let wrong = [
+            "[dials.mongodb]\nmax_pool_size = 5000000",
+            "[dials.mongodb]\npool = 1",
+            "[dials.mongodb]\nmin_pool_size = 200",
+        ];
+        let words = wrong.map(|dials| {
+            let text = format!("base = 'pool-100'\ndescription = ''\non = []\noff = []\n{dials}");
+            Profile::parse("mine", &text).unwrap_err().to_string()
+        });
+        insta::assert_snapshot!(words.join("\n"), @r#"
+        profile "mine" does not parse: dial mongodb.max_pool_size cannot be "5000000": expected a whole number from 1 to 10000 connections
+        profile "mine" does not parse: unknown field `pool`, expected one of `max_pool_size`, `min_pool_size`, `max_idle_time_ms`, `wait_queue_timeout_ms`, `service_time_ms`, `service_time_distribution`, `service_time_cv_ratio`, `service_time_factor`
+        in `mongodb`
+
+        profile "mine" does not parse: mongodb.min_pool_size 200 is above mongodb.max_pool_size 100
+        "#);
+    }
+
+    #[test]
     fn a_dial_is_set_by_its_dotted_name() {
         let profile = baseline().with_dial("mongodb.max_pool_size=20").unwrap();
         assert_eq!(profile.dials().mongodb.max_pool_size, 20);
@@ -186,6 +222,6 @@ mod tests {
         dial app.cores cannot be "nan": expected a number from 0.05 to 64 cores
         dial "mongodb.max_pool_size" is not of the form NAME=VALUE, for example mongodb.max_pool_size=20
         "#);
-        insta::assert_snapshot!(Profile::named("basline").unwrap_err(), @r#"unknown profile "basline" (did you mean baseline?); there is: baseline, eco-100k"#);
+        insta::assert_snapshot!(Profile::named("basline").unwrap_err(), @r#"unknown profile "basline" (did you mean baseline?); there is: baseline, pool-100, cached, limited, eco-100k"#);
     }
 }

@@ -1,5 +1,7 @@
 //! What goes back: documents as they are in the store, and problems as `{error, detail}` with the right status.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -18,11 +20,19 @@ pub(crate) struct Problem {
     detail: String,
     #[serde(skip)]
     status: StatusCode,
+    /// When to ask again, for the header `Retry-After`.
+    #[serde(skip)]
+    retry_after: Option<Duration>,
 }
 
 impl Problem {
     pub(crate) fn new(status: StatusCode, error: &'static str, detail: impl Into<String>) -> Self {
-        Self { error, detail: detail.into(), status }
+        Self { error, detail: detail.into(), status, retry_after: None }
+    }
+
+    /// The same problem, gone after this time.
+    pub(crate) fn retry_after(self, wait: Duration) -> Self {
+        Self { retry_after: Some(wait), ..self }
     }
 
     pub(super) fn not_found(what: &str, id: u32) -> Self {
@@ -36,8 +46,18 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        (self.status, Json(self)).into_response()
+        let (status, wait) = (self.status, self.retry_after);
+        let mut response = (status, Json(self)).into_response();
+        if let Some(wait) = wait {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
+        }
+        response
     }
+}
+
+/// Rounded up, since whoever comes a moment too early has come for nothing.
+fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }
 
 impl From<StoreError> for Problem {
@@ -75,4 +95,19 @@ pub(super) fn items(documents: &[Document]) -> Document {
     }
     text.push_str("]}");
     Document(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::whole_seconds;
+
+    #[test]
+    fn a_part_of_a_second_is_a_second_to_wait() {
+        for (wait, seconds) in [(0, 0), (1, 1), (999, 1), (1_000, 1), (1_001, 2), (900_000, 900)] {
+            assert_eq!(whole_seconds(Duration::from_millis(wait)), seconds, "{wait} ms");
+        }
+        assert_eq!(whole_seconds(Duration::from_nanos(1)), 1);
+    }
 }

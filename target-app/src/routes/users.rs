@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -77,9 +77,7 @@ pub(crate) async fn login(
 ))]
 pub(crate) async fn me(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Document, Problem> {
     let unauthorized = |detail| Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail);
-    let header = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let token = header
-        .and_then(|value| value.strip_prefix("Bearer "))
+    let token = session::bearer(&headers)
         .ok_or_else(|| unauthorized("an Authorization header of the form `Bearer TOKEN` is needed"))?;
     let id = app.tokens.user_id(token).ok_or_else(|| unauthorized("this token is not one of ours"))?;
     app.store.user(id).await?.ok_or_else(|| unauthorized("the user of this token is gone"))

@@ -4,6 +4,7 @@
 mod events;
 mod feed;
 mod fleet;
+mod limiter;
 mod metrics;
 mod openapi;
 mod pool;

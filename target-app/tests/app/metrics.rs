@@ -101,6 +101,10 @@ async fn every_promised_metric_is_there() {
         "process_max_fds",
         "process_open_fds",
         "process_resident_memory_bytes",
+        "rate_limiter_allowed_total",
+        "rate_limiter_forgotten_total",
+        "rate_limiter_rejected_total",
+        "rate_limiter_users",
         "websocket_connections",
     ] {
         let begins = |line: &str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));

@@ -91,7 +91,7 @@ fn what_it_cannot_do_it_says() {
     assert!(text.starts_with(&format!("error: cannot listen on {taken}: Address already in use")), "{text}");
 
     let output = command(&["serve", "nothing"]).output().unwrap();
-    insta::assert_snapshot!(failed(&output).1, @r#"error: unknown profile "nothing"; there is: baseline, eco-100k"#);
+    insta::assert_snapshot!(failed(&output).1, @r#"error: unknown profile "nothing"; there is: baseline, pool-100, cached, limited, eco-100k"#);
     assert_eq!(failed(&output).0, Some(2));
     let output = command(&["serve", "baseline", "--dial", "app.cores=0"]).output().unwrap();
     insta::assert_snapshot!(failed(&output).1, @r#"error: dial app.cores cannot be "0": expected a number from 0.05 to 64 cores"#);
@@ -106,8 +106,42 @@ fn explain_prints_the_ceilings() {
     mongodb.pool            500.0        510
     app.cpu                4000.0       4081
     ");
+    let output = command(&["explain", "limited", "--visit", "GET /api/products/{id}=1"]).output().unwrap();
+    insta::assert_snapshot!(String::from_utf8(output.stdout).unwrap(), @r"
+    resource           requests/s      users
+    mongodb.pool            500.0        510
+    app.cpu                4000.0       4081
+    rate limiter: 100 requests in 900 s a user, 0.111 a second; one user of this load makes 0.980 a second and is rejected after about 102 s, for 900 s. Without logins, all users of one address are one user.
+    ");
     let output = command(&["explain", "baseline", "--visit", "GET /nowhere=1"]).output().unwrap();
     assert_eq!(failed(&output).0, Some(2));
+}
+
+#[test]
+fn the_list_has_every_profile_and_its_dials_with_those_of_its_base() {
+    let output = command(&["list", "--json"]).output().unwrap();
+    let list: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let row = |profile: &serde_json::Value| {
+        let dials = &profile["dials"];
+        [
+            &profile["name"],
+            &profile["base"],
+            &dials["mongodb"]["max_pool_size"],
+            &dials["cache"]["l1_ttl_ms"],
+            &dials["rate_limiter"]["points"],
+            &dials["store"]["products"],
+        ]
+        .map(ToString::to_string)
+        .join(" ")
+    };
+    let rows: Vec<_> = list.as_array().unwrap().iter().map(row).collect();
+    insta::assert_snapshot!(rows.join("\n"), @r#"
+    "baseline" null 10 0 0 1000
+    "pool-100" "baseline" 100 0 0 1000
+    "cached" "baseline" 10 10000 0 1000
+    "limited" "baseline" 10 0 100 1000
+    "eco-100k" "baseline" 100 10000 0 1000
+    "#);
 }
 
 #[tokio::test]

@@ -1,9 +1,9 @@
 //! A running app and a client for it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use axum::body::Bytes;
-use axum::http::{Method, Request, StatusCode};
+use axum::http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -25,6 +25,7 @@ pub(crate) struct Remote {
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
     pub(crate) text: String,
 }
 
@@ -49,6 +50,13 @@ impl Remote {
         Self { address, client: Client::builder(TokioExecutor::new()).build_http() }
     }
 
+    /// The same app, asked from another address of this machine.
+    pub(crate) fn from(&self, local: IpAddr) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_local_address(Some(local));
+        Self { address: self.address, client: Client::builder(TokioExecutor::new()).build(connector) }
+    }
+
     pub(crate) async fn send(
         &self,
         method: Method,
@@ -62,9 +70,9 @@ impl Remote {
         }
         let request = request.body(Full::from(body.to_owned())).unwrap();
         let response = self.client.request(request).await.unwrap();
-        let status = response.status();
+        let (status, headers) = (response.status(), response.headers().clone());
         let body = response.into_body().collect().await.unwrap().to_bytes();
-        Answer { status, text: String::from_utf8(body.to_vec()).unwrap() }
+        Answer { status, headers, text: String::from_utf8(body.to_vec()).unwrap() }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -123,7 +131,12 @@ pub(crate) struct Running {
 impl Running {
     /// `baseline` with these dials, on a free port.
     pub(crate) async fn with(dials: &[&str]) -> Self {
-        let profile = Profile::named("baseline").unwrap().with_dials(dials).unwrap();
+        Self::of("baseline", dials).await
+    }
+
+    /// Any profile with these dials, on a free port.
+    pub(crate) async fn of(profile: &str, dials: &[&str]) -> Self {
+        let profile = Profile::named(profile).unwrap().with_dials(dials).unwrap();
         let (bound, address) = oneshot::channel();
         let (stop, stopped) = oneshot::channel::<()>();
         let end = tokio::spawn(async move {
