@@ -19,7 +19,7 @@ use crate::scenario::matches;
 use crate::scenario::plan::{SocketId, WsExpect, WsListen, WsOpen, WsSend};
 use crate::scenario::template::{RenderError, Template};
 use crate::transport::websocket::{self, Message, Outgoing, Upgrade, WebSocket, WsError};
-use crate::transport::{Address, TlsFailure, cookies};
+use crate::transport::{Address, cookies};
 use std::cell::Cell;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -55,9 +55,7 @@ impl Push for WebSocket {
         match error {
             WsError::Connect(error) => connect_outcome(*error),
             WsError::Refused { .. } => Outcome::Status,
-            WsError::Tls(TlsFailure::ClientCertificateWanted | TlsFailure::ClientCertificateRefused) => {
-                Outcome::Connect
-            }
+            WsError::Tls(failure) if failure.is_of_the_client() => Outcome::Connect,
             // Not a byte of such an opening goes out.
             WsError::Header { .. } | WsError::Path => Outcome::Unbound,
             WsError::MessageTooLarge | WsError::Protocol(_) => Outcome::Protocol,

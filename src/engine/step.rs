@@ -16,7 +16,7 @@ use crate::scenario::extract::{BodyCache, CheckKind, Condition, ResponseView};
 use crate::scenario::plan::{AtEnd, Connections, Method, SlotId};
 use crate::scenario::template::{RenderError, Template};
 use crate::transport::cookies;
-use crate::transport::{CodingError, Exchange, ExchangeError, Keep, TlsFailure, TransportError};
+use crate::transport::{CodingError, Exchange, ExchangeError, Keep, TransportError};
 use std::cell::Cell;
 use std::time::Duration;
 
@@ -461,9 +461,7 @@ pub(super) fn outcome_of(error: ExchangeError) -> Outcome {
         | ExchangeError::Unsendable(_)
         | ExchangeError::Unsolicited => Outcome::Protocol,
         // TLS 1.3 has the client begin before the server has judged who it is.
-        ExchangeError::Tls(TlsFailure::ClientCertificateWanted | TlsFailure::ClientCertificateRefused) => {
-            Outcome::Connect
-        }
+        ExchangeError::Tls(failure) if failure.is_of_the_client() => Outcome::Connect,
         _ => Outcome::Reset,
     }
 }

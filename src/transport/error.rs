@@ -266,6 +266,11 @@ impl ExchangeError {
 }
 
 impl TlsFailure {
+    /// The server did not take who the client is, which TLS 1.3 tells only after the client has begun.
+    pub fn is_of_the_client(self) -> bool {
+        matches!(self, Self::ClientCertificateWanted | Self::ClientCertificateRefused)
+    }
+
     /// What rustls said, if it was rustls that failed.
     pub(super) fn from_io(error: &io::Error) -> Option<Self> {
         let inner = error.get_ref()?.downcast_ref::<rustls::Error>()?;
