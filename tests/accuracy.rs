@@ -102,7 +102,7 @@ fn service_times_are_those_of_the_log() {
     let (told, truth) = (carried.service(), sorted(log.iter().map(Entry::held_ns)));
     for q in [0.5, 0.99, 0.999] {
         let (told_ns, true_ns) = (told.quantile_ns(q), quantile(&truth, q));
-        let allowed_ns = true_ns / 100 + carried.sum.read_error.max_ns() + SLACK_NS;
+        let allowed_ns = true_ns / 100 + carried.sum.read_error.quantile_ns(q) + SLACK_NS;
         assert!(told_ns.abs_diff(true_ns) <= allowed_ns, "{q}: {told_ns} ns told, {true_ns} ns true");
         assert!(
             told_ns + told_ns / 500 >= true_ns,
@@ -110,7 +110,7 @@ fn service_times_are_those_of_the_log() {
         );
     }
     let sampled = carried.sum.read_error.count();
-    assert!((60..=95).contains(&sampled), "ten a second over nine seconds, not {sampled}");
+    assert!(sampled * 10 >= log.len() as u64 * 9, "of a slow load all answers are sampled, not {sampled}");
 }
 
 #[test]

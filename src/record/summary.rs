@@ -300,7 +300,8 @@ pub struct Lag {
     pub max: f64,
 }
 
-/// A sample of what was read: one response in a hundred over HTTP/1.1 in clear text, elsewhere one read in a hundred; ten a second of a slow load.
+/// A sample of what was read: one response in a hundred over HTTP/1.1 in clear text, elsewhere one read in a hundred; up to a thousand a second
+/// and thread where that is more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ReadError {
     /// Reads in the sample.

@@ -85,8 +85,11 @@ fn serve(socket: &TcpStream, log: &Mutex<Vec<Entry>>, hold: Hold, freeze: Option
         };
         let until_ns = thawed(arrived_ns + hold(place as u64).as_nanos() as u64, freeze);
         std::thread::sleep(Duration::from_nanos(until_ns.saturating_sub(unix_ns())));
-        let released_ns = unix_ns();
-        log.lock().expect("no panic while it was held")[place].released_ns = released_ns;
+        {
+            // Nothing is between this instant and the write that might have to wait.
+            let mut log = log.lock().expect("no panic while it was held");
+            log[place].released_ns = unix_ns();
+        }
         if socket_out.write_all(ANSWER).is_err() {
             return;
         }
@@ -104,19 +107,22 @@ fn thawed(at_ns: u64, freeze: Option<(Freeze, u64)>) -> u64 {
 /// One request: user and turn of its path, and when the kernel had the last of it. `None` at the end of the connection.
 fn receive(socket: &TcpStream) -> Option<(u64, u64, u64)> {
     let mut bytes = [0; 2048];
+    let (count, arrived_ns) = read_stamped(socket, &mut bytes).ok()?;
+    let text = std::str::from_utf8(&bytes[..count]).ok()?;
+    let mut path = text.split_whitespace().nth(1)?.trim_start_matches('/').split('/');
+    Some((path.next()?.parse().ok()?, path.next()?.parse().ok()?, arrived_ns))
+}
+
+/// One read of a socket that asked for stamps: how many bytes, and when the kernel had the last of them, in Unix time.
+pub(crate) fn read_stamped(socket: &TcpStream, bytes: &mut [u8]) -> std::io::Result<(usize, u64)> {
     let mut control = [0; 64];
-    let mut parts = [IoSliceMut::new(&mut bytes)];
-    let message =
-        recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut control), MsgFlags::empty()).ok()?;
-    let count = message.bytes;
-    let stamp = message.cmsgs().ok()?.find_map(|message| match message {
+    let mut parts = [IoSliceMut::new(bytes)];
+    let message = recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut control), MsgFlags::empty())?;
+    let stamp = message.cmsgs()?.find_map(|message| match message {
         ControlMessageOwned::ScmTimestampns(at) => {
             Some(at.tv_sec() as u64 * 1_000_000_000 + at.tv_nsec() as u64)
         }
         _ => None,
     });
-    let arrived_ns = stamp.unwrap_or_else(unix_ns);
-    let text = std::str::from_utf8(&bytes[..count]).ok()?;
-    let mut path = text.split_whitespace().nth(1)?.trim_start_matches('/').split('/');
-    Some((path.next()?.parse().ok()?, path.next()?.parse().ok()?, arrived_ns))
+    Ok((message.bytes, stamp.unwrap_or_else(unix_ns)))
 }
