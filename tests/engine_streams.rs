@@ -282,10 +282,7 @@ fn reads_of_messages_say_how_late_they_were() {
     );
     assert!(ran.failures().is_empty(), "{:?}", ran.failures());
     let sampled = ran.sum.read_error.count();
-    assert!(
-        (140..=152).contains(&sampled),
-        "every message after a slow start, perhaps the close, not {sampled}"
-    );
+    assert!((1..50).contains(&sampled), "one read in 101 or one in a tenth of a second, not {sampled}");
 }
 
 #[test]
@@ -305,10 +302,7 @@ fn reads_of_events_say_how_late_they_were() {
     assert!(ran.failures().is_empty(), "{:?}", ran.failures());
     assert_eq!(ran.completed("tick", "sse"), 150);
     let sampled = ran.sum.read_error.count();
-    assert!(
-        (100..=150).contains(&sampled),
-        "every read but those of the first tenth of a second, not {sampled}"
-    );
+    assert!((1..50).contains(&sampled), "one read in 101 or one in a tenth of a second, not {sampled}");
 }
 
 #[test]

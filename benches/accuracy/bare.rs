@@ -4,12 +4,14 @@ use crate::truth::bare::Timer;
 use crate::truth::server::read_stamped;
 use nix::sys::socket::{setsockopt, sockopt};
 use plimsoll::clock::unix_ns;
+use plimsoll::measure::histogram::Histogram;
 use rustix::event::epoll;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-const CONNECTIONS: usize = 10;
+/// Far more than are ever waited on at the rates of this bench, unless something stands still for a tenth of a second.
+const CONNECTIONS: usize = 100;
 const NANOS_PER_S: u64 = 1_000_000_000;
 const TIMER: u64 = u64::MAX;
 
@@ -19,15 +21,15 @@ pub(crate) struct Sent {
     /// The instants of the requests in Unix time.
     pub(crate) due_ns: Vec<u64>,
     /// How long after its instant each answer was read.
-    pub(crate) response_ns: Vec<u64>,
+    pub(crate) response: Histogram,
     /// How long after it was written.
-    pub(crate) service_ns: Vec<u64>,
-    /// How long after the kernel had it.
-    pub(crate) read_error_ns: Vec<u64>,
+    pub(crate) service: Histogram,
+    /// How long after the kernel had it, where the kernel says when that was.
+    pub(crate) read_error: Histogram,
 }
 
-/// Sends request n to `/n/0` at its instant, each connection's in turn; an answer that is not there when the next is due is read with that.
-pub(crate) fn send(addr: SocketAddr, per_s: u64, lasting: Duration) -> std::io::Result<Sent> {
+/// Sends request n to `/n/0` at its instant, on a connection that waits for nothing.
+pub(crate) fn send(addr: SocketAddr, per_s: u64, lasting: Duration) -> io::Result<Sent> {
     let timer = Timer::new()?;
     let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
     epoll::add(&poll, &timer.descriptor, epoll::EventData::new_u64(TIMER), epoll::EventFlags::IN)?;
@@ -43,36 +45,46 @@ pub(crate) fn send(addr: SocketAddr, per_s: u64, lasting: Duration) -> std::io::
     let unix_offset_ns = unix_ns() - timer.clock.now();
     let at_ns = |n: u64| start_ns + n * NANOS_PER_S / per_s;
     let count = per_s * lasting.as_secs();
-    let mut next = 0;
+    let (mut next, mut answered) = (0, 0);
     let mut sent = Sent::default();
+    let mut idle: Vec<usize> = (0..CONNECTIONS).collect();
     // When the request under way was due and was written.
     let mut asked_ns = [[0; 2]; CONNECTIONS];
     let mut events = Vec::with_capacity(CONNECTIONS + 1);
     timer.arm(at_ns(0))?;
-    // The last answers are not waited for.
-    while next < count {
+    while answered < count {
         events.clear();
         epoll::wait(&poll, rustix::buffer::spare_capacity(&mut events), None)?;
         for event in &events {
             if event.data.u64() != TIMER {
                 let number = event.data.u64() as usize;
-                let (_, stamp_ns) = read_stamped(&connections[number], &mut [0; 4096])?;
-                sent.read_error_ns.push(unix_ns().saturating_sub(stamp_ns));
+                let (bytes, stamp_ns) = read_stamped(&connections[number], &mut [0; 4096])?;
+                let (now, now_unix_ns) = (timer.clock.now(), unix_ns());
+                if bytes == 0 {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
                 let [due_ns, written_ns] = asked_ns[number];
-                sent.response_ns.push(timer.clock.now().saturating_sub(due_ns));
-                sent.service_ns.push(timer.clock.now().saturating_sub(written_ns));
+                sent.response.record(now.saturating_sub(due_ns));
+                sent.service.record(now.saturating_sub(written_ns));
+                if let Some(late_ns) = stamp_ns.and_then(|at| now_unix_ns.checked_sub(at)) {
+                    sent.read_error.record(late_ns);
+                }
+                idle.push(number);
+                answered += 1;
                 continue;
             }
             while next < count && at_ns(next) <= timer.clock.now() {
-                let number = next as usize % CONNECTIONS;
+                let number =
+                    idle.pop().ok_or_else(|| io::Error::other("all connections of the control wait"))?;
+                let request = format!("GET /{next}/0 HTTP/1.1\r\n\r\n");
                 asked_ns[number] = [at_ns(next), timer.clock.now()];
-                connections[number].write_all(format!("GET /{next}/0 HTTP/1.1\r\n\r\n").as_bytes())?;
+                connections[number].write_all(request.as_bytes())?;
                 sent.due_ns.push(at_ns(next) + unix_offset_ns);
                 next += 1;
             }
-            timer.arm(at_ns(next))?;
+            // Of the last request there is no next; were the timer left readable, it would be asked for ever.
+            timer.arm(if next < count { at_ns(next) } else { u64::MAX >> 2 })?;
         }
     }
-    std::thread::sleep(Duration::from_millis(100));
     Ok(sent)
 }

@@ -7,6 +7,7 @@ use plimsoll::load::share::Share;
 use plimsoll::measure::snapshot::{Snapshot, add_counts, add_requests};
 use plimsoll::scenario::plan::{BaseUrl, TargetKind};
 use plimsoll::scenario::{self, Overrides};
+use plimsoll::transport::READ_ERROR_ONE_IN;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -96,7 +97,14 @@ fn carry(
     let (http, ws) = (route(http)?, route(ws)?);
     let (_words, commands) = mpsc::unbounded_channel::<Command>();
     let (reports, mut told) = mpsc::channel(8);
-    let setup = Setup { plan: Arc::new(plan), share: Share::WHOLE, clock: Clock::start(), http, ws };
+    let setup = Setup {
+        plan: Arc::new(plan),
+        share: Share::WHOLE,
+        clock: Clock::start(),
+        http,
+        ws,
+        read_error_one_in: READ_ERROR_ONE_IN,
+    };
     let shard = std::thread::spawn(move || shard::run(setup, commands, reports));
     let mut total = Snapshot::default();
     while let Some(report) = told.blocking_recv() {

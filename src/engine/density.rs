@@ -11,7 +11,7 @@ use crate::clock::Clock;
 use crate::limits::LOOP_LAG_INTERVAL;
 use crate::load::share::Share;
 use crate::scenario::{self, Overrides};
-use crate::transport::Address;
+use crate::transport::{Address, READ_ERROR_ONE_IN};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +35,7 @@ fn shard() -> (Rc<Shard>, Rc<Part>) {
         clock: Clock::start(),
         http: route.clone(),
         ws: route,
+        read_error_one_in: READ_ERROR_ONE_IN,
     };
     let shard = Rc::new(Shard::new(setup));
     let part = Rc::clone(&shard.parts[0]);

@@ -8,7 +8,7 @@ use super::user::User;
 use crate::clock::Clock;
 use crate::load::share::Share;
 use crate::scenario::{self, Overrides};
-use crate::transport::Address;
+use crate::transport::{Address, READ_ERROR_ONE_IN};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -38,7 +38,14 @@ fn shard() -> Rc<Shard> {
     let address = Address::new("127.0.0.1", 80, ([127, 0, 0, 1], 80).into(), None).simulated(serve);
     let http = Some(Route::new(address, String::new()));
     let clock = Clock::start_virtual();
-    Rc::new(Shard::new(Setup { plan: Arc::new(plan), share: Share::WHOLE, clock, http, ws: None }))
+    Rc::new(Shard::new(Setup {
+        plan: Arc::new(plan),
+        share: Share::WHOLE,
+        clock,
+        http,
+        ws: None,
+        read_error_one_in: READ_ERROR_ONE_IN,
+    }))
 }
 
 #[test]

@@ -35,6 +35,8 @@ pub struct Setup {
     pub clock: Clock,
     pub http: Option<Route>,
     pub ws: Option<Route>,
+    /// Of one response in so many it is known how late it was read. [`READ_ERROR_ONE_IN`] unless who measures the generator wants to know of all.
+    pub read_error_one_in: u32,
 }
 
 /// What a shard is told while it runs. All shards get the same words, so their curves stay the same.
@@ -175,7 +177,7 @@ impl Shard {
             http: setup.http.map(Route::for_shard),
             ws: setup.ws.map(Route::for_shard),
             recorder: RefCell::new(Recorder::new(setup.plan.endpoints.len())),
-            buffers: Buffers::new(),
+            buffers: Buffers::sampling(setup.read_error_one_in),
             scratch: Cell::default(),
             idle: RefCell::default(),
             sharing: Rc::new(Sharing::new(plan.target.http_version, tls)),

@@ -8,7 +8,7 @@ use crate::load::share::Share;
 use crate::measure::snapshot::Snapshot;
 use crate::scenario::plan::Plan;
 use crate::scenario::{self, Overrides};
-use crate::transport::Address;
+use crate::transport::{Address, READ_ERROR_ONE_IN};
 use proptest::prelude::{ProptestConfig, prop_assert, prop_assert_eq, proptest};
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
@@ -99,7 +99,14 @@ fn carried(plan: &Arc<Plan>, share: Share) -> Snapshot {
         let address = Address::new("127.0.0.1", 80, ([127, 0, 0, 1], 80).into(), None).simulated(serve);
         let clock = Clock::start_virtual();
         let http = Some(Route::new(address, String::new()));
-        let setup = Setup { plan: Arc::clone(plan), share, clock, http, ws: None };
+        let setup = Setup {
+            plan: Arc::clone(plan),
+            share,
+            clock,
+            http,
+            ws: None,
+            read_error_one_in: READ_ERROR_ONE_IN,
+        };
         let (_commands, orders) = mpsc::unbounded_channel::<Command>();
         let (report, mut reports) = mpsc::channel(8);
         tokio::task::spawn_local(Shard::run(setup, orders, report));
@@ -146,6 +153,7 @@ fn a_shard_that_nobody_listens_to_ends_its_load() {
             clock: Clock::start_virtual(),
             http,
             ws: None,
+            read_error_one_in: READ_ERROR_ONE_IN,
         };
         let (_commands, orders) = mpsc::unbounded_channel::<Command>();
         let (report, mut reports) = mpsc::channel(4);

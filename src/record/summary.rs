@@ -300,8 +300,7 @@ pub struct Lag {
     pub max: f64,
 }
 
-/// A sample of what was read: one response in a hundred over HTTP/1.1 in clear text, elsewhere one read in a hundred; up to a thousand a second
-/// and thread where that is more.
+/// A sample of what was read: one response in a hundred over HTTP/1.1 in clear text, elsewhere one read in a hundred; ten a second of a slow load.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ReadError {
     /// Reads in the sample.

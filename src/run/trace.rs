@@ -9,6 +9,7 @@ use crate::engine::shard::Setup;
 use crate::engine::trace::{self, Subject};
 use crate::load::share::Share;
 use crate::scenario::plan::{JourneyId, Plan};
+use crate::transport::READ_ERROR_ONE_IN;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -43,7 +44,14 @@ pub async fn trace(
         }),
     };
     let (http, ws) = (route(&target.http)?, route(&target.ws)?);
-    let setup = Setup { plan: Arc::clone(&plan), share: Share::WHOLE, clock: Clock::start(), http, ws };
+    let setup = Setup {
+        plan: Arc::clone(&plan),
+        share: Share::WHOLE,
+        clock: Clock::start(),
+        http,
+        ws,
+        read_error_one_in: READ_ERROR_ONE_IN,
+    };
     let subject = Subject { part, user: options.user, skips_thinks: options.skips_thinks };
     let completed = trace::trace(setup, subject, events).await;
     // Until here: the bundled target ends with it.

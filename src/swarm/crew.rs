@@ -62,7 +62,14 @@ impl Crew {
             let (report, out) = mpsc::channel(SNAPSHOT_QUEUE_MAX);
             commands.push(command);
             let share = share.of(index, shards).unwrap_or(share);
-            let setup = Setup { plan: Arc::clone(plan), share, clock, http: http.clone(), ws: ws.clone() };
+            let setup = Setup {
+                plan: Arc::clone(plan),
+                share,
+                clock,
+                http: http.clone(),
+                ws: ws.clone(),
+                read_error_one_in: transport::READ_ERROR_ONE_IN,
+            };
             std::thread::Builder::new()
                 .name(format!("shard-{index}"))
                 .spawn(move || shard::run(setup, orders, report))?;

@@ -6,7 +6,7 @@ use super::connection::Handshake;
 use super::error::{ExchangeError, ResetWhile, TlsFailure};
 use super::head::Memo;
 use super::response::{Keep, ResponseReader};
-use super::stamp::{Sampler, ask_for_stamps};
+use super::stamp::{READ_ERROR_ONE_IN, Sampler, ask_for_stamps};
 use super::stream::{Idle, Stream};
 use crate::clock::{Clock, Nanos};
 use crate::limits;
@@ -37,11 +37,16 @@ pub struct Traffic {
 
 impl Buffers {
     pub fn new() -> Self {
+        Self::sampling(READ_ERROR_ONE_IN)
+    }
+
+    /// With one read in so many sampled.
+    pub fn sampling(one_in: u32) -> Self {
         let memory = vec![0; limits::SHARD_READ_BUFFER_BYTES].into_boxed_slice();
         Self {
             read: Rc::new(RefCell::new(memory)),
             heads: Rc::default(),
-            sampler: Rc::new(Sampler::new()),
+            sampler: Rc::new(Sampler::new(one_in)),
             traffic: Rc::default(),
         }
     }

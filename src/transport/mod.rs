@@ -37,3 +37,4 @@ pub use resolve::{ResolveError, Resolved, is_allowed, resolve};
 #[cfg(fuzzing)]
 pub use response::readings;
 pub use response::{Keep, ResponseReader};
+pub use stamp::READ_ERROR_ONE_IN;

@@ -23,12 +23,10 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
-/// One response in so many is sampled where they come fast.
-const ONE_IN: u64 = 101;
-/// But up to one in so long where they come slowly: of a thousand responses a second it is known how late each was read, and so the tail of it.
-const ONE_A: Nanos = 1_000_000;
-/// How fast they come is judged over at least so long. After so long without a sample the next response is one, however fast they came before.
-const JUDGED_OVER: Nanos = 100_000_000;
+/// One response in so many is sampled. A prime, so that the sample does not always fall on the same step of a journey.
+pub const READ_ERROR_ONE_IN: u32 = 101;
+/// And one if none was for so long: a slow load must not end with a handful of samples.
+const ONE_A: Nanos = 100_000_000;
 
 /// Chooses what a shard samples.
 #[derive(Debug)]
@@ -46,10 +44,10 @@ pub(super) struct Sampler {
 }
 
 impl Sampler {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(one_in: u32) -> Self {
         Self {
-            exchanges: Turns::new(),
-            reads: Turns::new(),
+            exchanges: Turns::every(one_in),
+            reads: Turns::every(one_in),
             clock: Clock::start(),
             told: RefCell::default(),
             keeps_stamping: stamping_socket(),
@@ -125,67 +123,33 @@ impl Sampler {
     }
 }
 
-/// Whose turn it is to be sampled. The steps from one sample to the next differ, so that they do not fall on the same step of a journey each time.
+/// Whose turn it is to be sampled.
 #[derive(Debug)]
 struct Turns {
-    /// From one sample to the next, on average.
-    one_in: Cell<u64>,
-    /// From the last sample to the next, and how many of those are left.
-    gap: Cell<u64>,
-    left: Cell<u64>,
-    /// A sequence of Weyl: its high bits are spread evenly.
-    spread: Cell<u64>,
+    one_in: u32,
+    passed: Cell<u32>,
     /// When the last sample was taken; the first of all begins the wait for one.
     last_ns: Cell<Option<Nanos>>,
-    /// How many passed up to the last sample, since when.
-    judged: Cell<(u64, Nanos)>,
 }
 
 impl Turns {
-    fn new() -> Self {
-        Self {
-            one_in: Cell::new(ONE_IN),
-            gap: Cell::new(ONE_IN),
-            left: Cell::new(ONE_IN),
-            spread: Cell::new(0),
-            last_ns: Cell::new(None),
-            judged: Cell::new((0, 0)),
-        }
+    fn every(one_in: u32) -> Self {
+        Self { one_in, passed: Cell::new(0), last_ns: Cell::new(None) }
     }
 
     /// Never the very first: when all users begin at once it is read late, and a short run would know nothing else.
     fn is_due(&self, now: Nanos) -> bool {
         let Some(last_ns) = self.last_ns.get() else { return false };
-        self.left.get() <= 1 || now.saturating_sub(last_ns) >= JUDGED_OVER
+        self.passed.get() + 1 >= self.one_in || now.saturating_sub(last_ns) >= ONE_A
     }
 
     fn pass(&self, sampled: bool, now: Nanos) {
-        self.left.set(self.left.get() - 1);
         if sampled {
-            self.judge(now);
+            self.passed.set(0);
             self.last_ns.set(Some(now));
-            let spread = self.spread.get().wrapping_add(0x9E37_79B9_7F4A_7C15);
-            self.spread.set(spread);
-            // From 1 to 2n - 1, so n on average.
-            let gap = 1 + (((spread >> 32) * (2 * self.one_in.get() - 1)) >> 32);
-            self.gap.set(gap);
-            self.left.set(gap);
-        } else if self.last_ns.get().is_none() {
-            self.last_ns.set(Some(now));
-            self.judged.set((0, now));
-        }
-    }
-
-    /// Sees how fast they come.
-    fn judge(&self, now: Nanos) {
-        let (passed, since_ns) = self.judged.get();
-        let passed = passed + self.gap.get() - self.left.get();
-        let lasted_ns = now.saturating_sub(since_ns);
-        if lasted_ns < JUDGED_OVER {
-            self.judged.set((passed, since_ns));
         } else {
-            self.one_in.set((passed * ONE_A).div_ceil(lasted_ns).clamp(1, ONE_IN));
-            self.judged.set((0, now));
+            self.passed.set(self.passed.get() + 1);
+            self.last_ns.set(self.last_ns.get().or(Some(now)));
         }
     }
 }
@@ -292,48 +256,23 @@ mod tests {
     use tokio::net::TcpListener;
 
     #[test]
-    fn one_exchange_in_a_hundred_is_sampled_and_up_to_a_thousand_a_second_of_a_slower_load() {
-        // Ten seconds of a load, and how many of each second were sampled.
-        let sampled = |per_s: u64| {
-            let sampler = Sampler::new();
-            let due = |turn: &u64| sampler.is_due(turn * 1_000_000_000 / per_s);
-            (0..10)
-                .map(|second| (second * per_s..(second + 1) * per_s).filter(due).count())
-                .collect::<Vec<_>>()
+    fn one_exchange_in_a_hundred_is_sampled_and_ten_a_second_of_a_slow_load() {
+        let sampled = |every_ns: Nanos| -> Vec<u64> {
+            let sampler = Sampler::new(READ_ERROR_ONE_IN);
+            (0..1_010).filter(|turn| sampler.is_due(turn * every_ns)).collect()
         };
-        assert_eq!(sampled(1), [0, 1, 1, 1, 1, 1, 1, 1, 1, 1], "never the first");
-        assert_eq!(sampled(400)[1..], [400; 9]);
-        assert_eq!(sampled(1_000)[1..], [1_000; 9]);
-        for (per_s, wanted) in [(1_250, 625), (10_000, 1_000), (50_000, 1_000), (1_010_000, 10_000)] {
-            let each = sampled(per_s);
-            assert!(each[1..].iter().all(|each| each.abs_diff(wanted) <= wanted / 50), "{each:?} of {per_s}");
-        }
-    }
-
-    #[test]
-    fn no_step_of_a_journey_is_left_out_of_the_sample() {
-        let sampler = Sampler::new();
-        let mut of_step = [0; 10];
-        for turn in 0..1_000_000 {
-            of_step[turn as usize % 10] += u64::from(sampler.is_due(turn * 100_000));
-        }
-        assert!(of_step.iter().all(|count| count.abs_diff(10_000) <= 1_000), "{of_step:?}");
-    }
-
-    #[test]
-    fn a_load_that_slows_down_is_soon_sampled_as_such() {
-        let sampler = Sampler::new();
-        let fast = (0..100_000).filter(|turn| sampler.is_due(turn * 5_000));
-        assert!(fast.count() < 2_000, "one in 101");
-        let after_ns = 100_000 * 5_000;
-        let slow = (1..=100).filter(|turn| sampler.is_due(after_ns + turn * 10_000_000));
-        assert!(slow.count() >= 79, "all but those of the first two tenths of a second");
+        assert_eq!(sampled(1_000)[..3], [100, 201, 302]);
+        assert_eq!(sampled(1_000).len(), 10);
+        assert_eq!(sampled(30_000_000)[..3], [4, 8, 12], "the first after a tenth of a second");
+        assert_eq!(sampled(1_000_000_000).len(), 1_009, "all but the first");
+        let all = Sampler::new(1);
+        assert_eq!((0..1_010).filter(|turn| all.is_due(turn * 1_000)).count(), 1_009, "all but the first");
     }
 
     #[test]
     fn where_the_kernel_stamps_nothing_nothing_is_sampled() {
-        let blind = Sampler { keeps_stamping: None, ..Sampler::new() };
-        assert!((0..1_000).all(|turn| !blind.is_due(turn * JUDGED_OVER)));
+        let blind = Sampler { keeps_stamping: None, ..Sampler::new(READ_ERROR_ONE_IN) };
+        assert!((0..1_000).all(|turn| !blind.is_due(turn * ONE_A)));
     }
 
     async fn read(sampler: &Sampler, socket: &TcpStream) -> (Vec<u8>, Option<Nanos>) {
@@ -350,7 +289,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
         let near = TcpStream::connect(listener.local_addr().expect("an address")).await.expect("connected");
         let (mut far, _) = listener.accept().await.expect("accepted");
-        let sampler = Sampler::new();
+        let sampler = Sampler::new(READ_ERROR_ONE_IN);
         assert!(ask_for_stamps(&near));
         // Stamping begins a moment after it is first asked for.
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -378,14 +317,14 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
         let near = TcpStream::connect(listener.local_addr().expect("an address")).await.expect("connected");
         let (mut far, _) = listener.accept().await.expect("accepted");
-        let sampler = Rc::new(Sampler::new());
+        let sampler = Rc::new(Sampler::new(READ_ERROR_ONE_IN));
         let mut socket = Socket::new(near);
         socket.watch(&sampler);
         tokio::time::sleep(Duration::from_millis(50)).await;
         for turn in 0..300 {
             far.write_all(b"tick").await.expect("written");
             if turn == 150 {
-                std::thread::sleep(Duration::from_nanos(JUDGED_OVER));
+                std::thread::sleep(Duration::from_nanos(ONE_A));
             }
             let mut memory = [0; 64];
             assert_eq!(socket.read(&mut memory).await.expect("read"), 4);
@@ -393,7 +332,7 @@ mod tests {
         let told = sampler.take_told();
         assert!(told.len() >= 3, "one in a hundred, and the one after the wait: {told:?}");
         assert!(
-            told.iter().any(|waited_ns| *waited_ns >= JUDGED_OVER),
+            told.iter().any(|waited_ns| *waited_ns >= ONE_A),
             "it had lain for a tenth of a second: {told:?}"
         );
         assert!(sampler.take_told().is_empty());

@@ -8,6 +8,7 @@ use plimsoll::measure::snapshot::{Snapshot, Window};
 use plimsoll::record::summary::Counts;
 use plimsoll::scenario::plan::{BaseUrl, Plan, TargetKind};
 use plimsoll::scenario::{self, Overrides};
+use plimsoll::transport::READ_ERROR_ONE_IN;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,6 +79,7 @@ impl Run<'_> {
             clock: Clock::start(),
             http: self.route(&plan, http.as_ref()),
             ws: self.route(&plan, ws.as_ref()),
+            read_error_one_in: READ_ERROR_ONE_IN,
         };
         let thread = std::thread::spawn(move || shard::run(setup, commands, reports));
         let (words, speaking) = (self.words.to_vec(), say.clone());

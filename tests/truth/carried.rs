@@ -11,7 +11,7 @@ use plimsoll::measure::histogram::Histogram;
 use plimsoll::measure::snapshot::Snapshot;
 use plimsoll::scenario::plan::{Executor, Plan};
 use plimsoll::scenario::{self, Overrides};
-use plimsoll::transport::Address;
+use plimsoll::transport::{Address, READ_ERROR_ONE_IN};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,6 +27,11 @@ pub(crate) struct Carried {
 
 /// Runs `journey` (keys of the scenario after its steps) under `load` to its end. Each request goes to `/USER/TURN`.
 pub(crate) fn carry(addr: SocketAddr, journey: &str, load: &str) -> Carried {
+    carry_sampling(READ_ERROR_ONE_IN, addr, journey, load)
+}
+
+/// The same, knowing of one response in so many how late it was read.
+pub(crate) fn carry_sampling(read_error_one_in: u32, addr: SocketAddr, journey: &str, load: &str) -> Carried {
     let text = format!(
         "plimsoll: 1\nname: truth\ntarget: {{http: \"http://{addr}\", timeout: 5s}}\nobserve: []\nscenarios: {{ask: {{steps: [{{get: \"/${{user.id}}/${{iter}}\", name: ask}}]{journey}}}}}\nload:\n  - {{run: ask, {load}}}\n"
     );
@@ -46,6 +51,7 @@ pub(crate) fn carry(addr: SocketAddr, journey: &str, load: &str) -> Carried {
         clock,
         http: Some(Route::new(address, String::new())),
         ws: None,
+        read_error_one_in,
     };
     let thread = std::thread::spawn(move || shard::run(setup, commands, reports));
     let mut sum = Snapshot::default();

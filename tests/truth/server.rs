@@ -6,6 +6,7 @@ use plimsoll::clock::unix_ns;
 use std::io::{IoSliceMut, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd as _;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ impl Entry {
     }
 }
 
-/// How long a request is held, by its number in the log.
+/// How long a request is held, by its number among all that came.
 pub(crate) type Hold = fn(u64) -> Duration;
 
 /// All of the server stands still for `lasting` at the end of each `every`.
@@ -38,8 +39,11 @@ pub(crate) struct Freeze {
 
 pub(crate) struct Server {
     pub(crate) addr: SocketAddr,
-    log: Arc<Mutex<Vec<Entry>>>,
+    logs: Arc<Mutex<Vec<Log>>>,
 }
+
+/// What one connection was asked. Each has its own, so that none waits for another between the instant of release and the write.
+type Log = Arc<Mutex<Vec<Entry>>>;
 
 impl Server {
     /// Starts one on a free port; it ends with the program.
@@ -50,23 +54,27 @@ impl Server {
         // The kernel begins to stamp a moment after it was first asked to.
         std::thread::sleep(Duration::from_millis(50));
         let addr = listener.local_addr().expect("bound");
-        let log = Arc::new(Mutex::new(Vec::new()));
+        let logs = Arc::new(Mutex::new(Vec::new()));
+        let asked = Arc::new(AtomicU64::new(0));
         let began_ns = unix_ns();
-        let shared = Arc::clone(&log);
+        let all = Arc::clone(&logs);
         std::thread::spawn(move || {
             for socket in listener.incoming() {
-                let (Ok(socket), log) = (socket, Arc::clone(&shared)) else { continue };
+                let (Ok(socket), log, asked) = (socket, Log::default(), Arc::clone(&asked)) else { continue };
+                all.lock().expect("no panic while it was held").push(Arc::clone(&log));
                 std::thread::spawn(move || {
-                    serve(&socket, &log, hold, freeze.map(|freeze| (freeze, began_ns)))
+                    serve(&socket, &log, &asked, hold, freeze.map(|freeze| (freeze, began_ns)))
                 });
             }
         });
-        Self { addr, log }
+        Self { addr, logs }
     }
 
     /// Takes what was logged since the last call, in order of arrival.
     pub(crate) fn take_log(&self) -> Vec<Entry> {
-        let mut entries = std::mem::take(&mut *self.log.lock().expect("no panic while it was held"));
+        let logs = self.logs.lock().expect("no panic while it was held");
+        let of_one = |log: &Log| std::mem::take(&mut *log.lock().expect("no panic while it was held"));
+        let mut entries: Vec<Entry> = logs.iter().flat_map(of_one).collect();
         entries.sort_unstable_by_key(|entry| entry.arrived_ns);
         entries
     }
@@ -74,21 +82,22 @@ impl Server {
 
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
-fn serve(socket: &TcpStream, log: &Mutex<Vec<Entry>>, hold: Hold, freeze: Option<(Freeze, u64)>) {
+fn serve(
+    socket: &TcpStream,
+    log: &Mutex<Vec<Entry>>,
+    asked: &AtomicU64,
+    hold: Hold,
+    freeze: Option<(Freeze, u64)>,
+) {
     let _ = socket.set_nodelay(true);
     let mut socket_out = socket;
     while let Some((user, turn, arrived_ns)) = receive(socket) {
-        let place = {
-            let mut log = log.lock().expect("no panic while it was held");
-            log.push(Entry { user, turn, arrived_ns, released_ns: 0 });
-            log.len() - 1
-        };
-        let until_ns = thawed(arrived_ns + hold(place as u64).as_nanos() as u64, freeze);
+        let number = asked.fetch_add(1, Ordering::Relaxed);
+        let until_ns = thawed(arrived_ns + hold(number).as_nanos() as u64, freeze);
         std::thread::sleep(Duration::from_nanos(until_ns.saturating_sub(unix_ns())));
         {
-            // Nothing is between this instant and the write that might have to wait.
             let mut log = log.lock().expect("no panic while it was held");
-            log[place].released_ns = unix_ns();
+            log.push(Entry { user, turn, arrived_ns, released_ns: unix_ns() });
         }
         if socket_out.write_all(ANSWER).is_err() {
             return;
@@ -107,14 +116,15 @@ fn thawed(at_ns: u64, freeze: Option<(Freeze, u64)>) -> u64 {
 /// One request: user and turn of its path, and when the kernel had the last of it. `None` at the end of the connection.
 fn receive(socket: &TcpStream) -> Option<(u64, u64, u64)> {
     let mut bytes = [0; 2048];
-    let (count, arrived_ns) = read_stamped(socket, &mut bytes).ok()?;
+    let (count, stamp_ns) = read_stamped(socket, &mut bytes).ok()?;
+    let arrived_ns = stamp_ns.unwrap_or_else(unix_ns);
     let text = std::str::from_utf8(&bytes[..count]).ok()?;
     let mut path = text.split_whitespace().nth(1)?.trim_start_matches('/').split('/');
     Some((path.next()?.parse().ok()?, path.next()?.parse().ok()?, arrived_ns))
 }
 
-/// One read of a socket that asked for stamps: how many bytes, and when the kernel had the last of them, in Unix time.
-pub(crate) fn read_stamped(socket: &TcpStream, bytes: &mut [u8]) -> std::io::Result<(usize, u64)> {
+/// One read of a socket that asked for stamps: how many bytes, and when the kernel had the last of them, in Unix time, if it says so.
+pub(crate) fn read_stamped(socket: &TcpStream, bytes: &mut [u8]) -> std::io::Result<(usize, Option<u64>)> {
     let mut control = [0; 64];
     let mut parts = [IoSliceMut::new(bytes)];
     let message = recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut control), MsgFlags::empty())?;
@@ -124,5 +134,5 @@ pub(crate) fn read_stamped(socket: &TcpStream, bytes: &mut [u8]) -> std::io::Res
         }
         _ => None,
     });
-    Ok((message.bytes, stamp.unwrap_or_else(unix_ns)))
+    Ok((message.bytes, stamp))
 }
