@@ -35,7 +35,7 @@ pub struct Setup {
     pub clock: Clock,
     pub http: Option<Route>,
     pub ws: Option<Route>,
-    /// Of one response in so many it is known how late it was read. [`READ_ERROR_ONE_IN`] unless who measures the generator wants to know of all.
+    /// Of one response in so many it is known how late it was read. [`READ_ERROR_ONE_IN`](crate::transport::READ_ERROR_ONE_IN) unless who measures the generator wants to know of all.
     pub read_error_one_in: u32,
 }
 
