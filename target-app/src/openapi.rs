@@ -4,11 +4,11 @@
 use std::sync::OnceLock;
 
 use utoipa::openapi::header::Header;
-use utoipa::openapi::{ContentBuilder, Object, Ref, Response, ResponseBuilder, Type};
+use utoipa::openapi::{ContentBuilder, Object, Ref, RefOr, Response, ResponseBuilder, Type};
 use utoipa::{Modify, OpenApi};
 
 use crate::route::ROUTES;
-use crate::routes::{events, health, leads, orders, products, statics, users};
+use crate::routes::{PROBLEM_JSON, events, health, leads, orders, products, statics, users};
 use crate::socket;
 use crate::store::Document;
 
@@ -34,7 +34,7 @@ use crate::store::Document;
         health::ready,
         document
     ),
-    modifiers(&Limited)
+    modifiers(&Limited, &Problems)
 )]
 struct Api;
 
@@ -61,8 +61,28 @@ fn rejected() -> Response {
     ResponseBuilder::new()
         .description("the user has made all requests of this window; only in profiles with a rate limiter")
         .header("Retry-After", Header::new(Object::with_type(Type::Integer)))
-        .content("application/json", problem)
+        .content(PROBLEM_JSON, problem)
         .build()
+}
+
+/// Problems have a media type of their own, which the routes then need not say each time.
+struct Problems;
+
+impl Modify for Problems {
+    fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
+        for path in api.paths.paths.values_mut() {
+            for operation in [&mut path.get, &mut path.post].into_iter().flatten() {
+                for (status, response) in &mut operation.responses.responses {
+                    let failed = status.starts_with(['4', '5']);
+                    if let (true, RefOr::T(response)) = (failed, response)
+                        && let Some(content) = response.content.shift_remove("application/json")
+                    {
+                        response.content.insert(PROBLEM_JSON.to_owned(), content);
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// This document.

@@ -10,4 +10,4 @@ mod reply;
 pub(crate) mod statics;
 pub(crate) mod users;
 
-pub(crate) use reply::Problem;
+pub(crate) use reply::{PROBLEM_JSON, Problem};

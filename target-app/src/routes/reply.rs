@@ -1,25 +1,36 @@
-//! What goes back: documents as they are in the store, and problems as `{error, detail}` with the right status.
+//! What goes back: documents as they are in the store, and problems as problem details (RFC 9457) with the right status.
 
 use std::time::Duration;
 
-use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
 use crate::pool::PoolError;
 use crate::store::{Document, StoreError};
 
-/// A request that could not be served.
+/// The media type of a problem.
+pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
+/// What all types of problem begin with. The host is one of those that never exist (RFC 2606): a type is a name and no place.
+const TYPES: &str = "https://eco-bottle.example/problems/";
+
+/// A request that could not be served: the members of RFC 9457, and a word to act on.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct Problem {
+    /// `https://eco-bottle.example/problems/` and the word.
+    #[schema(format = "uri")]
+    r#type: String,
+    /// The word, to be read by a person.
+    title: String,
+    /// The status of the response.
+    #[serde(serialize_with = "as_number")]
+    #[schema(value_type = u16, minimum = 400, maximum = 599)]
+    status: StatusCode,
+    /// What happened this time, for a person.
+    detail: String,
     /// A fixed word to act on, for example `email_taken`.
     error: &'static str,
-    /// What happened, for a person.
-    detail: String,
-    #[serde(skip)]
-    status: StatusCode,
     /// When to ask again, for the header `Retry-After`.
     #[serde(skip)]
     retry_after: Option<Duration>,
@@ -27,7 +38,14 @@ pub(crate) struct Problem {
 
 impl Problem {
     pub(crate) fn new(status: StatusCode, error: &'static str, detail: impl Into<String>) -> Self {
-        Self { error, detail: detail.into(), status, retry_after: None }
+        Self {
+            r#type: format!("{TYPES}{error}"),
+            title: error.replace('_', " "),
+            status,
+            detail: detail.into(),
+            error,
+            retry_after: None,
+        }
     }
 
     /// The same problem, gone after this time.
@@ -46,13 +64,19 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let (status, wait) = (self.status, self.retry_after);
-        let mut response = (status, Json(self)).into_response();
-        if let Some(wait) = wait {
+        let kind = [(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON))];
+        // Text and a number have no way to fail.
+        let text = serde_json::to_string(&self).unwrap_or_default();
+        let mut response = (self.status, kind, text).into_response();
+        if let Some(wait) = self.retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
         }
         response
     }
+}
+
+fn as_number<S: Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u16(status.as_u16())
 }
 
 /// Rounded up, since whoever comes a moment too early has come for nothing.

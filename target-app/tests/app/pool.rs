@@ -22,7 +22,7 @@ async fn who_waits_too_long_is_told_so() {
         .await;
     let refused = app.remote.get(PRODUCT).await;
     assert_eq!(refused.status.as_u16(), 503);
-    insta::assert_snapshot!(refused.text, @r#"{"error":"pool_wait_queue_timeout","detail":"no connection became free within 30 ms: all 1 are in use"}"#);
+    insta::assert_snapshot!(refused.text, @r#"{"type":"https://eco-bottle.example/problems/pool_wait_queue_timeout","title":"pool wait queue timeout","status":503,"detail":"no connection became free within 30 ms: all 1 are in use","error":"pool_wait_queue_timeout"}"#);
     let scrape = app.remote.scrape().await;
     assert_eq!(scrape.sum("db_client_connection_timeouts_total", &[]), 1.0);
     assert_eq!(scrape.sum("http_requests_total", &["status=\"503\"", "/api/products/{id}"]), 1.0);

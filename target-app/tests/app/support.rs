@@ -37,6 +37,8 @@ impl Answer {
     /// The word of a problem.
     pub(crate) fn error(&self) -> String {
         let problem = self.json();
+        assert_eq!(self.headers["content-type"], "application/problem+json");
+        assert_eq!(problem["status"], self.status.as_u16());
         assert!(
             problem["detail"].as_str().is_some_and(|detail| !detail.is_empty()),
             "{problem} has no detail"
