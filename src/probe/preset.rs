@@ -55,8 +55,8 @@ fn process(scrape: &Scrape) -> Vec<Resource> {
         used_seconds: Some(cpu),
         limit: of("process_cpu_cores_limit"),
         waiting: of("app_cpu_pending_requests"),
-        visits: of("app_cpu_wait_seconds_count"),
-        wait_seconds: of("app_cpu_wait_seconds_sum"),
+        visits: of("app_cpu_wait_time_seconds_count"),
+        wait_seconds: of("app_cpu_wait_time_seconds_sum"),
         ..Resource::empty("app.cpu", Kind::Cpu)
     }]
 }

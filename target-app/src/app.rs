@@ -17,9 +17,10 @@ use crate::cache::Cache;
 use crate::clock;
 use crate::cpu::Cpu;
 use crate::demand::CpuClass;
+use crate::event_loop::Lag;
 use crate::feed::Hub;
 use crate::fleet::Membership;
-use crate::heap::{self, Heap};
+use crate::heap::{self, Heap, Litter};
 use crate::limiter::{Limiter, User};
 use crate::metrics::{Metrics, Readings};
 use crate::profile::Dials;
@@ -43,6 +44,7 @@ pub(crate) struct App {
     pub(crate) queue: Box<dyn Queue>,
     pub(crate) tokens: Tokens,
     pub(crate) heap: Heap,
+    pub(crate) event_loop: Lag,
     pub(crate) hub: Hub,
     pub(crate) metrics: Metrics,
     pub(crate) connections: Connections,
@@ -73,7 +75,8 @@ impl App {
             store,
             cache: Cache::new(&dials.cache, metrics.cache.clone()),
             tokens: Tokens::seeded(dials.store.seed),
-            heap: Heap::new(&dials.heap),
+            heap: Heap::new(&dials.heap, metrics.collections.clone()),
+            event_loop: Lag::default(),
             hub: Hub::default(),
             cpu: Cpu::new(dials.app.cores, metrics.cpu_wait_time.clone()),
             limiter: Limiter::new(&dials.rate_limiter, metrics.rate_limiter.clone()),
@@ -91,6 +94,7 @@ impl App {
             cpu: self.cpu.snapshot(),
             heap_used_bytes: heap::used_bytes(),
             heap_limit_bytes: self.heap.limit_bytes,
+            event_loop_lag_p99_s: self.event_loop.p99_s(),
             http_connections: self.connections.open(),
             http_connections_max: self.connections.max,
             rate_limiter_users: self.limiter.users(),
@@ -149,6 +153,9 @@ async fn account(State(app): State<Arc<App>>, request: Request, next: Next) -> R
         None => next.run(request).await,
     };
     exchange.end(response.status());
+    if cpu != CpuClass::Operational {
+        app.heap.litter(Litter::Request);
+    }
     response
 }
 

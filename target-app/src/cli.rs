@@ -60,7 +60,7 @@ pub struct Serve {
     /// Override a dial of the profile, for example mongodb.max_pool_size=20
     #[arg(long = "dial", value_name = "NAME=VALUE")]
     pub dials: Vec<String>,
-    /// Processes that serve the address, under a supervisor [default: what the profile says; one is then not supervised]
+    /// Processes that serve the address, under a supervisor [default: what the profile says; one is then supervised only if that says so]
     #[arg(long, value_name = "NUMBER", value_parser = value_parser!(u32).range(1..=i64::from(REPLICAS_MAX)))]
     pub replicas: Option<u32>,
     /// Stop when standard input ends, so that the app does not outlive the process that started it
@@ -139,7 +139,7 @@ impl CliError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Profile(_) | Self::Dial(_) | Self::Route(_) | Self::Visit(_) => 2,
-            Self::Serve(ServeError::HeapExhausted { .. }) => 134,
+            Self::Serve(ServeError::HeapExhausted(_)) => 134,
             Self::Serve(_) | Self::Fleet(_) | Self::Output(_) | Self::Runtime(_) => 9,
         }
     }
@@ -166,7 +166,7 @@ impl Serve {
         }
         match (self.replicas, profile.replicas) {
             _ if self.replica.is_some() => self.run_process(&profile, around.out),
-            (None, 1) => self.run_process(&profile, around.out),
+            (None, 1) if !profile.supervised => self.run_process(&profile, around.out),
             (wanted, usual) => self.run_fleet(&profile, wanted.unwrap_or(usual), around),
         }
     }
@@ -225,7 +225,7 @@ impl List {
             let document: Vec<_> = profiles
                 .iter()
                 .map(|p| {
-                    serde_json::json!({"name": p.name, "base": p.base, "description": p.description, "replicas": p.replicas,
+                    serde_json::json!({"name": p.name, "base": p.base, "description": p.description, "replicas": p.replicas, "supervised": p.supervised,
                         "on": p.on, "off": p.off, "dials": p.dials()})
                 })
                 .collect();

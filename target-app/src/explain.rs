@@ -47,7 +47,8 @@ impl Visits {
 
     /// What each request asks of something, added up over one iteration.
     fn sum(&self, of: impl Fn(&Route) -> f64) -> f64 {
-        self.requests.iter().map(|(route, times)| times * of(route)).sum()
+        // From zero, since the sum of nothing is -0.
+        self.requests.iter().fold(0.0, |sum, (route, times)| sum + times * of(route))
     }
 
     fn pool_s(&self, dials: &Dials) -> f64 {
@@ -258,6 +259,20 @@ mod tests {
         // 4,000 (1 + 0.00025): a hit does not wait for the pool.
         assert_eq!(of("cached"), [row("app.cpu", 4000.0, 4001.0)]);
         assert_eq!(of("limited"), of("baseline"), "of users who stay below their points");
+    }
+
+    #[test]
+    fn both_cures_of_the_heap_move_its_wall() {
+        let mut visits = Visits::thinking(60.0);
+        visits.sockets_per_user = 1.0;
+        for (name, users) in
+            [("websocket-heap", 1_536.0), ("lean-sockets", 12_288.0), ("replicas-4", 6_144.0)]
+        {
+            let profile = Profile::named(name).unwrap();
+            let first = explain(&profile, profile.replicas, &visits).swap_remove(0);
+            assert_eq!((first.resource.as_str(), first.users), ("app.heap", users), "{name}");
+            assert!(first.rate_per_s.is_sign_positive(), "sockets ask for nothing: 0 requests, not -0");
+        }
     }
 
     #[test]

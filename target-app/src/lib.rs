@@ -9,6 +9,7 @@ mod clock;
 mod cpu;
 pub mod demand;
 mod descriptors;
+mod event_loop;
 pub mod explain;
 mod feed;
 pub mod fleet;

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use crate::app::{self, App, Connection};
 use crate::fleet::{Membership, give_figures};
-use crate::heap;
+use crate::heap::Exhausted;
 use crate::limiter::Peer;
 use crate::profile::Profile;
 
@@ -38,10 +38,8 @@ pub enum ServeError {
     Listen { listen: SocketAddr, source: io::Error },
     #[error("cannot set up the app: {0}")]
     Setup(String),
-    #[error(
-        "heap out of memory: {used_bytes} bytes in use, the limit is {limit_bytes} (dial heap.limit_bytes)"
-    )]
-    HeapExhausted { used_bytes: u64, limit_bytes: u64 },
+    #[error(transparent)]
+    HeapExhausted(#[from] Exhausted),
 }
 
 fn remedy(source: &io::Error) -> &'static str {
@@ -88,6 +86,7 @@ pub async fn serve_as(
     let end = tokio::select! {
         () = accept(&listener, &router, &app) => Ok(()),
         () = app.hub.tick(interval, &app.metrics) => Ok(()),
+        () = app.event_loop.watch() => Ok(()),
         exhausted = upkeep(&app) => Err(exhausted),
         () = tell_fleet(for_fleet, &app) => Ok(()),
         () = stop => Ok(()),
@@ -192,11 +191,12 @@ async fn converse(
 /// Closes idle pooled connections; ends when the heap is above its limit.
 async fn upkeep(app: &App) -> ServeError {
     loop {
-        tokio::time::sleep(UPKEEP).await;
-        app.store.keep();
-        let (used_bytes, limit_bytes) = (heap::used_bytes(), app.heap.limit_bytes);
-        if used_bytes > limit_bytes {
-            return ServeError::HeapExhausted { used_bytes, limit_bytes };
+        tokio::select! {
+            () = tokio::time::sleep(UPKEEP) => app.store.keep(),
+            () = app.heap.filled() => {}
+        }
+        if let Some(exhausted) = app.heap.exhausted() {
+            return exhausted.into();
         }
     }
 }

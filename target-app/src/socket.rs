@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 use crate::app::{App, Connection};
 use crate::clock;
 use crate::feed::{self, OUTBOX_MAX, Topic};
+use crate::heap::Litter;
 use crate::routes::Problem;
 
 /// A socket's read buffer; the library's own default of 128 KiB would make an idle socket cost six times as much.
@@ -98,10 +99,11 @@ impl Session {
                     break;
                 }
             };
-            if let Some(text) = answer
-                && socket.send(Message::Text(text)).await.is_err()
-            {
-                break;
+            if let Some(text) = answer {
+                self.app.heap.litter(Litter::Message);
+                if socket.send(Message::Text(text)).await.is_err() {
+                    break;
+                }
             }
         }
         black_box(&self.memory);

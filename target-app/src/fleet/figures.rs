@@ -2,11 +2,18 @@
 //! a limit, the requests in a bucket), so the sum is the same figure of the whole. Labels are untouched: two series are
 //! the same when their text is, because the same code wrote them.
 //!
+//! The few that are no amounts (see [`WORST`]) are those of the worst replica.
+//!
 //! What a dead replica has counted stays in the sum, or a counter would fall and a reader would take that for a restart of
 //! the whole fleet.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+
+use crate::metrics::EVENT_LOOP_LAG;
+
+/// Gauges of which a fleet has that of its worst replica.
+const WORST: [&str; 1] = [EVENT_LOOP_LAG];
 
 /// Series that are added up, by family.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -63,7 +70,8 @@ impl Figures {
                     family.series.push((series.to_owned(), 0.0));
                     family.series.len() - 1
                 });
-                family.series[place].1 += value;
+                let of_all = &mut family.series[place].1;
+                *of_all = if WORST.contains(&series) { of_all.max(value) } else { *of_all + value };
                 next = place + 1;
             }
         }
@@ -129,6 +137,16 @@ mod tests {
         took_seconds_sum 4.5
         took_seconds_count 103
         "#);
+    }
+
+    #[test]
+    fn how_late_the_event_loop_is_does_not_add_up() {
+        let mut figures = Figures::default();
+        for late in ["0.2", "0.5", "0.1"] {
+            let name = "nodejs_eventloop_lag_p99_seconds";
+            figures.add(&format!("# HELP {name} Late.\n# TYPE {name} gauge\n{name} {late}\n"));
+        }
+        assert!(figures.text().ends_with("nodejs_eventloop_lag_p99_seconds 0.5\n"), "{}", figures.text());
     }
 
     proptest! {

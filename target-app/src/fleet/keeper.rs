@@ -12,7 +12,7 @@ use tokio::process::{Child, ChildStderr, ChildStdin, Command};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 
-use super::restarts::{FailingReplica, Restarts};
+use super::restarts::{FailingReplica, Life, Restarts};
 use super::roll::Roll;
 use crate::clock;
 
@@ -66,14 +66,16 @@ impl Keeper {
         let mut restarts = Restarts::default();
         loop {
             let started = clock::now();
+            let mut served = false;
             let how = match self.start() {
-                Ok(mut replica) => match self.attend(&mut replica).await {
+                Ok(mut replica) => match self.attend(&mut replica, &mut served).await {
                     Some(how) => how,
                     None => return Ok(()),
                 },
                 Err(e) => format!("no process: {e}"),
             };
-            let Some(pause) = restarts.ended(clock::now().duration_since(started)) else {
+            let life = Life { lasted: clock::now().duration_since(started), served };
+            let Some(pause) = restarts.ended(life) else {
                 return Err(FailingReplica { replica: self.number, how });
             };
             let note = format!(
@@ -112,11 +114,11 @@ impl Keeper {
     }
 
     /// Lets the replica serve until it ends, and tells how it did; none when it was ended because the fleet stops.
-    async fn attend(&mut self, replica: &mut Replica) -> Option<String> {
+    async fn attend(&mut self, replica: &mut Replica, served: &mut bool) -> Option<String> {
         let mut stopping = self.stopping.clone();
         let stopped = async { drop(stopping.wait_for(|stopping| *stopping).await) };
         let ended = tokio::select! {
-            status = self.serve(replica) => Some(status),
+            status = self.serve(replica, served) => Some(status),
             () = stopped => None,
         };
         self.roll.died(self.number);
@@ -129,11 +131,12 @@ impl Keeper {
         }
     }
 
-    async fn serve(&self, replica: &mut Replica) -> std::io::Result<ExitStatus> {
+    async fn serve(&self, replica: &mut Replica, served: &mut bool) -> std::io::Result<ExitStatus> {
         let stdout = replica.child.stdout.take().ok_or(std::io::ErrorKind::BrokenPipe)?;
         let mut out = BufReader::new(stdout).lines();
         match timeout(START_MAX, out.next_line()).await {
             Ok(Ok(Some(_))) => {
+                *served = true;
                 if self.roll.ready(self.number) {
                     // The supervisor listens as long as there is a keeper.
                     let _ = self.events.send(Event::Complete).await;

@@ -23,6 +23,9 @@ const BUCKETS_S: [f64; 18] = [
 /// The value of the `pool_name` label.
 const POOL: &str = "mongodb";
 
+/// How late the event loop is: no amount, so of a fleet it is that of the worst replica.
+pub(crate) const EVENT_LOOP_LAG: &str = "nodejs_eventloop_lag_p99_seconds";
+
 /// All metrics of one app.
 pub(crate) struct Metrics {
     registry: Registry,
@@ -36,6 +39,7 @@ pub(crate) struct Metrics {
     pub(crate) ticks_dropped: IntCounter,
     pub(crate) pool: pool::Figures,
     pub(crate) cpu_wait_time: Histogram,
+    pub(crate) collections: Histogram,
     pub(crate) cache: cache::Figures,
     pub(crate) rate_limiter: limiter::Figures,
     accept_pauses: IntCounterVec,
@@ -58,6 +62,7 @@ struct States {
     heap_used: Gauge,
     heap_total: Gauge,
     heap_limit: Gauge,
+    event_loop_lag: Gauge,
     resident: Gauge,
     descriptors: Gauge,
     descriptors_max: Gauge,
@@ -72,6 +77,7 @@ pub(crate) struct Readings {
     pub(crate) cpu: cpu::Snapshot,
     pub(crate) heap_used_bytes: u64,
     pub(crate) heap_limit_bytes: u64,
+    pub(crate) event_loop_lag_p99_s: f64,
     pub(crate) http_connections: usize,
     pub(crate) http_connections_max: usize,
     pub(crate) rate_limiter_users: usize,
@@ -121,6 +127,10 @@ impl Metrics {
                 "app_cpu_wait_time_seconds",
                 "Time a request waited for its turn on the CPU and for quota.",
             )?,
+            collections: make.registered(Histogram::with_opts(
+                histogram("nodejs_gc_duration_seconds", "Pauses of full garbage collections.")
+                    .const_label("kind", "major"),
+            )?)?,
             cache: cache::Figures {
                 hits: make.count("cache_hits_total", "Reads answered from the cache in the process.")?,
                 misses: make.count("cache_misses_total", "Reads that went on to the store.")?,
@@ -199,6 +209,8 @@ impl States {
             heap_total: make
                 .gauge("nodejs_heap_size_total_bytes", "Memory of this process that is no file's.")?,
             heap_limit: make.gauge("nodejs_heap_size_limit_bytes", "Heap above which the app dies.")?,
+            event_loop_lag: make
+                .gauge(EVENT_LOOP_LAG, "How late the event loop was at p99 of the last ten seconds.")?,
             resident: make.gauge("process_resident_memory_bytes", "Resident memory.")?,
             descriptors: make.gauge("process_open_fds", "Open file descriptors.")?,
             descriptors_max: make.gauge("process_max_fds", "File descriptors there may be.")?,
@@ -227,6 +239,7 @@ impl States {
         self.cpu_pending.set(readings.cpu.pending as f64);
         self.heap_used.set(readings.heap_used_bytes as f64);
         self.heap_limit.set(readings.heap_limit_bytes as f64);
+        self.event_loop_lag.set(readings.event_loop_lag_p99_s);
         let memory = process::Memory::now();
         self.heap_total.set(memory.anonymous_bytes as f64);
         self.resident.set(memory.resident_bytes as f64);

@@ -14,6 +14,7 @@ struct File {
     base: Option<Spanned<String>>,
     description: String,
     replicas: Option<u32>,
+    supervised: Option<bool>,
     on: Vec<String>,
     off: Vec<String>,
     #[serde(default)]
@@ -25,6 +26,7 @@ pub(super) struct Resolved {
     pub(super) base: Option<String>,
     pub(super) description: String,
     pub(super) replicas: u32,
+    pub(super) supervised: bool,
     pub(super) on: Vec<String>,
     pub(super) off: Vec<String>,
     pub(super) dials: Table,
@@ -61,6 +63,7 @@ fn resolve_over(chain: &[&str], text: &str, shipped: &[(&str, &str)]) -> Result<
         }
     };
     let replicas = file.replicas.or(under.as_ref().map(|under| under.replicas));
+    let supervised = file.supervised.or(under.as_ref().map(|under| under.supervised));
     let mut dials = under.map_or_else(Table::new, |under| under.dials);
     lay_over(&mut dials, file.dials);
     Ok(Resolved {
@@ -68,6 +71,7 @@ fn resolve_over(chain: &[&str], text: &str, shipped: &[(&str, &str)]) -> Result<
         description: file.description.trim().to_owned(),
         replicas: replicas
             .ok_or_else(|| syntax("replicas is missing, and there is no base to have it from".to_owned()))?,
+        supervised: supervised.unwrap_or(false),
         on: file.on,
         off: file.off,
         dials,

@@ -47,7 +47,7 @@ const CPU_US_MAX: f64 = 1e6;
 const FACTOR_MAX: f64 = 1_000.0;
 const HOUR_MS: i64 = 3_600_000;
 
-static DIALS: [Dial; 40] = [
+static DIALS: [Dial; 43] = [
     number("app.cores", 0.05, 64.0, "cores"),
     integer("app.drain_ms", 0, HOUR_MS, "ms"),
     number("app.cpu_us_per_request.read", 0.0, CPU_US_MAX, "us"),
@@ -62,6 +62,9 @@ static DIALS: [Dial; 40] = [
     integer("cache.l1_max_entries", 1, 1_000_000, "documents"),
     integer("heap.limit_bytes", 16 << 20, 1 << 40, "bytes"),
     integer("heap.bytes_per_socket", 0, 1 << 30, "bytes"),
+    integer("heap.garbage_bytes_per_request", 0, 1 << 30, "bytes"),
+    integer("heap.garbage_bytes_per_message", 0, 1 << 30, "bytes"),
+    number("heap.mark_bytes_per_s", 1e6, 1e12, "bytes/s"),
     integer("mongodb.max_pool_size", 1, 10_000, "connections"),
     integer("mongodb.min_pool_size", 0, 10_000, "connections"),
     integer("mongodb.max_idle_time_ms", 1, HOUR_MS, "ms"),

@@ -58,8 +58,14 @@ pub struct Cache {
 #[serde(deny_unknown_fields)]
 pub struct Heap {
     pub limit_bytes: u64,
-    /// Memory each open WebSocket holds, as a Node service's session objects do.
+    /// Memory of each open WebSocket as a whole; what the library does not need is held as a Node service's session objects are.
     pub bytes_per_socket: u64,
+    /// What a request leaves behind that only a full collection clears away.
+    pub garbage_bytes_per_request: u64,
+    /// The same of a message sent on a WebSocket or an event stream.
+    pub garbage_bytes_per_message: u64,
+    /// How fast a collection goes through what is live, in bytes a second.
+    pub mark_bytes_per_s: f64,
 }
 
 /// The MongoDB client: its pool, and how long an operation holds a connection.

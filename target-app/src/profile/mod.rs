@@ -13,11 +13,14 @@ pub use dials::{
 use crate::fleet::REPLICAS_MAX;
 
 /// Every profile that ships, as (name, file text).
-const SHIPPED: [(&str, &str); 5] = [
+const SHIPPED: [(&str, &str); 8] = [
     ("baseline", include_str!("../../profiles/baseline.toml")),
     ("pool-100", include_str!("../../profiles/pool-100.toml")),
     ("cached", include_str!("../../profiles/cached.toml")),
     ("limited", include_str!("../../profiles/limited.toml")),
+    ("websocket-heap", include_str!("../../profiles/websocket-heap.toml")),
+    ("lean-sockets", include_str!("../../profiles/lean-sockets.toml")),
+    ("replicas-4", include_str!("../../profiles/replicas-4.toml")),
     ("eco-100k", include_str!("../../profiles/eco-100k.toml")),
 ];
 
@@ -31,6 +34,8 @@ pub struct Profile {
     pub description: String,
     /// Processes that serve it unless told otherwise.
     pub replicas: u32,
+    /// Whether a single process that dies is started again; several always are.
+    pub supervised: bool,
     /// The mechanisms at work in this profile, and those that are not.
     pub on: Vec<String>,
     pub off: Vec<String>,
@@ -77,6 +82,7 @@ impl Profile {
             name: name.to_owned(),
             base: file.base,
             replicas: file.replicas,
+            supervised: file.supervised,
             description: file.description,
             on: file.on,
             off: file.off,
@@ -153,6 +159,21 @@ mod tests {
     }
 
     #[test]
+    fn a_cure_of_the_heap_differs_from_it_in_one_thing() {
+        let profile = |name: &str| Profile::named(name).unwrap();
+        let sick = profile("websocket-heap");
+        assert!(sick.supervised && !baseline().supervised && sick.replicas == 1);
+        let lean = profile("lean-sockets");
+        assert_eq!(
+            lean.dials(),
+            profile("websocket-heap").with_dial("heap.bytes_per_socket=16384").unwrap().dials()
+        );
+        assert!(lean.supervised && lean.replicas == 1);
+        let wide = profile("replicas-4");
+        assert_eq!((wide.dials(), wide.replicas, wide.supervised), (sick.dials(), 4, true));
+    }
+
+    #[test]
     fn a_profile_may_stand_on_a_shipped_one_and_take_overrides() {
         let text =
             "base = 'pool-100'\ndescription = ''\non = []\noff = []\n[dials.mongodb]\nmin_pool_size = 50";
@@ -222,6 +243,6 @@ mod tests {
         dial app.cores cannot be "nan": expected a number from 0.05 to 64 cores
         dial "mongodb.max_pool_size" is not of the form NAME=VALUE, for example mongodb.max_pool_size=20
         "#);
-        insta::assert_snapshot!(Profile::named("basline").unwrap_err(), @r#"unknown profile "basline" (did you mean baseline?); there is: baseline, pool-100, cached, limited, eco-100k"#);
+        insta::assert_snapshot!(Profile::named("basline").unwrap_err(), @r#"unknown profile "basline" (did you mean baseline?); there is: baseline, pool-100, cached, limited, websocket-heap, lean-sockets, replicas-4, eco-100k"#);
     }
 }

@@ -22,6 +22,7 @@ use super::Problem;
 use super::input::Parameters;
 use crate::app::App;
 use crate::feed::{self, OUTBOX_MAX, Topic};
+use crate::heap::Litter;
 
 /// How long a client is asked to wait before it connects again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -84,6 +85,7 @@ impl Listener {
             tick = self.inbox.recv() => tick?,
             _ = stopping.changed() => return None,
         };
+        self.app.heap.litter(Litter::Message);
         let number = serde_json::from_str::<Value>(&tick).ok().and_then(|tick| tick["seq"].as_u64());
         Some(Event::default().event("tick").id(number.unwrap_or_default().to_string()).data(tick.as_str()))
     }

@@ -93,6 +93,8 @@ async fn every_promised_metric_is_there() {
         "http_requests_total",
         "http_server_connections",
         "http_server_connections_max",
+        "nodejs_eventloop_lag_p99_seconds",
+        "nodejs_gc_duration_seconds_bucket",
         "nodejs_heap_size_limit_bytes",
         "nodejs_heap_size_total_bytes",
         "nodejs_heap_size_used_bytes",

@@ -1,0 +1,126 @@
+#!/usr/bin/env python3
+"""Measures where each bottleneck of the bundled target bites, and that its cures move that point: bottlenecks.py [--plimsoll FILE] [NAME ...].
+
+For each scenario in scenarios/bottlenecks it lets the load grow and looks in saturation.csv for the first second in which the resource is
+full, beside the users at which `target explain` computes it. Then the same load meets each cure. Prints a Markdown table; the exit code is 0
+only when every point is within 10 % of the computed one, nothing else was full at that moment, and no cure is full at the same load.
+"""
+
+import argparse
+import csv
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+# A resource is full where it is used for this share of a second: a pool of which every connection is taken at every instant is a limit
+# that a random load only comes near.
+FULL_RATIO = 0.95
+TOLERANCE_RATIO = 0.10
+SCENARIOS = pathlib.Path(__file__).resolve().parent.parent / "scenarios" / "bottlenecks"
+
+# By scenario: the profile that has the bottleneck, the resource that gives way, and the profiles that cure it.
+BOTTLENECKS = {
+    "mongo-pool": ("baseline", "mongodb.pool", ["pool-100", "cached"]),
+    "websocket-heap": ("websocket-heap", "app.heap", ["lean-sockets", "replicas-4"]),
+}
+
+
+class Run:
+    """What a run recorded: the users of each second, and how full each resource was."""
+
+    def __init__(self, folder, resource):
+        self.users = {}
+        with open(folder / "timeline.csv", newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                self.users[round(float(row["t_s"]))] = int(row["users"])
+        self.full = {}
+        with open(folder / "saturation.csv", newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                if row["utilization"]:
+                    self.full.setdefault(row["resource"], []).append((float(row["t_s"]), float(row["utilization"])))
+        self.resource = resource
+
+    def bites(self):
+        """The second in which the resource was full for the first time, and the users then."""
+        for t_s, ratio in self.full.get(self.resource, []):
+            if ratio >= FULL_RATIO:
+                return t_s, self.users.get(round(t_s), 0)
+        return None
+
+    def until(self, end_s):
+        """The fullest that each resource was up to then."""
+        return {name: max(ratio for t_s, ratio in rows if t_s <= end_s) for name, rows in self.full.items() if rows[0][0] <= end_s}
+
+    def while_at_most(self, users):
+        """The fullest that the resource was with no more users than that."""
+        return max((ratio for t_s, ratio in self.full.get(self.resource, []) if self.users.get(round(t_s), 0) <= users), default=0.0)
+
+
+class Measure:
+    def __init__(self, plimsoll, scratch):
+        self.plimsoll, self.scratch = plimsoll, pathlib.Path(scratch)
+
+    def explain(self, profile, scenario):
+        """The ceiling of each resource, first to give way first, as (name, users)."""
+        command = [self.plimsoll, "target", "explain", profile, "--scenario", scenario, "--json"]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        return [(row["resource"], row["users"]) for row in json.loads(done.stdout)]
+
+    def run(self, profile, scenario, resource):
+        folder = self.scratch / f"{scenario.stem}-{profile}"
+        command = [self.plimsoll, "run", scenario, "--quiet", "--out", folder, "--set", f"target.bundled={profile}"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        # The load is more than the target carries, so a failed verdict is no surprise; an INVALID one, or none, is.
+        if done.returncode not in (0, 1):
+            sys.exit(f"plimsoll run {scenario} on {profile} ended with exit code {done.returncode}:\n{done.stdout}{done.stderr}")
+        counts = json.loads((folder / "summary.json").read_text(encoding="utf-8"))["counts"]
+        ended = sum(counts[end] for end in ("completed", "failed", "dropped", "interrupted", "lost"))
+        if counts["planned"] != ended:
+            sys.exit(f"{folder}: planned {counts['planned']}, all ends together {ended}")
+        return Run(folder, resource)
+
+    def bottleneck(self, name):
+        """Prints a row for the bottleneck and one for each cure; whether all is as computed."""
+        profile, resource, cures = BOTTLENECKS[name]
+        scenario = SCENARIOS / f"{name}.yaml"
+        computed = dict(self.explain(profile, scenario))[resource]
+        run = self.run(profile, scenario, resource)
+        bites = run.bites()
+        if bites is None:
+            print(f"| `{name}` | `{profile}` | {resource} at {computed:,.0f} | never full | | **no** |", flush=True)
+            return False
+        at_s, users = bites
+        others = {other: ratio for other, ratio in run.until(at_s).items() if other != resource}
+        good = abs(users / computed - 1) <= TOLERANCE_RATIO and all(ratio < FULL_RATIO for ratio in others.values())
+        beside = ", ".join(f"{other} {ratio:.0%}" for other, ratio in sorted(others.items()))
+        answer = "yes" if good else "**no**"
+        print(f"| `{name}` | `{profile}` | {resource} at {computed:,.0f} | full at {users:,} ({users / computed:.2f}) | {beside} | {answer} |", flush=True)
+        for cure in cures:
+            fullest = self.run(cure, scenario, resource).while_at_most(users)
+            first, ceiling = self.explain(cure, scenario)[0]
+            cured = fullest < FULL_RATIO and ceiling > users
+            good &= cured
+            answer = "yes" if cured else "**no**"
+            print(f"| | cure `{cure}` | {first} at {ceiling:,.0f} | {resource} at most {fullest:.0%} with {users:,} users | | {answer} |", flush=True)
+        return good
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--plimsoll", default="plimsoll", help="the executable")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BOTTLENECKS)}; all by default")
+    arguments = parser.parse_args()
+    unknown = [name for name in arguments.names if name not in BOTTLENECKS]
+    if unknown:
+        parser.error(f"no bottleneck {unknown[0]}; there is: {', '.join(BOTTLENECKS)}")
+    print("| scenario | profile | computed, users | measured, users | others by then | as computed |\n|---|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as scratch:
+        measure = Measure(arguments.plimsoll, scratch)
+        good = [measure.bottleneck(name) for name in arguments.names or BOTTLENECKS]
+    sys.exit(0 if all(good) else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+//! How late the event loop is: what a Node service finds out by a timer of its own, and what everybody who waits for the loop feels.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::clock;
+
+/// Between two looks. A pause that is longer meets one for certain, a shorter one by its share of it.
+const EVERY: Duration = Duration::from_millis(20);
+/// The looks of ten seconds.
+const LOOKS_MAX: usize = 500;
+
+/// How late the last looks were.
+#[derive(Debug, Default)]
+pub(crate) struct Lag {
+    looks_s: Mutex<VecDeque<f64>>,
+}
+
+impl Lag {
+    /// Looks for ever.
+    pub(crate) async fn watch(&self) {
+        loop {
+            let due = clock::now() + EVERY;
+            tokio::time::sleep_until(due.into()).await;
+            self.add(clock::now().saturating_duration_since(due).as_secs_f64());
+        }
+    }
+
+    fn add(&self, late_s: f64) {
+        let mut looks_s = self.looks_s.lock().unwrap_or_else(PoisonError::into_inner);
+        if looks_s.len() == LOOKS_MAX {
+            looks_s.pop_front();
+        }
+        looks_s.push_back(late_s);
+    }
+
+    /// What one look of a hundred was later than, of the last ten seconds; zero before the first.
+    pub(crate) fn p99_s(&self) -> f64 {
+        let looks_s = self.looks_s.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sorted: Vec<f64> = looks_s.iter().copied().collect();
+        drop(looks_s);
+        sorted.sort_unstable_by(f64::total_cmp);
+        let rank = (sorted.len() as f64 * 0.99).ceil() as usize;
+        sorted.get(rank.saturating_sub(1)).copied().unwrap_or(0.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LOOKS_MAX, Lag};
+
+    #[test]
+    fn one_look_of_a_hundred_is_later_and_what_is_long_ago_is_forgotten() {
+        let lag = Lag::default();
+        assert_eq!(lag.p99_s(), 0.0);
+        (1..=100).for_each(|late| lag.add(f64::from(late)));
+        assert_eq!(lag.p99_s(), 99.0);
+        (0..LOOKS_MAX).for_each(|_| lag.add(0.5));
+        assert_eq!(lag.p99_s(), 0.5);
+    }
+
+    #[tokio::test]
+    async fn a_loop_that_is_blocked_is_late() {
+        let lag = Lag::default();
+        tokio::select! {
+            () = lag.watch() => {}
+            () = async {
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                std::thread::sleep(std::time::Duration::from_millis(300));
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            } => {}
+        }
+        // Of a handful of looks the latest is the one in a hundred.
+        assert!(lag.p99_s() > 0.25, "{}", lag.p99_s());
+    }
+}
