@@ -12,12 +12,12 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # Debian keeps servers such as nginx where only root's PATH looks.
 export PATH="$PATH:/usr/sbin:/sbin"
 
-readonly SLICES=(install fmt clippy unit integration tidy doc deny fuzz build cost e2e find)
+readonly SLICES=(install fmt clippy unit integration tidy doc deny fuzz build openapi cost e2e find)
 
 # program : Debian package : what is skipped without it ("needed" if nothing can be)
 readonly PROGRAMS=(
   "cc:build-essential:needed"
-  "python3:python3:tests against Python's http.server (integration), the check of the found load line (find)"
+  "python3:python3:tests against Python's http.server (integration), the check of the found load line (find), the document of the target (openapi)"
   "nginx:nginx-light:tests against nginx (integration)"
   "nghttpd:nghttp2-server:tests against nghttpd (integration)"
   "node:nodejs:tests against Node's http (integration)"
@@ -29,6 +29,9 @@ readonly PROGRAMS=(
 # A find is eight levels of about sixteen seconds, and a page is drawn at once; past these times something hangs.
 readonly FIND_SECONDS_MAX=600
 readonly PAGE_SECONDS_MAX=60
+readonly OPENAPI_SECONDS_MAX=300
+# Pinned, since a later version may look for what this one does not.
+readonly SCHEMATHESIS_VERSION=4.32.5
 # The exit code of a run that is INVALID (docs/exit-codes.md).
 readonly GENERATOR_WAS_THE_LIMIT=3
 # Long enough for a mistake that a new line of a reader makes easy; whoever works on a reader runs its target for longer.
@@ -151,6 +154,41 @@ slice_fuzz() {
 
 slice_build() {
   cargo build --locked --release
+}
+
+# The bundled target's own description of itself, against thousands of requests that are made of it (PyPI's schemathesis; see
+# target-app/schemathesis.toml).
+slice_openapi() {
+  local plimsoll=$PWD/target/release/plimsoll config=$PWD/target-app/schemathesis.toml tools=$PWD/target/schemathesis url served token status=0
+  local tool=$tools/bin/schemathesis
+  if ! [[ -x $tool ]]; then
+    { python3 -m venv "$tools" && "$tools/bin/pip" install --quiet "schemathesis==$SCHEMATHESIS_VERSION"; } || true
+  fi
+  if ! [[ -x $tool ]]; then
+    skip "the OpenAPI document against the target (openapi): schemathesis could not be installed (python3 -m venv, pip)"
+    return
+  fi
+  cargo build --locked --release
+  "$plimsoll" target serve baseline --listen 127.0.0.1:0 --dial mongodb.service_time_ms=1 > "$scratch/served" &
+  served=$!
+  for _ in {1..100}; do
+    url=$(sed -n 's/^listening //p' "$scratch/served")
+    [[ -n $url ]] && break
+    sleep 0.1
+  done
+  token=$(python3 - "$url" <<'END'
+import json, sys, urllib.request
+body = json.dumps({"email": "user1@shop.example", "password": "correct-horse"}).encode()
+request = urllib.request.Request(sys.argv[1] + "/api/login", body, {"content-type": "application/json"})
+print(json.load(urllib.request.urlopen(request))["token"])
+END
+  )
+  (cd "$scratch" && timeout --kill-after=10 "$OPENAPI_SECONDS_MAX" "$tool" --config-file "$config" run "$url/openapi.json" \
+    --header "Authorization: Bearer $token" --max-examples 100 --seed 1 --workers 1 --no-color) || status=$?
+  kill "$served"
+  # It must have lived to be killed.
+  wait "$served" || { echo "the target ended with exit code $?" >&2; status=1; }
+  return "$status"
 }
 
 # What a request may cost the generator: instructions, and CPU time beside the floor's.

@@ -20,8 +20,8 @@ use crate::metrics::Metrics;
 
 /// Parts the tick interval is divided into; a topic belongs to one of them.
 const PHASES: usize = 50;
-/// Longest id of a topic.
-const ID_MAX_BYTES: usize = 64;
+/// Characters of the longest id of a topic.
+const ID_MAX_CHARS: usize = 64;
 /// Ticks that may wait for a slow client; more are dropped and counted.
 pub(crate) const OUTBOX_MAX: usize = 16;
 /// Ticks of one topic that are sent late after the app was held up; an outbox holds no more.
@@ -44,8 +44,8 @@ impl Topic {
         let Some(channel) = CHANNELS.into_iter().find(|known| *known == channel) else {
             return Err("channel is one of product, stock, order");
         };
-        if id.is_empty() || id.len() > ID_MAX_BYTES {
-            return Err("id is from 1 to 64 bytes long");
+        if id.is_empty() || id.chars().count() > ID_MAX_CHARS {
+            return Err("id is from 1 to 64 characters long");
         }
         Ok(Self { channel, id: id.to_owned() })
     }

@@ -57,22 +57,38 @@ impl Modify for Limited {
 }
 
 fn rejected() -> Response {
-    let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
-    ResponseBuilder::new()
-        .description("the user has made all requests of this window; only in profiles with a rate limiter")
+    problem("the user has made all requests of this window; only in profiles with a rate limiter")
         .header("Retry-After", Header::new(Object::with_type(Type::Integer)))
-        .content(PROBLEM_JSON, problem)
         .build()
 }
 
-/// Problems have a media type of their own, which the routes then need not say each time.
+fn problem(description: &str) -> ResponseBuilder {
+    let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+    ResponseBuilder::new().description(description).content(PROBLEM_JSON, problem)
+}
+
+/// What routes need not say each time: that problems have a media type of their own, and what is wrong with a body that is none.
 struct Problems;
+
+/// How a body is refused whatever it is for.
+const BODY_REFUSED: [(&str, &str); 4] = [
+    ("400", "the body is no JSON"),
+    ("413", "the body is longer than 64 KiB"),
+    ("415", "the body is not said to be JSON"),
+    ("422", "the JSON does not fit"),
+];
 
 impl Modify for Problems {
     fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
         for path in api.paths.paths.values_mut() {
             for operation in [&mut path.get, &mut path.post].into_iter().flatten() {
-                for (status, response) in &mut operation.responses.responses {
+                let responses = &mut operation.responses.responses;
+                if operation.request_body.is_some() {
+                    for (status, why) in BODY_REFUSED {
+                        responses.entry(status.to_owned()).or_insert_with(|| problem(why).build().into());
+                    }
+                }
+                for (status, response) in responses {
                     let failed = status.starts_with(['4', '5']);
                     if let (true, RefOr::T(response)) = (failed, response)
                         && let Some(content) = response.content.shift_remove("application/json")

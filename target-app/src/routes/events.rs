@@ -28,9 +28,12 @@ use crate::heap::Litter;
 const RETRY: Duration = Duration::from_secs(1);
 
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct Query {
     /// One of product, stock and order.
+    #[param(pattern = "^(product|stock|order)$")]
     channel: String,
+    #[param(min_length = 1, max_length = 64)]
     id: String,
 }
 

@@ -17,6 +17,7 @@ use super::input::Parameters;
 use crate::app::App;
 
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct MetricsQuery {
     /// One replica of a fleet, counted from zero.
     replica: Option<u32>,

@@ -19,6 +19,7 @@ use crate::store::{Document, NewLead};
 
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct Lead {
+    #[schema(max_length = 254, pattern = r"^[!-?A-~]+@[!-?A-~]*\.[!-?A-~]*$")]
     email: String,
     #[serde(default)]
     name: String,
@@ -27,6 +28,7 @@ pub(crate) struct Lead {
 }
 
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct LeadsQuery {
     /// `new` unless told otherwise.
     status: Option<String>,

@@ -20,6 +20,7 @@ const QUANTITY_MAX: u32 = 1_000;
 pub(crate) struct Order {
     product_id: u32,
     #[serde(default = "one_piece")]
+    #[schema(minimum = 1, maximum = 1000)]
     quantity: u32,
 }
 

@@ -19,16 +19,20 @@ use crate::store::{Document, ProductFilter};
 const WORDS_MAX: usize = 8;
 
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct ListQuery {
     category: Option<String>,
     max_price: Option<f64>,
     /// Counted from one.
+    #[param(value_type = Option<u64>, minimum = 1, maximum = 4_294_967_295_u64)]
     page: Option<u32>,
 }
 
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct SearchQuery {
     /// Words that all have to occur in the name or description.
+    #[param(pattern = r"[^\s\x00-\x1f\x7f-\x9f]")]
     q: String,
 }
 

@@ -19,6 +19,7 @@ const EMAIL_MAX_BYTES: usize = 254;
 
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct Registration {
+    #[schema(max_length = 254, pattern = r"^[!-?A-~]+@[!-?A-~]*\.[!-?A-~]*$")]
     email: String,
     password: String,
     #[serde(default)]
@@ -83,10 +84,11 @@ pub(crate) async fn me(State(app): State<Arc<App>>, headers: HeaderMap) -> Resul
     app.store.user(id).await?.ok_or_else(|| unauthorized("the user of this token is gone"))
 }
 
-/// The email, if it can be one.
+/// The email, if it can be one; the same rule stands as a pattern in the schemas of those who have one.
 pub(super) fn checked_email(email: String) -> Result<String, Problem> {
+    let visible = |part: &str| part.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'@');
     let parts = email.split_once('@').filter(|(user, host)| !user.is_empty() && host.contains('.'));
-    if parts.is_none() || email.len() > EMAIL_MAX_BYTES {
+    if !parts.is_some_and(|(user, host)| visible(user) && visible(host)) || email.len() > EMAIL_MAX_BYTES {
         return Err(Problem::invalid("invalid_email", format!("{email:?} is not an email address")));
     }
     Ok(email)
