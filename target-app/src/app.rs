@@ -18,6 +18,7 @@ use crate::clock;
 use crate::cpu::Cpu;
 use crate::demand::CpuClass;
 use crate::event_loop::Lag;
+use crate::faults::{Faults, Resource};
 use crate::feed::Hub;
 use crate::fleet::Membership;
 use crate::heap::{self, Heap, Litter};
@@ -45,6 +46,7 @@ pub(crate) struct App {
     pub(crate) tokens: Tokens,
     pub(crate) heap: Heap,
     pub(crate) event_loop: Lag,
+    pub(crate) faults: Arc<Faults>,
     pub(crate) hub: Hub,
     pub(crate) metrics: Metrics,
     pub(crate) connections: Connections,
@@ -64,9 +66,11 @@ impl App {
         stopping: watch::Receiver<bool>,
     ) -> Result<Self, ServeError> {
         let metrics = Metrics::new().map_err(|e| ServeError::Setup(e.to_string()))?;
+        let faults = Arc::new(Faults::default());
+        let (figures, slowed) = (metrics.pool.clone(), Arc::clone(&faults));
         let store = match &membership {
-            Some(fleet) => Embedded::open(fleet.store_file(), dials, metrics.pool.clone()),
-            None => Embedded::new(dials, metrics.pool.clone()),
+            Some(fleet) => Embedded::open(fleet.store_file(), dials, figures, slowed),
+            None => Embedded::new(dials, figures, slowed),
         };
         let store: Arc<dyn Store> = Arc::new(store.map_err(|e| ServeError::Setup(e.to_string()))?);
         Ok(Self {
@@ -77,6 +81,7 @@ impl App {
             tokens: Tokens::seeded(dials.store.seed),
             heap: Heap::new(&dials.heap, metrics.collections.clone()),
             event_loop: Lag::default(),
+            faults,
             hub: Hub::default(),
             cpu: Cpu::new(dials.app.cores, metrics.cpu_wait_time.clone()),
             limiter: Limiter::new(&dials.rate_limiter, metrics.rate_limiter.clone()),
@@ -145,12 +150,16 @@ async fn account(State(app): State<Arc<App>>, request: Request, next: Next) -> R
         None
     };
     let cpu = if wait.is_some() { CpuClass::Rejected } else { route.cpu };
+    let mut befallen = Ok(());
     if cpu != CpuClass::Operational {
-        app.cpu.work(app.dials.cpu_s(cpu)).await;
+        befallen = app.faults.befall().await;
+        let factor = app.faults.slows(Resource::Cpu, clock::now());
+        app.cpu.work(app.dials.cpu_s(cpu) * factor).await;
     }
-    let response = match wait {
-        Some(wait) => app.limiter.problem(wait).into_response(),
-        None => next.run(request).await,
+    let response = match (befallen, wait) {
+        (Err(problem), _) => problem.into_response(),
+        (Ok(()), Some(wait)) => app.limiter.problem(wait).into_response(),
+        (Ok(()), None) => next.run(request).await,
     };
     exchange.end(response.status());
     if cpu != CpuClass::Operational {

@@ -3,7 +3,7 @@
 
 use std::future::Future;
 use std::io::{self, Read, Write};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::thread;
 
@@ -43,7 +43,7 @@ pub enum Command {
 
 /// Serve a profile until interrupted.
 ///
-/// Prints `listening http://ADDR:PORT` once it does, and nothing else on standard output. With replicas, a supervisor starts
+/// Prints `listening http://ADDR:PORT` once it does, and nothing else on standard output but `faults http://ADDR:PORT` where that is asked for. With replicas, a supervisor starts
 /// that many processes on the one address, starts another for each that ends, and `/metrics` shows the sum of all, or
 /// those of one with `?replica=0`.
 #[derive(Args, Debug)]
@@ -69,6 +69,9 @@ pub struct Serve {
     /// Raise the niceness to this, so that a load generator on the same machine comes first (0 to 19)
     #[arg(long, value_name = "NUMBER", value_parser = value_parser!(i32).range(0..=19))]
     pub nice: Option<i32>,
+    /// Take orders for faults (POST /admin/faults) on this address of the loopback interface; port 0 finds a free one, printed as a second line
+    #[arg(long, value_name = "ADDR")]
+    pub faults: Option<SocketAddr>,
     /// Which replica this process is, as its supervisor says
     #[arg(long, hide = true, requires = "fleet", value_name = "NUMBER/OF")]
     replica: Option<Place>,
@@ -127,6 +130,12 @@ pub enum CliError {
     Serve(#[from] ServeError),
     #[error(transparent)]
     Fleet(#[from] FleetError),
+    #[error(
+        "--faults {0} is no loopback address: who can reach it can break the app; for example 127.0.0.1:0"
+    )]
+    FaultsInPublic(SocketAddr),
+    #[error("cannot listen for faults on {listen}: {source}")]
+    Faults { listen: SocketAddr, source: io::Error },
     #[error("cannot write to standard output: {0}")]
     Output(#[from] io::Error),
     #[error("cannot start a runtime: {0}")]
@@ -138,9 +147,9 @@ impl CliError {
     /// Node process dies.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Profile(_) | Self::Dial(_) | Self::Route(_) | Self::Visit(_) => 2,
+            Self::Profile(_) | Self::Dial(_) | Self::Route(_) | Self::Visit(_) | Self::FaultsInPublic(_) => 2,
             Self::Serve(ServeError::HeapExhausted(_)) => 134,
-            Self::Serve(_) | Self::Fleet(_) | Self::Output(_) | Self::Runtime(_) => 9,
+            Self::Serve(_) | Self::Fleet(_) | Self::Faults { .. } | Self::Output(_) | Self::Runtime(_) => 9,
         }
     }
 }
@@ -177,13 +186,12 @@ impl Serve {
             self.replica.zip(self.fleet).map(|(place, directory)| Membership::new(place, directory));
         let supervisor = getppid();
         let runtime = runtime(profile.dials().app.cores).map_err(CliError::Runtime)?;
+        let (faults, told) = listen_for_faults(self.faults)?;
         let mut printed = Ok(());
-        let announce = |address| {
-            printed = writeln!(out, "listening http://{address}").and_then(|()| out.flush());
-        };
+        let announce = |address| printed = announced(out, address, told);
         runtime.block_on(async {
             let interrupted = interrupted(self.exit_with_stdin).map_err(CliError::Runtime)?;
-            serve_as(profile, membership.clone(), self.listen, announce, interrupted).await?;
+            serve_as(profile, membership.clone(), self.listen, faults, announce, interrupted).await?;
             Ok::<_, CliError>(())
         })?;
         if let Some(fleet) = membership
@@ -203,15 +211,14 @@ impl Serve {
             arguments.extend(["--dial".to_owned(), dial]);
         }
         let order = Order { replicas, listen: self.listen, launch: Launch { executable, arguments } };
+        let (faults, told) = listen_for_faults(self.faults)?;
         let mut printed = Ok(());
-        let announce = |address| {
-            printed = writeln!(out, "listening http://{address}").and_then(|()| out.flush());
-        };
+        let announce = |address| printed = announced(out, address, told);
         // There is nowhere left to say that standard error cannot be written to.
         let note = |text: &str| drop(writeln!(err, "{text}"));
         runtime(1.0).map_err(CliError::Runtime)?.block_on(async {
             let interrupted = interrupted(self.exit_with_stdin).map_err(CliError::Runtime)?;
-            supervise(profile, &order, announce, note, interrupted).await?;
+            supervise(profile, &order, faults, announce, note, interrupted).await?;
             Ok::<_, CliError>(())
         })?;
         Ok(printed?)
@@ -265,6 +272,30 @@ impl Explain {
         }
         Ok(())
     }
+}
+
+/// The listener for faults and its address, if one is wanted.
+fn listen_for_faults(
+    wanted: Option<SocketAddr>,
+) -> Result<(Option<TcpListener>, Option<SocketAddr>), CliError> {
+    let Some(listen) = wanted else { return Ok((None, None)) };
+    if !listen.ip().is_loopback() {
+        return Err(CliError::FaultsInPublic(listen));
+    }
+    let failed = |source| CliError::Faults { listen, source };
+    let listener = TcpListener::bind(listen).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((Some(listener), Some(address)))
+}
+
+/// Says where it listens, and where for faults.
+fn announced(out: &mut dyn Write, address: SocketAddr, faults: Option<SocketAddr>) -> io::Result<()> {
+    writeln!(out, "listening http://{address}")?;
+    if let Some(faults) = faults {
+        writeln!(out, "faults http://{faults}")?;
+    }
+    out.flush()
 }
 
 /// One thread for up to one core: nothing is gained by moving tasks between threads that share a quota of one.

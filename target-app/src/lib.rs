@@ -11,6 +11,7 @@ pub mod demand;
 mod descriptors;
 mod event_loop;
 pub mod explain;
+mod faults;
 mod feed;
 pub mod fleet;
 pub mod heap;

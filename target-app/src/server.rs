@@ -17,6 +17,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener};
 use tokio::sync::watch;
 
 use crate::app::{self, App, Connection};
+use crate::faults::{self, Subjects};
 use crate::fleet::{Membership, give_figures};
 use crate::heap::Exhausted;
 use crate::limiter::Peer;
@@ -58,16 +59,17 @@ pub async fn serve(
     announce: impl FnOnce(SocketAddr),
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
-    serve_as(profile, None, listen, announce, stop).await
+    serve_as(profile, None, listen, None, announce, stop).await
 }
 
 /// Serves the profile on `listen`, as a replica of a fleet if there is a `membership`, until `stop` comes or the heap's
 /// limit is passed, and tells `announce` the address it is bound to once it accepts connections. Prints nothing. After `stop` it accepts no more, lets requests in flight finish
-/// for at most `app.drain_ms`, and closes WebSockets.
+/// for at most `app.drain_ms`, and closes WebSockets. Orders for faults are taken on `faults`, if that is there.
 pub async fn serve_as(
     profile: &Profile,
     membership: Option<Membership>,
     listen: SocketAddr,
+    faults: Option<std::net::TcpListener>,
     announce: impl FnOnce(SocketAddr),
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
@@ -80,6 +82,8 @@ pub async fn serve_as(
     let router = app::router(Arc::clone(&app));
     let for_fleet = app.membership.as_ref().map(Membership::listen).transpose();
     let for_fleet = for_fleet.map_err(|e| ServeError::Setup(format!("no socket for the fleet: {e}")))?;
+    let orders =
+        Orders::of(&app, faults).map_err(|e| ServeError::Setup(format!("no orders for faults: {e}")))?;
     announce(bound);
 
     let interval = Duration::from_millis(dials.websocket.tick_interval_ms);
@@ -89,6 +93,7 @@ pub async fn serve_as(
         () = app.event_loop.watch() => Ok(()),
         exhausted = upkeep(&app) => Err(exhausted),
         () = tell_fleet(for_fleet, &app) => Ok(()),
+        () = orders.obey(&app) => Ok(()),
         () = stop => Ok(()),
     };
     drop(listener);
@@ -100,6 +105,35 @@ pub async fn serve_as(
         let _ = tokio::time::timeout(drain, app.connections.drained()).await;
     }
     end
+}
+
+/// Where orders for faults come from.
+enum Orders {
+    Nowhere,
+    Listener(TcpListener),
+    Supervisor(UnixListener),
+}
+
+impl Orders {
+    fn of(app: &App, listener: Option<std::net::TcpListener>) -> io::Result<Self> {
+        Ok(match (&app.membership, listener) {
+            (Some(fleet), _) => Self::Supervisor(fleet.listen_for_orders()?),
+            (None, Some(listener)) => Self::Listener(TcpListener::from_std(listener)?),
+            (None, None) => Self::Nowhere,
+        })
+    }
+
+    async fn obey(self, app: &App) {
+        let faults = Arc::clone(&app.faults);
+        match self {
+            Self::Nowhere => std::future::pending().await,
+            Self::Supervisor(listener) => faults::obey(listener, faults).await,
+            Self::Listener(listener) => {
+                // It ends only with the runtime.
+                let _ = faults::serve(listener, Subjects::Own(faults)).await;
+            }
+        }
+    }
 }
 
 async fn tell_fleet(listener: Option<UnixListener>, app: &App) {
@@ -134,6 +168,7 @@ async fn accept(listener: &TcpListener, router: &Router, app: &Arc<App>) {
                     peer,
                     router.clone(),
                     Connection::counted(app),
+                    app.faults.drops(),
                     app.stopping.clone(),
                 ));
             }
@@ -162,6 +197,7 @@ async fn converse(
     peer: Option<Peer>,
     router: Router,
     _connection: Connection,
+    mut drops: watch::Receiver<u64>,
     mut stopping: watch::Receiver<bool>,
 ) {
     // Without it a short answer may wait for the acknowledgement of the last one.
@@ -185,6 +221,8 @@ async fn converse(
             connection.as_mut().graceful_shutdown();
             connection.await
         }
+        // The client is told nothing.
+        _ = drops.changed() => Ok(()),
     };
 }
 

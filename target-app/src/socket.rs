@@ -82,6 +82,7 @@ impl Session {
 
     async fn serve(mut self, mut socket: WebSocket) {
         let mut stopping = self.app.stopping.clone();
+        let mut drops = self.app.faults.drops();
         loop {
             let answer = tokio::select! {
                 message = socket.recv() => match message {
@@ -92,6 +93,7 @@ impl Session {
                     Some(Ok(Message::Close(_)) | Err(_)) | None => break,
                 },
                 tick = self.inbox.recv() => tick,
+                _ = drops.changed() => break,
                 _ = stopping.changed() => {
                     let away = CloseFrame { code: close_code::AWAY, reason: Utf8Bytes::from_static("stopping") };
                     // The client may be gone already.

@@ -3,7 +3,7 @@
 //! `/metrics` for all of them together.
 //!
 //! The supervisor keeps a private directory: the store's file, its own socket for the figures of the fleet
-//! (`fleet.sock`), and one for those of each replica (`replica-N.sock`).
+//! (`fleet.sock`), one for those of each replica (`replica-N.sock`), and one on which that is told what is to go wrong (`orders-N.sock`).
 
 mod address;
 mod figures;
@@ -69,12 +69,12 @@ impl Membership {
 
     /// The socket this replica gives its own figures on.
     pub(crate) fn listen(&self) -> io::Result<UnixListener> {
-        let socket = replica_socket(&self.directory, self.place.number);
-        // One that died leaves its socket behind.
-        match std::fs::remove_file(&socket) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-            _ => UnixListener::bind(socket),
-        }
+        bind_anew(replica_socket(&self.directory, self.place.number))
+    }
+
+    /// The socket this replica is told on what is to go wrong.
+    pub(crate) fn listen_for_orders(&self) -> io::Result<UnixListener> {
+        bind_anew(orders_socket(&self.directory, self.place.number))
     }
 
     /// The metrics of all replicas together, in Prometheus text.
@@ -102,6 +102,14 @@ pub(crate) async fn give_figures(listener: UnixListener, figures: impl Fn() -> S
     }
 }
 
+/// A replica that died leaves its sockets behind.
+fn bind_anew(socket: PathBuf) -> io::Result<UnixListener> {
+    match std::fs::remove_file(&socket) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => UnixListener::bind(socket),
+    }
+}
+
 fn store_file(directory: &Path) -> PathBuf {
     directory.join("shop.sqlite")
 }
@@ -112,6 +120,10 @@ fn fleet_socket(directory: &Path) -> PathBuf {
 
 fn replica_socket(directory: &Path, number: u32) -> PathBuf {
     directory.join(format!("replica-{number}.sock"))
+}
+
+fn orders_socket(directory: &Path, number: u32) -> PathBuf {
+    directory.join(format!("orders-{number}.sock"))
 }
 
 #[cfg(test)]

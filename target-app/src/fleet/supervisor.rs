@@ -14,7 +14,8 @@ use tokio::task::JoinSet;
 use super::keeper::{Event, Keeper, Launch};
 use super::restarts::FailingReplica;
 use super::roll::Roll;
-use super::{address, fleet_socket, store_file};
+use super::{address, fleet_socket, orders_socket, store_file};
+use crate::faults::{self, Subjects};
 use crate::profile::Profile;
 use crate::server::ServeError;
 use crate::store;
@@ -47,6 +48,7 @@ pub enum FleetError {
 pub async fn supervise(
     profile: &Profile,
     order: &Order,
+    faults: Option<std::net::TcpListener>,
     announce: impl FnOnce(SocketAddr),
     mut note: impl FnMut(&str),
     stop: impl Future<Output = ()>,
@@ -81,6 +83,12 @@ pub async fn supervise(
         async move { roll.answer(asked, directory).await }
     });
 
+    let faults = faults.map(tokio::net::TcpListener::from_std).transpose().map_err(FleetError::Directory)?;
+    let orders = faults.map(|listener| {
+        let sockets = (0..order.replicas).map(|number| orders_socket(directory.path(), number)).collect();
+        tokio::spawn(faults::serve(listener, Subjects::Fleet(sockets)))
+    });
+
     let mut announce = Some(announce);
     let mut stop = std::pin::pin!(stop);
     let end = loop {
@@ -99,6 +107,9 @@ pub async fn supervise(
     let _ = stopping.send(true);
     while keepers.join_next().await.is_some() {}
     answering.abort();
+    if let Some(orders) = orders {
+        orders.abort();
+    }
     end
 }
 

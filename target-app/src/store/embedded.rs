@@ -19,6 +19,7 @@ use super::service_time::ServiceTime;
 use super::{Answer, PAGE_SIZE, Store, StoreError, schema, seed};
 use crate::clock;
 use crate::demand::Operation;
+use crate::faults::Faults;
 use crate::pool::{Figures, Limits, Pool, Snapshot};
 use crate::profile::Dials;
 
@@ -42,18 +43,23 @@ pub(crate) fn create(file: &Path, dials: &Dials) -> Result<(), StoreError> {
 
 impl Embedded {
     /// Makes, fills and opens a store of its own. Needs a runtime, for the pool's timers.
-    pub(crate) fn new(dials: &Dials, figures: Figures) -> Result<Self, StoreError> {
+    pub(crate) fn new(dials: &Dials, figures: Figures, faults: Arc<Faults>) -> Result<Self, StoreError> {
         let directory = tempfile::Builder::new()
             .prefix("target-app-")
             .tempdir()
             .map_err(|e| StoreError::Backend(e.to_string()))?;
         let file = directory.path().join("shop.sqlite");
         create(&file, dials)?;
-        Ok(Self { _directory: Some(directory), ..Self::open(file, dials, figures)? })
+        Ok(Self { _directory: Some(directory), ..Self::open(file, dials, figures, faults)? })
     }
 
     /// Opens a store that another process made. Needs a runtime likewise.
-    pub(crate) fn open(file: PathBuf, dials: &Dials, figures: Figures) -> Result<Self, StoreError> {
+    pub(crate) fn open(
+        file: PathBuf,
+        dials: &Dials,
+        figures: Figures,
+        faults: Arc<Faults>,
+    ) -> Result<Self, StoreError> {
         let mongodb = &dials.mongodb;
         let limits = Limits {
             max: mongodb.max_pool_size,
@@ -62,7 +68,7 @@ impl Embedded {
             wait_queue_timeout: Duration::from_millis(mongodb.wait_queue_timeout_ms),
         };
         let pool = Pool::new(limits, figures, move || connect(&file).map_err(io::Error::other))?;
-        let service_time = Arc::new(ServiceTime::new(dials));
+        let service_time = Arc::new(ServiceTime::new(dials, faults));
         Ok(Self { pool, service_time, _directory: None })
     }
 

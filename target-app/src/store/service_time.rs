@@ -1,28 +1,31 @@
 //! How long an operation holds its connection: the dialled mean, spread by the dialled distribution.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+use crate::clock;
 use crate::demand::Operation;
+use crate::faults::{Faults, Resource};
 use crate::profile::{Dials, Distribution};
 
 /// Draws holds; the same seed gives the same sequence.
 pub(crate) struct ServiceTime {
     dials: Dials,
+    faults: Arc<Faults>,
     random: Mutex<StdRng>,
 }
 
 impl ServiceTime {
-    pub(crate) fn new(dials: &Dials) -> Self {
-        Self { dials: dials.clone(), random: Mutex::new(StdRng::seed_from_u64(dials.store.seed)) }
+    pub(crate) fn new(dials: &Dials, faults: Arc<Faults>) -> Self {
+        Self { dials: dials.clone(), faults, random: Mutex::new(StdRng::seed_from_u64(dials.store.seed)) }
     }
 
     /// The hold intended for the next operation of this kind.
     pub(crate) fn draw(&self, operation: Operation) -> Duration {
-        let mean_s = self.dials.hold_s(operation);
+        let mean_s = self.dials.hold_s(operation) * self.faults.slows(Resource::Mongodb, clock::now());
         let mongodb = &self.dials.mongodb;
         let drawn_s = match mongodb.service_time_distribution {
             Distribution::Constant => mean_s,
@@ -49,13 +52,15 @@ impl ServiceTime {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::ServiceTime;
     use crate::demand::Operation;
     use crate::profile::Profile;
 
     fn draws(dials: &[&str]) -> (f64, f64) {
         let profile = Profile::named("baseline").unwrap().with_dials(dials).unwrap();
-        let service = ServiceTime::new(profile.dials());
+        let service = ServiceTime::new(profile.dials(), Arc::default());
         let n = 200_000;
         let draws: Vec<f64> = (0..n).map(|_| service.draw(Operation::ProductById).as_secs_f64()).collect();
         let mean = draws.iter().sum::<f64>() / f64::from(n);

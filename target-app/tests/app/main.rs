@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 mod events;
+mod faults;
 mod feed;
 mod fleet;
 mod limiter;

@@ -1,0 +1,53 @@
+//! How an order gets from the supervisor of a fleet to its replicas: each listens on a socket in the fleet's directory, is sent one order, and
+//! says what is on then.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::time::timeout;
+
+use super::{Faults, Order};
+use crate::clock;
+
+const TEXT_MAX_BYTES: u64 = 64 * 1024;
+const WAIT: Duration = Duration::from_secs(2);
+/// How long to leave a listener alone that refuses, as it does when the process is out of descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+
+/// Tells the replica behind this socket an order; without one it is only asked. What is on there then, as JSON.
+pub(crate) async fn tell(socket: &Path, order: &str) -> io::Result<String> {
+    let told = async {
+        let mut connection = UnixStream::connect(socket).await?;
+        connection.write_all(order.as_bytes()).await?;
+        connection.shutdown().await?;
+        let mut text = String::new();
+        connection.take(TEXT_MAX_BYTES).read_to_string(&mut text).await?;
+        if text.is_empty() { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(text) }
+    };
+    timeout(WAIT, told).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+/// Does as it is told on this socket, for ever.
+pub(crate) async fn obey(listener: UnixListener, faults: Arc<Faults>) {
+    loop {
+        match listener.accept().await {
+            // One order after the other, each in bounded time; one that ends half-way was none.
+            Ok((connection, _)) => drop(timeout(WAIT, obey_one(connection, &faults)).await),
+            Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+        }
+    }
+}
+
+async fn obey_one(mut connection: UnixStream, faults: &Faults) -> io::Result<()> {
+    let mut text = String::new();
+    (&mut connection).take(TEXT_MAX_BYTES).read_to_string(&mut text).await?;
+    // The supervisor has read it before.
+    if let Ok(order) = Order::parse(&text) {
+        faults.order(&order, clock::now());
+    }
+    connection.write_all(faults.told(clock::now()).to_string().as_bytes()).await
+}

@@ -1,0 +1,176 @@
+//! Faults that are switched on from outside: what the users of the app notice, and that it is over when it is.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Command, Stdio};
+
+use futures_util::StreamExt;
+use serde_json::{Value, json};
+use tokio_tungstenite::connect_async;
+
+use crate::support::Remote;
+
+/// An app of the real binary and its listener for faults; stopped when the test ends.
+struct Breakable {
+    child: Child,
+    app: Remote,
+    faults: Remote,
+}
+
+impl Breakable {
+    fn serving(arguments: &[&str]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_target-app"))
+            .args([
+                "serve",
+                "baseline",
+                "--listen",
+                "127.0.0.1:0",
+                "--exit-with-stdin",
+                "--faults",
+                "127.0.0.1:0",
+            ])
+            .args(["--dial", "mongodb.service_time_ms=1", "--dial", "app.drain_ms=500"])
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let mut remote = |word: &str| {
+            let mut line = String::new();
+            out.read_line(&mut line).unwrap();
+            Remote::at(line.trim_end().strip_prefix(word).expect(&line).parse::<SocketAddr>().unwrap())
+        };
+        let (app, faults) = (remote("listening http://"), remote("faults http://"));
+        Self { child, app, faults }
+    }
+
+    /// What is on then, replica by replica.
+    async fn order(&self, order: Value) -> Vec<Value> {
+        let answer = self.faults.post("/admin/faults", &order).await;
+        assert_eq!(answer.status.as_u16(), 200, "{}", answer.text);
+        answer.json()["replicas"].as_array().unwrap().clone()
+    }
+
+    async fn status(&self) -> u16 {
+        self.app.get("/api/products/1").await.status.as_u16()
+    }
+}
+
+impl Drop for Breakable {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test]
+async fn a_stall_holds_every_request_but_those_about_the_app() {
+    let broken = Breakable::serving(&[]);
+    let left_ms = |told: &Value| told["stall_left_ms"].as_u64().unwrap();
+    let told = broken.order(json!({"fault": "stall", "for_ms": 1500})).await;
+    assert!((1_000..=1_500).contains(&left_ms(&told[0])), "{told:?}");
+    assert_eq!(broken.app.get("/healthz").await.status.as_u16(), 200);
+    let then = broken.faults.get("/admin/faults").await.json()["replicas"][0].clone();
+    assert!(left_ms(&then) > 0, "health does not wait");
+    assert_eq!(broken.status().await, 200);
+    let scrape = broken.app.scrape().await;
+    let took_s = scrape.sum("http_request_duration_seconds_sum", &["/api/products/{id}"]);
+    assert!(took_s * 1e3 >= left_ms(&then) as f64 - 100.0, "{took_s} s of {then}");
+    assert_eq!(left_ms(&broken.faults.get("/admin/faults").await.json()["replicas"][0]), 0);
+}
+
+#[tokio::test]
+async fn so_many_requests_fail_as_were_ordered_and_none_takes_that_back() {
+    let broken = Breakable::serving(&[]);
+    broken.order(json!({"fault": "errors", "ratio": 0.25, "for_ms": 3_600_000})).await;
+    let mut statuses = Vec::new();
+    for _ in 0..40 {
+        statuses.push(broken.status().await);
+    }
+    assert_eq!(statuses.iter().filter(|status| **status == 503).count(), 10, "{statuses:?}");
+    broken.order(json!({"fault": "errors", "ratio": 1.0, "for_ms": 3_600_000})).await;
+    assert_eq!(broken.app.get("/api/products/1").await.error(), "fault_injected");
+    broken.order(json!({"fault": "none"})).await;
+    assert_eq!(broken.status().await, 200);
+}
+
+#[tokio::test]
+async fn a_slow_resource_takes_as_many_times_as_long() {
+    let broken = Breakable::serving(&[]);
+    let held = |scrape: &crate::support::Scrape| {
+        let of = |what: &str| scrape.sum(&format!("db_client_connection_use_time_seconds_{what}"), &[]);
+        of("sum") / of("count")
+    };
+    broken.order(json!({"fault": "slow", "resource": "mongodb", "factor": 300, "for_ms": 60_000})).await;
+    broken.status().await;
+    let scrape =
+        broken.app.scrape_until(|s| s.sum("db_client_connection_use_time_seconds_count", &[]) > 0.0).await;
+    assert!((0.299..0.6).contains(&held(&scrape)), "{}", held(&scrape));
+    broken.order(json!({"fault": "slow", "resource": "cpu", "factor": 1000, "for_ms": 60_000})).await;
+    let before = broken.app.scrape().await.sum("process_cpu_seconds_total", &[]);
+    broken.status().await;
+    let used_s = broken.app.scrape().await.sum("process_cpu_seconds_total", &[]) - before;
+    assert!((0.24..0.4).contains(&used_s), "a read costs 250 us: {used_s}");
+}
+
+#[tokio::test]
+async fn leaked_heap_stays_until_all_is_well_again() {
+    let broken = Breakable::serving(&[]);
+    let used = async || broken.app.scrape().await.sum("nodejs_heap_size_used_bytes", &[]);
+    let before = used().await;
+    broken.order(json!({"fault": "leak", "bytes": 30_000_000})).await;
+    let told = broken.order(json!({"fault": "leak", "bytes": 20_000_000})).await;
+    assert_eq!(told[0]["leaked_bytes"], 50_000_000);
+    assert!((49e6..55e6).contains(&(used().await - before)));
+    broken.order(json!({"fault": "none"})).await;
+    assert!(used().await - before < 5e6);
+}
+
+#[tokio::test]
+async fn dropped_connections_end_without_a_word() {
+    let broken = Breakable::serving(&[]);
+    let address = broken.app.address;
+    let (mut socket, _) = connect_async(format!("ws://{address}/ws")).await.unwrap();
+    let mut idle = TcpStream::connect(address).unwrap();
+    idle.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    assert!(idle.read(&mut [0; 1024]).unwrap() > 0);
+    broken.order(json!({"fault": "drop_connections"})).await;
+    assert_eq!(idle.read(&mut [0; 1024]).unwrap(), 0);
+    let end = socket.next().await;
+    assert!(matches!(end, None | Some(Err(_))), "no goodbye: {end:?}");
+    assert_eq!(broken.status().await, 200, "who comes anew is served");
+}
+
+#[tokio::test]
+async fn orders_reach_every_replica() {
+    let broken = Breakable::serving(&["--replicas", "3"]);
+    let told = broken.order(json!({"fault": "errors", "ratio": 1.0, "for_ms": 60_000})).await;
+    assert_eq!(told.iter().map(|replica| &replica["errors"]["ratio"]).collect::<Vec<_>>(), [1.0, 1.0, 1.0]);
+    for _ in 0..20 {
+        // A connection of its own each, which the kernel gives to any replica.
+        let fresh = Remote::at(broken.app.address);
+        assert_eq!(fresh.get("/api/products/1").await.error(), "fault_injected");
+    }
+    let told = broken.order(json!({"fault": "none"})).await;
+    assert!(told.iter().all(|replica| replica["errors"].is_null()), "{told:?}");
+    assert_eq!(broken.status().await, 200);
+}
+
+#[tokio::test]
+async fn what_is_no_order_is_refused_and_changes_nothing() {
+    let broken = Breakable::serving(&[]);
+    for wrong in [json!({"fault": "meteor"}), json!({"fault": "errors", "ratio": 2, "for_ms": 5}), json!([])]
+    {
+        let answer = broken.faults.post("/admin/faults", &wrong).await;
+        assert_eq!((answer.status.as_u16(), answer.error().as_str()), (422, "unfit_fault"), "{wrong}");
+    }
+    assert_eq!(broken.faults.get("/admin/faults").await.json()["replicas"][0]["errors"], Value::Null);
+    assert_eq!(broken.app.get("/admin/faults").await.status.as_u16(), 404, "users cannot reach it");
+    let output = Command::new(env!("CARGO_BIN_EXE_target-app"))
+        .args(["serve", "baseline", "--listen", "127.0.0.1:0", "--faults", "0.0.0.0:0"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    insta::assert_snapshot!(String::from_utf8(output.stderr).unwrap(), @"error: --faults 0.0.0.0:0 is no loopback address: who can reach it can break the app; for example 127.0.0.1:0");
+}
