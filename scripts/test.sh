@@ -56,6 +56,8 @@ slice_install() {
     IFS=: read -r program package without <<< "$entry"
     has "$program" || packages+=("$package")
   done
+  # Debian's Python makes no virtual environment without it.
+  python3 -c 'import ensurepip' 2> /dev/null || packages+=(python3-venv)
   if ((${#packages[@]})) && [[ $(id -u) == 0 ]] && has apt-get; then
     echo "installing ${packages[*]}"
     export DEBIAN_FRONTEND=noninteractive
@@ -159,23 +161,29 @@ slice_build() {
 # The bundled target's own description of itself, against thousands of requests that are made of it (PyPI's schemathesis; see
 # target-app/schemathesis.toml).
 slice_openapi() {
-  local plimsoll=$PWD/target/release/plimsoll config=$PWD/target-app/schemathesis.toml tools=$PWD/target/schemathesis url served token status=0
+  local plimsoll=$PWD/target/release/plimsoll config=$PWD/target-app/schemathesis.toml
+  local tools=$PWD/target/schemathesis-$SCHEMATHESIS_VERSION url='' served token status=0
   local tool=$tools/bin/schemathesis
-  if ! [[ -x $tool ]]; then
-    { python3 -m venv "$tools" && "$tools/bin/pip" install --quiet "schemathesis==$SCHEMATHESIS_VERSION"; } || true
+  if ! "$tool" --version > /dev/null 2>&1; then
+    { python3 -m venv --clear "$tools" && "$tools/bin/pip" install --quiet "schemathesis==$SCHEMATHESIS_VERSION"; } || true
   fi
-  if ! [[ -x $tool ]]; then
+  if ! "$tool" --version > /dev/null 2>&1; then
     skip "the OpenAPI document against the target (openapi): schemathesis could not be installed (python3 -m venv, pip)"
     return
   fi
   cargo build --locked --release
+  : > "$scratch/served"
   "$plimsoll" target serve baseline --listen 127.0.0.1:0 --dial mongodb.service_time_ms=1 > "$scratch/served" &
   served=$!
+  # A slice has a shell of its own, and the target must not outlive it.
+  trap 'kill "$served" 2> /dev/null || true' EXIT
+  export NO_PROXY=127.0.0.1 no_proxy=127.0.0.1
   for _ in {1..100}; do
     url=$(sed -n 's/^listening //p' "$scratch/served")
     [[ -n $url ]] && break
     sleep 0.1
   done
+  [[ -n $url ]] || { echo "the target did not say where it listens" >&2; return 1; }
   token=$(python3 - "$url" <<'END'
 import json, sys, urllib.request
 body = json.dumps({"email": "user1@shop.example", "password": "correct-horse"}).encode()
@@ -185,7 +193,7 @@ END
   )
   (cd "$scratch" && timeout --kill-after=10 "$OPENAPI_SECONDS_MAX" "$tool" --config-file "$config" run "$url/openapi.json" \
     --header "Authorization: Bearer $token" --max-examples 100 --seed 1 --workers 1 --no-color) || status=$?
-  kill "$served"
+  kill "$served" 2> /dev/null || true
   # It must have lived to be killed.
   wait "$served" || { echo "the target ended with exit code $?" >&2; status=1; }
   return "$status"

@@ -109,6 +109,9 @@ pub const SCRAPE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long the bundled target-app may take from its start to its first healthy answer.
 pub const TARGET_START_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// How long it may take to end: the five seconds it has for what is in flight, and a little more.
+pub const TARGET_END_TIMEOUT: Duration = Duration::from_secs(7);
+
 /// Processes of the bundled target-app.
 pub const TARGET_REPLICAS_MAX: u32 = target_app::fleet::REPLICAS_MAX;
 

@@ -74,8 +74,8 @@ pub(crate) fn send(addr: SocketAddr, per_s: u64, lasting: Duration) -> io::Resul
                 continue;
             }
             while next < count && at_ns(next) <= timer.clock.now() {
-                let number =
-                    idle.pop().ok_or_else(|| io::Error::other("all connections of the control wait"))?;
+                // All wait: the loop was held up, and there are answers to be read first.
+                let Some(number) = idle.pop() else { break };
                 let request = format!("GET /{next}/0 HTTP/1.1\r\n\r\n");
                 asked_ns[number] = [at_ns(next), timer.clock.now()];
                 connections[number].write_all(request.as_bytes())?;

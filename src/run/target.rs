@@ -4,13 +4,14 @@
 use super::Options;
 use super::sources::{self, SourceError};
 use crate::engine::route::{Destination, Route};
-use crate::limits::{TARGET_START_TIMEOUT, TARGET_STDERR_BYTES_MAX};
+use crate::limits::{TARGET_END_TIMEOUT, TARGET_START_TIMEOUT, TARGET_STDERR_BYTES_MAX};
 use crate::scenario::plan::{BaseUrl, Plan, TargetKind};
 use crate::swarm::last_words::LastWords;
 use crate::transport::{self, HttpVersion, Resolved};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 
@@ -44,8 +45,21 @@ pub(super) struct Target {
 struct Bundled {
     child: Child,
     /// The app ends when this is closed, so that it never outlives the run.
-    _stdin: ChildStdin,
+    stdin: Option<ChildStdin>,
     said: LastWords,
+}
+
+/// It is killed only if it does not end by itself: killed, it would leave its store behind.
+impl Drop for Bundled {
+    fn drop(&mut self) {
+        const LOOK: Duration = Duration::from_millis(5);
+        drop(self.stdin.take());
+        let mut waited = Duration::ZERO;
+        while matches!(self.child.try_wait(), Ok(None)) && waited < TARGET_END_TIMEOUT {
+            std::thread::sleep(LOOK);
+            waited += LOOK;
+        }
+    }
 }
 
 /// # Errors
@@ -240,7 +254,7 @@ async fn start(
         .strip_prefix("listening http://")
         .and_then(|text| text.trim().parse().ok())
         .ok_or_else(|| TargetError::DidNotStart(format!("it said `{line}`")))?;
-    Ok((address, Bundled { child, _stdin: stdin, said }))
+    Ok((address, Bundled { child, stdin: Some(stdin), said }))
 }
 
 #[cfg(test)]

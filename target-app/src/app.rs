@@ -66,7 +66,7 @@ impl App {
         stopping: watch::Receiver<bool>,
     ) -> Result<Self, ServeError> {
         let metrics = Metrics::new().map_err(|e| ServeError::Setup(e.to_string()))?;
-        let faults = Arc::new(Faults::default());
+        let faults = Arc::new(Faults::new(dials.heap.limit_bytes));
         let (figures, slowed) = (metrics.pool.clone(), Arc::clone(&faults));
         let store = match &membership {
             Some(fleet) => Embedded::open(fleet.store_file(), dials, figures, slowed),

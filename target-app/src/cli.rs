@@ -189,16 +189,17 @@ impl Serve {
         let (faults, told) = listen_for_faults(self.faults)?;
         let mut printed = Ok(());
         let announce = |address| printed = announced(out, address, told);
-        runtime.block_on(async {
+        let end = runtime.block_on(async {
             let interrupted = interrupted(self.exit_with_stdin).map_err(CliError::Runtime)?;
             serve_as(profile, membership.clone(), self.listen, faults, announce, interrupted).await?;
             Ok::<_, CliError>(())
-        })?;
+        });
         if let Some(fleet) = membership
             && getppid() != supervisor
         {
             fleet.clear_up();
         }
+        end?;
         Ok(printed?)
     }
 

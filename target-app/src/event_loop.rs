@@ -1,4 +1,5 @@
-//! How late the event loop is: what a Node service finds out by a timer of its own, and what everybody who waits for the loop feels.
+//! How late the event loop is: what a Node service finds out by a timer of its own, and what everybody who waits for the loop feels. Looks that
+//! could not be made while it stood still count too, each as late as it would have been; or a second of standing still were one look of many.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -6,7 +7,7 @@ use std::time::Duration;
 
 use crate::clock;
 
-/// Between two looks. A pause that is longer meets one for certain, a shorter one by its share of it.
+/// Between two looks.
 const EVERY: Duration = Duration::from_millis(20);
 /// The looks of ten seconds.
 const LOOKS_MAX: usize = 500;
@@ -27,12 +28,20 @@ impl Lag {
         }
     }
 
+    /// One look, and those that it was too late for.
     fn add(&self, late_s: f64) {
         let mut looks_s = self.looks_s.lock().unwrap_or_else(PoisonError::into_inner);
-        if looks_s.len() == LOOKS_MAX {
-            looks_s.pop_front();
+        let mut rest_s = late_s;
+        for _ in 0..LOOKS_MAX {
+            if looks_s.len() == LOOKS_MAX {
+                looks_s.pop_front();
+            }
+            looks_s.push_back(rest_s);
+            rest_s -= EVERY.as_secs_f64();
+            if rest_s <= 0.0 {
+                break;
+            }
         }
-        looks_s.push_back(late_s);
     }
 
     /// What one look of a hundred was later than, of the last ten seconds; zero before the first.
@@ -54,10 +63,23 @@ mod tests {
     fn one_look_of_a_hundred_is_later_and_what_is_long_ago_is_forgotten() {
         let lag = Lag::default();
         assert_eq!(lag.p99_s(), 0.0);
-        (1..=100).for_each(|late| lag.add(f64::from(late)));
-        assert_eq!(lag.p99_s(), 99.0);
-        (0..LOOKS_MAX).for_each(|_| lag.add(0.5));
-        assert_eq!(lag.p99_s(), 0.5);
+        (1..=100).for_each(|late| lag.add(f64::from(late) / 1e4));
+        assert_eq!(lag.p99_s(), 99.0 / 1e4);
+        (0..LOOKS_MAX).for_each(|_| lag.add(0.001));
+        assert_eq!(lag.p99_s(), 0.001);
+    }
+
+    #[test]
+    fn a_loop_that_stands_still_now_and_then_is_as_late_as_who_waits_for_it() {
+        let lag = Lag::default();
+        // A second of every three.
+        for _ in 0..10 {
+            (0..100).for_each(|_| lag.add(0.0));
+            lag.add(1.0);
+        }
+        assert!(lag.p99_s() > 0.9, "{}", lag.p99_s());
+        lag.add(60.0);
+        assert!(lag.p99_s() > 50.0, "it knows of ten seconds only: {}", lag.p99_s());
     }
 
     #[tokio::test]

@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-/// A served profile; it is killed when the value is dropped.
+/// A served profile; it is ended when the value is dropped.
 pub(crate) struct Served {
     child: Child,
     pub(crate) addr: SocketAddr,
@@ -59,7 +59,8 @@ impl Served {
 
 impl Drop for Served {
     fn drop(&mut self) {
-        let _ = self.child.kill();
+        // Killed, it would leave its store behind.
+        drop(self.child.stdin.take());
         let _ = self.child.wait();
     }
 }

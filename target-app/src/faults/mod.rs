@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::clock;
 use crate::routes::Problem;
@@ -25,6 +25,9 @@ pub(crate) struct Faults {
     /// Whether there is anything to look up.
     on: AtomicBool,
     state: Mutex<State>,
+    /// What the process may have of heap: more than that is not leaked, or a leak would be the end of the machine and not of the process.
+    leak_max_bytes: u64,
+    ordered: Notify,
     drops: watch::Sender<u64>,
 }
 
@@ -51,13 +54,18 @@ struct Slow {
     until: Instant,
 }
 
-impl Default for Faults {
-    fn default() -> Self {
-        Self { on: AtomicBool::new(false), state: Mutex::default(), drops: watch::Sender::new(0) }
-    }
-}
-
 impl Faults {
+    /// Of a process whose heap may be so large.
+    pub(crate) fn new(leak_max_bytes: u64) -> Self {
+        Self {
+            on: AtomicBool::new(false),
+            state: Mutex::default(),
+            leak_max_bytes,
+            ordered: Notify::new(),
+            drops: watch::Sender::new(0),
+        }
+    }
+
     /// Does as ordered from now on. An order takes the place of an earlier one of its kind; memory that is leaked adds up.
     pub(crate) fn order(&self, order: &Order, now: Instant) {
         let mut state = self.state();
@@ -72,11 +80,16 @@ impl Faults {
                 state.slow.push(Slow { resource, factor, until: until(for_ms) });
             }
             // Written to, so that it is memory and not only address space.
-            Order::Leak { bytes } => state.leaked.push(vec![1; usize::try_from(bytes).unwrap_or(usize::MAX)]),
+            Order::Leak { bytes } => {
+                let room = self.leak_max_bytes.saturating_sub(state.leaked_bytes() as u64);
+                state.leaked.push(vec![1; usize::try_from(bytes.min(room)).unwrap_or(0)]);
+            }
             Order::DropConnections => self.drops.send_modify(|number| *number += 1),
             Order::None => *state = State::default(),
         }
         self.on.store(!state.is_idle(), Ordering::Relaxed);
+        drop(state);
+        self.ordered.notify_waiters();
     }
 
     /// Waits for the end of a stall. A problem in place of an answer, if it is the turn of this request to fail.
@@ -84,8 +97,14 @@ impl Faults {
         if !self.on.load(Ordering::Relaxed) {
             return Ok(());
         }
-        while let Some(rest) = self.stalls_for(clock::now()) {
-            tokio::time::sleep(rest).await;
+        loop {
+            // Made before the look, so that no order goes unheard in between.
+            let ordered = self.ordered.notified();
+            let Some(rest) = self.stalls_for(clock::now()) else { break };
+            tokio::select! {
+                () = tokio::time::sleep(rest) => {}
+                () = ordered => {}
+            }
         }
         if self.fails(clock::now()) {
             return Err(Problem::new(
@@ -123,7 +142,7 @@ impl Faults {
             "errors": errors.map(|errors| json!({"ratio": errors.ratio, "left_ms": left_ms(errors.until)})),
             "slow": slow.map(|slow| json!({"resource": slow.resource, "factor": slow.factor, "left_ms": left_ms(slow.until)}))
                 .collect::<Vec<_>>(),
-            "leaked_bytes": state.leaked.iter().map(Vec::len).sum::<usize>(),
+            "leaked_bytes": state.leaked_bytes(),
         })
     }
 
@@ -147,6 +166,10 @@ impl Faults {
 }
 
 impl State {
+    fn leaked_bytes(&self) -> usize {
+        self.leaked.iter().map(Vec::len).sum()
+    }
+
     fn is_idle(&self) -> bool {
         self.stalled_until.is_none()
             && self.errors.is_none()
@@ -164,7 +187,7 @@ mod tests {
 
     #[test]
     fn the_share_that_fails_is_exact_and_ends() {
-        let (faults, now) = (Faults::default(), clock::now());
+        let (faults, now) = (Faults::new(1_200), clock::now());
         faults.order(&Order::Errors { ratio: 0.2, for_ms: 1_000 }, now);
         let failed =
             |after_ms| (0..1_000).filter(|_| faults.fails(now + Duration::from_millis(after_ms))).count();
@@ -176,7 +199,7 @@ mod tests {
 
     #[test]
     fn a_resource_is_slow_by_the_last_order_until_its_end() {
-        let (faults, now) = (Faults::default(), clock::now());
+        let (faults, now) = (Faults::new(1_200), clock::now());
         let slows = |after_ms| {
             [Resource::Mongodb, Resource::Cpu]
                 .map(|of| faults.slows(of, now + Duration::from_millis(after_ms)))
@@ -191,11 +214,11 @@ mod tests {
 
     #[test]
     fn none_ends_all_of_it() {
-        let (faults, now) = (Faults::default(), clock::now());
+        let (faults, now) = (Faults::new(1_200), clock::now());
         faults.order(&Order::Stall { for_ms: 60_000 }, now);
         faults.order(&Order::Leak { bytes: 1_000 }, now);
         faults.order(&Order::Leak { bytes: 500 }, now);
-        assert_eq!(faults.told(now)["leaked_bytes"], 1_500);
+        assert_eq!(faults.told(now)["leaked_bytes"], 1_200, "no more than there may be");
         assert_eq!(faults.told(now)["stall_left_ms"], 60_000);
         faults.order(&Order::None, now);
         insta::assert_snapshot!(faults.told(now), @r#"{"errors":null,"leaked_bytes":0,"slow":[],"stall_left_ms":0}"#);

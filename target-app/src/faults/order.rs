@@ -4,9 +4,8 @@ use serde::{Deserialize, Serialize};
 
 /// Longest fault, in milliseconds: an hour, which is the shop's recovery time objective.
 const FOR_MAX_MS: u64 = 3_600_000;
-const FACTOR_MAX: f64 = 1e6;
-/// More is not a leak but the end of the machine.
-const LEAK_MAX_BYTES: u64 = 1 << 36;
+/// A request that the CPU is worked for is not interrupted, and a hold that has begun not shortened: neither may last long.
+const FACTOR_MAX: f64 = 100.0;
 
 /// One order.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
@@ -18,7 +17,7 @@ pub(crate) enum Order {
     Errors { ratio: f64, for_ms: u64 },
     /// Everything that a resource does takes so many times as long.
     Slow { resource: Resource, factor: f64, for_ms: u64 },
-    /// So much of the heap is taken and not given back.
+    /// So much of the heap is taken and not given back, at most as much as there may be of it.
     Leak { bytes: u64 },
     /// All client connections are closed at once, without a word.
     DropConnections,
@@ -58,9 +57,6 @@ impl Order {
                 Err(format!("factor is from 0 to {FACTOR_MAX}, not {factor}"))
             }
             Self::Errors { for_ms, .. } | Self::Slow { for_ms, .. } => lasts(for_ms),
-            Self::Leak { bytes } if bytes > LEAK_MAX_BYTES => {
-                Err(format!("bytes is at most {LEAK_MAX_BYTES}, not {bytes}"))
-            }
             Self::Leak { .. } | Self::DropConnections | Self::None => Ok(()),
         }
     }
@@ -89,7 +85,6 @@ mod tests {
             r#"{"fault":"slow","resource":"disk","factor":1,"for_ms":1}"#,
             r#"{"fault":"slow","resource":"cpu","factor":-1,"for_ms":1}"#,
             r#"{"fault":"leak","bytes":1e9}"#,
-            r#"{"fault":"leak","bytes":99999999999}"#,
         ];
         insta::assert_snapshot!(wrong.map(|text| Order::parse(text).unwrap_err()).join("\n"), @r"
         EOF while parsing a value at line 1 column 0
@@ -99,9 +94,8 @@ mod tests {
         unknown field `force`, expected `for_ms`
         ratio is from 0 to 1, not 1.5
         unknown variant `disk`, expected `mongodb` or `cpu`
-        factor is from 0 to 1000000, not -1
+        factor is from 0 to 100, not -1
         invalid type: floating point `1000000000.0`, expected u64
-        bytes is at most 68719476736, not 99999999999
         ");
     }
 }

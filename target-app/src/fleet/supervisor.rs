@@ -83,7 +83,10 @@ pub async fn supervise(
         async move { roll.answer(asked, directory).await }
     });
 
-    let faults = faults.map(tokio::net::TcpListener::from_std).transpose().map_err(FleetError::Directory)?;
+    let faults = faults
+        .map(tokio::net::TcpListener::from_std)
+        .transpose()
+        .map_err(|e| ServeError::Setup(format!("no orders for faults: {e}")))?;
     let orders = faults.map(|listener| {
         let sockets = (0..order.replicas).map(|number| orders_socket(directory.path(), number)).collect();
         tokio::spawn(faults::serve(listener, Subjects::Fleet(sockets)))

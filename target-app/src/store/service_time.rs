@@ -56,11 +56,12 @@ mod tests {
 
     use super::ServiceTime;
     use crate::demand::Operation;
+    use crate::faults::Faults;
     use crate::profile::Profile;
 
     fn draws(dials: &[&str]) -> (f64, f64) {
         let profile = Profile::named("baseline").unwrap().with_dials(dials).unwrap();
-        let service = ServiceTime::new(profile.dials(), Arc::default());
+        let service = ServiceTime::new(profile.dials(), Arc::new(Faults::new(0)));
         let n = 200_000;
         let draws: Vec<f64> = (0..n).map(|_| service.draw(Operation::ProductById).as_secs_f64()).collect();
         let mean = draws.iter().sum::<f64>() / f64::from(n);
