@@ -175,8 +175,9 @@ slice_openapi() {
   : > "$scratch/served"
   "$plimsoll" target serve baseline --listen 127.0.0.1:0 --dial mongodb.service_time_ms=1 > "$scratch/served" &
   served=$!
-  # A slice has a shell of its own, and the target must not outlive it.
-  trap 'kill "$served" 2> /dev/null || true' EXIT
+  # A slice has a shell of its own, and the target must not outlive it. The number goes into the trap: this function is over by then.
+  # shellcheck disable=SC2064
+  trap "kill $served 2> /dev/null || true" EXIT
   export NO_PROXY=127.0.0.1 no_proxy=127.0.0.1
   for _ in {1..100}; do
     url=$(sed -n 's/^listening //p' "$scratch/served")
