@@ -12,11 +12,10 @@ use tokio::time::timeout;
 
 use super::{Faults, Order};
 use crate::clock;
+use crate::fleet::accept;
 
 const TEXT_MAX_BYTES: u64 = 64 * 1024;
 const WAIT: Duration = Duration::from_secs(2);
-/// How long to leave a listener alone that refuses, as it does when the process is out of descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
 /// Tells the replica behind this socket an order; without one it is only asked. What is on there then, as JSON.
 pub(crate) async fn tell(socket: &Path, order: &str) -> io::Result<String> {
@@ -34,11 +33,9 @@ pub(crate) async fn tell(socket: &Path, order: &str) -> io::Result<String> {
 /// Does as it is told on this socket, for ever.
 pub(crate) async fn obey(listener: UnixListener, faults: Arc<Faults>) {
     loop {
-        match listener.accept().await {
-            // One order after the other, each in bounded time; one that ends half-way was none.
-            Ok((connection, _)) => drop(timeout(WAIT, obey_one(connection, &faults)).await),
-            Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
-        }
+        let connection = accept(&listener).await;
+        // One order after the other, each in bounded time; one that ends half-way was none.
+        let _ = timeout(WAIT, obey_one(connection, &faults)).await;
     }
 }
 

@@ -35,7 +35,7 @@ pub(super) async fn ask(socket: &Path) -> io::Result<String> {
     }
 }
 
-pub(super) async fn accept(listener: &UnixListener) -> UnixStream {
+pub(crate) async fn accept(listener: &UnixListener) -> UnixStream {
     loop {
         match listener.accept().await {
             Ok((connection, _)) => return connection,

@@ -14,6 +14,7 @@ mod roll;
 mod supervisor;
 
 pub use self::keeper::Launch;
+pub(crate) use self::link::accept;
 pub use self::restarts::FailingReplica;
 pub use self::supervisor::{FleetError, Order, supervise};
 
@@ -97,7 +98,7 @@ impl Membership {
 /// Answers each connection with the text that `figures` makes.
 pub(crate) async fn give_figures(listener: UnixListener, figures: impl Fn() -> String) {
     loop {
-        let connection = link::accept(&listener).await;
+        let connection = accept(&listener).await;
         link::answer(connection, &figures()).await;
     }
 }
