@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use crate::explain::{UnknownRoute, Visits, explain, notes};
 use crate::fleet::{FleetError, Launch, Membership, Order, Place, REPLICAS_MAX, supervise};
 use crate::profile::{DialError, Profile, ProfileError};
-use crate::server::{ServeError, serve_as};
+use crate::server::{ServeError, Serving, serve};
 use crate::{descriptors, priority};
 
 /// The process a command runs in.
@@ -191,7 +191,8 @@ impl Serve {
         let announce = |address| printed = announced(out, address, told);
         let end = runtime.block_on(async {
             let interrupted = interrupted(self.exit_with_stdin).map_err(CliError::Runtime)?;
-            serve_as(profile, membership.clone(), self.listen, faults, announce, interrupted).await?;
+            let serving = Serving { profile, listen: self.listen, membership: membership.clone(), faults };
+            serve(serving, announce, interrupted).await?;
             Ok::<_, CliError>(())
         });
         if let Some(fleet) = membership

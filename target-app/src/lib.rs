@@ -29,4 +29,4 @@ mod session;
 mod socket;
 mod store;
 
-pub use server::{ServeError, serve, serve_as};
+pub use server::{ServeError, Serving, serve};

@@ -56,7 +56,7 @@ const fn route(
     Route { method, template, cpu, operations }
 }
 
-pub static ROUTES: [Route; 17] = [
+pub static ROUTES: &[Route] = &[
     route("GET", "/api/products", CpuClass::List, &[Operation::ProductsList]),
     route("GET", "/api/products/search", CpuClass::Search, &[Operation::ProductsSearch]),
     route("GET", "/api/products/{id}", CpuClass::Read, &[Operation::ProductById]),

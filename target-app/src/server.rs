@@ -52,27 +52,32 @@ fn remedy(source: &io::Error) -> &'static str {
     }
 }
 
-/// Serves the profile by this process alone; see [`serve_as`].
-pub async fn serve(
-    profile: &Profile,
-    listen: SocketAddr,
-    announce: impl FnOnce(SocketAddr),
-    stop: impl Future<Output = ()>,
-) -> Result<(), ServeError> {
-    serve_as(profile, None, listen, None, announce, stop).await
+/// What one process serves, and as what.
+pub struct Serving<'a> {
+    pub profile: &'a Profile,
+    /// Port 0 finds a free one.
+    pub listen: SocketAddr,
+    /// The fleet this process is a replica of, if it is one.
+    pub membership: Option<Membership>,
+    /// Where orders for faults are taken, if anywhere.
+    pub faults: Option<std::net::TcpListener>,
 }
 
-/// Serves the profile on `listen`, as a replica of a fleet if there is a `membership`, until `stop` comes or the heap's
-/// limit is passed, and tells `announce` the address it is bound to once it accepts connections. Prints nothing. After `stop` it accepts no more, lets requests in flight finish
-/// for at most `app.drain_ms`, and closes WebSockets. Orders for faults are taken on `faults`, if that is there.
-pub async fn serve_as(
-    profile: &Profile,
-    membership: Option<Membership>,
-    listen: SocketAddr,
-    faults: Option<std::net::TcpListener>,
+impl<'a> Serving<'a> {
+    /// By this process alone.
+    pub fn alone(profile: &'a Profile, listen: SocketAddr) -> Self {
+        Self { profile, listen, membership: None, faults: None }
+    }
+}
+
+/// Serves until `stop` comes or the heap's limit is passed, and tells `announce` the address it is bound to once it accepts connections.
+/// Prints nothing. After `stop` it accepts no more, lets requests in flight finish for at most `app.drain_ms`, and closes WebSockets.
+pub async fn serve(
+    serving: Serving<'_>,
     announce: impl FnOnce(SocketAddr),
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
+    let Serving { profile, listen, membership, faults } = serving;
     let dials = profile.dials();
     let failed = |source| ServeError::Listen { listen, source };
     let listener = bind(listen, membership.is_some()).map_err(failed)?;

@@ -261,12 +261,12 @@ fn histogram(name: &str, help: &str) -> HistogramOpts {
 }
 
 /// Makes metrics and registers them.
-struct Maker<'a> {
+pub(crate) struct Maker<'a> {
     registry: &'a Registry,
 }
 
 impl Maker<'_> {
-    fn registered<M: prometheus::core::Collector + Clone + 'static>(
+    pub(crate) fn registered<M: prometheus::core::Collector + Clone + 'static>(
         &self,
         metric: M,
     ) -> prometheus::Result<M> {
@@ -274,35 +274,35 @@ impl Maker<'_> {
         Ok(metric)
     }
 
-    fn count(&self, name: &str, help: &str) -> prometheus::Result<IntCounter> {
+    pub(crate) fn count(&self, name: &str, help: &str) -> prometheus::Result<IntCounter> {
         self.registered(IntCounter::new(name, help)?)
     }
 
-    fn sum(&self, name: &str, help: &str) -> prometheus::Result<Counter> {
+    pub(crate) fn sum(&self, name: &str, help: &str) -> prometheus::Result<Counter> {
         self.registered(Counter::new(name, help)?)
     }
 
-    fn gauge(&self, name: &str, help: &str) -> prometheus::Result<Gauge> {
+    pub(crate) fn gauge(&self, name: &str, help: &str) -> prometheus::Result<Gauge> {
         self.registered(Gauge::new(name, help)?)
     }
 
-    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<GaugeVec> {
+    pub(crate) fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<GaugeVec> {
         self.registered(GaugeVec::new(Opts::new(name, help), labels)?)
     }
 
-    fn pool_gauge(&self, name: &str, help: &str) -> prometheus::Result<GaugeVec> {
+    pub(crate) fn pool_gauge(&self, name: &str, help: &str) -> prometheus::Result<GaugeVec> {
         self.gauges(name, help, &["pool_name"])
     }
 
-    fn pool_counter(&self, name: &str, help: &str) -> prometheus::Result<CounterVec> {
+    pub(crate) fn pool_counter(&self, name: &str, help: &str) -> prometheus::Result<CounterVec> {
         self.registered(CounterVec::new(Opts::new(name, help), &["pool_name"])?)
     }
 
-    fn histogram(&self, name: &str, help: &str) -> prometheus::Result<Histogram> {
+    pub(crate) fn histogram(&self, name: &str, help: &str) -> prometheus::Result<Histogram> {
         self.registered(Histogram::with_opts(histogram(name, help))?)
     }
 
-    fn pool_histogram(&self, name: &str, help: &str) -> prometheus::Result<Histogram> {
+    pub(crate) fn pool_histogram(&self, name: &str, help: &str) -> prometheus::Result<Histogram> {
         self.registered(Histogram::with_opts(histogram(name, help).const_label("pool_name", POOL))?)
     }
 }

@@ -47,7 +47,7 @@ const CPU_US_MAX: f64 = 1e6;
 const FACTOR_MAX: f64 = 1_000.0;
 const HOUR_MS: i64 = 3_600_000;
 
-static DIALS: [Dial; 43] = [
+static DIALS: &[Dial] = &[
     number("app.cores", 0.05, 64.0, "cores"),
     integer("app.drain_ms", 0, HOUR_MS, "ms"),
     number("app.cpu_us_per_request.read", 0.0, CPU_US_MAX, "us"),
@@ -159,7 +159,7 @@ pub(super) fn assign(table: &mut toml::Table, assignment: &str) -> Result<(), Di
 
 /// Holds every value of a profile file against its dial's range.
 pub(super) fn check_all(table: &toml::Table) -> Result<(), DialError> {
-    for dial in &DIALS {
+    for dial in DIALS {
         let mut parts = dial.name.split('.');
         let first = parts.next().and_then(|part| table.get(part));
         let value = parts.fold(first, |value, part| value.and_then(|v| v.get(part)));

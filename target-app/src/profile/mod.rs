@@ -13,7 +13,7 @@ pub use dials::{
 use crate::fleet::REPLICAS_MAX;
 
 /// Every profile that ships, as (name, file text).
-const SHIPPED: [(&str, &str); 8] = [
+const SHIPPED: &[(&str, &str)] = &[
     ("baseline", include_str!("../../profiles/baseline.toml")),
     ("pool-100", include_str!("../../profiles/pool-100.toml")),
     ("cached", include_str!("../../profiles/cached.toml")),
@@ -72,7 +72,7 @@ impl Profile {
     /// A profile from the text of its file, which may stand on a shipped one.
     pub fn parse(name: &str, text: &str) -> Result<Self, ProfileError> {
         let syntax = |reason: String| ProfileError::Syntax { name: name.to_owned(), reason };
-        let file = base::resolve(name, text, &SHIPPED)?;
+        let file = base::resolve(name, text, SHIPPED)?;
         let dials = dials_of(&file.dials).map_err(|e| syntax(e.to_string()))?;
         dial::check_all(&file.dials).map_err(|e| syntax(e.to_string()))?;
         if !(1..=REPLICAS_MAX).contains(&file.replicas) {

@@ -144,7 +144,7 @@ async fn the_document_says_429_exactly_where_it_is_answered() {
     let app = limited("1", &[]).await;
     let document = app.remote.get("/openapi.json").await.json();
     assert_eq!(statuses(&app.remote, 1, &[]).await, [200]);
-    for Route { method, template, .. } in &ROUTES {
+    for Route { method, template, .. } in ROUTES {
         let path = template.replace("{id}", "1").replace("{asset}", "app.css");
         let answer = app.remote.send(method.parse().unwrap(), &path, &[], "").await;
         let told = &document["paths"][template][method.to_lowercase()]["responses"]["429"];

@@ -9,8 +9,8 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
-use target_app::ServeError;
 use target_app::profile::Profile;
+use target_app::{ServeError, Serving};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -143,8 +143,8 @@ impl Running {
         let (stop, stopped) = oneshot::channel::<()>();
         let end = tokio::spawn(async move {
             let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-            target_app::serve(&profile, listen, |at| bound.send(at).unwrap(), async { drop(stopped.await) })
-                .await
+            let serving = Serving::alone(&profile, listen);
+            target_app::serve(serving, |at| bound.send(at).unwrap(), async { drop(stopped.await) }).await
         });
         Self { remote: Remote::at(address.await.unwrap()), stop, end }
     }
