@@ -72,11 +72,11 @@ pub struct Serve {
     /// Take orders for faults (POST /admin/faults) on this address of the loopback interface; port 0 finds a free one, printed as a second line
     #[arg(long, value_name = "ADDR")]
     pub faults: Option<SocketAddr>,
-    /// Which replica this process is, as its supervisor says
-    #[arg(long, hide = true, requires = "fleet", value_name = "NUMBER/OF")]
-    replica: Option<Place>,
+    /// Which process of a fleet this is, as its supervisor says
+    #[arg(long, hide = true, requires = "fleet", value_name = "ROLE-NUMBER/OF")]
+    place: Option<Place>,
     /// The directory of its fleet, likewise
-    #[arg(long, hide = true, requires = "replica", value_name = "DIR")]
+    #[arg(long, hide = true, requires = "place", value_name = "DIR")]
     fleet: Option<PathBuf>,
 }
 
@@ -174,7 +174,7 @@ impl Serve {
             priority::step_back(niceness);
         }
         match (self.replicas, profile.replicas) {
-            _ if self.replica.is_some() => self.run_process(&profile, around.out),
+            _ if self.place.is_some() => self.run_process(&profile, around.out),
             (None, 1) if !profile.supervised => self.run_process(&profile, around.out),
             (wanted, usual) => self.run_fleet(&profile, wanted.unwrap_or(usual), around),
         }
@@ -183,7 +183,7 @@ impl Serve {
     /// This process alone, or as the replica it was started for. It has a thread a core of the profile.
     fn run_process(self, profile: &Profile, out: &mut dyn Write) -> Result<(), CliError> {
         let membership =
-            self.replica.zip(self.fleet).map(|(place, directory)| Membership::new(place, directory));
+            self.place.zip(self.fleet).map(|(place, directory)| Membership::new(place, directory));
         let supervisor = getppid();
         let runtime = runtime(profile.dials().app.cores).map_err(CliError::Runtime)?;
         let (faults, told) = listen_for_faults(self.faults)?;

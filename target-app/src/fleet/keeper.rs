@@ -1,4 +1,4 @@
-//! The keeper of one replica: starts its process, says when it serves, starts another when it ended, and ends it when the
+//! The keeper of one process of a fleet: starts it, says when it serves, starts another when it ended, and ends it when the
 //! fleet stops. The process watches its standard input, which the kernel closes even for a supervisor that was killed.
 
 use std::net::SocketAddr;
@@ -12,31 +12,31 @@ use tokio::process::{Child, ChildStderr, ChildStdin, Command};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 
-use super::restarts::{FailingReplica, Life, Restarts};
+use super::place::Place;
+use super::restarts::{FailingProcess, Life, Restarts};
 use super::roll::Roll;
 use crate::clock;
 
 /// From its start to its first word.
 const START_MAX: Duration = Duration::from_secs(15);
-/// What a replica may take to end beyond the time it has for its requests.
+/// What a process may take to end beyond the time it has for its requests.
 const END_SLACK: Duration = Duration::from_secs(2);
-/// Of what a replica says on standard error, the end is kept.
+/// Of what it says on standard error, the end is kept.
 const WORDS_MAX_BYTES: usize = 1024;
 
-/// How a replica of this very program is started.
+/// How a process of this very program is started.
 #[derive(Clone, Debug)]
 pub struct Launch {
     pub executable: PathBuf,
-    /// Everything but the address and the place.
+    /// What all roles have in common: everything but the address, the place, and what is the role's own.
     pub arguments: Vec<String>,
 }
 
 /// All that one keeper needs.
 pub(super) struct Keeper {
-    pub(super) number: u32,
+    pub(super) place: Place,
     pub(super) launch: Launch,
     pub(super) address: SocketAddr,
-    pub(super) of: u32,
     pub(super) directory: PathBuf,
     pub(super) drain: Duration,
     pub(super) roll: Roll,
@@ -47,28 +47,28 @@ pub(super) struct Keeper {
 /// What a keeper tells the supervisor.
 #[derive(Debug)]
 pub(super) enum Event {
-    /// All replicas serve, for the first time.
+    /// All processes serve, for the first time.
     Complete,
     /// For people.
     Note(String),
 }
 
 /// A started process.
-struct Replica {
+struct Process {
     child: Child,
     stdin: Option<ChildStdin>,
     words: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Keeper {
-    /// Keeps the replica alive until the fleet stops; fails when it dies at once, time and again.
-    pub(super) async fn keep(mut self) -> Result<(), FailingReplica> {
+    /// Keeps the process alive until the fleet stops; fails when it dies at once, time and again.
+    pub(super) async fn keep(mut self) -> Result<(), FailingProcess> {
         let mut restarts = Restarts::default();
         loop {
             let started = clock::now();
             let mut served = false;
             let how = match self.start() {
-                Ok(mut replica) => match self.attend(&mut replica, &mut served).await {
+                Ok(mut process) => match self.attend(&mut process, &mut served).await {
                     Some(how) => how,
                     None => return Ok(()),
                 },
@@ -76,11 +76,11 @@ impl Keeper {
             };
             let life = Life { lasted: clock::now().duration_since(started), served };
             let Some(pause) = restarts.ended(life) else {
-                return Err(FailingReplica { replica: self.number, how });
+                return Err(FailingProcess { process: self.place.words(), how });
             };
             let note = format!(
-                "replica {} ended with {how}; starting it again in {} ms",
-                self.number,
+                "{} ended with {how}; starting it again in {} ms",
+                self.place.words(),
                 pause.as_millis()
             );
             // Full only when many die at once, and then the first few notes say enough.
@@ -92,65 +92,65 @@ impl Keeper {
         }
     }
 
-    fn start(&self) -> std::io::Result<Replica> {
+    fn start(&self) -> std::io::Result<Process> {
         let mut command = Command::new(&self.launch.executable);
         command
             .args(&self.launch.arguments)
             .args(["--exit-with-stdin", "--listen", &self.address.to_string()])
-            .args(["--replica", &format!("{}/{}", self.number, self.of), "--fleet"])
+            .args(["--place", &self.place.to_string(), "--fleet"])
             .arg(&self.directory)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true)
-            // Control-C in a terminal is for the supervisor, which then ends its replicas.
+            // Control-C in a terminal is for the supervisor, which then ends its processes.
             .process_group(0);
         let mut child = command.spawn()?;
         let words = Arc::new(Mutex::new(Vec::new()));
         if let Some(stderr) = child.stderr.take() {
             tokio::spawn(keep_last_words(stderr, Arc::clone(&words)));
         }
-        Ok(Replica { stdin: child.stdin.take(), child, words })
+        Ok(Process { stdin: child.stdin.take(), child, words })
     }
 
-    /// Lets the replica serve until it ends, and tells how it did; none when it was ended because the fleet stops.
-    async fn attend(&mut self, replica: &mut Replica, served: &mut bool) -> Option<String> {
+    /// Lets the process serve until it ends, and tells how it did; none when it was ended because the fleet stops.
+    async fn attend(&mut self, process: &mut Process, served: &mut bool) -> Option<String> {
         let mut stopping = self.stopping.clone();
         let stopped = async { drop(stopping.wait_for(|stopping| *stopping).await) };
         let ended = tokio::select! {
-            status = self.serve(replica, served) => Some(status),
+            status = self.serve(process, served) => Some(status),
             () = stopped => None,
         };
-        self.roll.died(self.number);
+        self.roll.died(self.place);
         match ended {
-            Some(status) => Some(replica.how(status).await),
+            Some(status) => Some(process.how(status).await),
             None => {
-                replica.end(self.drain + END_SLACK).await;
+                process.end(self.drain + END_SLACK).await;
                 None
             }
         }
     }
 
-    async fn serve(&self, replica: &mut Replica, served: &mut bool) -> std::io::Result<ExitStatus> {
-        let stdout = replica.child.stdout.take().ok_or(std::io::ErrorKind::BrokenPipe)?;
+    async fn serve(&self, process: &mut Process, served: &mut bool) -> std::io::Result<ExitStatus> {
+        let stdout = process.child.stdout.take().ok_or(std::io::ErrorKind::BrokenPipe)?;
         let mut out = BufReader::new(stdout).lines();
         match timeout(START_MAX, out.next_line()).await {
             Ok(Ok(Some(_))) => {
                 *served = true;
-                if self.roll.ready(self.number) {
+                if self.roll.ready(self.place) {
                     // The supervisor listens as long as there is a keeper.
                     let _ = self.events.send(Event::Complete).await;
                 }
             }
             // It is ending.
             Ok(_) => {}
-            Err(_) => replica.child.start_kill()?,
+            Err(_) => process.child.start_kill()?,
         }
-        replica.child.wait().await
+        process.child.wait().await
     }
 }
 
-impl Replica {
+impl Process {
     /// Closes its standard input, and kills it when it does not end then.
     async fn end(&mut self, patience: Duration) {
         drop(self.stdin.take());

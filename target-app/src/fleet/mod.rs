@@ -1,53 +1,35 @@
 //! A fleet: several replicas of one profile on one address, each a process of its own, under a supervisor. The kernel deals
 //! the connections out (SO_REUSEPORT); the replicas share one store, as those of the shop share one MongoDB, and answer
-//! `/metrics` for all of them together.
+//! `/metrics` for all of them together. Beside them there may be processes of other roles (see [`Role`]), kept alive alike.
 //!
 //! The supervisor keeps a private directory: the store's file, its own socket for the figures of the fleet
-//! (`fleet.sock`), one for those of each replica (`replica-N.sock`), and one on which that is told what is to go wrong (`orders-N.sock`).
+//! (`fleet.sock`), one for those of each process (`replica-N.sock`), and for each replica one on which it is told what is to go
+//! wrong (`orders-N.sock`).
 
 mod address;
 mod figures;
 mod keeper;
 mod link;
+mod place;
 mod restarts;
 mod roll;
 mod supervisor;
 
 pub use self::keeper::Launch;
 pub(crate) use self::link::accept;
-pub use self::restarts::FailingReplica;
+pub use self::place::{Place, Role};
+pub use self::restarts::FailingProcess;
 pub use self::supervisor::{FleetError, Order, supervise};
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use tokio::net::UnixListener;
 
 /// Replicas of one fleet; the kernel's choice among sockets of one port, and this machine, are no use beyond it.
 pub const REPLICAS_MAX: u32 = 64;
 
-/// Which replica of how many: `3/10`, counted from zero.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
-    pub number: u32,
-    pub of: u32,
-}
-
-impl FromStr for Place {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (number, of) = text.split_once('/').ok_or("expected NUMBER/OF")?;
-        let place = Self {
-            number: number.parse().map_err(|_| "expected a number before the slash")?,
-            of: of.parse().map_err(|_| "expected a number after the slash")?,
-        };
-        if place.number >= place.of { Err("there is no such place".to_owned()) } else { Ok(place) }
-    }
-}
-
-/// What makes a process a replica of a fleet.
+/// What makes a process one of a fleet.
 #[derive(Clone, Debug)]
 pub struct Membership {
     place: Place,
@@ -68,9 +50,9 @@ impl Membership {
         store_file(&self.directory)
     }
 
-    /// The socket this replica gives its own figures on.
+    /// The socket this process gives its own figures on.
     pub(crate) fn listen(&self) -> io::Result<UnixListener> {
-        bind_anew(replica_socket(&self.directory, self.place.number))
+        bind_anew(figures_socket(&self.directory, self.place))
     }
 
     /// The socket this replica is told on what is to go wrong.
@@ -78,14 +60,14 @@ impl Membership {
         bind_anew(orders_socket(&self.directory, self.place.number))
     }
 
-    /// The metrics of all replicas together, in Prometheus text.
+    /// The metrics of all processes together, in Prometheus text.
     pub(crate) async fn figures_of_all(&self) -> io::Result<String> {
         link::ask(&fleet_socket(&self.directory)).await
     }
 
     /// The metrics of one replica.
     pub(crate) async fn figures_of(&self, number: u32) -> io::Result<String> {
-        link::ask(&replica_socket(&self.directory, number)).await
+        link::ask(&figures_socket(&self.directory, Place { number, ..self.place })).await
     }
 
     /// Clears up after a supervisor that was killed and could not. Every replica tries; whoever comes first succeeds.
@@ -119,23 +101,10 @@ fn fleet_socket(directory: &Path) -> PathBuf {
     directory.join("fleet.sock")
 }
 
-fn replica_socket(directory: &Path, number: u32) -> PathBuf {
-    directory.join(format!("replica-{number}.sock"))
+fn figures_socket(directory: &Path, place: Place) -> PathBuf {
+    directory.join(format!("{}.sock", place.stem()))
 }
 
 fn orders_socket(directory: &Path, number: u32) -> PathBuf {
     directory.join(format!("orders-{number}.sock"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Place;
-
-    #[test]
-    fn a_place_is_one_of_those_there_are() {
-        assert_eq!("3/10".parse(), Ok(Place { number: 3, of: 10 }));
-        for wrong in ["3", "10/10", "0/0", "a/2", "1/-2", ""] {
-            assert!(wrong.parse::<Place>().is_err(), "{wrong}");
-        }
-    }
 }

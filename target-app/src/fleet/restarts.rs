@@ -1,26 +1,27 @@
-//! When a replica that ended is started again: after a pause that doubles with every early end, and not for ever where it never came to serve.
+//! When a process that ended is started again: after a pause that doubles with every early end, and not for ever where it never came to serve.
 
 use std::time::Duration;
 
-/// A replica that ends sooner than this after its start ended early.
+/// A process that ends sooner than this after its start ended early.
 const EARLY: Duration = Duration::from_secs(10);
 /// Ends in a row before it served after which starting it once more is of no use.
 const UNSERVED_MAX: u32 = 5;
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
-/// A replica that cannot be had.
+/// A process that cannot be had.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "replica {replica} ended {UNSERVED_MAX} times in a row before it served, the last time with {how}; mend that and start again"
+    "{process} ended {UNSERVED_MAX} times in a row before it served, the last time with {how}; mend that and start again"
 )]
-pub struct FailingReplica {
-    pub replica: u32,
+pub struct FailingProcess {
+    /// `replica 3`.
+    pub process: String,
     /// How the process ended last, and its last words.
     pub how: String,
 }
 
-/// How one replica lived.
+/// How one process lived.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Life {
     pub(super) lasted: Duration,
@@ -28,7 +29,7 @@ pub(super) struct Life {
     pub(super) served: bool,
 }
 
-/// The ends of one replica.
+/// The ends of one process.
 #[derive(Debug, Default)]
 pub(super) struct Restarts {
     early_in_a_row: u32,

@@ -1,4 +1,4 @@
-//! The roll of a fleet: which replicas live, what each said last, and what the dead ones have counted.
+//! The roll of a fleet: which of its processes live, what each said last, and what the dead ones have counted.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,25 +7,27 @@ use tokio::net::UnixListener;
 use tokio::time::{Duration, MissedTickBehavior, interval};
 
 use super::figures::Figures;
-use super::{link, replica_socket};
+use super::place::{Place, Role};
+use super::{figures_socket, link};
 
 /// Between two looks at every replica's figures: what a killed one counted after the last look is lost.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Shared by the keepers of the replicas and by whoever answers for all of them.
+/// Shared by the keepers of the processes and by whoever answers for all of them.
 #[derive(Clone)]
 pub(super) struct Roll {
     entries: Arc<Mutex<Entries>>,
 }
 
 struct Entries {
-    replicas: Vec<Entry>,
+    processes: Vec<Entry>,
     dead: Figures,
     restarts: u64,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 struct Entry {
+    place: Place,
     /// Which start of it lives, counted from one; none while it does not.
     living: Option<u64>,
     starts: u64,
@@ -33,32 +35,33 @@ struct Entry {
 }
 
 impl Roll {
-    pub(super) fn of(replicas: u32) -> Self {
-        let replicas = vec![Entry::default(); replicas as usize];
-        let entries = Entries { replicas, dead: Figures::default(), restarts: 0 };
+    pub(super) fn of(places: impl Iterator<Item = Place>) -> Self {
+        let processes = places.map(Entry::new).collect();
+        let entries = Entries { processes, dead: Figures::default(), restarts: 0 };
         Self { entries: Arc::new(Mutex::new(entries)) }
     }
 
-    /// A replica listens; true when it is the last one that was missing for the first time.
-    pub(super) fn ready(&self, number: u32) -> bool {
+    /// A process listens; true when it is the last one that was missing for the first time.
+    pub(super) fn ready(&self, place: Place) -> bool {
         let mut entries = self.entries();
-        let was_complete = entries.replicas.iter().all(|replica| replica.starts > 0);
-        let replica = &mut entries.replicas[number as usize];
-        replica.starts += 1;
-        replica.living = Some(replica.starts);
-        !was_complete && entries.replicas.iter().all(|replica| replica.starts > 0)
+        let was_complete = entries.is_complete();
+        if let Some(process) = entries.find(place) {
+            process.starts += 1;
+            process.living = Some(process.starts);
+        }
+        !was_complete && entries.is_complete()
     }
 
-    /// A replica ended: what it had counted stays in the sum.
-    pub(super) fn died(&self, number: u32) {
+    /// A process ended: what it had counted stays in the sum.
+    pub(super) fn died(&self, place: Place) {
         let mut entries = self.entries();
-        let replica = &mut entries.replicas[number as usize];
-        replica.living = None;
-        let last = std::mem::take(&mut replica.last);
+        let Some(process) = entries.find(place) else { return };
+        process.living = None;
+        let last = std::mem::take(&mut process.last);
         entries.dead.add_counted(&last);
     }
 
-    /// A replica is started in place of one that ended.
+    /// A process is started in place of one that ended.
     pub(super) fn restarted(&self) {
         self.entries().restarts += 1;
     }
@@ -80,51 +83,52 @@ impl Roll {
         }
     }
 
-    /// Asks all living replicas at once.
+    /// Asks all living processes at once.
     async fn look(&self, directory: &std::path::Path) {
         let living: Vec<_> = {
             let entries = self.entries();
-            let numbered = (0..).zip(&entries.replicas);
-            numbered.filter_map(|(number, replica)| replica.living.map(|start| (number, start))).collect()
+            let processes = entries.processes.iter();
+            processes.filter_map(|process| process.living.map(|start| (process.place, start))).collect()
         };
         let mut asked = tokio::task::JoinSet::new();
-        for (number, start) in living {
-            let socket = replica_socket(directory, number);
-            asked.spawn(async move {
-                (number, start, tokio::time::timeout(link::WAIT, link::ask(&socket)).await)
-            });
+        for (place, start) in living {
+            let socket = figures_socket(directory, place);
+            asked.spawn(
+                async move { (place, start, tokio::time::timeout(link::WAIT, link::ask(&socket)).await) },
+            );
         }
         while let Some(answer) = asked.join_next().await {
             // One that does not answer now stands in the sum with what it said last.
-            if let Ok((number, start, Ok(Ok(text)))) = answer {
-                self.heard(number, start, text);
+            if let Ok((place, start, Ok(Ok(text)))) = answer {
+                self.heard(place, start, text);
             }
         }
     }
 
-    fn heard(&self, number: u32, start: u64, text: String) {
-        let replica = &mut self.entries().replicas[number as usize];
+    fn heard(&self, place: Place, start: u64, text: String) {
+        let mut entries = self.entries();
         // It may have died, and even come back, since it answered; then its figures are counted among the dead's.
-        if replica.living == Some(start) {
-            replica.last = text;
+        if let Some(process) = entries.find(place).filter(|process| process.living == Some(start)) {
+            process.last = text;
         }
     }
 
     fn text(&self) -> String {
         let entries = self.entries();
         let mut figures = entries.dead.clone();
-        for replica in &entries.replicas {
-            figures.add(&replica.last);
+        for process in &entries.processes {
+            figures.add(&process.last);
         }
-        let living = entries.replicas.iter().filter(|replica| replica.living.is_some()).count();
-        let desired = entries.replicas.len();
+        let replicas = || entries.processes.iter().filter(|process| process.place.role == Role::Replica);
+        let living = replicas().filter(|replica| replica.living.is_some()).count();
+        let desired = replicas().count();
         figures.set("target_replicas", "gauge", "Replicas that serve.", living as f64);
         figures.set("target_replicas_desired", "gauge", "Replicas that should.", desired as f64);
         let restarts = entries.restarts as f64;
         figures.set(
             "target_replica_restarts_total",
             "counter",
-            "Replicas started in place of dead ones.",
+            "Replicas and other processes of the fleet started in place of dead ones.",
             restarts,
         );
         figures.text()
@@ -136,9 +140,29 @@ impl Roll {
     }
 }
 
+impl Entry {
+    fn new(place: Place) -> Self {
+        Self { place, living: None, starts: 0, last: String::new() }
+    }
+}
+
+impl Entries {
+    fn find(&mut self, place: Place) -> Option<&mut Entry> {
+        self.processes.iter_mut().find(|process| process.place == place)
+    }
+
+    fn is_complete(&self) -> bool {
+        self.processes.iter().all(|process| process.starts > 0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Roll;
+    use super::{Place, Role, Roll};
+
+    const A: Place = Place { role: Role::Replica, number: 0, of: 2 };
+    const B: Place = Place { role: Role::Replica, number: 1, of: 2 };
+    const REDIS: Place = Place { role: Role::Redis, number: 0, of: 1 };
 
     fn said(sent: u32, open: u32) -> String {
         format!("# HELP s S.\n# TYPE s counter\ns {sent}\n# HELP o O.\n# TYPE o gauge\no {open}\n")
@@ -152,30 +176,41 @@ mod tests {
 
     #[test]
     fn counts_survive_a_death_and_states_do_not() {
-        let roll = Roll::of(2);
-        assert!(!roll.ready(0));
-        assert!(roll.ready(1), "now all are there");
-        roll.heard(0, 1, said(10, 3));
-        roll.heard(1, 1, said(20, 4));
+        let roll = Roll::of([A, B].into_iter());
+        assert!(!roll.ready(A));
+        assert!(roll.ready(B), "now all are there");
+        roll.heard(A, 1, said(10, 3));
+        roll.heard(B, 1, said(20, 4));
         assert_eq!(
             (figure(&roll, "s"), figure(&roll, "o"), figure(&roll, "target_replicas")),
             (30.0, 7.0, 2.0)
         );
-        roll.died(0);
-        roll.heard(0, 1, said(11, 3));
+        roll.died(A);
+        roll.heard(A, 1, said(11, 3));
         assert_eq!(
             (figure(&roll, "s"), figure(&roll, "o"), figure(&roll, "target_replicas")),
             (30.0, 4.0, 1.0)
         );
         roll.restarted();
-        assert!(!roll.ready(0), "it was there before");
-        roll.heard(0, 1, said(99, 9));
-        roll.heard(0, 2, said(5, 1));
+        assert!(!roll.ready(A), "it was there before");
+        roll.heard(A, 1, said(99, 9));
+        roll.heard(A, 2, said(5, 1));
         assert_eq!(
             (figure(&roll, "s"), figure(&roll, "o"), figure(&roll, "target_replicas")),
             (35.0, 5.0, 2.0)
         );
         assert_eq!(figure(&roll, "target_replicas_desired"), 2.0);
         assert_eq!(figure(&roll, "target_replica_restarts_total"), 1.0);
+    }
+
+    #[test]
+    fn a_process_of_another_role_is_waited_for_and_added_but_is_no_replica() {
+        let roll = Roll::of([A, REDIS].into_iter());
+        assert!(!roll.ready(A));
+        assert!(roll.ready(REDIS));
+        roll.heard(A, 1, said(10, 3));
+        roll.heard(REDIS, 1, said(5, 1));
+        assert_eq!((figure(&roll, "s"), figure(&roll, "o")), (15.0, 4.0));
+        assert_eq!((figure(&roll, "target_replicas"), figure(&roll, "target_replicas_desired")), (1.0, 1.0));
     }
 }

@@ -11,8 +11,10 @@ use tokio::net::UnixListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use super::address::Reserved;
 use super::keeper::{Event, Keeper, Launch};
-use super::restarts::FailingReplica;
+use super::place::{Place, Role};
+use super::restarts::FailingProcess;
 use super::roll::Roll;
 use super::{address, fleet_socket, orders_socket, store_file};
 use crate::faults::{self, Subjects};
@@ -40,10 +42,10 @@ pub enum FleetError {
     #[error("cannot set up a directory for the fleet: {0}; TMPDIR says where it is made")]
     Directory(#[source] io::Error),
     #[error(transparent)]
-    Failing(#[from] FailingReplica),
+    Failing(#[from] FailingProcess),
 }
 
-/// Runs the fleet until `stop` comes or a replica cannot be kept alive. Tells `announce` the address once every replica
+/// Runs the fleet until `stop` comes or a process cannot be kept alive. Tells `announce` the address once every one
 /// serves, and `note` what a person may want to know. Prints nothing.
 pub async fn supervise(
     profile: &Profile,
@@ -62,14 +64,16 @@ pub async fn supervise(
 
     let (stopping, stopped) = watch::channel(false);
     let (events, mut told) = mpsc::channel(EVENTS_MAX);
-    let roll = Roll::of(order.replicas);
+    let parts = parts(order, &reserved);
+    let roll = Roll::of(parts.iter().map(|part| part.place));
     let mut keepers = JoinSet::new();
-    for number in 0..order.replicas {
+    for Part { place, address, arguments } in parts {
+        let mut launch = order.launch.clone();
+        launch.arguments.extend(arguments);
         let keeper = Keeper {
-            number,
-            launch: order.launch.clone(),
-            address: reserved.address,
-            of: order.replicas,
+            place,
+            launch,
+            address,
             directory: directory.path().to_owned(),
             drain: Duration::from_millis(profile.dials().app.drain_ms),
             roll: roll.clone(),
@@ -106,7 +110,7 @@ pub async fn supervise(
             },
         }
     };
-    // Each keeper gives its replica the time it has for its requests, and little more.
+    // Each keeper gives its process the time it has for its requests, and little more.
     let _ = stopping.send(true);
     while keepers.join_next().await.is_some() {}
     answering.abort();
@@ -116,10 +120,27 @@ pub async fn supervise(
     end
 }
 
+/// One process of the fleet.
+struct Part {
+    place: Place,
+    address: SocketAddr,
+    /// What only its role is told.
+    arguments: Vec<String>,
+}
+
+fn parts(order: &Order, reserved: &Reserved) -> Vec<Part> {
+    let replica = |number| Part {
+        place: Place { role: Role::Replica, number, of: order.replicas },
+        address: reserved.address,
+        arguments: Vec::new(),
+    };
+    (0..order.replicas).map(replica).collect()
+}
+
 /// Before the fleet stops a keeper ends only by giving up.
-fn failure(ended: Result<Result<(), FailingReplica>, tokio::task::JoinError>) -> Result<(), FleetError> {
+fn failure(ended: Result<Result<(), FailingProcess>, tokio::task::JoinError>) -> Result<(), FleetError> {
     match ended {
         Ok(end) => Ok(end?),
-        Err(e) => Err(ServeError::Setup(format!("the keeper of a replica failed: {e}")).into()),
+        Err(e) => Err(ServeError::Setup(format!("the keeper of a process failed: {e}")).into()),
     }
 }
