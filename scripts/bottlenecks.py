@@ -25,6 +25,7 @@ SCENARIOS = pathlib.Path(__file__).resolve().parent.parent / "scenarios" / "bott
 # By scenario: the profile that has the bottleneck, the resource that gives way, and the profiles that cure it.
 BOTTLENECKS = {
     "mongo-pool": ("baseline", "mongodb.pool", ["pool-100", "cached"]),
+    "redis-commands": ("redis-single", "redis.main_thread", ["redis-cluster", "l1-cache"]),
     "websocket-heap": ("websocket-heap", "app.heap", ["lean-sockets", "replicas-4"]),
 }
 

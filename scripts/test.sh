@@ -21,6 +21,7 @@ readonly PROGRAMS=(
   "nginx:nginx-light:tests against nginx (integration)"
   "nghttpd:nghttp2-server:tests against nghttpd (integration)"
   "node:nodejs:tests against Node's http (integration)"
+  "redis-server:redis-server:tests against Redis and a cluster of it (integration)"
   "uvicorn:uvicorn:tests against uvicorn (integration)"
   "valgrind:valgrind:the count of a request's instructions (cost)"
   "chromium:chromium:the look at the report in a browser (find)"

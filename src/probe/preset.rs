@@ -5,7 +5,7 @@ use super::prometheus::{MetricSelector, Scrape};
 use super::resource::{Kind, Resource};
 
 /// Names that `observe: [{preset: …}]` takes.
-pub const PRESETS: &[&str] = &["auto", "opentelemetry-db-client", "process", "nodejs"];
+pub const PRESETS: &[&str] = &["auto", "opentelemetry-db-client", "process", "nodejs", "redis"];
 
 /// Every resource that `preset` finds in a scrape; `auto` tries all.
 ///
@@ -13,10 +13,11 @@ pub const PRESETS: &[&str] = &["auto", "opentelemetry-db-client", "process", "no
 /// A sentence with the known names.
 pub fn discover(preset: &str, scrape: &Scrape) -> Result<Vec<Resource>, String> {
     match preset {
-        "auto" => Ok([db_client(scrape), process(scrape), nodejs(scrape)].concat()),
+        "auto" => Ok([db_client(scrape), process(scrape), nodejs(scrape), redis(scrape)].concat()),
         "opentelemetry-db-client" => Ok(db_client(scrape)),
         "process" => Ok(process(scrape)),
         "nodejs" => Ok(nodejs(scrape)),
+        "redis" => Ok(redis(scrape)),
         other => Err(format!("there is no preset `{other}`; there are {}", PRESETS.join(", "))),
     }
 }
@@ -71,6 +72,32 @@ fn nodejs(scrape: &Scrape) -> Vec<Resource> {
     }]
 }
 
+/// The one thread on which a Redis serves all its commands, by the names of redis_exporter; one of each node where there are several, which
+/// the target-app tells apart by a label. The exporter tells of no wait for the thread; the target-app does.
+fn redis(scrape: &Scrape) -> Vec<Resource> {
+    const BUSY: &str = "redis_commands_duration_seconds_total";
+    let nodes = scrape.label_values("redis_up", "node");
+    let thread = |name: &str, labels: &[(&str, &str)]| {
+        let of = |name: &str| scrape.has(name).then(|| MetricSelector::new(name, labels));
+        Resource {
+            used_seconds: of(BUSY),
+            limit: of("redis_up"),
+            waiting: of("redis_commands_pending"),
+            visits: of("redis_commands_processed_total"),
+            wait_seconds: of("redis_commands_wait_seconds_total"),
+            hold_seconds: of(BUSY),
+            ..Resource::empty(name, Kind::Cpu)
+        }
+    };
+    match nodes.as_slice() {
+        _ if !scrape.has(BUSY) => Vec::new(),
+        [] | [_] => vec![thread("redis.main_thread", &[])],
+        nodes => {
+            nodes.iter().map(|node| thread(&format!("redis-{node}.main_thread"), &[("node", node)])).collect()
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,5 +114,42 @@ mod tests {
         let row = found[0].reading((&scrape, 0.0), (&scrape, 1.0)).expect("a reading");
         assert_eq!((row.resource.as_str(), row.used, row.waiting), ("mongodb.pool", 10.0, Some(21.0)));
         assert!(discover("prometheus-everything", &scrape).is_err());
+    }
+
+    /// What nodes say that have been busy for so many seconds.
+    fn redis_text(busy_s: &[f64]) -> Scrape {
+        let mut text = String::from("# TYPE redis_up gauge\n");
+        for node in 0..busy_s.len() {
+            text.push_str(&format!("redis_up{{node=\"{node}\"}} 1\n"));
+        }
+        text.push_str("# TYPE redis_commands_duration_seconds_total counter\n");
+        for (node, busy_s) in busy_s.iter().enumerate() {
+            for cmd in ["get", "set"] {
+                let half_s = busy_s / 2.0;
+                text.push_str(&format!(
+                    "redis_commands_duration_seconds_total{{cmd=\"{cmd}\",node=\"{node}\"}} {half_s}\n"
+                ));
+            }
+        }
+        Scrape::parse(&text).expect("parses")
+    }
+
+    #[test]
+    fn a_redis_is_as_busy_as_its_thread_and_each_node_of_a_cluster_has_its_own() {
+        let rows = |before: &[f64], now: &[f64]| {
+            let (before, now) = (redis_text(before), redis_text(now));
+            let found = discover("redis", &now).expect("a preset");
+            let rows = found.iter().filter_map(|resource| resource.reading((&before, 0.0), (&now, 2.0)));
+            rows.map(|row| (row.resource, row.utilization)).collect::<Vec<_>>()
+        };
+        assert_eq!(rows(&[4.0], &[5.0]), [("redis.main_thread".to_owned(), Some(0.5))]);
+        let cluster = rows(&[4.0, 4.0], &[6.0, 4.5]);
+        let wanted = [("redis-0.main_thread", Some(1.0)), ("redis-1.main_thread", Some(0.25))];
+        assert_eq!(cluster, wanted.map(|(name, used)| (name.to_owned(), used)));
+        assert!(
+            discover("auto", &Scrape::parse("# TYPE a gauge\na 1\n").expect("parses"))
+                .expect("a preset")
+                .is_empty()
+        );
     }
 }

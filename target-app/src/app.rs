@@ -26,6 +26,7 @@ use crate::limiter::{Limiter, User};
 use crate::metrics::{Metrics, Readings};
 use crate::profile::Dials;
 use crate::queue::{Inline, Queue};
+use crate::redis::Redis;
 use crate::route::{Route, UNMATCHED};
 use crate::routes::{events, health, leads, orders, products, statics, users};
 use crate::session::Tokens;
@@ -59,13 +60,18 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// Sets up all resources of a profile. Needs a runtime.
-    pub(crate) fn new(
+    /// Sets up all resources of a profile. Redis is asked at the addresses given, if the profile has it asked at all. Needs a runtime.
+    pub(crate) async fn new(
         dials: &Dials,
         membership: Option<Membership>,
+        redis: &[String],
         stopping: watch::Receiver<bool>,
     ) -> Result<Self, ServeError> {
         let metrics = Metrics::new().map_err(|e| ServeError::Setup(e.to_string()))?;
+        let redis = match dials.use_redis() {
+            true => Some(Redis::connect(redis, &dials.redis, metrics.redis.clone()).await?),
+            false => None,
+        };
         let faults = Arc::new(Faults::new(dials.heap.limit_bytes));
         let (figures, slowed) = (metrics.pool.clone(), Arc::clone(&faults));
         let store = match &membership {
@@ -77,14 +83,14 @@ impl App {
             dials: dials.clone(),
             queue: Box::new(Inline { store: Arc::clone(&store) }),
             store,
-            cache: Cache::new(&dials.cache, metrics.cache.clone()),
+            cache: Cache::new(&dials.cache, redis.clone(), metrics.cache.clone()),
             tokens: Tokens::seeded(dials.store.seed),
             heap: Heap::new(&dials.heap, metrics.collections.clone()),
             event_loop: Lag::default(),
             faults,
             hub: Hub::default(),
             cpu: Cpu::new(dials.app.cores, metrics.cpu_wait_time.clone()),
-            limiter: Limiter::new(&dials.rate_limiter, metrics.rate_limiter.clone()),
+            limiter: Limiter::new(&dials.rate_limiter, redis, metrics.rate_limiter.clone()),
             metrics,
             connections: Connections::at_most(descriptors::connections_max(dials.mongodb.max_pool_size)),
             membership,
@@ -144,10 +150,10 @@ async fn account(State(app): State<Arc<App>>, request: Request, next: Next) -> R
     // Judged on arrival, before anything is spent on it, so that a user's points go in the order of the requests whatever the
     // CPU is busy with. A rejection then waits for its turn as every answer does, since the same process writes it within
     // the same quota, but it pays only for HTTP, and neither its body is read nor a connection or a handler taken up.
-    let wait = if route.limited() {
-        app.limiter.rejects(|| User::of(&request, &app.tokens), exchange.began)
-    } else {
-        None
+    let judged = route.limited() && app.limiter.is_on();
+    let wait = match judged.then(|| User::of(&request, &app.tokens)) {
+        Some(user) => app.limiter.rejects(user, exchange.began).await,
+        None => None,
     };
     let cpu = if wait.is_some() { CpuClass::Rejected } else { route.cpu };
     let mut befallen = Ok(());

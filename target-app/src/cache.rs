@@ -1,33 +1,61 @@
-//! The cache in the app's own process (L1 of three): documents by key for a while. A key that is missing is read from the
-//! store once, however many ask for it at that moment, so that what the store sees of cached reads is at most one of each
-//! key per time to live and replica, whatever the load.
+//! The caches in front of the catalog: documents by key for a while, in the app's own process (L1 of three) and in Redis, for all replicas
+//! together (L2). A key that L1 misses is loaded once, however many ask for it at that moment, so that what comes after L1 sees at most one
+//! read of each key per time to live and replica, whatever the load. L2 alone has nobody wait for another: who misses at the same
+//! moment reads the same document from the store.
 
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use moka::future::Cache as Kept;
-use prometheus::IntCounter;
+use prometheus::{IntCounter, IntCounterVec, Opts};
 
+use crate::metrics::Maker;
 use crate::profile;
+use crate::redis::Redis;
 use crate::routes::Problem;
 use crate::store::Document;
 
-/// What the cache counts, made by whoever owns the registry.
+/// What the caches count.
 #[derive(Clone, Debug)]
 pub(crate) struct Figures {
-    pub(crate) hits: IntCounter,
-    pub(crate) misses: IntCounter,
+    l1: Tier,
+    l2: Tier,
 }
 
-/// Documents by key; off when the dial for their time to live is zero.
+#[derive(Clone, Debug)]
+struct Tier {
+    hits: IntCounter,
+    misses: IntCounter,
+}
+
+impl Figures {
+    pub(crate) fn made_by(make: &Maker<'_>) -> prometheus::Result<Self> {
+        let by_tier = |name, help| make.registered(IntCounterVec::new(Opts::new(name, help), &["tier"])?);
+        let hits = by_tier("cache_hits_total", "Reads answered from this tier of the cache.")?;
+        let misses = by_tier("cache_misses_total", "Reads that this tier did not have.")?;
+        let tier =
+            |name| Tier { hits: hits.with_label_values(&[name]), misses: misses.with_label_values(&[name]) };
+        Ok(Self { l1: tier("l1"), l2: tier("l2") })
+    }
+}
+
+/// Documents by key; a tier is off when the dial for its time to live is zero.
 pub(crate) struct Cache {
     kept: Option<Kept<String, Document>>,
+    shared: Option<Shared>,
     figures: Figures,
 }
 
+/// The second tier.
+struct Shared {
+    redis: Redis,
+    lasts: Duration,
+}
+
 impl Cache {
-    pub(crate) fn new(dials: &profile::Cache, figures: Figures) -> Self {
+    /// `redis` is there if the dials ask for it.
+    pub(crate) fn new(dials: &profile::Cache, redis: Option<Redis>, figures: Figures) -> Self {
         let on = dials.l1_ttl_ms > 0;
         let kept = on.then(|| {
             Kept::builder()
@@ -35,7 +63,10 @@ impl Cache {
                 .time_to_live(Duration::from_millis(dials.l1_ttl_ms))
                 .build()
         });
-        Self { kept, figures }
+        let shared = redis
+            .filter(|_| dials.l2_ttl_ms > 0)
+            .map(|redis| Shared { redis, lasts: Duration::from_millis(dials.l2_ttl_ms) });
+        Self { kept, shared, figures }
     }
 
     /// The document under this key, from `load` if it is not here. A problem is not kept.
@@ -44,18 +75,48 @@ impl Cache {
         key: impl FnOnce() -> String,
         load: impl Future<Output = Result<Document, Problem>>,
     ) -> Result<Document, Problem> {
-        let Some(kept) = &self.kept else { return load.await };
+        let Some(kept) = &self.kept else {
+            return match &self.shared {
+                // Boxed: what one profile needs should not make the task of everyone larger.
+                Some(shared) => Box::pin(self.from_shared(shared, &key(), load)).await,
+                None => load.await,
+            };
+        };
         let key = key();
         if let Some(document) = kept.get(&key).await {
-            self.figures.hits.inc();
+            self.figures.l1.hits.inc();
             return Ok(document);
         }
         let loading = async {
-            self.figures.misses.inc();
-            load.await
+            self.figures.l1.misses.inc();
+            match &self.shared {
+                Some(shared) => self.from_shared(shared, &key, load).await,
+                None => load.await,
+            }
         };
         // Boxed: the few that miss should not make the task of everyone larger.
-        Box::pin(kept.try_get_with(key, loading)).await.map_err(Arc::unwrap_or_clone)
+        Box::pin(kept.try_get_with_by_ref(&key, loading)).await.map_err(Arc::unwrap_or_clone)
+    }
+
+    /// A Redis that does not answer is as one that has nothing; its client counts that.
+    async fn from_shared(
+        &self,
+        shared: &Shared,
+        key: &str,
+        load: impl Future<Output = Result<Document, Problem>>,
+    ) -> Result<Document, Problem> {
+        let found = shared.redis.get(key).await;
+        if let Ok(Some(text)) = found {
+            self.figures.l2.hits.inc();
+            return Ok(Document(text));
+        }
+        self.figures.l2.misses.inc();
+        let document = load.await?;
+        // Not told to a Redis that is down already: everyone would wait for it twice.
+        if found.is_ok() {
+            let _ = shared.redis.set(key, &document.0, shared.lasts).await;
+        }
+        Ok(document)
     }
 }
 
@@ -64,6 +125,7 @@ mod tests {
     use axum::http::StatusCode;
 
     use super::{Cache, Figures};
+    use crate::metrics::Maker;
     use crate::profile::Profile;
     use crate::routes::Problem;
     use crate::store::Document;
@@ -71,8 +133,9 @@ mod tests {
     fn cache(ttl_ms: u64) -> Cache {
         let dial = format!("cache.l1_ttl_ms={ttl_ms}");
         let profile = Profile::named("baseline").unwrap().with_dial(&dial).unwrap();
-        let counter = |name| prometheus::IntCounter::new(name, "x").unwrap();
-        Cache::new(&profile.dials().cache, Figures { hits: counter("hits"), misses: counter("misses") })
+        let registry = prometheus::Registry::new();
+        let figures = Figures::made_by(&Maker { registry: &registry }).unwrap();
+        Cache::new(&profile.dials().cache, None, figures)
     }
 
     async fn slow() -> Result<Document, Problem> {
@@ -88,8 +151,8 @@ mod tests {
             assert_eq!(read.unwrap().0, "x");
         }
         cache.get_or(|| "a".to_owned(), slow()).await.unwrap();
-        assert_eq!(cache.figures.misses.get(), 1);
-        assert!(cache.figures.hits.get() >= 1);
+        assert_eq!(cache.figures.l1.misses.get(), 1);
+        assert!(cache.figures.l1.hits.get() >= 1);
     }
 
     #[tokio::test]
@@ -106,6 +169,6 @@ mod tests {
         for _ in 0..2 {
             cache.get_or(|| "a".to_owned(), slow()).await.unwrap();
         }
-        assert_eq!((cache.figures.hits.get(), cache.figures.misses.get()), (0, 0));
+        assert_eq!((cache.figures.l1.hits.get(), cache.figures.l1.misses.get()), (0, 0));
     }
 }

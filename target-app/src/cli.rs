@@ -14,8 +14,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use crate::explain::{UnknownRoute, Visits, explain, notes};
-use crate::fleet::{FleetError, Launch, Membership, Order, Place, REPLICAS_MAX, supervise};
+use crate::fleet::{FleetError, Launch, Membership, Order, Place, REDIS_URLS, REPLICAS_MAX, Role, supervise};
 use crate::profile::{DialError, Profile, ProfileError};
+use crate::redis::{self, RedisError, node};
 use crate::server::{ServeError, Serving, serve};
 use crate::{descriptors, priority};
 
@@ -72,6 +73,9 @@ pub struct Serve {
     /// Take orders for faults (POST /admin/faults) on this address of the loopback interface; port 0 finds a free one, printed as a second line
     #[arg(long, value_name = "ADDR")]
     pub faults: Option<SocketAddr>,
+    /// Ask this Redis, or with several addresses this cluster, in place of the embedded one: redis://HOST:PORT[,redis://HOST:PORT...]
+    #[arg(long, value_name = "URLS", value_delimiter = ',', env = REDIS_URLS, hide_env_values = true)]
+    pub redis: Vec<String>,
     /// Which process of a fleet this is, as its supervisor says
     #[arg(long, hide = true, requires = "fleet", value_name = "ROLE-NUMBER/OF")]
     place: Option<Place>,
@@ -130,6 +134,13 @@ pub enum CliError {
     Serve(#[from] ServeError),
     #[error(transparent)]
     Fleet(#[from] FleetError),
+    #[error(transparent)]
+    Redis(#[from] RedisError),
+    #[error(
+        "profile {profile} asks no Redis for anything, so --redis would change nothing; those that do are {}",
+        asking_redis()
+    )]
+    NoUseForRedis { profile: String },
     #[error(
         "--faults {0} is no loopback address: who can reach it can break the app; for example 127.0.0.1:0"
     )]
@@ -148,6 +159,7 @@ impl CliError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Profile(_) | Self::Dial(_) | Self::Route(_) | Self::Visit(_) | Self::FaultsInPublic(_) => 2,
+            Self::Redis(_) | Self::NoUseForRedis { .. } => 2,
             Self::Serve(ServeError::HeapExhausted(_)) => 134,
             Self::Serve(_) | Self::Fleet(_) | Self::Faults { .. } | Self::Output(_) | Self::Runtime(_) => 9,
         }
@@ -173,9 +185,18 @@ impl Serve {
         if let Some(niceness) = self.nice {
             priority::step_back(niceness);
         }
+        redis::check(&self.redis)?;
+        if !self.redis.is_empty() && !profile.dials().use_redis() {
+            return Err(CliError::NoUseForRedis { profile: self.profile });
+        }
+        // The embedded nodes are processes of a fleet.
+        let alone = !profile.supervised && (!profile.dials().use_redis() || !self.redis.is_empty());
         match (self.replicas, profile.replicas) {
+            _ if self.place.is_some_and(|place| place.role == Role::Redis) => {
+                self.run_redis(&profile, around.out)
+            }
             _ if self.place.is_some() => self.run_process(&profile, around.out),
-            (None, 1) if !profile.supervised => self.run_process(&profile, around.out),
+            (None, 1) if alone => self.run_process(&profile, around.out),
             (wanted, usual) => self.run_fleet(&profile, wanted.unwrap_or(usual), around),
         }
     }
@@ -191,7 +212,9 @@ impl Serve {
         let announce = |address| printed = announced(out, address, told);
         let end = runtime.block_on(async {
             let interrupted = interrupted(self.exit_with_stdin).map_err(CliError::Runtime)?;
-            let serving = Serving { profile, listen: self.listen, membership: membership.clone(), faults };
+            let redis = self.redis;
+            let serving =
+                Serving { profile, listen: self.listen, membership: membership.clone(), faults, redis };
             serve(serving, announce, interrupted).await?;
             Ok::<_, CliError>(())
         });
@@ -204,6 +227,22 @@ impl Serve {
         Ok(printed?)
     }
 
+    /// This process as a node of the embedded Redis.
+    fn run_redis(self, profile: &Profile, out: &mut dyn Write) -> Result<(), CliError> {
+        let Some((place, directory)) = self.place.zip(self.fleet) else { return Ok(()) };
+        let membership = Membership::new(place, directory);
+        let serving =
+            node::Serving { place, listen: self.listen, urls: &self.redis, dials: &profile.dials().redis };
+        let mut printed = Ok(());
+        let announce = |address| printed = announced(out, address, None);
+        runtime(1.0).map_err(CliError::Runtime)?.block_on(async {
+            let interrupted = interrupted(self.exit_with_stdin).map_err(CliError::Runtime)?;
+            node::serve(serving, &membership, announce, interrupted).await?;
+            Ok::<_, CliError>(())
+        })?;
+        Ok(printed?)
+    }
+
     /// The supervisor of a fleet.
     fn run_fleet(self, profile: &Profile, replicas: u32, around: Surroundings<'_>) -> Result<(), CliError> {
         let Surroundings { out, err, executable, serve_words } = around;
@@ -212,7 +251,8 @@ impl Serve {
         for dial in self.dials {
             arguments.extend(["--dial".to_owned(), dial]);
         }
-        let order = Order { replicas, listen: self.listen, launch: Launch { executable, arguments } };
+        let launch = Launch { executable, arguments };
+        let order = Order { replicas, listen: self.listen, launch, redis: self.redis };
         let (faults, told) = listen_for_faults(self.faults)?;
         let mut printed = Ok(());
         let announce = |address| printed = announced(out, address, told);
@@ -289,6 +329,13 @@ fn listen_for_faults(
     listener.set_nonblocking(true).map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     Ok((Some(listener), Some(address)))
+}
+
+/// The profiles for which there is a use for Redis.
+fn asking_redis() -> String {
+    let names = Profile::names().into_iter();
+    let asking = names.filter(|name| Profile::named(name).is_ok_and(|profile| profile.dials().use_redis()));
+    asking.collect::<Vec<_>>().join(", ")
 }
 
 /// Says where it listens, and where for faults.

@@ -32,6 +32,11 @@ impl Operation {
         Self::OrderById,
     ];
 
+    /// Whether it reads the catalog, which all see alike and which caches keep.
+    pub fn is_of_catalog(self) -> bool {
+        matches!(self, Self::ProductsList | Self::ProductById)
+    }
+
     /// The name used in dials.
     pub fn name(self) -> &'static str {
         match self {

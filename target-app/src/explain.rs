@@ -3,8 +3,14 @@
 
 use serde::Serialize;
 
+use crate::demand::Operation;
 use crate::profile::{Dials, Profile};
+use crate::redis::node_of;
 use crate::route::{ROUTES, Route};
+use crate::routes::products::product_key;
+
+/// What the rate limiter sends Redis for a request: see `limiter/shared.rs`.
+const LIMITER_COMMANDS: f64 = 3.0;
 
 /// What one iteration of a scenario asks of the app, in expectation.
 #[derive(Clone, Debug, Default)]
@@ -62,10 +68,36 @@ impl Visits {
         self.sum(|route| dials.cpu_s(route.cpu))
     }
 
+    /// Commands of one iteration to each node of Redis.
+    ///
+    /// Products are taken to be asked for evenly, so a node has the share of the reads of them that it has of their keys. All other keys are
+    /// taken to be spread evenly.
+    fn redis_commands(&self, dials: &Dials) -> Vec<f64> {
+        let nodes = dials.redis.nodes;
+        let products = self.sum(|route| reads_from_redis(dials, route, |op| op == Operation::ProductById));
+        let pages = self.sum(|route| reads_from_redis(dials, route, |op| op != Operation::ProductById));
+        let limiter = if dials.limits_in_redis() { LIMITER_COMMANDS } else { 0.0 };
+        let limited = limiter * self.sum(|route| f64::from(u8::from(route.limited())));
+        let mut kept = vec![0.0; nodes as usize];
+        for id in 1..=dials.store.products {
+            kept[node_of(&product_key(id), nodes) as usize] += 1.0 / f64::from(dials.store.products);
+        }
+        kept.into_iter().map(|share| products * share + (pages + limited) / f64::from(nodes)).collect()
+    }
+
+    fn redis_s(&self, dials: &Dials) -> f64 {
+        self.redis_commands(dials).iter().sum::<f64>() * dials.redis.command_s()
+    }
+
     /// How long one iteration takes that never waits for anything, thinking included.
     fn iteration_s(&self, dials: &Dials) -> f64 {
-        self.think_s + self.pool_s(dials) + self.cpu_s(dials)
+        self.think_s + self.pool_s(dials) + self.cpu_s(dials) + self.redis_s(dials)
     }
+}
+
+/// Reads of one request to a route that are answered by Redis.
+fn reads_from_redis(dials: &Dials, route: &Route, wanted: impl Fn(Operation) -> bool) -> f64 {
+    route.operations.iter().filter(|op| dials.read_from_redis(**op) && wanted(**op)).count() as f64
 }
 
 /// The most one resource carries before it gives way.
@@ -88,8 +120,8 @@ pub struct Ceiling {
 /// all D (saturation point of the asymptotic bounds: Denning and Buzen, "The Operational Analysis of Queueing Network
 /// Models", ACM Computing Surveys 10:3, 1978). A resource the iteration does not visit has no ceiling and is left out.
 ///
-/// All resources are those of one replica, and there are `replicas` of each. A cached read is taken to be a hit: a document
-/// is read from the store once per time to live and replica, so more load means no more work for the pool. What the kernel
+/// The nodes of Redis are there for all replicas; all other resources are those of one replica, and there are `replicas` of each. A cached read
+/// is taken to be a hit: a document is read from the store once per time to live and replica, so more load means no more work for the pool. What the kernel
 /// deals out unevenly among the replicas (it hashes addresses) is not in here; with connections in the thousands it is a few
 /// per cent.
 pub fn explain(profile: &Profile, replicas: u32, visits: &Visits) -> Vec<Ceiling> {
@@ -99,8 +131,8 @@ pub fn explain(profile: &Profile, replicas: u32, visits: &Visits) -> Vec<Ceiling
     let iteration_s = visits.iteration_s(dials);
     let requests = visits.requests_per_iteration();
 
-    let served = |resource: &str, servers: f64, demand_s: f64| {
-        let iterations_per_s = replicas * servers / demand_s;
+    let shared = |resource: &str, servers: f64, demand_s: f64| {
+        let iterations_per_s = servers / demand_s;
         Ceiling {
             resource: resource.to_owned(),
             rate_per_s: iterations_per_s * requests,
@@ -108,6 +140,7 @@ pub fn explain(profile: &Profile, replicas: u32, visits: &Visits) -> Vec<Ceiling
             users: iterations_per_s * iteration_s,
         }
     };
+    let served = |resource: &str, servers: f64, demand_s: f64| shared(resource, replicas * servers, demand_s);
     let held = |resource: &str, limit_bytes: f64, bytes_per_user: f64| {
         let users = replicas * limit_bytes / bytes_per_user;
         let iterations_per_s = users / iteration_s;
@@ -124,6 +157,14 @@ pub fn explain(profile: &Profile, replicas: u32, visits: &Visits) -> Vec<Ceiling
         served("app.cpu", dials.app.cores, cpu_s),
         held("app.heap", dials.heap.limit_bytes as f64, socket_bytes),
     ];
+    let commands = visits.redis_commands(dials);
+    let name = |node: usize| match commands.len() {
+        1 => "redis.main_thread".to_owned(),
+        _ => format!("redis-{node}.main_thread"),
+    };
+    for (node, commands) in commands.iter().enumerate() {
+        ceilings.push(shared(&name(node), 1.0, commands * dials.redis.command_s()));
+    }
     ceilings.retain(|ceiling| ceiling.users.is_finite() && ceiling.rate_per_s.is_finite());
     ceilings.sort_by(|a, b| a.users.total_cmp(&b.users));
     ceilings
@@ -151,7 +192,11 @@ pub fn notes(profile: &Profile, replicas: u32, visits: &Visits) -> Vec<String> {
     } else {
         format!("rejected after about {spent_s:.0} s, for the rest of the {window_s} s")
     };
-    let each = if replicas > 1 { format!(" at each of {replicas} replicas") } else { String::new() };
+    let each = if replicas > 1 && !dials.limits_in_redis() {
+        format!(" at each of {replicas} replicas")
+    } else {
+        String::new()
+    };
     vec![format!(
         "rate limiter: {points} requests in {window_s} s a user{each}, {:.3} a second; one user of this load makes \
          {asked_per_s:.3} a second and is {outcome}. Without logins, all users of one address are one user.",
@@ -259,6 +304,28 @@ mod tests {
         // 4,000 (1 + 0.00025): a hit does not wait for the pool.
         assert_eq!(of("cached"), [row("app.cpu", 4000.0, 4001.0)]);
         assert_eq!(of("limited"), of("baseline"), "of users who stay below their points");
+    }
+
+    #[test]
+    fn both_cures_of_redis_move_its_wall() {
+        let row = |name: &str, rate_per_s, users| (name.to_owned(), rate_per_s, users);
+        assert_eq!(
+            of("redis-single"),
+            [row("redis.main_thread", 1_000.0, 1_001.0), row("app.cpu", 4_000.0, 4_005.0)]
+        );
+        // The most of the thousand products that a node has are 340.
+        let cluster = of("redis-cluster");
+        assert_eq!(cluster[0], row("redis-0.main_thread", 2_941.0, 2_945.0));
+        assert!(cluster[1].0.starts_with("redis-") && cluster[2].0.starts_with("redis-"));
+        assert_eq!(of("l1-cache"), [row("app.cpu", 4_000.0, 4_001.0)]);
+    }
+
+    #[test]
+    fn points_that_are_kept_in_redis_are_three_commands_a_request() {
+        let dials = ["rate_limiter.points=100", "rate_limiter.backend=redis", "redis.command_us=1000"];
+        let ceilings = with(&dials, &[("GET /static/app.css", 1.0), ("GET /healthz", 5.0)], 1.0);
+        let redis = ceilings.iter().find(|ceiling| ceiling.resource == "redis.main_thread").unwrap();
+        assert_eq!(redis.iterations_per_s.round(), 333.0);
     }
 
     #[test]

@@ -22,11 +22,13 @@ mod pool;
 mod priority;
 pub mod profile;
 mod queue;
+mod redis;
 pub mod route;
 mod routes;
 mod server;
 mod session;
 mod socket;
 mod store;
+mod timer;
 
 pub use server::{ServeError, Serving, serve};

@@ -22,6 +22,7 @@ use crate::fleet::{Membership, give_figures};
 use crate::heap::Exhausted;
 use crate::limiter::Peer;
 use crate::profile::Profile;
+use crate::redis::RedisError;
 
 /// Connections that may wait to be accepted; the kernel caps it at its own limit.
 const BACKLOG: u32 = 16_384;
@@ -39,6 +40,8 @@ pub enum ServeError {
     Listen { listen: SocketAddr, source: io::Error },
     #[error("cannot set up the app: {0}")]
     Setup(String),
+    #[error(transparent)]
+    Redis(#[from] RedisError),
     #[error(transparent)]
     HeapExhausted(#[from] Exhausted),
 }
@@ -61,12 +64,14 @@ pub struct Serving<'a> {
     pub membership: Option<Membership>,
     /// Where orders for faults are taken, if anywhere.
     pub faults: Option<std::net::TcpListener>,
+    /// URLs of a Redis, or of nodes of a cluster; needed by the profiles that use it, see [`Dials::use_redis`](crate::profile::Dials::use_redis).
+    pub redis: Vec<String>,
 }
 
 impl<'a> Serving<'a> {
     /// By this process alone.
     pub fn alone(profile: &'a Profile, listen: SocketAddr) -> Self {
-        Self { profile, listen, membership: None, faults: None }
+        Self { profile, listen, membership: None, faults: None, redis: Vec::new() }
     }
 }
 
@@ -77,13 +82,14 @@ pub async fn serve(
     announce: impl FnOnce(SocketAddr),
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
-    let Serving { profile, listen, membership, faults } = serving;
+    let Serving { profile, listen, membership, faults, redis } = serving;
     let dials = profile.dials();
     let failed = |source| ServeError::Listen { listen, source };
-    let listener = bind(listen, membership.is_some()).map_err(failed)?;
-    let bound = listener.local_addr().map_err(failed)?;
     let (stopping, stopped) = watch::channel(false);
-    let app = Arc::new(App::new(dials, membership, stopped)?);
+    let app = Arc::new(App::new(dials, membership, &redis, stopped).await?);
+    // Not before: whoever connects is served at once.
+    let listener = bind(listen, app.membership.is_some()).map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
     let router = app::router(Arc::clone(&app));
     let for_fleet = app.membership.as_ref().map(Membership::listen).transpose();
     let for_fleet = for_fleet.map_err(|e| ServeError::Setup(format!("no socket for the fleet: {e}")))?;
@@ -149,7 +155,7 @@ async fn tell_fleet(listener: Option<UnixListener>, app: &App) {
     }
 }
 
-fn bind(listen: SocketAddr, shared: bool) -> io::Result<TcpListener> {
+pub(crate) fn bind(listen: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     let socket = if listen.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
     socket.set_reuseport(shared)?;

@@ -28,7 +28,7 @@ const WORDS_MAX_BYTES: usize = 1024;
 #[derive(Clone, Debug)]
 pub struct Launch {
     pub executable: PathBuf,
-    /// What all roles have in common: everything but the address, the place, and what is the role's own.
+    /// Everything but the address and the place.
     pub arguments: Vec<String>,
 }
 
@@ -37,6 +37,7 @@ pub(super) struct Keeper {
     pub(super) place: Place,
     pub(super) launch: Launch,
     pub(super) address: SocketAddr,
+    pub(super) environment: Vec<(&'static str, String)>,
     pub(super) directory: PathBuf,
     pub(super) drain: Duration,
     pub(super) roll: Roll,
@@ -96,6 +97,7 @@ impl Keeper {
         let mut command = Command::new(&self.launch.executable);
         command
             .args(&self.launch.arguments)
+            .envs(self.environment.iter().map(|(name, value)| (*name, value)))
             .args(["--exit-with-stdin", "--listen", &self.address.to_string()])
             .args(["--place", &self.place.to_string(), "--fleet"])
             .arg(&self.directory)

@@ -29,6 +29,9 @@ use tokio::net::UnixListener;
 /// Replicas of one fleet; the kernel's choice among sockets of one port, and this machine, are no use beyond it.
 pub const REPLICAS_MAX: u32 = 64;
 
+/// The variable by which a process is told of Redis: in the arguments everybody on the machine could read a password.
+pub const REDIS_URLS: &str = "TARGET_REDIS_URLS";
+
 /// What makes a process one of a fleet.
 #[derive(Clone, Debug)]
 pub struct Membership {

@@ -3,7 +3,7 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -16,7 +16,7 @@ use super::keeper::{Event, Keeper, Launch};
 use super::place::{Place, Role};
 use super::restarts::FailingProcess;
 use super::roll::Roll;
-use super::{address, fleet_socket, orders_socket, store_file};
+use super::{REDIS_URLS, address, fleet_socket, orders_socket, store_file};
 use crate::faults::{self, Subjects};
 use crate::profile::Profile;
 use crate::server::ServeError;
@@ -32,6 +32,8 @@ pub struct Order {
     /// Port 0 finds a free one.
     pub listen: SocketAddr,
     pub launch: Launch,
+    /// URLs of a Redis to ask in place of embedded nodes.
+    pub redis: Vec<String>,
 }
 
 /// Why a fleet did not start, or stopped by itself.
@@ -57,6 +59,13 @@ pub async fn supervise(
 ) -> Result<(), FleetError> {
     let listen = order.listen;
     let reserved = address::reserve(listen).map_err(|source| ServeError::Listen { listen, source })?;
+    let redis_nodes = match profile.dials().use_redis() && order.redis.is_empty() {
+        true => profile.dials().redis.nodes,
+        false => 0,
+    };
+    let at = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let reserve = |_| address::reserve(at).map_err(|source| ServeError::Listen { listen: at, source });
+    let redis: Vec<Reserved> = (0..redis_nodes).map(reserve).collect::<Result<_, _>>()?;
     let directory = TempDir::with_prefix("target-app-").map_err(FleetError::Directory)?;
     store::create(&store_file(directory.path()), profile.dials())
         .map_err(|e| ServeError::Setup(e.to_string()))?;
@@ -64,16 +73,15 @@ pub async fn supervise(
 
     let (stopping, stopped) = watch::channel(false);
     let (events, mut told) = mpsc::channel(EVENTS_MAX);
-    let parts = parts(order, &reserved);
+    let parts = parts(order, &reserved, &redis);
     let roll = Roll::of(parts.iter().map(|part| part.place));
     let mut keepers = JoinSet::new();
-    for Part { place, address, arguments } in parts {
-        let mut launch = order.launch.clone();
-        launch.arguments.extend(arguments);
+    for Part { place, address, environment } in parts {
         let keeper = Keeper {
             place,
-            launch,
+            launch: order.launch.clone(),
             address,
+            environment,
             directory: directory.path().to_owned(),
             drain: Duration::from_millis(profile.dials().app.drain_ms),
             roll: roll.clone(),
@@ -124,17 +132,23 @@ pub async fn supervise(
 struct Part {
     place: Place,
     address: SocketAddr,
-    /// What only its role is told.
-    arguments: Vec<String>,
+    environment: Vec<(&'static str, String)>,
 }
 
-fn parts(order: &Order, reserved: &Reserved) -> Vec<Part> {
-    let replica = |number| Part {
-        place: Place { role: Role::Replica, number, of: order.replicas },
-        address: reserved.address,
-        arguments: Vec::new(),
+fn parts(order: &Order, reserved: &Reserved, redis: &[Reserved]) -> Vec<Part> {
+    let mut urls = order.redis.clone();
+    urls.extend(redis.iter().map(|node| format!("redis://{}", node.address)));
+    let environment = if urls.is_empty() { Vec::new() } else { vec![(REDIS_URLS, urls.join(","))] };
+    let part = |role, number, of, address| Part {
+        place: Place { role, number, of },
+        address,
+        environment: environment.clone(),
     };
-    (0..order.replicas).map(replica).collect()
+    let of = redis.len() as u32;
+    let nodes = (0..of).zip(redis).map(|(number, node)| part(Role::Redis, number, of, node.address));
+    let replicas =
+        (0..order.replicas).map(|number| part(Role::Replica, number, order.replicas, reserved.address));
+    nodes.chain(replicas).collect()
 }
 
 /// Before the fleet stops a keeper ends only by giving up.

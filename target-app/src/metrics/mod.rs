@@ -13,7 +13,7 @@ use prometheus::{
 };
 
 use crate::route::Route;
-use crate::{cache, cpu, limiter, pool};
+use crate::{cache, cpu, limiter, pool, redis};
 
 /// Upper bounds of the histograms, in seconds: dense where the pool's hold and the usual objectives lie.
 const BUCKETS_S: [f64; 18] = [
@@ -41,6 +41,7 @@ pub(crate) struct Metrics {
     pub(crate) cpu_wait_time: Histogram,
     pub(crate) collections: Histogram,
     pub(crate) cache: cache::Figures,
+    pub(crate) redis: redis::ClientFigures,
     pub(crate) rate_limiter: limiter::Figures,
     accept_pauses: IntCounterVec,
     states: Mutex<States>,
@@ -131,10 +132,8 @@ impl Metrics {
                 histogram("nodejs_gc_duration_seconds", "Pauses of full garbage collections.")
                     .const_label("kind", "major"),
             )?)?,
-            cache: cache::Figures {
-                hits: make.count("cache_hits_total", "Reads answered from the cache in the process.")?,
-                misses: make.count("cache_misses_total", "Reads that went on to the store.")?,
-            },
+            cache: cache::Figures::made_by(&make)?,
+            redis: redis::ClientFigures::made_by(&make)?,
             rate_limiter: limiter::Figures {
                 allowed: make
                     .count("rate_limiter_allowed_total", "Requests that the rate limiter let pass.")?,
@@ -142,6 +141,10 @@ impl Metrics {
                 forgotten: make.count(
                     "rate_limiter_forgotten_total",
                     "Users it forgot before their time, to make room for others.",
+                )?,
+                unjudged: make.count(
+                    "rate_limiter_unjudged_total",
+                    "Requests that passed because Redis did not answer.",
                 )?,
             },
             accept_pauses: make.registered(IntCounterVec::new(
@@ -252,7 +255,7 @@ impl States {
 }
 
 /// Brings a counter up to a total that is kept elsewhere.
-fn raise(counter: &Counter, total: f64) {
+pub(crate) fn raise(counter: &Counter, total: f64) {
     counter.inc_by((total - counter.get()).max(0.0));
 }
 
@@ -262,7 +265,7 @@ fn histogram(name: &str, help: &str) -> HistogramOpts {
 
 /// Makes metrics and registers them.
 pub(crate) struct Maker<'a> {
-    registry: &'a Registry,
+    pub(crate) registry: &'a Registry,
 }
 
 impl Maker<'_> {

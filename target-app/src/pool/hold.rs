@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Shared;
-use super::timer::Timer;
 use crate::clock;
+use crate::timer::Timer;
 
 /// Most that one hold may owe to the next: a store that is slower than its dial cannot run up an endless debt.
 const DEBT_MAX_S: f64 = 1.0;

@@ -8,7 +8,6 @@
 
 mod figures;
 mod hold;
-mod timer;
 
 pub(crate) use figures::Figures;
 pub(crate) use hold::Lease;

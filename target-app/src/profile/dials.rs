@@ -13,6 +13,7 @@ pub struct Dials {
     pub heap: Heap,
     pub mongodb: Mongodb,
     pub rate_limiter: RateLimiter,
+    pub redis: Redis,
     pub store: Store,
     pub websocket: Websocket,
 }
@@ -44,13 +45,15 @@ pub struct CpuUsPerRequest {
     pub rejected: f64,
 }
 
-/// The cache in the app's own process, in front of the catalog.
+/// The caches in front of the catalog: in the app's own process (L1) and in Redis (L2).
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cache {
     /// How long a document is kept; zero for no cache.
     pub l1_ttl_ms: u64,
     pub l1_max_entries: u64,
+    /// How long Redis keeps it for all replicas; zero for no second tier.
+    pub l2_ttl_ms: u64,
 }
 
 /// The process heap.
@@ -121,6 +124,38 @@ pub struct RateLimiter {
     pub block_ms: u64,
     /// Users remembered at a time; above it the one whose window or block ends first is forgotten.
     pub max_users: usize,
+    pub backend: LimiterBackend,
+}
+
+/// Where the points of the users are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LimiterBackend {
+    /// In each replica, for itself.
+    Memory,
+    /// In Redis, for all replicas together.
+    Redis,
+}
+
+/// The embedded Redis and the client of it, or of a real one.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Redis {
+    /// Embedded nodes; more than one are a cluster.
+    pub nodes: u32,
+    /// What the one thread of an embedded node takes for a command.
+    pub command_us: f64,
+    /// Memory of an embedded node; when it is full, the longest unused go.
+    pub max_memory_bytes: u64,
+    /// How long the app waits for an answer before it goes on without.
+    pub timeout_ms: u64,
+}
+
+impl Redis {
+    /// The time of one command, in seconds.
+    pub fn command_s(&self) -> f64 {
+        self.command_us / 1e6
+    }
 }
 
 /// What the store is filled with.
@@ -185,7 +220,22 @@ impl Dials {
 
     /// Whether the pool sees at most one operation per document and time to live, whatever the load.
     pub fn cached(&self, operation: Operation) -> bool {
-        self.cache.l1_ttl_ms > 0 && matches!(operation, Operation::ProductsList | Operation::ProductById)
+        (self.cache.l1_ttl_ms > 0 || self.cache.l2_ttl_ms > 0) && operation.is_of_catalog()
+    }
+
+    /// Whether each such operation is a read from Redis.
+    pub fn read_from_redis(&self, operation: Operation) -> bool {
+        self.cache.l1_ttl_ms == 0 && self.cache.l2_ttl_ms > 0 && operation.is_of_catalog()
+    }
+
+    /// Whether the rate limiter keeps its points in Redis.
+    pub fn limits_in_redis(&self) -> bool {
+        self.rate_limiter.points > 0 && self.rate_limiter.backend == LimiterBackend::Redis
+    }
+
+    /// Whether there is anything that the app asks Redis for.
+    pub fn use_redis(&self) -> bool {
+        self.cache.l2_ttl_ms > 0 || self.limits_in_redis()
     }
 
     /// Judges what no single dial's range can.

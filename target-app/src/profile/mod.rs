@@ -6,8 +6,8 @@ mod dials;
 
 pub use dial::{DialError, Kind, dial_names};
 pub use dials::{
-    App, Cache, CpuUsPerRequest, Dials, Distribution, Heap, Mongodb, RateLimiter, ServiceTimeFactor, Store,
-    Websocket,
+    App, Cache, CpuUsPerRequest, Dials, Distribution, Heap, LimiterBackend, Mongodb, RateLimiter, Redis,
+    ServiceTimeFactor, Store, Websocket,
 };
 
 use crate::fleet::REPLICAS_MAX;
@@ -18,6 +18,9 @@ const SHIPPED: &[(&str, &str)] = &[
     ("pool-100", include_str!("../../profiles/pool-100.toml")),
     ("cached", include_str!("../../profiles/cached.toml")),
     ("limited", include_str!("../../profiles/limited.toml")),
+    ("redis-single", include_str!("../../profiles/redis-single.toml")),
+    ("redis-cluster", include_str!("../../profiles/redis-cluster.toml")),
+    ("l1-cache", include_str!("../../profiles/l1-cache.toml")),
     ("websocket-heap", include_str!("../../profiles/websocket-heap.toml")),
     ("lean-sockets", include_str!("../../profiles/lean-sockets.toml")),
     ("replicas-4", include_str!("../../profiles/replicas-4.toml")),
@@ -243,6 +246,6 @@ mod tests {
         dial app.cores cannot be "nan": expected a number from 0.05 to 64 cores
         dial "mongodb.max_pool_size" is not of the form NAME=VALUE, for example mongodb.max_pool_size=20
         "#);
-        insta::assert_snapshot!(Profile::named("basline").unwrap_err(), @r#"unknown profile "basline" (did you mean baseline?); there is: baseline, pool-100, cached, limited, websocket-heap, lean-sockets, replicas-4, eco-100k"#);
+        insta::assert_snapshot!(Profile::named("basline").unwrap_err(), @r#"unknown profile "basline" (did you mean baseline?); there is: baseline, pool-100, cached, limited, redis-single, redis-cluster, l1-cache, websocket-heap, lean-sockets, replicas-4, eco-100k"#);
     }
 }

@@ -85,7 +85,12 @@ pub(crate) async fn search(
 ))]
 pub(crate) async fn one(State(app): State<Arc<App>>, Id(id): Id) -> Result<Document, Problem> {
     let load = async { app.store.product(id).await?.ok_or_else(|| Problem::not_found("product", id)) };
-    app.cache.get_or(|| format!("product:{id}"), load).await
+    app.cache.get_or(|| product_key(id), load).await
+}
+
+/// What a product is cached under.
+pub(crate) fn product_key(id: u32) -> String {
+    format!("product:{id}")
 }
 
 /// Control characters separate words too: a NUL would end the query's text half-way.

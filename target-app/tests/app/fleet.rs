@@ -4,21 +4,15 @@
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
-use crate::support::{Remote, Scrape};
+use crate::support::{Fleet, Remote, Scrape};
 
 const REQUESTS: usize = 120;
-
-/// A served fleet; stopped when the test ends.
-struct Fleet {
-    child: Child,
-    remote: Remote,
-}
 
 fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_target-app"));
@@ -29,23 +23,11 @@ fn command(arguments: &[&str]) -> Command {
 
 impl Fleet {
     fn of(replicas: &str) -> Self {
-        let mut child = command(&["--listen", "127.0.0.1:0", "--exit-with-stdin", "--replicas", replicas])
-            .args(["--dial", "app.drain_ms=500", "--dial", "mongodb.service_time_ms=1"])
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        let mut out = BufReader::new(child.stdout.take().unwrap());
-        out.read_line(&mut line).unwrap();
-        child.stdout = Some(out.into_inner());
-        let address = line.trim_end().strip_prefix("listening http://").expect(&line).parse().unwrap();
-        Self { child, remote: Remote::at(address) }
-    }
-
-    /// Processes of the replicas.
-    fn replicas(&self) -> Vec<Pid> {
-        let pid = self.child.id();
-        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
-        children.split_whitespace().map(|pid| Pid::from_raw(pid.parse().unwrap()).unwrap()).collect()
+        Self::serving(
+            "baseline",
+            &["app.drain_ms=500", "mongodb.service_time_ms=1"],
+            &["--replicas", replicas],
+        )
     }
 
     /// One request on a connection of its own, which the kernel gives to any replica; the status line and the rest.
@@ -86,13 +68,6 @@ impl Fleet {
     }
 }
 
-impl Drop for Fleet {
-    fn drop(&mut self) {
-        drop(self.child.stdin.take());
-        let _ = self.child.wait();
-    }
-}
-
 fn alive(pid: Pid) -> bool {
     std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()))
         // An orphan that has ended and that nobody has asked after is gone as well.
@@ -114,7 +89,7 @@ const PRODUCTS: [&str; 2] = ["route=\"/api/products/{id}\"", "status=\"200\""];
 #[tokio::test]
 async fn any_replica_tells_of_all() {
     let fleet = Fleet::of("3");
-    assert_eq!(fleet.replicas().len(), 3);
+    assert_eq!(fleet.processes().len(), 3);
     for _ in 0..REQUESTS {
         assert!(fleet.fresh("/api/products/1").unwrap().starts_with("HTTP/1.1 200"));
     }
@@ -165,11 +140,11 @@ async fn a_killed_replica_is_followed_by_another_and_what_it_counted_stays() {
         fleet.fresh("/api/products/1").unwrap();
     }
     assert_eq!(fleet.scrape("/metrics").sum("http_requests_total", &PRODUCTS), REQUESTS as f64);
-    let before = fleet.replicas();
+    let before = fleet.processes();
     kill_process(before[0], Signal::KILL).unwrap();
     let scrape = fleet.restarted(1.0).await;
     assert_eq!(scrape.sum("http_requests_total", &PRODUCTS), REQUESTS as f64);
-    let after = fleet.replicas();
+    let after = fleet.processes();
     assert_eq!((after.len(), after.contains(&before[0]), after.contains(&before[1])), (2, false, true));
     for _ in 0..REQUESTS {
         assert!(fleet.fresh("/api/products/1").unwrap().starts_with("HTTP/1.1 200"));
@@ -184,7 +159,7 @@ async fn a_killed_replica_is_followed_by_another_and_what_it_counted_stays() {
 async fn told_to_stop_it_lets_requests_finish_and_leaves_nothing() {
     for signal in [Signal::TERM, Signal::INT] {
         let mut fleet = Fleet::of("2");
-        let replicas = fleet.replicas();
+        let replicas = fleet.processes();
         let slow = Remote::at(fleet.remote.address);
         let request = tokio::spawn(async move { slow.get("/api/products/search?q=steel").await.status });
         assert_eq!(request.await.unwrap().as_u16(), 200);
@@ -201,13 +176,13 @@ async fn told_to_stop_it_lets_requests_finish_and_leaves_nothing() {
 #[tokio::test]
 async fn replicas_end_with_a_supervisor_that_was_killed_or_left() {
     let mut fleet = Fleet::of("2");
-    let replicas = fleet.replicas();
+    let replicas = fleet.processes();
     kill_process(Pid::from_child(&fleet.child), Signal::KILL).unwrap();
     fleet.child.wait().unwrap();
     all_gone(&replicas).await;
 
     let mut fleet = Fleet::of("2");
-    let replicas = fleet.replicas();
+    let replicas = fleet.processes();
     drop(fleet.child.stdin.take());
     assert_eq!(fleet.child.wait().unwrap().code(), Some(0));
     all_gone(&replicas).await;

@@ -10,5 +10,6 @@ mod metrics;
 mod openapi;
 mod pool;
 mod process;
+mod redis;
 mod routes;
 mod support;

@@ -1,6 +1,8 @@
 //! A running app and a client for it.
 
+use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, SocketAddr};
+use std::process::{Child, Command, Stdio};
 
 use axum::body::Bytes;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
@@ -8,6 +10,7 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use rustix::process::Pid;
 use serde_json::Value;
 use target_app::profile::Profile;
 use target_app::{ServeError, Serving};
@@ -138,12 +141,18 @@ impl Running {
 
     /// Any profile with these dials, on a free port.
     pub(crate) async fn of(profile: &str, dials: &[&str]) -> Self {
+        Self::asking(&[], profile, dials).await
+    }
+
+    /// The same, which asks these servers when it needs a Redis.
+    pub(crate) async fn asking(redis: &[&str], profile: &str, dials: &[&str]) -> Self {
+        let redis = redis.iter().map(|url| (*url).to_owned()).collect();
         let profile = Profile::named(profile).unwrap().with_dials(dials).unwrap();
         let (bound, address) = oneshot::channel();
         let (stop, stopped) = oneshot::channel::<()>();
         let end = tokio::spawn(async move {
             let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-            let serving = Serving::alone(&profile, listen);
+            let serving = Serving { redis, ..Serving::alone(&profile, listen) };
             target_app::serve(serving, |at| bound.send(at).unwrap(), async { drop(stopped.await) }).await
         });
         Self { remote: Remote::at(address.await.unwrap()), stop, end }
@@ -158,5 +167,42 @@ impl Running {
     pub(crate) async fn stop(self) -> Result<(), ServeError> {
         self.stop.send(()).unwrap();
         self.end.await.unwrap()
+    }
+}
+
+/// An app as processes of their own, under a supervisor; stopped when the test ends.
+pub(crate) struct Fleet {
+    pub(crate) child: Child,
+    pub(crate) remote: Remote,
+}
+
+impl Fleet {
+    /// This profile with these dials on a free port, with more arguments.
+    pub(crate) fn serving(profile: &str, dials: &[&str], arguments: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_target-app"));
+        command.args(["serve", profile, "--listen", "127.0.0.1:0", "--exit-with-stdin"]).args(arguments);
+        command.args(dials.iter().flat_map(|dial| ["--dial", dial]));
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut line = String::new();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        out.read_line(&mut line).unwrap();
+        child.stdout = Some(out.into_inner());
+        let address = line.trim_end().strip_prefix("listening http://").expect(&line).parse().unwrap();
+        Self { child, remote: Remote::at(address) }
+    }
+
+    /// The processes under the supervisor.
+    pub(crate) fn processes(&self) -> Vec<Pid> {
+        let pid = self.child.id();
+        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+        children.split_whitespace().map(|pid| Pid::from_raw(pid.parse().unwrap()).unwrap()).collect()
+    }
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
     }
 }

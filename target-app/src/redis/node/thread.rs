@@ -1,0 +1,120 @@
+//! The one thread of a Redis node: commands are served one after the other, each for its dialled time, in the order in which they came.
+//!
+//! Nothing is worked off: a node that kept a core busy would take it from the generator on the same machine. When a command comes, the
+//! moment is computed at which it is done: a service time after the one before it, or after its coming if the thread is idle then. Its answer
+//! goes out at that moment. So a busy thread serves exactly 1 / (service time) a second, however late a timer is.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// When a command is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Turn {
+    /// Which command it is; of those that are not known, `unknown`.
+    pub(super) name: &'static str,
+    came: Instant,
+    pub(super) done: Instant,
+}
+
+/// What the thread has done so far.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Account {
+    pub(super) by_command: BTreeMap<&'static str, Served>,
+    /// Commands that have come and are not answered.
+    pub(super) pending: usize,
+    /// Time that commands which are answered waited for their turn.
+    pub(super) waited: Duration,
+}
+
+/// Commands of one name that are answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Served {
+    pub(super) count: u64,
+    pub(super) took: Duration,
+}
+
+pub(super) struct Thread {
+    service_time: Duration,
+    state: Mutex<State>,
+}
+
+struct State {
+    busy_until: Instant,
+    account: Account,
+}
+
+impl Thread {
+    pub(super) fn idle(service_time: Duration, now: Instant) -> Self {
+        let state = State { busy_until: now, account: Account::default() };
+        Self { service_time, state: Mutex::new(state) }
+    }
+
+    /// A command comes and gets in line.
+    pub(super) fn admit(&self, name: &'static str, now: Instant) -> Turn {
+        let mut state = self.state();
+        let done = state.busy_until.max(now) + self.service_time;
+        state.busy_until = done;
+        state.account.pending += 1;
+        Turn { name, came: now, done }
+    }
+
+    /// Its answer goes out.
+    pub(super) fn answered(&self, turn: Turn) {
+        let mut state = self.state();
+        let account = &mut state.account;
+        account.pending -= 1;
+        account.waited += (turn.done - turn.came).saturating_sub(self.service_time);
+        let served = account.by_command.entry(turn.name).or_default();
+        served.count += 1;
+        served.took += self.service_time;
+    }
+
+    pub(super) fn account(&self) -> Account {
+        self.state().account.clone()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::proptest;
+
+    use super::Thread;
+    use crate::clock;
+
+    #[test]
+    fn a_command_waits_for_those_before_it_and_for_no_others() {
+        let (start, ms) = (clock::now(), Duration::from_millis(1));
+        let thread = Thread::idle(10 * ms, start);
+        let turns = [0, 0, 5, 100].map(|after| thread.admit("get", start + after * ms));
+        let done: Vec<_> = turns.iter().map(|turn| (turn.done - start).as_millis()).collect();
+        assert_eq!(done, [10, 20, 30, 110]);
+        assert_eq!(thread.account().pending, 4);
+        turns.into_iter().for_each(|turn| thread.answered(turn));
+        let account = thread.account();
+        // 0, 10 and 15 ms in line, and none for the last.
+        assert_eq!((account.pending, account.waited), (0, 25 * ms));
+        assert_eq!((account.by_command["get"].count, account.by_command["get"].took), (4, 40 * ms));
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_never_idle_while_someone_waits_and_never_does_two_at_once(gaps in proptest::collection::vec(0_u64..400, 1..200)) {
+            let (mut now, service) = (clock::now(), Duration::from_micros(100));
+            let thread = Thread::idle(service, now);
+            let mut last_done = now;
+            for gap in gaps {
+                now += Duration::from_micros(gap);
+                let turn = thread.admit("get", now);
+                assert_eq!(turn.done, last_done.max(now) + service);
+                last_done = turn.done;
+            }
+        }
+    }
+}
