@@ -78,7 +78,7 @@ impl Cache {
         let Some(kept) = &self.kept else {
             return match &self.shared {
                 // Boxed: what one profile needs should not make the task of everyone larger.
-                Some(shared) => Box::pin(self.from_shared(shared, &key(), load)).await,
+                Some(shared) => Box::pin(self.ask_shared(shared, &key(), load)).await,
                 None => load.await,
             };
         };
@@ -90,7 +90,7 @@ impl Cache {
         let loading = async {
             self.figures.l1.misses.inc();
             match &self.shared {
-                Some(shared) => self.from_shared(shared, &key, load).await,
+                Some(shared) => self.ask_shared(shared, &key, load).await,
                 None => load.await,
             }
         };
@@ -99,7 +99,7 @@ impl Cache {
     }
 
     /// A Redis that does not answer is as one that has nothing; its client counts that.
-    async fn from_shared(
+    async fn ask_shared(
         &self,
         shared: &Shared,
         key: &str,
