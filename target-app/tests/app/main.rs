@@ -12,4 +12,5 @@ mod pool;
 mod process;
 mod redis;
 mod routes;
+mod shutdown;
 mod support;

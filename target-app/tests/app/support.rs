@@ -74,10 +74,22 @@ impl Remote {
             request = request.header(*name, *value);
         }
         let request = request.body(Full::from(body.to_owned())).unwrap();
-        let response = self.client.request(request).await.unwrap();
+        self.exchange(request).await.unwrap()
+    }
+
+    /// None when there came no whole answer.
+    async fn exchange(&self, request: Request<Full<Bytes>>) -> Option<Answer> {
+        let response = self.client.request(request).await.ok()?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let body = response.into_body().collect().await.unwrap().to_bytes();
-        Answer { status, headers, text: String::from_utf8(body.to_vec()).unwrap() }
+        let body = response.into_body().collect().await.ok()?.to_bytes();
+        Some(Answer { status, headers, text: String::from_utf8(body.to_vec()).unwrap() })
+    }
+
+    /// None when there came no whole answer.
+    pub(crate) async fn try_post(&self, path: &str, body: &Value) -> Option<Answer> {
+        let request = Request::post(format!("http://{}{path}", self.address));
+        let request = request.header("content-type", "application/json").body(Full::from(body.to_string()));
+        self.exchange(request.unwrap()).await
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -97,8 +109,13 @@ impl Remote {
     /// Scrapes until the condition holds; the test's own time limit is the bound.
     pub(crate) async fn scrape_until(&self, condition: impl Fn(&Scrape) -> bool) -> Scrape {
         for _ in 0..2_000 {
-            let scrape = self.scrape().await;
-            if condition(&scrape) {
+            // A replica that is told to stop closes the connection.
+            let request = Request::get(format!("http://{}/metrics", self.address));
+            if let Some(answer) = self.exchange(request.body(Full::default()).unwrap()).await
+                && answer.status == StatusCode::OK
+                && let scrape = Scrape(answer.text)
+                && condition(&scrape)
+            {
                 return scrape;
             }
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
