@@ -12,7 +12,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # Debian keeps servers such as nginx where only root's PATH looks.
 export PATH="$PATH:/usr/sbin:/sbin"
 
-readonly SLICES=(install fmt clippy unit integration tidy doc deny fuzz build openapi cost e2e find)
+readonly SLICES=(install fmt clippy unit integration tidy doc deny deploy fuzz build openapi cost e2e find)
 
 # program : Debian package : what is skipped without it ("needed" if nothing can be)
 readonly PROGRAMS=(
@@ -21,8 +21,9 @@ readonly PROGRAMS=(
   "nginx:nginx-light:tests against nginx (integration)"
   "nghttpd:nghttp2-server:tests against nghttpd (integration)"
   "node:nodejs:tests against Node's http (integration)"
-  "redis-server:redis-server:tests against Redis and a cluster of it (integration)"
+  "redis-server:redis-server:tests against Redis and a cluster of it, and of scripts/parts.sh (integration)"
   "uvicorn:uvicorn:tests against uvicorn (integration)"
+  "prometheus:prometheus:the alert rules at a real Prometheus (integration)"
   "valgrind:valgrind:the count of a request's instructions (cost)"
   "chromium:chromium:the look at the report in a browser (find)"
 )
@@ -33,6 +34,8 @@ readonly PAGE_SECONDS_MAX=60
 readonly OPENAPI_SECONDS_MAX=300
 # Pinned, since a later version may look for what this one does not.
 readonly SCHEMATHESIS_VERSION=4.32.5
+# It carries the schema of compose files.
+readonly CHECK_JSONSCHEMA_VERSION=0.39.0
 # The exit code of a run that is INVALID (docs/exit-codes.md).
 readonly GENERATOR_WAS_THE_LIMIT=3
 # Long enough for a mistake that a new line of a reader makes easy; whoever works on a reader runs its target for longer.
@@ -137,6 +140,20 @@ slice_deny() {
   else
     skip "licenses, advisories and sources of dependencies (deny): there is no cargo-deny (cargo install cargo-deny)"
   fi
+}
+
+# What is deployed with Docker, which is not asked for: so only the form of compose.yaml is looked at.
+slice_deploy() {
+  local tools=$PWD/target/check-jsonschema-$CHECK_JSONSCHEMA_VERSION
+  local tool=$tools/bin/check-jsonschema
+  if ! "$tool" --version > /dev/null 2>&1; then
+    { python3 -m venv --clear "$tools" && "$tools/bin/pip" install --quiet "check-jsonschema==$CHECK_JSONSCHEMA_VERSION"; } || true
+  fi
+  if ! "$tool" --version > /dev/null 2>&1; then
+    skip "the form of target-app/deploy/compose.yaml (deploy): check-jsonschema could not be installed (python3 -m venv, pip)"
+    return
+  fi
+  "$tool" --builtin-schema vendor.compose-spec target-app/deploy/compose.yaml
 }
 
 # Each reader of what comes from outside, for a short while: cargo +nightly fuzz run TARGET goes on from what is found.

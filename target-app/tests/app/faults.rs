@@ -12,14 +12,14 @@ use tokio_tungstenite::connect_async;
 use crate::support::Remote;
 
 /// An app of the real binary and its listener for faults; stopped when the test ends.
-struct Breakable {
+pub(crate) struct Breakable {
     child: Child,
-    app: Remote,
+    pub(crate) app: Remote,
     faults: Remote,
 }
 
 impl Breakable {
-    fn serving(arguments: &[&str]) -> Self {
+    pub(crate) fn serving(arguments: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_target-app"))
             .args([
                 "serve",
@@ -47,7 +47,7 @@ impl Breakable {
     }
 
     /// What is on then, replica by replica.
-    async fn order(&self, order: Value) -> Vec<Value> {
+    pub(crate) async fn order(&self, order: Value) -> Vec<Value> {
         let answer = self.faults.post("/admin/faults", &order).await;
         assert_eq!(answer.status.as_u16(), 200, "{}", answer.text);
         answer.json()["replicas"].as_array().unwrap().clone()

@@ -1,6 +1,7 @@
 //! The app from outside: a server in this process on a free port (or the real binary, in `process`), spoken to over TCP.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+mod alerts;
 mod events;
 mod faults;
 mod feed;
@@ -8,8 +9,10 @@ mod fleet;
 mod limiter;
 mod metrics;
 mod openapi;
+mod parts;
 mod pool;
 mod process;
+mod prometheus;
 mod redis;
 mod routes;
 mod shutdown;
