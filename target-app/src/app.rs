@@ -224,6 +224,10 @@ impl Connection {
         app.connections.open.fetch_add(1, Ordering::AcqRel);
         Self { app: Arc::clone(app) }
     }
+
+    pub(crate) fn app(&self) -> &App {
+        &self.app
+    }
 }
 
 impl Drop for Connection {

@@ -207,7 +207,7 @@ async fn converse(
     stream: TcpStream,
     peer: Option<Peer>,
     router: Router,
-    _connection: Connection,
+    counted: Connection,
     mut drops: watch::Receiver<u64>,
     mut stopping: watch::Receiver<bool>,
 ) {
@@ -225,8 +225,7 @@ async fn converse(
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
-    // Errors here are the client's: it hung up, or did not speak HTTP.
-    let _ = tokio::select! {
+    let end = tokio::select! {
         end = connection.as_mut() => end,
         _ = stopping.changed() => {
             connection.as_mut().graceful_shutdown();
@@ -235,6 +234,20 @@ async fn converse(
         // The client is told nothing.
         _ = drops.changed() => Ok(()),
     };
+    // No route ever saw what these were counted for.
+    if let Some(reason) = end.err().as_ref().and_then(breach) {
+        counted.app().metrics.http_protocol_errors.with_label_values(&[reason]).inc();
+    }
+}
+
+/// What was wrong with a request that was none; a client that only went away did nothing wrong.
+fn breach(error: &hyper::Error) -> Option<&'static str> {
+    match error {
+        error if error.is_parse_too_large() => Some("too_large"),
+        error if error.is_parse() => Some("malformed"),
+        error if error.is_incomplete_message() => Some("incomplete"),
+        _ => None,
+    }
 }
 
 /// Closes idle pooled connections; ends when the heap is above its limit.

@@ -5,14 +5,17 @@
 use std::borrow::Cow;
 use std::hint::black_box;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
+use axum::extract::ws::{CloseCode, CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tungstenite::error::ProtocolError;
 
 use crate::app::{App, Connection};
 use crate::clock;
@@ -26,6 +29,11 @@ const READ_BUFFER_BYTES: usize = 2 * 1024;
 const MESSAGE_MAX_BYTES: usize = 16 * 1024;
 /// Bytes that may wait for a slow client before its socket is given up.
 const WRITE_BUFFER_MAX_BYTES: usize = 64 * 1024;
+
+/// How long a client that broke the protocol is given to take its goodbye.
+const GOODBYE: Duration = Duration::from_secs(1);
+/// What it is told, by the kind of breach.
+pub(crate) const BREACHES: [CloseCode; 3] = [close_code::PROTOCOL, close_code::INVALID, close_code::SIZE];
 
 /// Opens a socket.
 #[utoipa::path(get, path = "/ws", responses(
@@ -90,7 +98,14 @@ impl Session {
                     Some(Ok(Message::Binary(_))) => Some(Utf8Bytes::from(error("not_text", "messages are JSON text"))),
                     // The library answers protocol pings itself.
                     Some(Ok(Message::Ping(_) | Message::Pong(_))) => None,
-                    Some(Ok(Message::Close(_)) | Err(_)) | None => break,
+                    Some(Err(error)) => {
+                        if let Some(code) = breach(error) {
+                            // Boxed, or every socket would have room for it.
+                            Box::pin(self.refuse(&mut socket, code)).await;
+                        }
+                        break;
+                    }
+                    Some(Ok(Message::Close(_))) | None => break,
                 },
                 tick = self.inbox.recv() => tick,
                 _ = drops.changed() => break,
@@ -109,6 +124,14 @@ impl Session {
             }
         }
         black_box(&self.memory);
+    }
+
+    /// Tells a client that broke the protocol why its socket ends (RFC 6455, 7.1.7), and counts it.
+    async fn refuse(&self, socket: &mut WebSocket, code: CloseCode) {
+        self.app.metrics.websocket_protocol_errors.with_label_values(&[&code.to_string()]).inc();
+        let goodbye = CloseFrame { code, reason: Utf8Bytes::default() };
+        // Who sends rubbish need not read either.
+        let _ = timeout(GOODBYE, socket.send(Message::Close(Some(goodbye)))).await;
     }
 
     fn answer(&mut self, text: &str) -> String {
@@ -159,6 +182,17 @@ impl Drop for Session {
             self.app.hub.unsubscribe(topic, self.number);
         }
         self.app.metrics.websockets.dec();
+    }
+}
+
+/// The code for what a client did wrong; none where it only went away.
+fn breach(error: axum::Error) -> Option<CloseCode> {
+    match error.into_inner().downcast_ref()? {
+        tungstenite::Error::Utf8(_) => Some(close_code::INVALID),
+        tungstenite::Error::Capacity(_) => Some(close_code::SIZE),
+        tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => None,
+        tungstenite::Error::Protocol(_) => Some(close_code::PROTOCOL),
+        _ => None,
     }
 }
 

@@ -13,6 +13,7 @@ use prometheus::{
 };
 
 use crate::route::Route;
+use crate::socket::BREACHES;
 use crate::{cache, cpu, limiter, pool, redis};
 
 /// Upper bounds of the histograms, in seconds: dense where the pool's hold and the usual objectives lie.
@@ -33,6 +34,7 @@ pub(crate) struct Metrics {
     durations: HistogramVec,
     pub(crate) websockets: IntGauge,
     pub(crate) websockets_opened: IntCounter,
+    pub(crate) websocket_protocol_errors: IntCounterVec,
     pub(crate) event_streams: IntGauge,
     pub(crate) event_streams_opened: IntCounter,
     pub(crate) ticks: IntCounter,
@@ -44,6 +46,7 @@ pub(crate) struct Metrics {
     pub(crate) redis: redis::ClientFigures,
     pub(crate) rate_limiter: limiter::Figures,
     accept_pauses: IntCounterVec,
+    pub(crate) http_protocol_errors: IntCounterVec,
     states: Mutex<States>,
 }
 
@@ -117,6 +120,7 @@ impl Metrics {
             durations,
             websockets,
             websockets_opened: make.count("websocket_connections_opened_total", "WebSockets opened.")?,
+            websocket_protocol_errors: make.breaches()?,
             event_streams,
             event_streams_opened: make.count("sse_connections_opened_total", "Event streams opened.")?,
             ticks: make
@@ -151,6 +155,13 @@ impl Metrics {
                 Opts::new(
                     "http_server_accept_pauses_total",
                     "Times the listener was left alone, because no connection could be taken.",
+                ),
+                &["reason"],
+            )?)?,
+            http_protocol_errors: make.registered(IntCounterVec::new(
+                Opts::new(
+                    "http_server_protocol_errors_total",
+                    "Connections ended because what came was no request.",
                 ),
                 &["reason"],
             )?)?,
@@ -299,6 +310,19 @@ impl Maker<'_> {
 
     pub(crate) fn pool_counter(&self, name: &str, help: &str) -> prometheus::Result<CounterVec> {
         self.registered(CounterVec::new(Opts::new(name, help), &["pool_name"])?)
+    }
+
+    /// By the code of the close that it was answered with; all of them are there from the beginning.
+    fn breaches(&self) -> prometheus::Result<IntCounterVec> {
+        let opts = Opts::new(
+            "websocket_protocol_errors_total",
+            "WebSockets ended because the client broke the protocol.",
+        );
+        let counts = self.registered(IntCounterVec::new(opts, &["code"])?)?;
+        for code in BREACHES {
+            counts.with_label_values(&[&code.to_string()]);
+        }
+        Ok(counts)
     }
 
     pub(crate) fn histogram(&self, name: &str, help: &str) -> prometheus::Result<Histogram> {

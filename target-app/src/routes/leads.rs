@@ -12,18 +12,23 @@ use utoipa::{IntoParams, ToSchema};
 use super::Problem;
 use super::input::{Body, Parameters};
 use super::reply::items;
-use super::users::checked_email;
+use super::users::{NAME_MAX_CHARS, check_length, checked_email};
 use crate::app::App;
 use crate::clock;
 use crate::store::{Document, NewLead};
+
+/// Longest message of a lead.
+const MESSAGE_MAX_CHARS: usize = 2_000;
 
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct Lead {
     #[schema(max_length = 254, pattern = r"^[!-?A-~]+@[!-?A-~]*\.[!-?A-~]*$")]
     email: String,
     #[serde(default)]
+    #[schema(max_length = 200)]
     name: String,
     #[serde(default)]
+    #[schema(max_length = 2000)]
     message: String,
 }
 
@@ -43,6 +48,8 @@ pub(crate) async fn add(
     Body(lead): Body<Lead>,
 ) -> Result<(StatusCode, Document), Problem> {
     let email = checked_email(lead.email)?;
+    check_length("name", &lead.name, NAME_MAX_CHARS)?;
+    check_length("message", &lead.message, MESSAGE_MAX_CHARS)?;
     let lead = NewLead { email, name: lead.name, message: lead.message, created_at_ms: clock::unix_ms() };
     Ok((StatusCode::CREATED, app.store.add_lead(lead).await?))
 }

@@ -1,10 +1,10 @@
 //! Static files, served by the app process itself, as the shop did before it had an edge.
 
-use axum::extract::Path;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::Problem;
+use super::input::Segment;
 
 /// Every asset as (name, type, bytes).
 const ASSETS: [(&str, &str, &[u8]); 3] = [
@@ -15,9 +15,9 @@ const ASSETS: [(&str, &str, &[u8]); 3] = [
 
 /// One asset.
 #[utoipa::path(get, path = "/static/{asset}", params(("asset" = String, Path)), responses(
-    (status = 200, description = "the file"), (status = 404, body = Problem),
+    (status = 200, description = "the file"), (status = 400, body = Problem), (status = 404, body = Problem),
 ))]
-pub(crate) async fn asset(Path(name): Path<String>) -> Result<Response, Problem> {
+pub(crate) async fn asset(Segment(name): Segment) -> Result<Response, Problem> {
     match ASSETS.iter().find(|(known, ..)| *known == name) {
         Some((_, kind, bytes)) => {
             let headers = [(header::CONTENT_TYPE, *kind), (header::CACHE_CONTROL, "public, max-age=600")];

@@ -16,6 +16,8 @@ use crate::store::{Document, NewUser};
 
 /// Longest email address there is (RFC 5321, 4.5.3.1.3, less the brackets).
 const EMAIL_MAX_BYTES: usize = 254;
+/// Longest name. Users are all kept, so what each may take has to be bounded.
+pub(super) const NAME_MAX_CHARS: usize = 200;
 
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct Registration {
@@ -23,6 +25,7 @@ pub(crate) struct Registration {
     email: String,
     password: String,
     #[serde(default)]
+    #[schema(max_length = 200)]
     name: String,
 }
 
@@ -49,6 +52,7 @@ pub(crate) async fn register(
     Body(user): Body<Registration>,
 ) -> Result<(StatusCode, Document), Problem> {
     let email = checked_email(user.email)?;
+    check_length("name", &user.name, NAME_MAX_CHARS)?;
     let password_hash = session::password_hash(&email, &user.password);
     let added = app.store.add_user(NewUser { email, name: user.name, password_hash }).await?;
     Ok((StatusCode::CREATED, added))
@@ -82,6 +86,14 @@ pub(crate) async fn me(State(app): State<Arc<App>>, headers: HeaderMap) -> Resul
         .ok_or_else(|| unauthorized("an Authorization header of the form `Bearer TOKEN` is needed"))?;
     let id = app.tokens.user_id(token).ok_or_else(|| unauthorized("this token is not one of ours"))?;
     app.store.user(id).await?.ok_or_else(|| unauthorized("the user of this token is gone"))
+}
+
+/// The same bound stands in the schemas of those who have such a text.
+pub(super) fn check_length(member: &str, text: &str, max_chars: usize) -> Result<(), Problem> {
+    if text.chars().count() > max_chars {
+        return Err(Problem::invalid("too_long", format!("{member} is at most {max_chars} characters long")));
+    }
+    Ok(())
 }
 
 /// The email, if it can be one; the same rule stands as a pattern in the schemas of those who have one.

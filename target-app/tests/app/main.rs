@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 mod alerts;
+mod bad_input;
 mod events;
 mod faults;
 mod feed;

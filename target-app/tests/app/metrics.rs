@@ -108,6 +108,7 @@ async fn every_promised_metric_is_there() {
         "rate_limiter_rejected_total",
         "rate_limiter_users",
         "websocket_connections",
+        "websocket_protocol_errors_total",
     ] {
         let begins = |line: &str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
         assert!(text.lines().any(begins), "{name} is missing");
