@@ -118,7 +118,13 @@ impl Session {
             };
             if let Some(text) = answer {
                 self.app.heap.litter(Litter::Message);
-                if socket.send(Message::Text(text)).await.is_err() {
+                let sent = tokio::select! {
+                    sent = socket.send(Message::Text(text)) => sent.is_ok(),
+                    // A client that reads nothing may not hold its socket open.
+                    _ = drops.changed() => false,
+                    _ = stopping.changed() => false,
+                };
+                if !sent {
                     break;
                 }
             }

@@ -348,6 +348,21 @@ async fn what_is_no_frame_ends_the_socket_with_its_reason_and_is_counted() {
 }
 
 #[tokio::test]
+async fn a_socket_that_reads_nothing_can_still_be_dropped() {
+    let app = Breakable::serving(&[]);
+    let mut socket = socket(app.app.address);
+    socket.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
+    let ping = frame(0x81, format!("{{\"type\": \"ping\", \"x\": \"{}\"}}", "x".repeat(15_000)).as_bytes());
+    // Until all buffers on the way are full of answers, and then of questions.
+    while socket.write_all(&ping).is_ok() {}
+    assert_eq!(app.app.scrape().await.sum("websocket_connections", &[]), 1.0);
+    app.order(json!({"fault": "drop_connections"})).await;
+    // Ours was dropped, too.
+    let anew = Remote::at(app.app.address);
+    anew.scrape_until(|scrape| scrape.sum("websocket_connections", &[]) == 0.0).await;
+}
+
+#[tokio::test]
 async fn slow_clients_take_a_connection_each_and_nothing_from_others() {
     let app = Breakable::serving(&["--dial", "mongodb.max_pool_size=1"]);
     let half = post("/api/orders", "{\"product_id\": 1}");
