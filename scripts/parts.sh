@@ -7,8 +7,8 @@
 #   scripts/parts.sh prometheus --app 127.0.0.1:8080      scrapes that app, with the rules of target-app/deploy/alerts.yml
 #   scripts/parts.sh redis prometheus                     several at once
 #
-# Prints a line "PART ADDRESS" for each and then "ready". Runs until it is interrupted, until one of them ends (exit code 1), or with
-# --exit-with-stdin until its standard input does. Stops only what it started, by process id.
+# Prints a line "PART URL" for each, of Redis as `target-app serve --redis` takes it, and then "ready". Runs until it is interrupted, until
+# one of them ends (exit code 1), or with --exit-with-stdin until its standard input does. Stops only what it started, by process id.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 readonly here deploy=$here/target-app/deploy
@@ -103,7 +103,7 @@ part_redis() {
   local port
   port=$(free_port)
   start_redis "$port"
-  echo "redis 127.0.0.1:$port"
+  echo "redis redis://127.0.0.1:$port"
 }
 
 cluster_is_whole() {
@@ -112,7 +112,7 @@ cluster_is_whole() {
 
 part_redis-cluster() {
   needed redis-server redis-server
-  local i port addresses=()
+  local i port addresses=() urls
   for ((i = 0; i < NODES; i++)); do
     port=$(free_port)
     # The bus between the nodes is by default at the port + 10,000.
@@ -123,7 +123,8 @@ part_redis-cluster() {
   for i in "${addresses[@]}"; do
     await "$scratch/cluster.log" cluster_is_whole "${i#*:}"
   done
-  (IFS=,; echo "redis-cluster ${addresses[*]}")
+  urls=$(IFS=,; echo "${addresses[*]/#/redis://}")
+  echo "redis-cluster $urls"
 }
 
 part_prometheus() {

@@ -34,7 +34,7 @@ impl Parts {
     fn addresses(&self, part: &str) -> Vec<SocketAddr> {
         let found = self.lines.iter().find_map(|line| line.strip_prefix(part)?.strip_prefix(' '));
         let found = found.unwrap_or_else(|| panic!("no {part} in {:?}", self.lines));
-        found.trim_start_matches("http://").split(',').map(|address| address.parse().unwrap()).collect()
+        found.split(',').map(|url| url.split_once("://").unwrap().1.parse().unwrap()).collect()
     }
 
     fn end(mut self) -> Option<i32> {
