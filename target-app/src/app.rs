@@ -112,6 +112,11 @@ impl App {
         }
     }
 
+    /// Whether nobody but the gateway of the same fleet can reach this app.
+    pub(crate) fn behind_gateway(&self) -> bool {
+        self.membership.is_some() && self.dials.gateway.worker_connections > 0
+    }
+
     /// This app's own metrics, in Prometheus text.
     pub(crate) fn figures(&self) -> Result<String, String> {
         self.metrics.render(&self.readings()).map_err(|e| e.to_string())

@@ -14,7 +14,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use crate::explain::{UnknownRoute, Visits, explain, notes};
-use crate::fleet::{FleetError, Launch, Membership, Order, Place, REDIS_URLS, REPLICAS_MAX, Role, supervise};
+use crate::fleet::{
+    FleetError, GATEWAY_UPSTREAM, Launch, Membership, Order, Place, REDIS_URLS, REPLICAS_MAX, Role, supervise,
+};
+use crate::gateway::{Fronting, front};
 use crate::profile::{DialError, Profile, ProfileError};
 use crate::redis::{self, RedisError, node};
 use crate::server::{ServeError, Serving, serve};
@@ -44,7 +47,8 @@ pub enum Command {
 
 /// Serve a profile until interrupted.
 ///
-/// Prints `listening http://ADDR:PORT` once it does, and nothing else on standard output but `faults http://ADDR:PORT` where that is asked for. With replicas, a supervisor starts
+/// Prints `listening http://ADDR:PORT` once it does, and nothing else on standard output but a line `metrics http://ADDR:PORT` where a gateway is in between, and
+/// `faults http://ADDR:PORT` where that is asked for. With replicas, a supervisor starts
 /// that many processes on the one address, starts another for each that ends, and `/metrics` shows the sum of all, or
 /// those of one with `?replica=0`.
 #[derive(Args, Debug)]
@@ -82,6 +86,9 @@ pub struct Serve {
     /// The directory of its fleet, likewise
     #[arg(long, hide = true, requires = "place", value_name = "DIR")]
     fleet: Option<PathBuf>,
+    /// Where the replicas listen that a gateway stands in front of, likewise
+    #[arg(long, hide = true, value_name = "ADDR", env = GATEWAY_UPSTREAM, hide_env_values = true)]
+    upstream: Option<SocketAddr>,
 }
 
 /// List the profiles and what each stands for.
@@ -189,11 +196,14 @@ impl Serve {
         if !self.redis.is_empty() && !profile.dials().use_redis() {
             return Err(CliError::NoUseForRedis { profile: self.profile });
         }
-        // The embedded nodes are processes of a fleet.
-        let alone = !profile.supervised && (!profile.dials().use_redis() || !self.redis.is_empty());
+        // The embedded nodes are processes of a fleet, as a gateway is.
+        let alone = !profile.needs_supervisor() && (!profile.dials().use_redis() || !self.redis.is_empty());
         match (self.replicas, profile.replicas) {
             _ if self.place.is_some_and(|place| place.role == Role::Redis) => {
                 self.run_redis(&profile, around.out)
+            }
+            _ if self.place.is_some_and(|place| place.role == Role::Gateway) => {
+                self.run_gateway(&profile, around.out)
             }
             _ if self.place.is_some() => self.run_process(&profile, around.out),
             (None, 1) if alone => self.run_process(&profile, around.out),
@@ -209,7 +219,7 @@ impl Serve {
         let runtime = runtime(profile.dials().app.cores).map_err(CliError::Runtime)?;
         let (faults, told) = listen_for_faults(self.faults)?;
         let mut printed = Ok(());
-        let announce = |address| printed = announced(out, address, told);
+        let announce = |address| printed = announced(out, address, None, told);
         let end = runtime.block_on(async {
             let interrupted = interrupted(self.exit_with_stdin).map_err(CliError::Runtime)?;
             let redis = self.redis;
@@ -234,10 +244,28 @@ impl Serve {
         let serving =
             node::Serving { place, listen: self.listen, urls: &self.redis, dials: &profile.dials().redis };
         let mut printed = Ok(());
-        let announce = |address| printed = announced(out, address, None);
+        let announce = |address| printed = announced(out, address, None, None);
         runtime(1.0).map_err(CliError::Runtime)?.block_on(async {
             let interrupted = interrupted(self.exit_with_stdin).map_err(CliError::Runtime)?;
             node::serve(serving, &membership, announce, interrupted).await?;
+            Ok::<_, CliError>(())
+        })?;
+        Ok(printed?)
+    }
+
+    /// This process as the gateway, with one thread as a worker of nginx has.
+    fn run_gateway(self, profile: &Profile, out: &mut dyn Write) -> Result<(), CliError> {
+        let Some((place, directory)) = self.place.zip(self.fleet) else { return Ok(()) };
+        let Some(upstream) = self.upstream else { return Ok(()) };
+        let membership = Membership::new(place, directory);
+        let mut printed = Ok(());
+        let announce = |address| printed = announced(out, address, None, None);
+        runtime(1.0).map_err(CliError::Runtime)?.block_on(async {
+            let interrupted = interrupted(self.exit_with_stdin).map_err(CliError::Runtime)?;
+            let figures = Some(membership.listen().map_err(ServeError::no_socket)?);
+            let (dials, listen) = (profile.dials(), self.listen);
+            let fronting = Fronting { dials, listen, shared: true, upstream, figures };
+            front(fronting, announce, interrupted).await?;
             Ok::<_, CliError>(())
         })?;
         Ok(printed?)
@@ -255,7 +283,7 @@ impl Serve {
         let order = Order { replicas, listen: self.listen, launch, redis: self.redis };
         let (faults, told) = listen_for_faults(self.faults)?;
         let mut printed = Ok(());
-        let announce = |address| printed = announced(out, address, told);
+        let announce = |address, inner| printed = announced(out, address, inner, told);
         // There is nowhere left to say that standard error cannot be written to.
         let note = |text: &str| drop(writeln!(err, "{text}"));
         runtime(1.0).map_err(CliError::Runtime)?.block_on(async {
@@ -305,9 +333,9 @@ impl Explain {
             writeln!(out, "{}", serde_json::to_string(&ceilings).map_err(io::Error::from)?)?;
             return Ok(());
         }
-        writeln!(out, "{:<16} {:>12} {:>10}", "resource", "requests/s", "users")?;
+        writeln!(out, "{:<20} {:>12} {:>10}", "resource", "requests/s", "users")?;
         for ceiling in ceilings {
-            writeln!(out, "{:<16} {:>12.1} {:>10.0}", ceiling.resource, ceiling.rate_per_s, ceiling.users)?;
+            writeln!(out, "{:<20} {:>12.1} {:>10.0}", ceiling.resource, ceiling.rate_per_s, ceiling.users)?;
         }
         for note in notes(&profile, replicas, &visits) {
             writeln!(out, "{note}")?;
@@ -338,9 +366,17 @@ fn asking_redis() -> String {
     asking.collect::<Vec<_>>().join(", ")
 }
 
-/// Says where it listens, and where for faults.
-fn announced(out: &mut dyn Write, address: SocketAddr, faults: Option<SocketAddr>) -> io::Result<()> {
+/// Says where it listens, where replicas behind a gateway tell their metrics to who cannot get past that, and where it listens for faults.
+fn announced(
+    out: &mut dyn Write,
+    address: SocketAddr,
+    inner: Option<SocketAddr>,
+    faults: Option<SocketAddr>,
+) -> io::Result<()> {
     writeln!(out, "listening http://{address}")?;
+    if let Some(inner) = inner {
+        writeln!(out, "metrics http://{inner}")?;
+    }
     if let Some(faults) = faults {
         writeln!(out, "faults http://{faults}")?;
     }

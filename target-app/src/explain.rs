@@ -65,7 +65,16 @@ impl Visits {
     }
 
     fn cpu_s(&self, dials: &Dials) -> f64 {
-        self.sum(|route| dials.cpu_s(route.cpu))
+        self.sum(|route| if dials.at_the_edge(route.cpu) { 0.0 } else { dials.cpu_s(route.cpu) })
+    }
+
+    /// Connections of the gateway that one user cannot do without, in the mean: two for each socket, and two for a request that is
+    /// answered, one to the client and one to the app. One that waits for its user's next request is no need: it is closed for another.
+    fn gateway_connections(&self, dials: &Dials) -> f64 {
+        let iteration_s = self.iteration_s(dials);
+        let answered_s = iteration_s - self.think_s;
+        let in_flight = if answered_s > 0.0 { answered_s / iteration_s } else { 0.0 };
+        2.0 * (self.sockets_per_user + in_flight)
     }
 
     /// Commands of one iteration to each node of Redis.
@@ -120,8 +129,8 @@ pub struct Ceiling {
 /// all D (saturation point of the asymptotic bounds: Denning and Buzen, "The Operational Analysis of Queueing Network
 /// Models", ACM Computing Surveys 10:3, 1978). A resource the iteration does not visit has no ceiling and is left out.
 ///
-/// The nodes of Redis are there for all replicas; all other resources are those of one replica, and there are `replicas` of each. A cached read
-/// is taken to be a hit: a document is read from the store once per time to live and replica, so more load means no more work for the pool. What the kernel
+/// The gateway and the nodes of Redis are there for all replicas; all other resources are those of one replica, and there are `replicas` of each.
+/// A cached read is taken to be a hit: a document is read from the store once per time to live and replica, so more load means no more work for the pool. What the kernel
 /// deals out unevenly among the replicas (it hashes addresses) is not in here; with connections in the thousands it is a few
 /// per cent.
 pub fn explain(profile: &Profile, replicas: u32, visits: &Visits) -> Vec<Ceiling> {
@@ -141,8 +150,8 @@ pub fn explain(profile: &Profile, replicas: u32, visits: &Visits) -> Vec<Ceiling
         }
     };
     let served = |resource: &str, servers: f64, demand_s: f64| shared(resource, replicas * servers, demand_s);
-    let held = |resource: &str, limit_bytes: f64, bytes_per_user: f64| {
-        let users = replicas * limit_bytes / bytes_per_user;
+    let held = |resource: &str, limit: f64, per_user: f64| {
+        let users = limit / per_user;
         let iterations_per_s = users / iteration_s;
         Ceiling {
             resource: resource.to_owned(),
@@ -155,7 +164,7 @@ pub fn explain(profile: &Profile, replicas: u32, visits: &Visits) -> Vec<Ceiling
     let mut ceilings = vec![
         served("mongodb.pool", dials.mongodb.max_pool_size as f64, pool_s),
         served("app.cpu", dials.app.cores, cpu_s),
-        held("app.heap", dials.heap.limit_bytes as f64, socket_bytes),
+        held("app.heap", replicas * dials.heap.limit_bytes as f64, socket_bytes),
     ];
     let commands = visits.redis_commands(dials);
     let name = |node: usize| match commands.len() {
@@ -165,6 +174,10 @@ pub fn explain(profile: &Profile, replicas: u32, visits: &Visits) -> Vec<Ceiling
     for (node, commands) in commands.iter().enumerate() {
         ceilings.push(shared(&name(node), 1.0, commands * dials.redis.command_s()));
     }
+    if profile.has_gateway() {
+        let connections = dials.gateway.worker_connections as f64;
+        ceilings.push(held("gateway.connections", connections, visits.gateway_connections(dials)));
+    }
     ceilings.retain(|ceiling| ceiling.users.is_finite() && ceiling.rate_per_s.is_finite());
     ceilings.sort_by(|a, b| a.users.total_cmp(&b.users));
     ceilings
@@ -172,14 +185,34 @@ pub fn explain(profile: &Profile, replicas: u32, visits: &Visits) -> Vec<Ceiling
 
 /// What bounds the load but is no ceiling of it, a sentence each.
 ///
+/// The gateway closes connections that wait for their users before it refuses anyone, which bounds nothing and costs a connection a request.
 /// The rate limiter bounds each user and not their number: a load of any size passes whose users stay below their points,
 /// and one user alone does not who asks for more. So it has no N* to be listed among the ceilings by.
 pub fn notes(profile: &Profile, replicas: u32, visits: &Visits) -> Vec<String> {
+    gateway_note(profile, visits).into_iter().chain(limiter_note(profile.dials(), replicas, visits)).collect()
+}
+
+fn gateway_note(profile: &Profile, visits: &Visits) -> Option<String> {
     let dials = profile.dials();
+    if !profile.has_gateway() || visits.requests_per_iteration() == 0.0 {
+        return None;
+    }
+    let connections = dials.gateway.worker_connections;
+    let needed = visits.gateway_connections(dials);
+    // Nobody's request is under way on the connection that waits.
+    let waiting = 1.0 - (needed / 2.0 - visits.sockets_per_user);
+    let users = (connections - connections / 16) as f64 / (needed + waiting);
+    Some(format!(
+        "gateway: from about {users:.0} users on, who keep a connection each, those that wait for the next request are closed for others, \
+         and their users open new ones."
+    ))
+}
+
+fn limiter_note(dials: &Dials, replicas: u32, visits: &Visits) -> Option<String> {
     let limiter = &dials.rate_limiter;
     let limited = visits.sum(|route| f64::from(u8::from(route.limited())));
     if limiter.points == 0 || limited == 0.0 {
-        return Vec::new();
+        return None;
     }
     let points = f64::from(limiter.points);
     let (window_s, block_s) = (limiter.window_ms as f64 / 1e3, limiter.block_ms as f64 / 1e3);
@@ -197,11 +230,11 @@ pub fn notes(profile: &Profile, replicas: u32, visits: &Visits) -> Vec<String> {
     } else {
         String::new()
     };
-    vec![format!(
+    Some(format!(
         "rate limiter: {points} requests in {window_s} s a user{each}, {:.3} a second; one user of this load makes \
          {asked_per_s:.3} a second and is {outcome}. Without logins, all users of one address are one user.",
         points / window_s
-    )]
+    ))
 }
 
 #[cfg(test)]
@@ -340,6 +373,46 @@ mod tests {
             assert_eq!((first.resource.as_str(), first.users), ("app.heap", users), "{name}");
             assert!(first.rate_per_s.is_sign_positive(), "sockets ask for nothing: 0 requests, not -0");
         }
+    }
+
+    #[test]
+    fn sockets_meet_the_gateway_and_its_cure_moves_that() {
+        let mut visits = Visits::thinking(1.0);
+        visits.sockets_per_user = 1.0;
+        for (name, users) in [("gateway-single", 512.0), ("gateway-wide", 8_192.0)] {
+            let profile = Profile::named(name).unwrap();
+            for replicas in [1, 4] {
+                let first = explain(&profile, replicas, &visits).swap_remove(0);
+                assert_eq!((first.resource.as_str(), first.users), ("gateway.connections", users), "{name}");
+            }
+        }
+        assert_eq!(notes(&Profile::named("gateway-single").unwrap(), 1, &visits), [""; 0]);
+    }
+
+    #[test]
+    fn a_request_takes_two_connections_of_the_gateway_while_it_is_answered() {
+        // 20.25 ms of 1,020.25 each second, twice: 25,192 users on 1,000 connections.
+        let profile =
+            Profile::named("gateway-single").unwrap().with_dial("gateway.worker_connections=1000").unwrap();
+        let mut visits = Visits::thinking(1.0);
+        visits.add(ONE[0].0, 1.0).unwrap();
+        let last = explain(&profile, 1, &visits).pop().unwrap();
+        assert_eq!((last.resource.as_str(), last.users.round()), ("gateway.connections", 25_191.0));
+        insta::assert_snapshot!(notes(&profile, 1, &visits).join("\n"), @"gateway: from about 920 users on, who keep a connection each, those that wait for the next request are closed for others, and their users open new ones.");
+    }
+
+    #[test]
+    fn files_from_the_edge_cost_the_app_nothing() {
+        let mut visits = Visits::thinking(1.0);
+        visits.add("GET /static/app.css", 4.0).unwrap();
+        visits.add("GET /api/products/7", 1.0).unwrap();
+        let first = |name: &str| {
+            let first = explain(&Profile::named(name).unwrap(), 1, &visits).swap_remove(0);
+            (first.resource, first.users.round())
+        };
+        // (4 x 0.5 ms + 0.25 ms) / 0.5 cores: 222 pages a second, of users who take 1.02 s for one.
+        assert_eq!(first("static-from-app"), ("app.cpu".to_owned(), 227.0));
+        assert_eq!(first("edge-cache"), ("mongodb.pool".to_owned(), 510.0));
     }
 
     #[test]

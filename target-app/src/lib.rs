@@ -14,6 +14,7 @@ pub mod explain;
 mod faults;
 mod feed;
 pub mod fleet;
+pub mod gateway;
 pub mod heap;
 mod limiter;
 mod metrics;

@@ -27,7 +27,7 @@ use crate::redis::RedisError;
 /// Connections that may wait to be accepted; the kernel caps it at its own limit.
 const BACKLOG: u32 = 16_384;
 /// Largest request head, and the most one connection buffers. The least the library takes.
-const BUFFER_MAX_BYTES: usize = 8 * 1024;
+pub(crate) const BUFFER_MAX_BYTES: usize = 8 * 1024;
 /// Between two looks at idle connections and the heap.
 const UPKEEP: Duration = Duration::from_millis(250);
 /// How long to leave the listener alone when no connection can be taken; who comes meanwhile waits in the kernel's queue.
@@ -44,6 +44,13 @@ pub enum ServeError {
     Redis(#[from] RedisError),
     #[error(transparent)]
     HeapExhausted(#[from] Exhausted),
+}
+
+impl ServeError {
+    /// A process of a fleet that cannot give its figures.
+    pub(crate) fn no_socket(source: io::Error) -> Self {
+        Self::Setup(format!("no socket for the fleet: {source}"))
+    }
 }
 
 fn remedy(source: &io::Error) -> &'static str {
@@ -92,7 +99,7 @@ pub async fn serve(
     let bound = listener.local_addr().map_err(failed)?;
     let router = app::router(Arc::clone(&app));
     let for_fleet = app.membership.as_ref().map(Membership::listen).transpose();
-    let for_fleet = for_fleet.map_err(|e| ServeError::Setup(format!("no socket for the fleet: {e}")))?;
+    let for_fleet = for_fleet.map_err(ServeError::no_socket)?;
     let orders =
         Orders::of(&app, faults).map_err(|e| ServeError::Setup(format!("no orders for faults: {e}")))?;
     announce(bound);
@@ -173,10 +180,13 @@ async fn accept(listener: &TcpListener, router: &Router, app: &Arc<App>) {
         match listener.accept().await {
             Ok((stream, from)) => {
                 // Requests carry it only where somebody asks for it.
-                let peer = app.limiter.is_on().then_some(Peer(from.ip()));
+                let asker = app.limiter.is_on().then(|| match app.behind_gateway() {
+                    true => Asker::OfGateway,
+                    false => Asker::Is(Peer(from.ip())),
+                });
                 tokio::spawn(converse(
                     stream,
-                    peer,
+                    asker,
                     router.clone(),
                     Connection::counted(app),
                     app.faults.drops(),
@@ -194,7 +204,7 @@ async fn accept(listener: &TcpListener, router: &Router, app: &Arc<App>) {
 }
 
 /// Why the kernel gives no connection, if asking again at once were of no use.
-fn refusal(error: &io::Error) -> Option<&'static str> {
+pub(crate) fn refusal(error: &io::Error) -> Option<&'static str> {
     match rustix::io::Errno::from_io_error(error) {
         Some(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE) => Some("descriptors"),
         Some(rustix::io::Errno::CONNABORTED) => None,
@@ -202,10 +212,18 @@ fn refusal(error: &io::Error) -> Option<&'static str> {
     }
 }
 
+/// Whose requests come on a connection.
+#[derive(Clone, Copy)]
+enum Asker {
+    Is(Peer),
+    /// Those of many clients, each named in its requests.
+    OfGateway,
+}
+
 /// Serves one connection to its end.
 async fn converse(
     stream: TcpStream,
-    peer: Option<Peer>,
+    asker: Option<Asker>,
     router: Router,
     counted: Connection,
     mut drops: watch::Receiver<u64>,
@@ -215,6 +233,11 @@ async fn converse(
     let _ = stream.set_nodelay(true);
     let routes = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: Request<Incoming>| {
+        let peer = match asker {
+            Some(Asker::Is(peer)) => Some(peer),
+            Some(Asker::OfGateway) => Peer::named_by_gateway(request.headers()),
+            None => None,
+        };
         if let Some(peer) = peer {
             request.extensions_mut().insert(peer);
         }

@@ -32,6 +32,9 @@ pub const REPLICAS_MAX: u32 = 64;
 /// The variable by which a process is told of Redis: in the arguments everybody on the machine could read a password.
 pub const REDIS_URLS: &str = "TARGET_REDIS_URLS";
 
+/// The variable by which the gateway is told where the replicas listen.
+pub const GATEWAY_UPSTREAM: &str = "TARGET_GATEWAY_UPSTREAM";
+
 /// What makes a process one of a fleet.
 #[derive(Clone, Debug)]
 pub struct Membership {

@@ -10,15 +10,18 @@ pub enum Role {
     Replica,
     /// Is a node of the embedded Redis.
     Redis,
+    /// Stands in front of the replicas.
+    Gateway,
 }
 
 impl Role {
-    const ALL: [Self; 2] = [Self::Replica, Self::Redis];
+    const ALL: [Self; 3] = [Self::Replica, Self::Redis, Self::Gateway];
 
     fn name(self) -> &'static str {
         match self {
             Self::Replica => "replica",
             Self::Redis => "redis",
+            Self::Gateway => "gateway",
         }
     }
 }

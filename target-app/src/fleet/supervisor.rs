@@ -16,7 +16,7 @@ use super::keeper::{Event, Keeper, Launch};
 use super::place::{Place, Role};
 use super::restarts::FailingProcess;
 use super::roll::Roll;
-use super::{REDIS_URLS, address, fleet_socket, orders_socket, store_file};
+use super::{GATEWAY_UPSTREAM, REDIS_URLS, address, fleet_socket, orders_socket, store_file};
 use crate::faults::{self, Subjects};
 use crate::profile::Profile;
 use crate::server::ServeError;
@@ -48,24 +48,25 @@ pub enum FleetError {
 }
 
 /// Runs the fleet until `stop` comes or a process cannot be kept alive. Tells `announce` the address once every one
-/// serves, and `note` what a person may want to know. Prints nothing.
+/// serves, and the one where replicas are behind a gateway if there is one, and `note` what a person may want to know. Prints nothing.
 pub async fn supervise(
     profile: &Profile,
     order: &Order,
     faults: Option<std::net::TcpListener>,
-    announce: impl FnOnce(SocketAddr),
+    announce: impl FnOnce(SocketAddr, Option<SocketAddr>),
     mut note: impl FnMut(&str),
     stop: impl Future<Output = ()>,
 ) -> Result<(), FleetError> {
     let listen = order.listen;
     let reserved = address::reserve(listen).map_err(|source| ServeError::Listen { listen, source })?;
+    let at = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let reserve = |_| address::reserve(at).map_err(|source| ServeError::Listen { listen: at, source });
     let redis_nodes = match profile.dials().use_redis() && order.redis.is_empty() {
         true => profile.dials().redis.nodes,
         false => 0,
     };
-    let at = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let reserve = |_| address::reserve(at).map_err(|source| ServeError::Listen { listen: at, source });
     let redis: Vec<Reserved> = (0..redis_nodes).map(reserve).collect::<Result<_, _>>()?;
+    let inner = profile.has_gateway().then(|| reserve(0)).transpose()?;
     let directory = TempDir::with_prefix("target-app-").map_err(FleetError::Directory)?;
     store::create(&store_file(directory.path()), profile.dials())
         .map_err(|e| ServeError::Setup(e.to_string()))?;
@@ -73,7 +74,7 @@ pub async fn supervise(
 
     let (stopping, stopped) = watch::channel(false);
     let (events, mut told) = mpsc::channel(EVENTS_MAX);
-    let parts = parts(order, &reserved, &redis);
+    let parts = parts(order, &reserved, &redis, inner.as_ref());
     let roll = Roll::of(parts.iter().map(|part| part.place));
     let mut keepers = JoinSet::new();
     for Part { place, address, environment } in parts {
@@ -112,7 +113,7 @@ pub async fn supervise(
             Some(ended) = keepers.join_next() => break failure(ended),
             Some(event) = told.recv() => match event {
                 Event::Complete => if let Some(announce) = announce.take() {
-                    announce(reserved.address);
+                    announce(reserved.address, inner.as_ref().map(|inner| inner.address));
                 },
                 Event::Note(text) => note(&text),
             },
@@ -135,7 +136,8 @@ struct Part {
     environment: Vec<(&'static str, String)>,
 }
 
-fn parts(order: &Order, reserved: &Reserved, redis: &[Reserved]) -> Vec<Part> {
+/// With an inner address the replicas listen there, and a gateway takes the clients in their place.
+fn parts(order: &Order, reserved: &Reserved, redis: &[Reserved], inner: Option<&Reserved>) -> Vec<Part> {
     let mut urls = order.redis.clone();
     urls.extend(redis.iter().map(|node| format!("redis://{}", node.address)));
     let environment = if urls.is_empty() { Vec::new() } else { vec![(REDIS_URLS, urls.join(","))] };
@@ -146,9 +148,15 @@ fn parts(order: &Order, reserved: &Reserved, redis: &[Reserved]) -> Vec<Part> {
     };
     let of = redis.len() as u32;
     let nodes = (0..of).zip(redis).map(|(number, node)| part(Role::Redis, number, of, node.address));
-    let replicas =
-        (0..order.replicas).map(|number| part(Role::Replica, number, order.replicas, reserved.address));
-    nodes.chain(replicas).collect()
+    let of = order.replicas;
+    let behind = inner.unwrap_or(reserved).address;
+    let replicas = (0..of).map(|number| part(Role::Replica, number, of, behind));
+    let gateway = inner.map(|inner| Part {
+        place: Place { role: Role::Gateway, number: 0, of: 1 },
+        address: reserved.address,
+        environment: vec![(GATEWAY_UPSTREAM, inner.address.to_string())],
+    });
+    nodes.chain(replicas).chain(gateway).collect()
 }
 
 /// Before the fleet stops a keeper ends only by giving up.

@@ -14,7 +14,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::extract::Request;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use prometheus::IntCounter;
 
 use self::accounts::Accounts;
@@ -23,9 +23,17 @@ use crate::redis::{Redis, Unanswered};
 use crate::routes::Problem;
 use crate::session::{self, Tokens};
 
-/// Where a connection comes from, as the kernel says it.
+/// Where a connection comes from, as the kernel says it, to this process or to the gateway in front of it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer(pub(crate) IpAddr);
+
+impl Peer {
+    /// Whom the gateway had the request from: the last of those named, since it adds them at the end.
+    pub(crate) fn named_by_gateway(headers: &HeaderMap) -> Option<Self> {
+        let last = headers.get_all("x-forwarded-for").into_iter().next_back()?;
+        last.to_str().ok()?.rsplit(',').next()?.trim().parse().ok().map(Self)
+    }
+}
 
 /// Whom a request counts for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,7 +44,7 @@ pub(crate) enum User {
 
 impl User {
     /// The user of a token of ours, or else the address of the connection. A token that is none of ours makes no user, or
-    /// everybody could be as many as they like; for the same reason `X-Forwarded-For` is not read, which anybody can write.
+    /// everybody could be as many as they like; for the same reason only what our own gateway adds to `X-Forwarded-For` is read.
     pub(crate) fn of(request: &Request, tokens: &Tokens) -> Self {
         let known = session::bearer(request.headers()).and_then(|token| tokens.user_id(token));
         let address = || request.extensions().get::<Peer>().map(|peer| peer.0.to_canonical());

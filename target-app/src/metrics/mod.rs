@@ -91,7 +91,7 @@ impl Metrics {
     /// Fails only when two metrics have one name.
     pub(crate) fn new() -> prometheus::Result<Self> {
         let registry = Registry::new();
-        let make = Maker { registry: &registry };
+        let make = Maker::of(&registry);
         let request_labels = ["method", "route", "status"];
         let pool = pool::Figures {
             wait_time: make.pool_histogram(
@@ -279,7 +279,11 @@ pub(crate) struct Maker<'a> {
     pub(crate) registry: &'a Registry,
 }
 
-impl Maker<'_> {
+impl<'a> Maker<'a> {
+    pub(crate) fn of(registry: &'a Registry) -> Self {
+        Self { registry }
+    }
+
     pub(crate) fn registered<M: prometheus::core::Collector + Clone + 'static>(
         &self,
         metric: M,

@@ -10,6 +10,7 @@ use crate::demand::{CpuClass, Operation};
 pub struct Dials {
     pub app: App,
     pub cache: Cache,
+    pub gateway: Gateway,
     pub heap: Heap,
     pub mongodb: Mongodb,
     pub rate_limiter: RateLimiter,
@@ -54,6 +55,22 @@ pub struct Cache {
     pub l1_max_entries: u64,
     /// How long Redis keeps it for all replicas; zero for no second tier.
     pub l2_ttl_ms: u64,
+}
+
+/// The reverse proxy in front of the replicas, a process of its own.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gateway {
+    /// Connections it may have, those of clients and those to replicas together, as nginx counts them; zero for no gateway.
+    pub worker_connections: usize,
+    /// Connections to replicas that are kept open for the next request.
+    pub upstream_keepalive: usize,
+    /// How long the head of a request may take, counted from the end of the answer before it.
+    pub client_timeout_ms: u64,
+    /// How long a replica may take until the head of its answer, a new connection included.
+    pub upstream_timeout_ms: u64,
+    /// Size of the answers kept at the edge; zero for no edge cache.
+    pub edge_max_bytes: u64,
 }
 
 /// The process heap.
@@ -236,6 +253,11 @@ impl Dials {
     /// Whether there is anything that the app asks Redis for.
     pub fn use_redis(&self) -> bool {
         self.cache.l2_ttl_ms > 0 || self.limits_in_redis()
+    }
+
+    /// Whether the app sees at most one request for a file and hour, whatever the load.
+    pub fn at_the_edge(&self, class: CpuClass) -> bool {
+        self.gateway.worker_connections > 0 && self.gateway.edge_max_bytes > 0 && class == CpuClass::Static
     }
 
     /// Judges what no single dial's range can.

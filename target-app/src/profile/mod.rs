@@ -6,8 +6,8 @@ mod dials;
 
 pub use dial::{DialError, Kind, dial_names};
 pub use dials::{
-    App, Cache, CpuUsPerRequest, Dials, Distribution, Heap, LimiterBackend, Mongodb, RateLimiter, Redis,
-    ServiceTimeFactor, Store, Websocket,
+    App, Cache, CpuUsPerRequest, Dials, Distribution, Gateway, Heap, LimiterBackend, Mongodb, RateLimiter,
+    Redis, ServiceTimeFactor, Store, Websocket,
 };
 
 use crate::fleet::REPLICAS_MAX;
@@ -24,6 +24,10 @@ const SHIPPED: &[(&str, &str)] = &[
     ("websocket-heap", include_str!("../../profiles/websocket-heap.toml")),
     ("lean-sockets", include_str!("../../profiles/lean-sockets.toml")),
     ("replicas-4", include_str!("../../profiles/replicas-4.toml")),
+    ("gateway-single", include_str!("../../profiles/gateway-single.toml")),
+    ("gateway-wide", include_str!("../../profiles/gateway-wide.toml")),
+    ("static-from-app", include_str!("../../profiles/static-from-app.toml")),
+    ("edge-cache", include_str!("../../profiles/edge-cache.toml")),
     ("eco-100k", include_str!("../../profiles/eco-100k.toml")),
 ];
 
@@ -92,6 +96,16 @@ impl Profile {
             table: file.dials,
             dials,
         })
+    }
+
+    /// Whether one process has to be kept alive by another: because the profile says so, or since a gateway is a process too.
+    pub fn needs_supervisor(&self) -> bool {
+        self.supervised || self.has_gateway()
+    }
+
+    /// Whether a gateway stands in front of the replicas.
+    pub fn has_gateway(&self) -> bool {
+        self.dials.gateway.worker_connections > 0
     }
 
     /// The typed value of every dial.
@@ -177,6 +191,21 @@ mod tests {
     }
 
     #[test]
+    fn a_cure_of_the_gateway_or_of_static_files_differs_in_one_dial() {
+        for (sick, cure, dial) in [
+            ("gateway-single", "gateway-wide", "gateway.worker_connections=16384"),
+            ("static-from-app", "edge-cache", "gateway.edge_max_bytes=67108864"),
+        ] {
+            let [sick, cure] = [sick, cure].map(|name| Profile::named(name).unwrap());
+            assert_eq!(cure.dials(), sick.clone().with_dial(dial).unwrap().dials(), "{}", cure.name);
+            for profile in [sick, cure] {
+                assert!(profile.has_gateway() && profile.needs_supervisor() && profile.replicas == 1);
+            }
+        }
+        assert!(!baseline().has_gateway() && !baseline().needs_supervisor());
+    }
+
+    #[test]
     fn a_profile_may_stand_on_a_shipped_one_and_take_overrides() {
         let text =
             "base = 'pool-100'\ndescription = ''\non = []\noff = []\n[dials.mongodb]\nmin_pool_size = 50";
@@ -246,6 +275,6 @@ mod tests {
         dial app.cores cannot be "nan": expected a number from 0.05 to 64 cores
         dial "mongodb.max_pool_size" is not of the form NAME=VALUE, for example mongodb.max_pool_size=20
         "#);
-        insta::assert_snapshot!(Profile::named("basline").unwrap_err(), @r#"unknown profile "basline" (did you mean baseline?); there is: baseline, pool-100, cached, limited, redis-single, redis-cluster, l1-cache, websocket-heap, lean-sockets, replicas-4, eco-100k"#);
+        insta::assert_snapshot!(Profile::named("basline").unwrap_err(), @r#"unknown profile "basline" (did you mean baseline?); there is: baseline, pool-100, cached, limited, redis-single, redis-cluster, l1-cache, websocket-heap, lean-sockets, replicas-4, gateway-single, gateway-wide, static-from-app, edge-cache, eco-100k"#);
     }
 }

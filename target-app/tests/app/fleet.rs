@@ -31,7 +31,7 @@ impl Fleet {
     }
 
     /// One request on a connection of its own, which the kernel gives to any replica; the status line and the rest.
-    fn fresh(&self, path: &str) -> std::io::Result<String> {
+    pub(crate) fn fresh(&self, path: &str) -> std::io::Result<String> {
         let mut connection = TcpStream::connect(self.remote.address)?;
         connection.set_read_timeout(Some(Duration::from_secs(10)))?;
         write!(connection, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")?;
@@ -40,7 +40,7 @@ impl Fleet {
         Ok(answer)
     }
 
-    fn scrape(&self, path: &str) -> Scrape {
+    pub(crate) fn scrape(&self, path: &str) -> Scrape {
         let answer = self.fresh(path).unwrap();
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
         // Chunked or not, a line of a metric is whole.
@@ -48,7 +48,7 @@ impl Fleet {
     }
 
     /// Waits until all replicas serve, so and so many of them started anew.
-    async fn restarted(&self, times: f64) -> Scrape {
+    pub(crate) async fn restarted(&self, times: f64) -> Scrape {
         let there = |scrape: &Scrape| {
             scrape.sum("target_replica_restarts_total", &[]) == times
                 && scrape.sum("target_replicas", &[]) == scrape.sum("target_replicas_desired", &[])
@@ -227,7 +227,7 @@ async fn a_process_that_its_sockets_kill_is_started_again_if_the_profile_says_so
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let address = line.trim_end().strip_prefix("listening http://").expect(&line).parse().unwrap();
-    let fleet = Fleet { child, remote: Remote::at(address) };
+    let fleet = Fleet { child, remote: Remote::at(address), inner: None };
     // Oftener than a fleet would bear that never came to serve.
     for died in 1..=6 {
         let mut sockets = Vec::new();

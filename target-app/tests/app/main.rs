@@ -3,10 +3,14 @@
 
 mod alerts;
 mod bad_input;
+mod edge;
 mod events;
 mod faults;
 mod feed;
 mod fleet;
+mod front;
+mod gateway;
+mod gateway_fleet;
 mod limiter;
 mod metrics;
 mod openapi;

@@ -91,7 +91,7 @@ fn what_it_cannot_do_it_says() {
     assert!(text.starts_with(&format!("error: cannot listen on {taken}: Address already in use")), "{text}");
 
     let output = command(&["serve", "nothing"]).output().unwrap();
-    insta::assert_snapshot!(failed(&output).1, @r#"error: unknown profile "nothing"; there is: baseline, pool-100, cached, limited, websocket-heap, lean-sockets, replicas-4, eco-100k"#);
+    insta::assert_snapshot!(failed(&output).1, @r#"error: unknown profile "nothing"; there is: baseline, pool-100, cached, limited, redis-single, redis-cluster, l1-cache, websocket-heap, lean-sockets, replicas-4, gateway-single, gateway-wide, static-from-app, edge-cache, eco-100k"#);
     assert_eq!(failed(&output).0, Some(2));
     let output = command(&["serve", "baseline", "--dial", "app.cores=0"]).output().unwrap();
     insta::assert_snapshot!(failed(&output).1, @r#"error: dial app.cores cannot be "0": expected a number from 0.05 to 64 cores"#);
@@ -102,15 +102,15 @@ fn what_it_cannot_do_it_says() {
 fn explain_prints_the_ceilings() {
     let output = command(&["explain", "baseline", "--visit", "GET /api/products/{id}=1"]).output().unwrap();
     insta::assert_snapshot!(String::from_utf8(output.stdout).unwrap(), @r"
-    resource           requests/s      users
-    mongodb.pool            500.0        510
-    app.cpu                4000.0       4081
+    resource               requests/s      users
+    mongodb.pool                500.0        510
+    app.cpu                    4000.0       4081
     ");
     let output = command(&["explain", "limited", "--visit", "GET /api/products/{id}=1"]).output().unwrap();
     insta::assert_snapshot!(String::from_utf8(output.stdout).unwrap(), @r"
-    resource           requests/s      users
-    mongodb.pool            500.0        510
-    app.cpu                4000.0       4081
+    resource               requests/s      users
+    mongodb.pool                500.0        510
+    app.cpu                    4000.0       4081
     rate limiter: 100 requests in 900 s a user, 0.111 a second; one user of this load makes 0.980 a second and is rejected after about 102 s, for 900 s. Without logins, all users of one address are one user.
     ");
     let output = command(&["explain", "baseline", "--visit", "GET /nowhere=1"]).output().unwrap();
@@ -140,9 +140,16 @@ fn the_list_has_every_profile_and_its_dials_with_those_of_its_base() {
     "pool-100" "baseline" 100 0 0 1000
     "cached" "baseline" 10 10000 0 1000
     "limited" "baseline" 10 0 100 1000
+    "redis-single" "baseline" 10 0 0 1000
+    "redis-cluster" "redis-single" 10 0 0 1000
+    "l1-cache" "redis-single" 10 10000 0 1000
     "websocket-heap" "baseline" 10 0 0 1000
     "lean-sockets" "websocket-heap" 10 0 0 1000
     "replicas-4" "websocket-heap" 10 0 0 1000
+    "gateway-single" "baseline" 10 0 0 1000
+    "gateway-wide" "gateway-single" 10 0 0 1000
+    "static-from-app" "baseline" 10 0 0 1000
+    "edge-cache" "static-from-app" 10 0 0 1000
     "eco-100k" "baseline" 100 10000 0 1000
     "#);
 }

@@ -191,6 +191,8 @@ impl Running {
 pub(crate) struct Fleet {
     pub(crate) child: Child,
     pub(crate) remote: Remote,
+    /// Where replicas behind a gateway tell their metrics.
+    pub(crate) inner: Option<Remote>,
 }
 
 impl Fleet {
@@ -201,12 +203,18 @@ impl Fleet {
         command.args(dials.iter().flat_map(|dial| ["--dial", dial]));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        let mut line = String::new();
         let mut out = BufReader::new(child.stdout.take().unwrap());
-        out.read_line(&mut line).unwrap();
+        let mut said = |word: &str| {
+            let mut line = String::new();
+            out.read_line(&mut line).unwrap();
+            let url = line.strip_prefix(word).and_then(|rest| rest.trim_end().strip_prefix(" http://"));
+            Remote::at(url.expect(&line).parse().unwrap())
+        };
+        let remote = said("listening");
+        let gateway = dials.iter().any(|dial| dial.starts_with("gateway.worker_connections"));
+        let inner = gateway.then(|| said("metrics"));
         child.stdout = Some(out.into_inner());
-        let address = line.trim_end().strip_prefix("listening http://").expect(&line).parse().unwrap();
-        Self { child, remote: Remote::at(address) }
+        Self { child, remote, inner }
     }
 
     /// The processes under the supervisor.
