@@ -18,7 +18,7 @@ readonly SLICES=(install fmt clippy unit integration tidy doc deny deploy fuzz b
 readonly PROGRAMS=(
   "cc:build-essential:needed"
   "python3:python3:tests against Python's http.server (integration), the check of the found load line (find), the document of the target (openapi)"
-  "nginx:nginx-light:tests against nginx (integration)"
+  "nginx:nginx-light:tests against nginx, as a server and as the gateway of the target (integration)"
   "nghttpd:nghttp2-server:tests against nghttpd (integration)"
   "node:nodejs:tests against Node's http (integration)"
   "redis-server:redis-server:tests against Redis and a cluster of it, and of scripts/parts.sh (integration)"

@@ -1,5 +1,6 @@
 //! The app from outside: a server in this process on a free port (or the real binary, in `process`), spoken to over TCP.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+#![allow(clippy::print_stderr, reason = "what was skipped is said")]
 
 mod alerts;
 mod bad_input;
@@ -9,6 +10,7 @@ mod faults;
 mod feed;
 mod fleet;
 mod front;
+mod fronts;
 mod gateway;
 mod gateway_fleet;
 mod limiter;
