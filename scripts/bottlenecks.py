@@ -34,12 +34,12 @@ SMALL_OVERSHOOT_RATIO = 1.4
 
 @dataclasses.dataclass
 class Bottleneck:
-    """The profile that has it, the resource that gives way, the profiles that cure it, and the dial that makes it small."""
+    """The profile that has it, the resource that gives way, the profiles that cure it, and the dial that makes it small, if one does that is not its cure."""
 
     profile: str
     resource: str
     cures: list
-    small_dial: str
+    small_dial: str | None
 
 
 # By scenario.
@@ -47,6 +47,8 @@ BOTTLENECKS = {
     "mongo-pool": Bottleneck("baseline", "mongodb.pool", ["pool-100", "cached"], "mongodb.service_time_ms=50"),
     "redis-commands": Bottleneck("redis-single", "redis.main_thread", ["redis-cluster", "l1-cache"], "redis.command_us=4000"),
     "websocket-heap": Bottleneck("websocket-heap", "app.heap", ["lean-sockets", "replicas-4"], "heap.limit_bytes=100663296"),
+    "gateway-connections": Bottleneck("gateway-single", "gateway.connections", ["gateway-wide"], None),
+    "static-files": Bottleneck("static-from-app", "app.cpu", ["edge-cache"], "app.cpu_us_per_request.static=1000"),
 }
 
 
@@ -89,7 +91,7 @@ class Measure:
 
     def make_small(self, bottleneck, scenario):
         """Dials the resource down, and has the load grow to a little more than fills it."""
-        self.dials = ["--dial", bottleneck.small_dial]
+        self.dials = ["--dial", bottleneck.small_dial] if bottleneck.small_dial else []
         users = round(dict(self.explain(bottleneck.profile, scenario))[bottleneck.resource] * SMALL_OVERSHOOT_RATIO)
         self.stages = ["--set", f"load.0.stages=[{{to: {users}, over: {SMALL_SECONDS}s}}]"]
 

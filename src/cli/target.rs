@@ -69,10 +69,10 @@ fn ceilings(process: &mut Process<'_>, args: &ExplainArgs) -> u8 {
             }
         };
     }
-    let mut text = format!("{:<16} {:>12} {:>10}\n", "resource", "requests/s", "users");
+    let mut text = format!("{:<20} {:>12} {:>10}\n", "resource", "requests/s", "users");
     for ceiling in ceilings {
         text.push_str(&format!(
-            "{:<16} {:>12.1} {:>10.0}\n",
+            "{:<20} {:>12.1} {:>10.0}\n",
             ceiling.resource, ceiling.rate_per_s, ceiling.users
         ));
     }

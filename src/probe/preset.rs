@@ -5,7 +5,7 @@ use super::prometheus::{MetricSelector, Scrape};
 use super::resource::{Kind, Resource};
 
 /// Names that `observe: [{preset: …}]` takes.
-pub const PRESETS: &[&str] = &["auto", "opentelemetry-db-client", "process", "nodejs", "redis"];
+pub const PRESETS: &[&str] = &["auto", "opentelemetry-db-client", "process", "nodejs", "redis", "nginx"];
 
 /// Every resource that `preset` finds in a scrape; `auto` tries all.
 ///
@@ -13,11 +13,14 @@ pub const PRESETS: &[&str] = &["auto", "opentelemetry-db-client", "process", "no
 /// A sentence with the known names.
 pub fn discover(preset: &str, scrape: &Scrape) -> Result<Vec<Resource>, String> {
     match preset {
-        "auto" => Ok([db_client(scrape), process(scrape), nodejs(scrape), redis(scrape)].concat()),
+        "auto" => {
+            Ok([db_client(scrape), process(scrape), nodejs(scrape), redis(scrape), nginx(scrape)].concat())
+        }
         "opentelemetry-db-client" => Ok(db_client(scrape)),
         "process" => Ok(process(scrape)),
         "nodejs" => Ok(nodejs(scrape)),
         "redis" => Ok(redis(scrape)),
+        "nginx" => Ok(nginx(scrape)),
         other => Err(format!("there is no preset `{other}`; there are {}", PRESETS.join(", "))),
     }
 }
@@ -98,9 +101,56 @@ fn redis(scrape: &Scrape) -> Vec<Resource> {
     }
 }
 
+/// The connections of an nginx, as its exporter tells them. That knows neither the limit nor the connections to the servers behind, which
+/// nginx counts towards it; where the target-app tells both, they are what is judged.
+fn nginx(scrape: &Scrape) -> Vec<Resource> {
+    let of = |name: &str| scrape.has(name).then(|| MetricSelector::new(name, &[]));
+    let Some(active) = of("nginx_connections_active") else { return Vec::new() };
+    vec![Resource {
+        used: of("nginx_worker_connections").or(Some(active)),
+        limit: of("nginx_worker_connections_max"),
+        errors: of("nginx_connections_refused_total"),
+        ..Resource::empty("gateway.connections", Kind::Pool)
+    }]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_connections_of_an_nginx_are_held_against_their_limit_where_that_is_told() {
+        let exporter = |accepted: u32| {
+            format!(
+                "# TYPE nginx_connections_active gauge\nnginx_connections_active 300\n# TYPE nginx_connections_accepted counter\n\
+                 nginx_connections_accepted {accepted}\n# TYPE nginx_connections_handled counter\nnginx_connections_handled 900\n"
+            )
+        };
+        let ours = |refused: u32| {
+            exporter(900 + refused)
+                + &format!(
+                    "# TYPE nginx_worker_connections gauge\nnginx_worker_connections 1000\n# TYPE nginx_worker_connections_max gauge\n\
+                     nginx_worker_connections_max 1024\n# TYPE nginx_connections_refused_total counter\n\
+                     nginx_connections_refused_total {refused}\n"
+                )
+        };
+        let row = |before: &str, now: &str| {
+            let (before, now) = (Scrape::parse(before).expect("parses"), Scrape::parse(now).expect("parses"));
+            let found = discover("nginx", &now).expect("a preset");
+            assert_eq!((found.len(), found[0].kind), (1, Kind::Pool));
+            found[0].reading((&before, 0.0), (&now, 1.0)).expect("a reading")
+        };
+        let full = row(&ours(2), &ours(7));
+        assert_eq!(
+            (full.resource.as_str(), full.used, full.limit),
+            ("gateway.connections", 1_000.0, Some(1_024.0))
+        );
+        assert_eq!(full.errors, Some(5.0));
+        let unlimited = row(&exporter(900), &exporter(900));
+        assert_eq!((unlimited.used, unlimited.limit, unlimited.utilization), (300.0, None, None));
+        let nothing = Scrape::parse("# TYPE x gauge\nx 1\n").expect("parses");
+        assert!(discover("nginx", &nothing).expect("a preset").is_empty());
+    }
 
     #[test]
     fn a_pool_is_found_by_the_names_of_the_conventions() {

@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
+use target_app::profile::Profile;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 
@@ -37,7 +38,7 @@ pub(super) struct Target {
     pub(super) ws: Option<Destination>,
     /// For people: where the load goes.
     pub(super) label: String,
-    /// Base URL of the bundled target-app, which has metrics at `/metrics`.
+    /// Base URL where the bundled target-app has metrics at `/metrics`, behind its gateway if it has one.
     pub(super) bundled_url: Option<String>,
     child: Option<Bundled>,
 }
@@ -67,7 +68,8 @@ impl Drop for Bundled {
 pub(super) async fn prepare(plan: &Plan, options: &Options) -> Result<Target, TargetError> {
     match &plan.target.kind {
         TargetKind::Bundled { profile, replicas, dials } => {
-            let (url, child) = start(&options.executable, profile, *replicas, dials).await?;
+            let (Addresses { load: url, metrics }, child) =
+                start(&options.executable, profile, *replicas, dials).await?;
             let base =
                 BaseUrl { tls: false, host: url.ip().to_string(), port: url.port(), prefix: String::new() };
             let (destination, _) = resolve(&base, plan, options).await?;
@@ -75,7 +77,7 @@ pub(super) async fn prepare(plan: &Plan, options: &Options) -> Result<Target, Ta
                 http: Some(destination.clone()),
                 ws: Some(destination),
                 label: format!("bundled {profile} at http://{url}"),
-                bundled_url: Some(format!("http://{url}")),
+                bundled_url: Some(format!("http://{metrics}")),
                 child: Some(child),
             })
         }
@@ -209,13 +211,20 @@ async fn knock(
 /// then, and gets nine tenths of a core that both want.
 const TARGET_NICENESS: &str = "10";
 
+/// Where the bundled target listens.
+struct Addresses {
+    load: SocketAddr,
+    /// The same place, unless there is a gateway in front: that refuses whoever watches it as it does everyone else when it is full.
+    metrics: SocketAddr,
+}
+
 /// Starts `EXECUTABLE target serve PROFILE` and waits for the line that says where it listens.
 async fn start(
     executable: &Path,
     profile: &str,
     replicas: Option<u32>,
     dials: &[(String, String)],
-) -> Result<(SocketAddr, Bundled), TargetError> {
+) -> Result<(Addresses, Bundled), TargetError> {
     let mut command = Command::new(executable);
     command.args(["target", "serve", profile, "--listen", "127.0.0.1:0", "--exit-with-stdin"]);
     command.args(["--nice", TARGET_NICENESS]);
@@ -250,16 +259,48 @@ async fn start(
             return Err(TargetError::DidNotStart(format!("no sign of life within {TARGET_START_TIMEOUT:?}")));
         }
     };
-    let address = line
-        .strip_prefix("listening http://")
-        .and_then(|text| text.trim().parse().ok())
-        .ok_or_else(|| TargetError::DidNotStart(format!("it said `{line}`")))?;
-    Ok((address, Bundled { child, stdin: Some(stdin), said }))
+    let load = address_in(&line, "listening")?;
+    let metrics = if has_gateway(profile, dials) {
+        // Said in the same breath.
+        let line = tokio::time::timeout(TARGET_START_TIMEOUT, lines.next_line()).await;
+        let line = line.ok().and_then(Result::ok).flatten().unwrap_or_default();
+        address_in(&line, "metrics")?
+    } else {
+        load
+    };
+    Ok((Addresses { load, metrics }, Bundled { child, stdin: Some(stdin), said }))
+}
+
+/// The address in a line such as `listening http://127.0.0.1:8080`.
+fn address_in(line: &str, word: &str) -> Result<SocketAddr, TargetError> {
+    let url = line.strip_prefix(word).and_then(|rest| rest.strip_prefix(" http://"));
+    url.and_then(|text| text.trim().parse().ok())
+        .ok_or_else(|| TargetError::DidNotStart(format!("it said `{line}`")))
+}
+
+/// A profile that cannot be read is refused by the target itself, with a reason.
+fn has_gateway(profile: &str, dials: &[(String, String)]) -> bool {
+    let dials: Vec<_> = dials.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let profile = Profile::named(profile).ok().and_then(|profile| profile.with_dials(&dials).ok());
+    profile.is_some_and(|profile| profile.has_gateway())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_target_says_where_it_listens_and_where_its_metrics_are() {
+        assert_eq!(address_in("listening http://127.0.0.1:80", "listening").unwrap().port(), 80);
+        for wrong in
+            ["", "listening", "listening http://", "metrics http://127.0.0.1:80", "listening http://x:1"]
+        {
+            assert!(address_in(wrong, "listening").is_err(), "{wrong}");
+        }
+        let wide = [("gateway.worker_connections".to_owned(), "0".to_owned())];
+        assert!(has_gateway("gateway-single", &[]) && !has_gateway("gateway-single", &wide));
+        assert!(!has_gateway("baseline", &[]) && !has_gateway("no such", &[]));
+    }
 
     #[test]
     fn the_words_name_every_address_of_a_host_that_has_several() {
