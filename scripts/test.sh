@@ -11,13 +11,15 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # Debian keeps servers such as nginx where only root's PATH looks.
 export PATH="$PATH:/usr/sbin:/sbin"
+# The database of whoever runs this is not for tests to write to.
+unset TARGET_MONGODB_URI
 
 readonly SLICES=(install fmt clippy unit integration tidy doc deny deploy fuzz build openapi cost e2e find)
 
 # program : Debian package : what is skipped without it ("needed" if nothing can be)
 readonly PROGRAMS=(
   "cc:build-essential:needed"
-  "python3:python3:tests against Python's http.server (integration), the check of the found load line (find), the document of the target (openapi)"
+  "python3:python3:tests against Python's http.server and of the store in a MongoDB (integration), the check of the found load line (find), the document of the target (openapi)"
   "nginx:nginx-light:tests against nginx, as a server and as the gateway of the target (integration)"
   "nghttpd:nghttp2-server:tests against nghttpd (integration)"
   "node:nodejs:tests against Node's http (integration)"
@@ -36,6 +38,10 @@ readonly OPENAPI_SECONDS_MAX=300
 readonly SCHEMATHESIS_VERSION=4.32.5
 # It carries the schema of compose files.
 readonly CHECK_JSONSCHEMA_VERSION=0.39.0
+# Speaks MongoDB's wire protocol, for the tests of the target's real store. It is young, and tests rely on what it does.
+readonly SECANTUSDB_VERSION=0.7.0b3
+# What is left out of a build that nobody has asked for more (Cargo.toml), but is tested. The same in all slices, or each would build all anew.
+readonly FEATURES=(--features mongodb)
 # The exit code of a run that is INVALID (docs/exit-codes.md).
 readonly GENERATOR_WAS_THE_LIMIT=3
 # Long enough for a mistake that a new line of a reader makes easy; whoever works on a reader runs its target for longer.
@@ -95,12 +101,12 @@ slice_fmt() {
 }
 
 slice_clippy() {
-  cargo clippy --locked --workspace --all-targets -- -D warnings
+  cargo clippy --locked --workspace "${FEATURES[@]}" --all-targets -- -D warnings
 }
 
 slice_unit() {
-  cargo test --locked --workspace --lib --bins
-  cargo test --locked --workspace --doc
+  cargo test --locked --workspace "${FEATURES[@]}" --lib --bins
+  cargo test --locked --workspace "${FEATURES[@]}" --doc
 }
 
 # The test targets of both packages: tests/NAME.rs and tests/NAME/main.rs.
@@ -114,24 +120,36 @@ test_targets() {
   done
 }
 
+# The environment is made where the tests look for it.
+install_secantusdb() {
+  local tools=$PWD/target/secantusdb-$SECANTUSDB_VERSION
+  if ! "$tools/bin/secantusd-py" --help > /dev/null 2>&1; then
+    rm -rf "$PWD"/target/secantusdb-*
+    { python3 -m venv --clear "$tools" && "$tools/bin/pip" install --quiet "SecantusDB==$SECANTUSDB_VERSION"; } || true
+  fi
+  "$tools/bin/secantusd-py" --help > /dev/null 2>&1
+}
+
 slice_integration() {
   local name
+  install_secantusdb \
+    || skip "tests of the target's store in a MongoDB (integration): SecantusDB could not be installed (python3 -m venv, pip)"
   local -a targets=()
   while read -r name; do
     # These two have slices of their own.
     [[ $name == e2e* || $name == tidy ]] || targets+=(--test "$name")
   done < <(test_targets)
   # The whole workspace, as in the other slices: one package alone would be built with other features, and so again.
-  cargo test --locked --workspace --no-fail-fast "${targets[@]}"
+  cargo test --locked --workspace "${FEATURES[@]}" --no-fail-fast "${targets[@]}"
 }
 
 slice_tidy() {
-  cargo test --locked --workspace --test tidy
+  cargo test --locked --workspace "${FEATURES[@]}" --test tidy
 }
 
 # The pages are for those who work on the code, so links to private items are wanted.
 slice_doc() {
-  RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --locked --workspace --no-deps --document-private-items
+  RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --locked --workspace "${FEATURES[@]}" --no-deps --document-private-items
 }
 
 slice_deny() {
@@ -232,7 +250,7 @@ slice_cost() {
 slice_e2e() {
   if test_targets | grep -q '^e2e'; then
     cargo build --locked --release
-    PLIMSOLL_BIN="$PWD/target/release/plimsoll" cargo test --locked --workspace --no-fail-fast --test 'e2e*' -- --test-threads=1
+    PLIMSOLL_BIN="$PWD/target/release/plimsoll" cargo test --locked --workspace "${FEATURES[@]}" --no-fail-fast --test 'e2e*' -- --test-threads=1
   else
     skip "end-to-end tests (e2e): there are none"
   fi

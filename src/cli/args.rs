@@ -204,6 +204,9 @@ pub(super) struct ExplainArgs {
     /// Processes that serve it [default: what the scenario or else the profile says]
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=i64::from(target_app::fleet::REPLICAS_MAX)))]
     pub(super) replicas: Option<u32>,
+    /// The store is a real MongoDB, of whose pool no dial tells the ceiling
+    #[arg(long)]
+    pub(super) mongodb: bool,
     /// Print one JSON document
     #[arg(long)]
     pub(super) json: bool,

@@ -47,13 +47,14 @@ fn ceilings(process: &mut Process<'_>, args: &ExplainArgs) -> u8 {
             return exit::USAGE;
         }
     };
-    let visits = match visits(&plan) {
+    let mut visits = match visits(&plan) {
         Ok(visits) => visits,
         Err(text) => {
             process.complain(&format!("plimsoll: {}: {text}", args.scenario.display()));
             return exit::USAGE;
         }
     };
+    visits.real_mongodb = args.mongodb;
     let of_scenario = match plan.target.kind {
         TargetKind::Bundled { replicas, .. } => replicas,
         TargetKind::External { .. } => None,

@@ -30,7 +30,7 @@ use crate::redis::Redis;
 use crate::route::{Route, UNMATCHED};
 use crate::routes::{events, health, leads, orders, products, statics, users};
 use crate::session::Tokens;
-use crate::store::{Embedded, Store};
+use crate::store::{Backend, Store};
 use crate::{ServeError, descriptors, openapi, socket};
 
 /// Largest request body taken, in bytes.
@@ -63,6 +63,7 @@ impl App {
     /// Sets up all resources of a profile. Redis is asked at the addresses given, if the profile has it asked at all. Needs a runtime.
     pub(crate) async fn new(
         dials: &Dials,
+        store: &Backend,
         membership: Option<Membership>,
         redis: &[String],
         stopping: watch::Receiver<bool>,
@@ -73,12 +74,9 @@ impl App {
             false => None,
         };
         let faults = Arc::new(Faults::new(dials.heap.limit_bytes));
-        let (figures, slowed) = (metrics.pool.clone(), Arc::clone(&faults));
-        let store = match &membership {
-            Some(fleet) => Embedded::open(fleet.store_file(), dials, figures, slowed),
-            None => Embedded::new(dials, figures, slowed),
-        };
-        let store: Arc<dyn Store> = Arc::new(store.map_err(|e| ServeError::Setup(e.to_string()))?);
+        let (figures, slowed) = (metrics.store.clone(), Arc::clone(&faults));
+        let store = store.open(membership.as_ref(), dials, figures, slowed).await;
+        let store = store.map_err(|e| ServeError::Setup(e.to_string()))?;
         Ok(Self {
             dials: dials.clone(),
             queue: Box::new(Inline { store: Arc::clone(&store) }),

@@ -21,6 +21,7 @@ use crate::gateway::{Fronting, front};
 use crate::profile::{DialError, Profile, ProfileError};
 use crate::redis::{self, RedisError, node};
 use crate::server::{ServeError, Serving, serve};
+use crate::store::{Backend, BackendError, MONGODB_URI, Uri};
 use crate::{descriptors, priority};
 
 /// The process a command runs in.
@@ -74,6 +75,9 @@ pub struct Serve {
     /// Raise the niceness to this, so that a load generator on the same machine comes first (0 to 19)
     #[arg(long, value_name = "NUMBER", value_parser = value_parser!(i32).range(0..=19))]
     pub nice: Option<i32>,
+    /// Have the store in this MongoDB, for example mongodb://127.0.0.1:27017/eco_bottle, which is filled if it is empty. A password is better put into the variable: everybody on the machine can read arguments
+    #[arg(long, value_name = "URI", env = MONGODB_URI, hide_env_values = true)]
+    pub mongodb: Option<Uri>,
     /// Take orders for faults (POST /admin/faults) on this address of the loopback interface; port 0 finds a free one, printed as a second line
     #[arg(long, value_name = "ADDR")]
     pub faults: Option<SocketAddr>,
@@ -121,6 +125,9 @@ pub struct Explain {
     /// WebSockets one user holds open
     #[arg(long, value_name = "NUMBER", default_value_t = 0.0)]
     pub sockets_per_user: f64,
+    /// The store is a real MongoDB, of whose pool no dial tells the ceiling
+    #[arg(long)]
+    pub mongodb: bool,
     /// Print one JSON document
     #[arg(long)]
     pub json: bool,
@@ -135,6 +142,8 @@ pub enum CliError {
     Dial(#[from] DialError),
     #[error(transparent)]
     Route(#[from] UnknownRoute),
+    #[error(transparent)]
+    Store(#[from] BackendError),
     #[error("visit {0:?} is not of the form ROUTE=TIMES, for example 'GET /api/products/{{id}}=1'")]
     Visit(String),
     #[error(transparent)]
@@ -166,7 +175,7 @@ impl CliError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Profile(_) | Self::Dial(_) | Self::Route(_) | Self::Visit(_) | Self::FaultsInPublic(_) => 2,
-            Self::Redis(_) | Self::NoUseForRedis { .. } => 2,
+            Self::Redis(_) | Self::NoUseForRedis { .. } | Self::Store(_) => 2,
             Self::Serve(ServeError::HeapExhausted(_)) => 134,
             Self::Serve(_) | Self::Fleet(_) | Self::Faults { .. } | Self::Output(_) | Self::Runtime(_) => 9,
         }
@@ -188,6 +197,7 @@ impl Serve {
     /// Serves until SIGINT, SIGTERM or, if asked for, the end of standard input. Makes its own runtime.
     pub fn run(self, around: Surroundings<'_>) -> Result<(), CliError> {
         let profile = Profile::named(&self.profile)?.with_dials(&self.dials)?;
+        let store = self.mongodb.as_ref().map(Backend::at).transpose()?.unwrap_or_default();
         descriptors::raise_limit();
         if let Some(niceness) = self.nice {
             priority::step_back(niceness);
@@ -205,14 +215,14 @@ impl Serve {
             _ if self.place.is_some_and(|place| place.role == Role::Gateway) => {
                 self.run_gateway(&profile, around.out)
             }
-            _ if self.place.is_some() => self.run_process(&profile, around.out),
-            (None, 1) if alone => self.run_process(&profile, around.out),
-            (wanted, usual) => self.run_fleet(&profile, wanted.unwrap_or(usual), around),
+            _ if self.place.is_some() => self.run_process(&profile, store, around.out),
+            (None, 1) if alone => self.run_process(&profile, store, around.out),
+            (wanted, usual) => self.run_fleet(&profile, store, wanted.unwrap_or(usual), around),
         }
     }
 
     /// This process alone, or as the replica it was started for. It has a thread a core of the profile.
-    fn run_process(self, profile: &Profile, out: &mut dyn Write) -> Result<(), CliError> {
+    fn run_process(self, profile: &Profile, store: Backend, out: &mut dyn Write) -> Result<(), CliError> {
         let membership =
             self.place.zip(self.fleet).map(|(place, directory)| Membership::new(place, directory));
         let supervisor = getppid();
@@ -222,9 +232,8 @@ impl Serve {
         let announce = |address| printed = announced(out, address, None, told);
         let end = runtime.block_on(async {
             let interrupted = interrupted(self.exit_with_stdin).map_err(CliError::Runtime)?;
-            let redis = self.redis;
-            let serving =
-                Serving { profile, listen: self.listen, membership: membership.clone(), faults, redis };
+            let (listen, redis) = (self.listen, self.redis);
+            let serving = Serving { profile, listen, membership: membership.clone(), store, faults, redis };
             serve(serving, announce, interrupted).await?;
             Ok::<_, CliError>(())
         });
@@ -272,7 +281,13 @@ impl Serve {
     }
 
     /// The supervisor of a fleet.
-    fn run_fleet(self, profile: &Profile, replicas: u32, around: Surroundings<'_>) -> Result<(), CliError> {
+    fn run_fleet(
+        self,
+        profile: &Profile,
+        store: Backend,
+        replicas: u32,
+        around: Surroundings<'_>,
+    ) -> Result<(), CliError> {
         let Surroundings { out, err, executable, serve_words } = around;
         let mut arguments: Vec<_> = serve_words.iter().map(|word| (*word).to_owned()).collect();
         arguments.push(self.profile);
@@ -280,7 +295,7 @@ impl Serve {
             arguments.extend(["--dial".to_owned(), dial]);
         }
         let launch = Launch { executable, arguments };
-        let order = Order { replicas, listen: self.listen, launch, redis: self.redis };
+        let order = Order { replicas, listen: self.listen, store, launch, redis: self.redis };
         let (faults, told) = listen_for_faults(self.faults)?;
         let mut printed = Ok(());
         let announce = |address, inner| printed = announced(out, address, inner, told);
@@ -322,6 +337,7 @@ impl Explain {
         let profile = Profile::named(&self.profile)?.with_dials(&self.dials)?;
         let mut visits = Visits::thinking(self.think_s);
         visits.sockets_per_user = self.sockets_per_user;
+        visits.real_mongodb = self.mongodb;
         for text in &self.visits {
             let (route, times) = text.rsplit_once('=').ok_or_else(|| CliError::Visit(text.clone()))?;
             let times = times.parse().map_err(|_| CliError::Visit(text.clone()))?;

@@ -52,6 +52,16 @@ impl Operation {
             Self::OrderById => "order_by_id",
         }
     }
+
+    /// The collection it is about.
+    pub(crate) fn collection(self) -> &'static str {
+        match self {
+            Self::ProductsList | Self::ProductById | Self::ProductsSearch => "products",
+            Self::UserInsert | Self::UserByEmail | Self::UserById => "users",
+            Self::LeadInsert | Self::LeadsList => "leads",
+            Self::OrderInsert | Self::OrderById => "orders",
+        }
+    }
 }
 
 impl fmt::Display for Operation {

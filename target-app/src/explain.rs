@@ -19,6 +19,8 @@ pub struct Visits {
     pub think_s: f64,
     /// WebSockets one user holds open.
     pub sockets_per_user: f64,
+    /// Whether a real MongoDB answers them: then no dial tells how long it takes.
+    pub real_mongodb: bool,
     requests: Vec<(&'static Route, f64)>,
 }
 
@@ -57,11 +59,16 @@ impl Visits {
         self.requests.iter().fold(0.0, |sum, (route, times)| sum + times * of(route))
     }
 
-    fn pool_s(&self, dials: &Dials) -> f64 {
+    /// Operations of one iteration that no cache answers, each as much as `of` says.
+    fn in_store(&self, dials: &Dials, of: impl Fn(Operation) -> f64) -> f64 {
         self.sum(|route| {
-            let in_store = route.operations.iter().filter(|op| !dials.cached(**op));
-            in_store.map(|op| dials.hold_s(*op)).sum()
+            let in_store = route.operations.iter().filter(|operation| !dials.cached(**operation));
+            in_store.map(|operation| of(*operation)).sum()
         })
+    }
+
+    fn pool_s(&self, dials: &Dials) -> f64 {
+        if self.real_mongodb { 0.0 } else { self.in_store(dials, |operation| dials.hold_s(operation)) }
     }
 
     fn cpu_s(&self, dials: &Dials) -> f64 {
@@ -188,8 +195,15 @@ pub fn explain(profile: &Profile, replicas: u32, visits: &Visits) -> Vec<Ceiling
 /// The gateway closes connections that wait for their users before it refuses anyone, which bounds nothing and costs a connection a request.
 /// The rate limiter bounds each user and not their number: a load of any size passes whose users stay below their points,
 /// and one user alone does not who asks for more. So it has no N* to be listed among the ceilings by.
+///
+/// Of a real MongoDB no dial tells how long it holds a connection, so its pool has a law here and no number.
 pub fn notes(profile: &Profile, replicas: u32, visits: &Visits) -> Vec<String> {
-    gateway_note(profile, visits).into_iter().chain(limiter_note(profile.dials(), replicas, visits)).collect()
+    let dials = profile.dials();
+    let pool = pool_note(dials, replicas, visits);
+    pool.into_iter()
+        .chain(gateway_note(profile, visits))
+        .chain(limiter_note(dials, replicas, visits))
+        .collect()
 }
 
 fn gateway_note(profile: &Profile, visits: &Visits) -> Option<String> {
@@ -206,6 +220,18 @@ fn gateway_note(profile: &Profile, visits: &Visits) -> Option<String> {
         "gateway: from about {users:.0} users on, who keep a connection each, those that wait for the next request are closed for others, \
          and their users open new ones."
     ))
+}
+
+fn pool_note(dials: &Dials, replicas: u32, visits: &Visits) -> Option<String> {
+    let operations = visits.in_store(dials, |_| 1.0);
+    (visits.real_mongodb && operations > 0.0).then(|| {
+        let connections = dials.mongodb.max_pool_size * replicas as usize;
+        format!(
+            "mongodb.pool: its ceiling is not computed, since no dial tells how long a real MongoDB holds a connection. \
+             {connections} connections carry {connections} / (mean of db_client_connection_use_time_seconds) commands a second; \
+             the users of the other ceilings leave out what an iteration waits for it."
+        )
+    })
 }
 
 fn limiter_note(dials: &Dials, replicas: u32, visits: &Visits) -> Option<String> {
@@ -433,6 +459,19 @@ mod tests {
         ");
         assert_eq!(note(&Profile::named("baseline").unwrap(), 1.0, 1), "");
         assert!(notes(&limited, 1, &Visits::default()).is_empty(), "who asks nothing is not limited");
+    }
+
+    #[test]
+    fn of_a_real_mongodb_the_pool_has_a_law_and_no_number() {
+        let profile = Profile::named("baseline").unwrap();
+        let mut visits = Visits { real_mongodb: true, ..Visits::thinking(1.0) };
+        visits.add("GET /api/products/{id}", 1.0).unwrap();
+        let resources: Vec<_> = explain(&profile, 2, &visits).into_iter().map(|c| c.resource).collect();
+        assert_eq!(resources, ["app.cpu"]);
+        insta::assert_snapshot!(notes(&profile, 2, &visits).join("\n"), @"mongodb.pool: its ceiling is not computed, since no dial tells how long a real MongoDB holds a connection. 20 connections carry 20 / (mean of db_client_connection_use_time_seconds) commands a second; the users of the other ceilings leave out what an iteration waits for it.");
+        let mut files = Visits { real_mongodb: true, ..Visits::thinking(1.0) };
+        files.add("GET /static/app.css", 1.0).unwrap();
+        assert!(notes(&profile, 2, &files).is_empty(), "files ask nothing of it");
     }
 
     #[test]

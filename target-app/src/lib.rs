@@ -33,3 +33,4 @@ mod store;
 mod timer;
 
 pub use server::{ServeError, Serving, serve};
+pub use store::{Backend, BackendError, MONGODB_URI, Uri};

@@ -23,6 +23,7 @@ use crate::heap::Exhausted;
 use crate::limiter::Peer;
 use crate::profile::Profile;
 use crate::redis::RedisError;
+use crate::store::Backend;
 
 /// Connections that may wait to be accepted; the kernel caps it at its own limit.
 const BACKLOG: u32 = 16_384;
@@ -69,6 +70,7 @@ pub struct Serving<'a> {
     pub listen: SocketAddr,
     /// The fleet this process is a replica of, if it is one.
     pub membership: Option<Membership>,
+    pub store: Backend,
     /// Where orders for faults are taken, if anywhere.
     pub faults: Option<std::net::TcpListener>,
     /// URLs of a Redis, or of nodes of a cluster; needed by the profiles that use it, see [`Dials::use_redis`](crate::profile::Dials::use_redis).
@@ -76,9 +78,10 @@ pub struct Serving<'a> {
 }
 
 impl<'a> Serving<'a> {
-    /// By this process alone.
+    /// By this process alone, from the embedded store.
     pub fn alone(profile: &'a Profile, listen: SocketAddr) -> Self {
-        Self { profile, listen, membership: None, faults: None, redis: Vec::new() }
+        let store = Backend::default();
+        Self { profile, listen, membership: None, store, faults: None, redis: Vec::new() }
     }
 }
 
@@ -89,11 +92,11 @@ pub async fn serve(
     announce: impl FnOnce(SocketAddr),
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
-    let Serving { profile, listen, membership, faults, redis } = serving;
+    let Serving { profile, listen, membership, store, faults, redis } = serving;
     let dials = profile.dials();
     let failed = |source| ServeError::Listen { listen, source };
     let (stopping, stopped) = watch::channel(false);
-    let app = Arc::new(App::new(dials, membership, &redis, stopped).await?);
+    let app = Arc::new(App::new(dials, &store, membership, &redis, stopped).await?);
     // Not before: whoever connects is served at once.
     let listener = bind(listen, app.membership.is_some()).map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;

@@ -20,7 +20,7 @@ use super::{GATEWAY_UPSTREAM, REDIS_URLS, address, fleet_socket, orders_socket, 
 use crate::faults::{self, Subjects};
 use crate::profile::Profile;
 use crate::server::ServeError;
-use crate::store;
+use crate::store::Backend;
 
 /// Notes under way to a person.
 const EVENTS_MAX: usize = 64;
@@ -31,6 +31,8 @@ pub struct Order {
     pub replicas: u32,
     /// Port 0 finds a free one.
     pub listen: SocketAddr,
+    /// What all replicas share.
+    pub store: Backend,
     pub launch: Launch,
     /// URLs of a Redis to ask in place of embedded nodes.
     pub redis: Vec<String>,
@@ -68,8 +70,8 @@ pub async fn supervise(
     let redis: Vec<Reserved> = (0..redis_nodes).map(reserve).collect::<Result<_, _>>()?;
     let inner = profile.has_gateway().then(|| reserve(0)).transpose()?;
     let directory = TempDir::with_prefix("target-app-").map_err(FleetError::Directory)?;
-    store::create(&store_file(directory.path()), profile.dials())
-        .map_err(|e| ServeError::Setup(e.to_string()))?;
+    let prepared = order.store.prepare(&store_file(directory.path()), profile.dials()).await;
+    prepared.map_err(|e| ServeError::Setup(e.to_string()))?;
     let asked = UnixListener::bind(fleet_socket(directory.path())).map_err(FleetError::Directory)?;
 
     let (stopping, stopped) = watch::channel(false);
@@ -140,7 +142,9 @@ struct Part {
 fn parts(order: &Order, reserved: &Reserved, redis: &[Reserved], inner: Option<&Reserved>) -> Vec<Part> {
     let mut urls = order.redis.clone();
     urls.extend(redis.iter().map(|node| format!("redis://{}", node.address)));
-    let environment = if urls.is_empty() { Vec::new() } else { vec![(REDIS_URLS, urls.join(","))] };
+    let redis_urls = (!urls.is_empty()).then(|| (REDIS_URLS, urls.join(",")));
+    let store = order.store.environment().map(|(name, value)| (name, value.to_owned()));
+    let environment: Vec<_> = redis_urls.into_iter().chain(store).collect();
     let part = |role, number, of, address| Part {
         place: Place { role, number, of },
         address,

@@ -14,7 +14,7 @@ use prometheus::{
 
 use crate::route::Route;
 use crate::socket::BREACHES;
-use crate::{cache, cpu, limiter, pool, redis};
+use crate::{cache, cpu, limiter, pool, redis, store};
 
 /// Upper bounds of the histograms, in seconds: dense where the pool's hold and the usual objectives lie.
 const BUCKETS_S: [f64; 18] = [
@@ -39,7 +39,7 @@ pub(crate) struct Metrics {
     pub(crate) event_streams_opened: IntCounter,
     pub(crate) ticks: IntCounter,
     pub(crate) ticks_dropped: IntCounter,
-    pub(crate) pool: pool::Figures,
+    pub(crate) store: store::Figures,
     pub(crate) cpu_wait_time: Histogram,
     pub(crate) collections: Histogram,
     pub(crate) cache: cache::Figures,
@@ -127,7 +127,16 @@ impl Metrics {
                 .count("websocket_ticks_sent_total", "Ticks handed to a socket or an event stream.")?,
             ticks_dropped: make
                 .count("websocket_ticks_dropped_total", "Ticks a slow socket had no room for.")?,
-            pool,
+            store: store::Figures {
+                pool,
+                durations: make.registered(HistogramVec::new(
+                    histogram(
+                        "db_client_operation_duration_seconds",
+                        "Time from asking for a connection to having the answer.",
+                    ),
+                    &["collection", "operation"],
+                )?)?,
+            },
             cpu_wait_time: make.histogram(
                 "app_cpu_wait_time_seconds",
                 "Time a request waited for its turn on the CPU and for quota.",

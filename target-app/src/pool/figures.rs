@@ -15,21 +15,21 @@ pub(crate) struct Figures {
     pub use_time: Histogram,
 }
 
-/// Counts, and what they add up to over time. Sampled gauges miss what happens between scrapes; the integrals do not.
+/// Counts, and what they add up to over time, of our own pool or of a driver that tells what its does. Sampled gauges miss what happens between scrapes; the integrals do not.
 #[derive(Debug)]
-pub(super) struct Tally {
-    pub(super) used: usize,
-    pub(super) pending: usize,
-    pub(super) opened: u64,
-    pub(super) closed: u64,
-    pub(super) timeouts: u64,
+pub(crate) struct Tally {
+    pub(crate) used: usize,
+    pub(crate) pending: usize,
+    pub(crate) opened: u64,
+    pub(crate) closed: u64,
+    pub(crate) timeouts: u64,
     used_s: f64,
     pending_s: f64,
     until: Instant,
 }
 
 impl Tally {
-    pub(super) fn starting(now: Instant) -> Self {
+    pub(crate) fn starting(now: Instant) -> Self {
         Self {
             used: 0,
             pending: 0,
@@ -43,7 +43,7 @@ impl Tally {
     }
 
     /// Brings the integrals up to `now`; to be called before every change of `used` or `pending`.
-    pub(super) fn advance(&mut self, now: Instant) {
+    pub(crate) fn advance(&mut self, now: Instant) {
         // Two threads may arrive with instants taken before the lock, in the wrong order: time never runs backwards.
         let elapsed_s = now.saturating_duration_since(self.until).as_secs_f64();
         self.used_s += self.used as f64 * elapsed_s;
@@ -51,7 +51,7 @@ impl Tally {
         self.until = self.until.max(now);
     }
 
-    pub(super) fn snapshot(&self, max: usize, idle: usize) -> Snapshot {
+    pub(crate) fn snapshot(&self, max: usize, idle: usize) -> Snapshot {
         Snapshot {
             max,
             used: self.used,

@@ -9,7 +9,7 @@
 mod figures;
 mod hold;
 
-pub(crate) use figures::Figures;
+pub(crate) use figures::{Figures, Tally};
 pub(crate) use hold::Lease;
 
 use std::collections::VecDeque;
@@ -19,7 +19,6 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use self::figures::Tally;
 use self::hold::Slot;
 use crate::clock;
 

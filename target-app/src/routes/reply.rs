@@ -96,6 +96,8 @@ impl From<StoreError> for Problem {
             StoreError::Pool(PoolError::Open(_)) => (StatusCode::SERVICE_UNAVAILABLE, "pool_open_failed"),
             StoreError::Duplicate { .. } => (StatusCode::CONFLICT, "email_taken"),
             StoreError::Missing { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "unknown_product"),
+            #[cfg(feature = "mongodb")]
+            StoreError::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable"),
             StoreError::Backend(_) => (StatusCode::INTERNAL_SERVER_ERROR, "store_failed"),
         };
         Self::new(status, word, error.to_string())

@@ -47,3 +47,10 @@ pub(crate) struct NewOrder {
     pub(crate) quantity: u32,
     pub(crate) created_at_ms: u64,
 }
+
+impl NewOrder {
+    /// What it costs at this price of a piece, to the cent.
+    pub(crate) fn total(&self, price: f64) -> f64 {
+        (price * 100.0).round() * f64::from(self.quantity) / 100.0
+    }
+}

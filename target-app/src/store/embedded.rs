@@ -16,11 +16,11 @@ use tempfile::TempDir;
 
 use super::documents::{Credentials, Document, NewLead, NewOrder, NewUser, ProductFilter};
 use super::service_time::ServiceTime;
-use super::{Answer, PAGE_SIZE, Store, StoreError, schema, seed};
+use super::{Answer, Figures, PAGE_SIZE, Store, StoreError, schema, seed};
 use crate::clock;
 use crate::demand::Operation;
 use crate::faults::Faults;
-use crate::pool::{Figures, Limits, Pool, Snapshot};
+use crate::pool::{Limits, Pool, Snapshot};
 use crate::profile::Dials;
 
 /// Leads, and orders, that are kept; the oldest go first.
@@ -30,12 +30,13 @@ const KEPT_MAX: u32 = 100_000;
 pub(crate) struct Embedded {
     pool: Pool<Connection>,
     service_time: Arc<ServiceTime>,
+    figures: Figures,
     /// Where the file lives when it is this one's alone; it goes when this is dropped.
     _directory: Option<TempDir>,
 }
 
 /// Makes and fills the file of a store.
-pub(crate) fn create(file: &Path, dials: &Dials) -> Result<(), StoreError> {
+pub(super) fn create(file: &Path, dials: &Dials) -> Result<(), StoreError> {
     let mut first = connect(file)?;
     first.execute_batch(schema::TABLES)?;
     Ok(seed::fill(&mut first, &dials.store)?)
@@ -67,9 +68,9 @@ impl Embedded {
             max_idle: Duration::from_millis(mongodb.max_idle_time_ms),
             wait_queue_timeout: Duration::from_millis(mongodb.wait_queue_timeout_ms),
         };
-        let pool = Pool::new(limits, figures, move || connect(&file).map_err(io::Error::other))?;
+        let pool = Pool::new(limits, figures.pool.clone(), move || connect(&file).map_err(io::Error::other))?;
         let service_time = Arc::new(ServiceTime::new(dials, faults));
-        Ok(Self { pool, service_time, _directory: None })
+        Ok(Self { pool, service_time, figures, _directory: None })
     }
 
     /// One operation: a connection, the work, and the rest of the dialled hold. It runs as a task of its own, so that
@@ -80,10 +81,18 @@ impl Embedded {
         work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Answer<T> {
         let (pool, service_time) = (self.pool.clone(), Arc::clone(&self.service_time));
+        let figures = self.figures.clone();
         let task = tokio::spawn(async move {
-            let mut lease = pool.checkout().await?;
-            let answer = lease.with(|connection| work(connection));
-            lease.finish(service_time.draw(operation)).await;
+            let began = clock::now();
+            let answer = match pool.checkout().await {
+                Ok(mut lease) => {
+                    let answer = lease.with(|connection| work(connection));
+                    lease.finish(service_time.draw(operation)).await;
+                    answer
+                }
+                Err(e) => Err(e.into()),
+            };
+            figures.ended(operation, clock::now().duration_since(began));
             answer
         });
         Box::pin(async move { task.await.unwrap_or_else(|e| Err(StoreError::Backend(e.to_string()))) })
@@ -169,9 +178,8 @@ impl Store for Embedded {
             let Some(price) = price else {
                 return Err(StoreError::Missing { what: "product", id: order.product_id });
             };
-            let cents = (price * 100.0).round() * f64::from(order.quantity);
             let doc = json!({
-                "product_id": order.product_id, "quantity": order.quantity, "total": cents / 100.0,
+                "product_id": order.product_id, "quantity": order.quantity, "total": order.total(price),
                 "status": "placed", "created_at_ms": order.created_at_ms,
             });
             let added = db.prepare_cached(schema::ADD_ORDER)?.query_row([doc.to_string()], text)?;

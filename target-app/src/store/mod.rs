@@ -1,13 +1,19 @@
 //! The documents of the shop, behind one trait: what the routes may ask, whatever database answers.
 
+mod backend;
 mod documents;
 mod embedded;
+mod figures;
+#[cfg(feature = "mongodb")]
+mod mongo;
 mod schema;
 mod seed;
 mod service_time;
 
+pub use backend::{Backend, BackendError, MONGODB_URI, Uri};
 pub(crate) use documents::{Credentials, Document, NewLead, NewOrder, NewUser, ProductFilter};
-pub(crate) use embedded::{Embedded, create};
+pub(crate) use embedded::Embedded;
+pub(crate) use figures::Figures;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -30,11 +36,15 @@ pub(crate) enum StoreError {
     Duplicate { what: &'static str, value: String },
     #[error("there is no {what} {id}")]
     Missing { what: &'static str, id: u32 },
+    #[cfg(feature = "mongodb")]
+    #[error("the database cannot be reached: {0}")]
+    Unavailable(String),
     #[error("the store failed: {0}")]
     Backend(String),
 }
 
-/// Each method is one operation: one checkout of a pooled connection, held for that operation's service time.
+/// Each method is one operation. In the embedded store that is one checkout of a pooled connection, held for that operation's
+/// service time; in a MongoDB one for each of its commands.
 pub(crate) trait Store: Send + Sync {
     fn products(&self, filter: ProductFilter) -> Answer<Vec<Document>>;
     fn product(&self, id: u32) -> Answer<Option<Document>>;

@@ -15,6 +15,10 @@ mod gateway;
 mod gateway_fleet;
 mod limiter;
 mod metrics;
+#[cfg(feature = "mongodb")]
+mod mongodb;
+#[cfg(feature = "mongodb")]
+mod mongodb_server;
 mod openapi;
 mod parts;
 mod pool;

@@ -68,6 +68,11 @@ async fn the_pool_adds_up_at_every_scrape() {
     let used_s = end.sum("db_client_connection_used_seconds_total", &[]);
     let held_s = end.sum("db_client_connection_use_time_seconds_sum", &[]);
     assert!((used_s / held_s - 1.0).abs() < 1e-6, "{used_s} {held_s}");
+    let by_id = ["collection=\"products\"", "operation=\"product_by_id\""];
+    assert_eq!(end.sum("db_client_operation_duration_seconds_count", &by_id), 120.0);
+    let took_s = end.sum("db_client_operation_duration_seconds_sum", &by_id);
+    let waited_s = end.sum("db_client_connection_wait_time_seconds_sum", &[]);
+    assert!(took_s >= waited_s + held_s, "an operation waits and holds: {took_s} {waited_s} {held_s}");
     app.stop().await.unwrap();
 }
 
@@ -89,6 +94,7 @@ async fn every_promised_metric_is_there() {
         "db_client_connection_use_time_seconds_bucket",
         "db_client_connection_used_seconds_total",
         "db_client_connection_wait_time_seconds_bucket",
+        "db_client_operation_duration_seconds_bucket",
         "http_request_duration_seconds_bucket",
         "http_requests_total",
         "http_server_connections",

@@ -98,6 +98,15 @@ fn what_it_cannot_do_it_says() {
     assert_eq!(failed(&output).0, Some(2));
 }
 
+#[cfg(not(feature = "mongodb"))]
+#[test]
+fn without_the_driver_it_says_how_to_get_it() {
+    let uri = "mongodb://ada:geheim@127.0.0.1/shop";
+    let output = command(&["serve", "baseline", "--mongodb", uri]).stdin(Stdio::null()).output().unwrap();
+    let words = "error: this build has no MongoDB driver: cargo build --features mongodb\n";
+    assert_eq!(failed(&output), (Some(2), words.to_owned()));
+}
+
 #[test]
 fn explain_prints_the_ceilings() {
     let output = command(&["explain", "baseline", "--visit", "GET /api/products/{id}=1"]).output().unwrap();

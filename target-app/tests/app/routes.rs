@@ -1,15 +1,35 @@
-//! Every route: what it answers, what it refuses, and that it asks of the pool what the table says.
+//! Every route: what it answers, what it refuses, and that it asks of the pool what the table says. The cases hold whatever
+//! database answers: the topic `mongodb` has them again.
 
 use axum::http::Method;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 use target_app::route::ROUTES;
 
 use crate::support::{Remote, Running};
 
+/// A case over a running app whose store has just been filled.
+pub(crate) type Case = for<'a> fn(&'a Remote) -> BoxFuture<'a, ()>;
+
+/// What holds over any store.
+pub(crate) const CASES: [Case; 4] = [
+    |remote| the_catalog_lists_filters_and_finds(remote).boxed(),
+    |remote| a_user_registers_logs_in_and_is_known_by_the_token(remote).boxed(),
+    |remote| leads_and_orders_can_be_read_back(remote).boxed(),
+    |remote| every_refusal_has_its_status_and_word(remote).boxed(),
+];
+
 #[tokio::test]
-async fn the_catalog_lists_filters_and_finds() {
-    let app = Running::quick().await;
-    let remote = &app.remote;
+async fn all_of_it_holds_over_the_embedded_store() {
+    for case in CASES {
+        let app = Running::quick().await;
+        case(&app.remote).await;
+        app.stop().await.unwrap();
+    }
+}
+
+async fn the_catalog_lists_filters_and_finds(remote: &Remote) {
     let items = |answer: Value| answer["items"].as_array().unwrap().clone();
 
     let first = items(remote.get("/api/products").await.json());
@@ -39,13 +59,9 @@ async fn the_catalog_lists_filters_and_finds() {
         let answer = remote.get(&format!("/api/products/search?q={hostile}")).await;
         assert_eq!(answer.status.as_u16(), 200, "{hostile}: {}", answer.text);
     }
-    app.stop().await.unwrap();
 }
 
-#[tokio::test]
-async fn a_user_registers_logs_in_and_is_known_by_the_token() {
-    let app = Running::quick().await;
-    let remote = &app.remote;
+async fn a_user_registers_logs_in_and_is_known_by_the_token(remote: &Remote) {
     let me = json!({"email": "ada@shop.example", "password": "x", "name": "Ada"});
     let added = remote.post("/api/users", &me).await;
     assert_eq!((added.status.as_u16(), &added.json()["email"]), (201, &me["email"]));
@@ -60,13 +76,9 @@ async fn a_user_registers_logs_in_and_is_known_by_the_token() {
 
     let seeded = json!({"email": "user200@shop.example", "password": "correct-horse"});
     assert_eq!(remote.post("/api/login", &seeded).await.json()["user_id"], 200);
-    app.stop().await.unwrap();
 }
 
-#[tokio::test]
-async fn leads_and_orders_can_be_read_back() {
-    let app = Running::quick().await;
-    let remote = &app.remote;
+async fn leads_and_orders_can_be_read_back(remote: &Remote) {
     for name in ["Ada", "Bob"] {
         let lead = remote.post("/api/leads", &json!({"email": "a@shop.example", "name": name})).await;
         assert_eq!((lead.status.as_u16(), &lead.json()["status"]), (201, &json!("new")));
@@ -81,12 +93,9 @@ async fn leads_and_orders_can_be_read_back() {
     let order = order.json();
     assert!((order["total"].as_f64().unwrap() - 3.0 * price).abs() < 1e-9);
     assert_eq!(remote.get(&format!("/api/orders/{}", order["id"])).await.json(), order);
-    app.stop().await.unwrap();
 }
 
-#[tokio::test]
-async fn every_refusal_has_its_status_and_word() {
-    let app = Running::quick().await;
+async fn every_refusal_has_its_status_and_word(remote: &Remote) {
     let long = format!("{{\"email\":\"{}\"}}", "x".repeat(70_000));
     let form = "{\"email\": \"a@b.c\", \"password\": \"x\"}";
     let cases = [
@@ -116,7 +125,7 @@ async fn every_refusal_has_its_status_and_word() {
     ];
     for (method, path, body, status, word) in cases {
         let method: Method = method.parse().unwrap();
-        let answer = app.remote.send(method, path, &[("content-type", "application/json")], body).await;
+        let answer = remote.send(method, path, &[("content-type", "application/json")], body).await;
         assert_eq!(
             (answer.status.as_u16(), answer.error().as_str()),
             (status, word),
@@ -124,15 +133,14 @@ async fn every_refusal_has_its_status_and_word() {
             answer.text
         );
     }
-    let untyped = app.remote.send(Method::POST, "/api/users", &[], form).await;
+    let untyped = remote.send(Method::POST, "/api/users", &[], form).await;
     assert_eq!((untyped.status.as_u16(), untyped.error().as_str()), (415, "not_json"));
-    let head = app.remote.send(Method::HEAD, "/api/products/1", &[], "").await;
+    let head = remote.send(Method::HEAD, "/api/products/1", &[], "").await;
     assert_eq!((head.status.as_u16(), head.text.as_str()), (200, ""));
     for token in ["Bearer 1.00", "Bearer x", "Basic abc"] {
-        let answer = app.remote.send(Method::GET, "/api/me", &[("authorization", token)], "").await;
+        let answer = remote.send(Method::GET, "/api/me", &[("authorization", token)], "").await;
         assert_eq!((answer.status.as_u16(), answer.error().as_str()), (401, "unauthorized"));
     }
-    app.stop().await.unwrap();
 }
 
 /// One request to each route that succeeds, by the route's name.

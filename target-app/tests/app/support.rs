@@ -158,18 +158,32 @@ impl Running {
 
     /// Any profile with these dials, on a free port.
     pub(crate) async fn of(profile: &str, dials: &[&str]) -> Self {
-        Self::asking(&[], profile, dials).await
+        Self::served(profile, dials, |serving| serving).await
     }
 
     /// The same, which asks these servers when it needs a Redis.
     pub(crate) async fn asking(redis: &[&str], profile: &str, dials: &[&str]) -> Self {
         let redis = redis.iter().map(|url| (*url).to_owned()).collect();
+        Self::served(profile, dials, |serving| Serving { redis, ..serving }).await
+    }
+
+    /// The same over this store.
+    #[cfg(feature = "mongodb")]
+    pub(crate) async fn over(store: target_app::Backend, profile: &str, dials: &[&str]) -> Self {
+        Self::served(profile, dials, |serving| Serving { store, ..serving }).await
+    }
+
+    async fn served(
+        profile: &str,
+        dials: &[&str],
+        with: impl for<'a> FnOnce(Serving<'a>) -> Serving<'a> + Send + 'static,
+    ) -> Self {
         let profile = Profile::named(profile).unwrap().with_dials(dials).unwrap();
         let (bound, address) = oneshot::channel();
         let (stop, stopped) = oneshot::channel::<()>();
         let end = tokio::spawn(async move {
             let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-            let serving = Serving { redis, ..Serving::alone(&profile, listen) };
+            let serving = with(Serving::alone(&profile, listen));
             target_app::serve(serving, |at| bound.send(at).unwrap(), async { drop(stopped.await) }).await
         });
         Self { remote: Remote::at(address.await.unwrap()), stop, end }
