@@ -188,6 +188,11 @@ pub(super) enum TargetCommand {
         after_help = "Example:\n  plimsoll target explain baseline --scenario scenarios/mongo-ceiling.yaml --json"
     )]
     Explain(ExplainArgs),
+    /// Write the store of a directory into one file, while it is served
+    #[command(
+        after_help = "Example:\n  plimsoll target serve baseline --store shop\n  plimsoll target backup --from shop --to shop.gz\n  plimsoll target serve baseline --store again --restore shop.gz"
+    )]
+    Backup(target_app::cli::Backup),
 }
 
 #[derive(Args, Debug)]

@@ -17,6 +17,7 @@ pub(super) fn target(process: &mut Process<'_>, command: TargetCommand) -> u8 {
             serve_words: &["target", "serve"],
         }),
         TargetCommand::List(list) => list.run(process.out),
+        TargetCommand::Backup(backup) => backup.run(process.out),
         TargetCommand::Explain(args) => return ceilings(process, &args),
     };
     match done {

@@ -1,6 +1,11 @@
 //! The commands over the library: `serve` and `list`, which `plimsoll target` offers too, and `explain` for the stand-alone
 //! binary. Only here is anything printed.
 
+mod backup;
+
+pub use self::backup::Backup;
+
+use std::ffi::OsString;
 use std::future::Future;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -21,7 +26,7 @@ use crate::gateway::{Fronting, front};
 use crate::profile::{DialError, Profile, ProfileError};
 use crate::redis::{self, RedisError, node};
 use crate::server::{ServeError, Serving, serve};
-use crate::store::{Backend, BackendError, MONGODB_URI, Uri};
+use crate::store::{Backend, BackendError, Files, FilesError, MONGODB_URI, Uri};
 use crate::{descriptors, priority};
 
 /// The process a command runs in.
@@ -44,6 +49,8 @@ pub enum Command {
     List(List),
     /// Compute the ceiling of each resource from the dials alone
     Explain(Explain),
+    /// Write the store of a directory into one file, while it is served
+    Backup(Backup),
 }
 
 /// Serve a profile until interrupted.
@@ -78,6 +85,12 @@ pub struct Serve {
     /// Have the store in this MongoDB, for example mongodb://127.0.0.1:27017/eco_bottle, which is filled if it is empty. A password is better put into the variable: everybody on the machine can read arguments
     #[arg(long, value_name = "URI", env = MONGODB_URI, hide_env_values = true)]
     pub mongodb: Option<Uri>,
+    /// Keep the store in this directory, which stays when the app ends; what is in it already is served as it is
+    #[arg(long, value_name = "DIR", conflicts_with = "mongodb")]
+    pub store: Option<PathBuf>,
+    /// Start from this backup (see `backup`)
+    #[arg(long, value_name = "FILE", conflicts_with = "mongodb")]
+    pub restore: Option<PathBuf>,
     /// Take orders for faults (POST /admin/faults) on this address of the loopback interface; port 0 finds a free one, printed as a second line
     #[arg(long, value_name = "ADDR")]
     pub faults: Option<SocketAddr>,
@@ -144,6 +157,12 @@ pub enum CliError {
     Route(#[from] UnknownRoute),
     #[error(transparent)]
     Store(#[from] BackendError),
+    #[error(transparent)]
+    Files(#[from] FilesError),
+    #[error(
+        "a MongoDB is backed up by its own tools: mongodump --uri=URI --gzip --archive=FILE, and mongorestore brings it back"
+    )]
+    BackupOfMongodb,
     #[error("visit {0:?} is not of the form ROUTE=TIMES, for example 'GET /api/products/{{id}}=1'")]
     Visit(String),
     #[error(transparent)]
@@ -175,9 +194,14 @@ impl CliError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Profile(_) | Self::Dial(_) | Self::Route(_) | Self::Visit(_) | Self::FaultsInPublic(_) => 2,
-            Self::Redis(_) | Self::NoUseForRedis { .. } | Self::Store(_) => 2,
+            Self::Redis(_) | Self::NoUseForRedis { .. } | Self::Store(_) | Self::BackupOfMongodb => 2,
             Self::Serve(ServeError::HeapExhausted(_)) => 134,
-            Self::Serve(_) | Self::Fleet(_) | Self::Faults { .. } | Self::Output(_) | Self::Runtime(_) => 9,
+            Self::Serve(_)
+            | Self::Fleet(_)
+            | Self::Files(_)
+            | Self::Faults { .. }
+            | Self::Output(_)
+            | Self::Runtime(_) => 9,
         }
     }
 }
@@ -189,6 +213,7 @@ impl Command {
             Self::Serve(serve) => serve.run(around),
             Self::List(list) => list.run(around.out),
             Self::Explain(explain) => explain.run(around.out),
+            Self::Backup(backup) => backup.run(around.out),
         }
     }
 }
@@ -197,7 +222,13 @@ impl Serve {
     /// Serves until SIGINT, SIGTERM or, if asked for, the end of standard input. Makes its own runtime.
     pub fn run(self, around: Surroundings<'_>) -> Result<(), CliError> {
         let profile = Profile::named(&self.profile)?.with_dials(&self.dials)?;
-        let store = self.mongodb.as_ref().map(Backend::at).transpose()?.unwrap_or_default();
+        let store = match &self.mongodb {
+            Some(uri) => Backend::at(uri)?,
+            None => Backend::Embedded(Files {
+                directory: self.store.clone(),
+                restored_from: self.restore.clone(),
+            }),
+        };
         descriptors::raise_limit();
         if let Some(niceness) = self.nice {
             priority::step_back(niceness);
@@ -289,10 +320,14 @@ impl Serve {
         around: Surroundings<'_>,
     ) -> Result<(), CliError> {
         let Surroundings { out, err, executable, serve_words } = around;
-        let mut arguments: Vec<_> = serve_words.iter().map(|word| (*word).to_owned()).collect();
-        arguments.push(self.profile);
+        let mut arguments: Vec<OsString> = serve_words.iter().map(OsString::from).collect();
+        arguments.push(self.profile.into());
         for dial in self.dials {
-            arguments.extend(["--dial".to_owned(), dial]);
+            arguments.extend(["--dial".into(), dial.into()]);
+        }
+        // They share what the supervisor has restored.
+        if let Some(directory) = self.store {
+            arguments.extend(["--store".into(), directory.into()]);
         }
         let launch = Launch { executable, arguments };
         let order = Order { replicas, listen: self.listen, store, launch, redis: self.redis };

@@ -33,4 +33,4 @@ mod store;
 mod timer;
 
 pub use server::{ServeError, Serving, serve};
-pub use store::{Backend, BackendError, MONGODB_URI, Uri};
+pub use store::{Backend, BackendError, Contents, Files, FilesError, MONGODB_URI, Uri, back_up};

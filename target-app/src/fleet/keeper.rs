@@ -1,6 +1,7 @@
 //! The keeper of one process of a fleet: starts it, says when it serves, starts another when it ended, and ends it when the
 //! fleet stops. The process watches its standard input, which the kernel closes even for a supervisor that was killed.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
@@ -29,7 +30,7 @@ const WORDS_MAX_BYTES: usize = 1024;
 pub struct Launch {
     pub executable: PathBuf,
     /// Everything but the address and the place.
-    pub arguments: Vec<String>,
+    pub arguments: Vec<OsString>,
 }
 
 /// All that one keeper needs.

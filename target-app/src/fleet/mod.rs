@@ -51,9 +51,9 @@ impl Membership {
         self.place
     }
 
-    /// The file of the store that all replicas share.
-    pub(crate) fn store_file(&self) -> PathBuf {
-        store_file(&self.directory)
+    /// The directory of the fleet, in which its store is if it has no directory of its own.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// The socket this process gives its own figures on.
@@ -97,10 +97,6 @@ fn bind_anew(socket: PathBuf) -> io::Result<UnixListener> {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
         _ => UnixListener::bind(socket),
     }
-}
-
-fn store_file(directory: &Path) -> PathBuf {
-    directory.join("shop.sqlite")
 }
 
 fn fleet_socket(directory: &Path) -> PathBuf {

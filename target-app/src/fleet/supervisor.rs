@@ -16,7 +16,7 @@ use super::keeper::{Event, Keeper, Launch};
 use super::place::{Place, Role};
 use super::restarts::FailingProcess;
 use super::roll::Roll;
-use super::{GATEWAY_UPSTREAM, REDIS_URLS, address, fleet_socket, orders_socket, store_file};
+use super::{GATEWAY_UPSTREAM, REDIS_URLS, address, fleet_socket, orders_socket};
 use crate::faults::{self, Subjects};
 use crate::profile::Profile;
 use crate::server::ServeError;
@@ -70,8 +70,8 @@ pub async fn supervise(
     let redis: Vec<Reserved> = (0..redis_nodes).map(reserve).collect::<Result<_, _>>()?;
     let inner = profile.has_gateway().then(|| reserve(0)).transpose()?;
     let directory = TempDir::with_prefix("target-app-").map_err(FleetError::Directory)?;
-    let prepared = order.store.prepare(&store_file(directory.path()), profile.dials()).await;
-    prepared.map_err(|e| ServeError::Setup(e.to_string()))?;
+    let prepared = order.store.prepare(directory.path(), profile.dials()).await;
+    let _home = prepared.map_err(|e| ServeError::Setup(e.to_string()))?;
     let asked = UnixListener::bind(fleet_socket(directory.path())).map_err(FleetError::Directory)?;
 
     let (stopping, stopped) = watch::channel(false);

@@ -98,7 +98,9 @@ impl From<StoreError> for Problem {
             StoreError::Missing { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "unknown_product"),
             #[cfg(feature = "mongodb")]
             StoreError::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable"),
-            StoreError::Backend(_) => (StatusCode::INTERNAL_SERVER_ERROR, "store_failed"),
+            StoreError::Files(_) | StoreError::Backend(_) => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "store_failed")
+            }
         };
         Self::new(status, word, error.to_string())
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::{Embedded, Figures, Store, StoreError, embedded};
+use super::{Embedded, Figures, Files, Home, Store, StoreError};
 use crate::faults::Faults;
 use crate::fleet::Membership;
 use crate::profile::Dials;
@@ -15,11 +15,10 @@ use crate::profile::Dials;
 pub const MONGODB_URI: &str = "TARGET_MONGODB_URI";
 
 /// The store that a process serves from.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub enum Backend {
-    /// SQLite in a directory of its own, with the dialled service times.
-    #[default]
-    Embedded,
+    /// SQLite in these files, with the dialled service times.
+    Embedded(Files),
     #[cfg(feature = "mongodb")]
     Mongodb(Uri),
 }
@@ -33,6 +32,12 @@ pub enum BackendError {
         "{0} is not the URI of a MongoDB: it begins with mongodb:// or mongodb+srv://, for example mongodb://127.0.0.1:27017/eco_bottle"
     )]
     NotMongodb(Uri),
+}
+
+impl Default for Backend {
+    fn default() -> Self {
+        Self::Embedded(Files::default())
+    }
 }
 
 impl Backend {
@@ -50,18 +55,19 @@ impl Backend {
     /// What a replica has to find in its environment to serve from the same store.
     pub(crate) fn environment(&self) -> Option<(&'static str, &str)> {
         match self {
-            Self::Embedded => None,
+            Self::Embedded(_) => None,
             #[cfg(feature = "mongodb")]
             Self::Mongodb(uri) => Some((MONGODB_URI, uri.secret())),
         }
     }
 
-    /// Makes what several replicas share, so that they find it filled. `file` is that of the embedded store.
-    pub(crate) async fn prepare(&self, file: &Path, dials: &Dials) -> Result<(), StoreError> {
+    /// Makes what several replicas share, so that they find it filled; what is returned is held while they serve. `shared` is the directory of
+    /// their fleet.
+    pub(crate) async fn prepare(&self, shared: &Path, dials: &Dials) -> Result<Option<Home>, StoreError> {
         match self {
-            Self::Embedded => embedded::create(file, dials),
+            Self::Embedded(files) => files.prepare(Some(shared), dials).map(Some),
             #[cfg(feature = "mongodb")]
-            Self::Mongodb(uri) => super::mongo::prepare(uri, dials).await.map(drop),
+            Self::Mongodb(uri) => super::mongo::prepare(uri, dials).await.map(|_| None),
         }
     }
 
@@ -74,10 +80,10 @@ impl Backend {
         faults: Arc<Faults>,
     ) -> Result<Arc<dyn Store>, StoreError> {
         Ok(match (self, fleet) {
-            (Self::Embedded, Some(fleet)) => {
-                Arc::new(Embedded::open(fleet.store_file(), dials, figures, faults)?)
+            (Self::Embedded(files), Some(fleet)) => {
+                Arc::new(Embedded::open(files.of_fleet(fleet.directory()), dials, figures, faults)?)
             }
-            (Self::Embedded, None) => Arc::new(Embedded::new(dials, figures, faults)?),
+            (Self::Embedded(files), None) => Arc::new(Embedded::new(files, dials, figures, faults)?),
             #[cfg(feature = "mongodb")]
             (Self::Mongodb(uri), _) => Arc::new(super::mongo::Mongo::open(uri, dials, figures).await?),
         })

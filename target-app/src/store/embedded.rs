@@ -12,11 +12,10 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, params};
 use serde_json::json;
-use tempfile::TempDir;
 
 use super::documents::{Credentials, Document, NewLead, NewOrder, NewUser, ProductFilter};
 use super::service_time::ServiceTime;
-use super::{Answer, Figures, PAGE_SIZE, Store, StoreError, schema, seed};
+use super::{Answer, Figures, Files, Home, PAGE_SIZE, Store, StoreError, schema, seed};
 use crate::clock;
 use crate::demand::Operation;
 use crate::faults::Faults;
@@ -31,8 +30,8 @@ pub(crate) struct Embedded {
     pool: Pool<Connection>,
     service_time: Arc<ServiceTime>,
     figures: Figures,
-    /// Where the file lives when it is this one's alone; it goes when this is dropped.
-    _directory: Option<TempDir>,
+    /// Held as long as this serves, where no supervisor does.
+    _home: Option<Home>,
 }
 
 /// Makes and fills the file of a store.
@@ -43,15 +42,16 @@ pub(super) fn create(file: &Path, dials: &Dials) -> Result<(), StoreError> {
 }
 
 impl Embedded {
-    /// Makes, fills and opens a store of its own. Needs a runtime, for the pool's timers.
-    pub(crate) fn new(dials: &Dials, figures: Figures, faults: Arc<Faults>) -> Result<Self, StoreError> {
-        let directory = tempfile::Builder::new()
-            .prefix("target-app-")
-            .tempdir()
-            .map_err(|e| StoreError::Backend(e.to_string()))?;
-        let file = directory.path().join("shop.sqlite");
-        create(&file, dials)?;
-        Ok(Self { _directory: Some(directory), ..Self::open(file, dials, figures, faults)? })
+    /// Opens a store for this process alone, which is made and filled if need be. Needs a runtime, for the pool's timers.
+    pub(crate) fn new(
+        files: &Files,
+        dials: &Dials,
+        figures: Figures,
+        faults: Arc<Faults>,
+    ) -> Result<Self, StoreError> {
+        let home = files.prepare(None, dials)?;
+        let opened = Self::open(home.file().to_owned(), dials, figures, faults)?;
+        Ok(Self { _home: Some(home), ..opened })
     }
 
     /// Opens a store that another process made. Needs a runtime likewise.
@@ -70,7 +70,7 @@ impl Embedded {
         };
         let pool = Pool::new(limits, figures.pool.clone(), move || connect(&file).map_err(io::Error::other))?;
         let service_time = Arc::new(ServiceTime::new(dials, faults));
-        Ok(Self { pool, service_time, figures, _directory: None })
+        Ok(Self { pool, service_time, figures, _home: None })
     }
 
     /// One operation: a connection, the work, and the rest of the dialled hold. It runs as a task of its own, so that

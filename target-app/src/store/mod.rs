@@ -1,9 +1,11 @@
 //! The documents of the shop, behind one trait: what the routes may ask, whatever database answers.
 
 mod backend;
+mod backup;
 mod documents;
 mod embedded;
 mod figures;
+mod files;
 #[cfg(feature = "mongodb")]
 mod mongo;
 mod schema;
@@ -11,9 +13,12 @@ mod seed;
 mod service_time;
 
 pub use backend::{Backend, BackendError, MONGODB_URI, Uri};
+pub use backup::{Contents, back_up};
 pub(crate) use documents::{Credentials, Document, NewLead, NewOrder, NewUser, ProductFilter};
 pub(crate) use embedded::Embedded;
 pub(crate) use figures::Figures;
+pub(crate) use files::Home;
+pub use files::{Files, FilesError};
 
 use std::future::Future;
 use std::pin::Pin;
@@ -39,6 +44,8 @@ pub(crate) enum StoreError {
     #[cfg(feature = "mongodb")]
     #[error("the database cannot be reached: {0}")]
     Unavailable(String),
+    #[error(transparent)]
+    Files(#[from] FilesError),
     #[error("the store failed: {0}")]
     Backend(String),
 }

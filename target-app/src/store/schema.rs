@@ -1,6 +1,6 @@
 //! Tables and indexes of the embedded store: JSON documents with the indexes a document database would have on them.
 
-/// How a connection is set up. The file is a fixture that is thrown away at the end, so nothing is synced to disk; pages
+/// How a connection is set up. The file is a fixture that is made again at will, so nothing is synced to disk; pages
 /// are shared through the map, so a hundred connections do not keep a hundred caches.
 pub(super) const PRAGMAS: &str = "
     PRAGMA busy_timeout = 1000;
@@ -10,9 +10,16 @@ pub(super) const PRAGMAS: &str = "
     PRAGMA cache_size = -256;
     PRAGMA mmap_size = 67108864;";
 
+/// What marks a file as one of ours: "Shop" in ASCII.
+pub(super) const APPLICATION_ID: i64 = 0x5368_6f70;
+/// Of the tables below: one more whenever what they hold changes.
+pub(super) const VERSION: i64 = 1;
+
 /// The indexes are the ones production has: products by category and price and by text, leads by email and by status with
 /// the newest first, users by unique email.
 pub(super) const TABLES: &str = "
+    PRAGMA application_id = 0x53686f70;
+    PRAGMA user_version = 1;
     CREATE TABLE products (id INTEGER PRIMARY KEY, doc TEXT NOT NULL);
     CREATE INDEX products_category_price ON products (doc ->> '$.category', doc ->> '$.price');
     CREATE VIRTUAL TABLE products_text USING fts5 (name, description);
