@@ -8,10 +8,11 @@
 use std::error::Error;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::time::{ClockId, clock_gettime};
 use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -42,13 +43,10 @@ fn app() -> Result<(Child, String), Failure> {
     Ok((child, address))
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the clock of the app is its own; a tick names the calendar's time"
-)]
+/// The calendar, which a tick is stamped by.
 fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    let now = clock_gettime(ClockId::Realtime);
+    u64::try_from(now.tv_sec).unwrap_or(0) * 1_000 + u64::try_from(now.tv_nsec).unwrap_or(0) / 1_000_000
 }
 
 async fn subscribed(address: &str) -> Result<WebSocketStream<TcpStream>, Failure> {

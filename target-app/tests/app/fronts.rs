@@ -12,7 +12,7 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
 use crate::front::{Front, Raw};
 use crate::support::{Remote, Running};
@@ -138,10 +138,8 @@ impl Shop {
 
     async fn socket(
         &self,
-    ) -> Result<
-        tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<TcpStream>>,
-        tokio_tungstenite::tungstenite::Error,
-    > {
+    ) -> Result<tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<TcpStream>>, WsError>
+    {
         let url = format!("ws://{}/ws", self.remote().address);
         tokio_tungstenite::connect_async(url).await.map(|(socket, _)| socket)
     }
