@@ -13,12 +13,15 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use crate::front::{Front, Raw};
 use crate::support::{Remote, Running};
 
 const CONFIGURATION: &str = include_str!("../../deploy/nginx.conf");
 const TLS: &str = include_str!("../../deploy/tls.conf.example");
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// Something in front of an app.
 enum Shop {
@@ -110,7 +113,7 @@ impl Shop {
     }
 
     /// As stub_status has them. To ask nginx is a connection and a request more, which are taken off.
-    async fn counts(&self, asked_before: f64) -> Counts {
+    async fn counts(&self) -> Counts {
         match self {
             Self::Ours(front) => {
                 let figures = front.figures().await;
@@ -125,21 +128,13 @@ impl Shop {
                     text.lines().find(|line| line.trim_start().starts_with(|c: char| c.is_ascii_digit()));
                 let numbers: Vec<f64> =
                     third.expect(&text).split_whitespace().map(|number| number.parse().unwrap()).collect();
-                // One connection was to see whether it listens.
-                let before = asked_before + 1.0;
-                Counts {
-                    accepted: numbers[0] - before - 1.0,
-                    handled: numbers[1] - before - 1.0,
-                    requests: numbers[2] - before,
-                }
+                // One connection asks, and one was to see whether it listens.
+                Counts { accepted: numbers[0] - 2.0, handled: numbers[1] - 2.0, requests: numbers[2] - 1.0 }
             }
         }
     }
 
-    async fn socket(
-        &self,
-    ) -> Result<tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<TcpStream>>, WsError>
-    {
+    async fn socket(&self) -> Result<Socket, WsError> {
         let url = format!("ws://{}/ws", self.remote().address);
         tokio_tungstenite::connect_async(url).await.map(|(socket, _)| socket)
     }
@@ -206,7 +201,7 @@ async fn the_shop_is_served_alike() {
         }
         drop(stream);
 
-        let counts = shop.counts(0.0).await;
+        let counts = shop.counts().await;
         assert_eq!((counts.accepted, counts.requests), (counts.handled, 11.0), "{name}: {counts:?}");
     }
 }
@@ -225,7 +220,7 @@ async fn the_connections_end_alike() {
             assert!(answer.starts_with("HTTP/1.1 200"), "{name}: {answer}");
             waiting.push(client);
         }
-        let counts = shop.counts(0.0).await;
+        let counts = shop.counts().await;
         assert_eq!((counts.accepted, counts.handled), (96.0, 96.0), "{name}");
         drop(waiting);
 
