@@ -114,7 +114,7 @@ pub async fn serve(
         () = app.event_loop.watch() => Ok(()),
         exhausted = upkeep(&app) => Err(exhausted),
         () = tell_fleet(for_fleet, &app) => Ok(()),
-        () = orders.obey(&app) => Ok(()),
+        () = orders.obey(&app, &store) => Ok(()),
         () = stop => Ok(()),
     };
     drop(listener);
@@ -144,14 +144,14 @@ impl Orders {
         })
     }
 
-    async fn obey(self, app: &App) {
+    async fn obey(self, app: &App, store: &Backend) {
         let faults = Arc::clone(&app.faults);
         match self {
             Self::Nowhere => std::future::pending().await,
             Self::Supervisor(listener) => faults::obey(listener, faults).await,
             Self::Listener(listener) => {
                 // It ends only with the runtime.
-                let _ = faults::serve(listener, Subjects::Own(faults)).await;
+                let _ = faults::serve(listener, Subjects::Own(faults), store.dialled_holds()).await;
             }
         }
     }

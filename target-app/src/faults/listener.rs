@@ -7,11 +7,11 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use super::{Faults, Order, tell};
+use super::{Faults, Order, Resource, tell};
 use crate::clock;
 use crate::routes::Problem;
 
@@ -24,9 +24,14 @@ pub(crate) enum Subjects {
     Fleet(Vec<PathBuf>),
 }
 
-/// Takes orders for ever.
-pub(crate) async fn serve(listener: TcpListener, subjects: Subjects) -> std::io::Result<()> {
-    let routes = Router::new().route("/admin/faults", get(ask).post(order)).with_state(subjects);
+/// Takes orders for ever. Whoever's holds of connections are not dialled is not told to lengthen them.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    subjects: Subjects,
+    dialled_holds: bool,
+) -> std::io::Result<()> {
+    let order = post(move |subjects, text| order(subjects, text, dialled_holds));
+    let routes = Router::new().route("/admin/faults", get(ask).merge(order)).with_state(subjects);
     axum::serve(listener, routes).await
 }
 
@@ -36,9 +41,18 @@ async fn ask(State(subjects): State<Subjects>) -> Response {
 }
 
 /// Has all of them do as ordered.
-async fn order(State(subjects): State<Subjects>, text: String) -> Result<Response, Problem> {
-    let order = Order::parse(&text)
-        .map_err(|why| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "unfit_fault", why))?;
+async fn order(
+    State(subjects): State<Subjects>,
+    text: String,
+    dialled_holds: bool,
+) -> Result<Response, Problem> {
+    let unfit = |why: String| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "unfit_fault", why);
+    let order = Order::parse(&text).map_err(unfit)?;
+    if matches!(order, Order::Slow { resource: Resource::Mongodb, .. }) && !dialled_holds {
+        return Err(unfit(
+            "a real MongoDB is as slow as it is: only the embedded store can be told".to_owned(),
+        ));
+    }
     if let Subjects::Own(faults) = &subjects {
         faults.order(&order, clock::now());
     }

@@ -104,7 +104,7 @@ pub async fn supervise(
         .map_err(|e| ServeError::Setup(format!("no orders for faults: {e}")))?;
     let orders = faults.map(|listener| {
         let sockets = (0..order.replicas).map(|number| orders_socket(directory.path(), number)).collect();
-        tokio::spawn(faults::serve(listener, Subjects::Fleet(sockets)))
+        tokio::spawn(faults::serve(listener, Subjects::Fleet(sockets), order.store.dialled_holds()))
     });
 
     let mut announce = Some(announce);

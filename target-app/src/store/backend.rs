@@ -52,6 +52,11 @@ impl Backend {
         return Err(BackendError::NoDriver);
     }
 
+    /// Whether a connection is held for as long as dials say.
+    pub(crate) fn dialled_holds(&self) -> bool {
+        matches!(self, Self::Embedded(_))
+    }
+
     /// What a replica has to find in its environment to serve from the same store.
     pub(crate) fn environment(&self) -> Option<(&'static str, &str)> {
         match self {

@@ -215,10 +215,14 @@ fn served(server: &Server, arguments: &[&str], secret: &str) -> Command {
 #[tokio::test]
 async fn the_replicas_of_a_fleet_share_it_and_its_uri_stands_in_no_list_of_processes() {
     let Some(server) = Server::start().await else { return };
-    let mut child = served(&server, &["--replicas", "2"], "appName=geheim").spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let address = line.trim_end().strip_prefix("listening http://").expect(&line).parse().unwrap();
+    let mut child =
+        served(&server, &["--replicas", "2", "--faults", "127.0.0.1:0"], "appName=geheim").spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let [address, faults] = ["listening http://", "faults http://"].map(|word| {
+        let mut line = String::new();
+        out.read_line(&mut line).unwrap();
+        line.trim_end().strip_prefix(word).expect(&line).parse().unwrap()
+    });
     let pid = child.id();
     let replicas = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
     assert_eq!(replicas.split_whitespace().count(), 2);
@@ -232,6 +236,9 @@ async fn the_replicas_of_a_fleet_share_it_and_its_uri_stands_in_no_list_of_proce
         assert_eq!(order["id"], n);
         assert_eq!(Remote::at(address).get(&format!("/api/orders/{n}")).await.json(), order);
     }
+    let order = json!({"fault": "slow", "resource": "mongodb", "factor": 2, "for_ms": 1_000});
+    let refused = Remote::at(faults).post("/admin/faults", &order).await;
+    assert_eq!((refused.status.as_u16(), refused.error().as_str()), (422, "unfit_fault"), "{}", refused.text);
     drop(child.stdin.take());
     assert!(child.wait().unwrap().success());
 }
