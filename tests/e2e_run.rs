@@ -73,6 +73,25 @@ fn shop_exercises_every_route_and_the_socket_without_a_failure() {
     }
 }
 
+/// TLS with a certificate that the target has just made, signatures that the scenario computes, metrics read over the same TLS.
+#[test]
+fn a_target_with_every_protection_is_loaded_as_any_other() {
+    let dir = scratch();
+    plimsoll(["run", "scenarios/hardened.yaml", "--agents", "2"])
+        .on_a_busy_machine()
+        .set("target.replicas", "2")
+        .out(dir.path())
+        .run()
+        .exits(0);
+    let folder = sound(dir.path());
+    assert_eq!(folder.summary.failures, [], "unexpected failures");
+    for endpoint in ["login", "product", "place-order"] {
+        assert!(folder.endpoint(endpoint).count >= 10, "`{endpoint}` was reached by too few");
+    }
+    let resources = std::fs::read_to_string(dir.path().join("saturation.csv")).unwrap_or_default();
+    assert!(resources.contains("mongodb.pool"), "no readings");
+}
+
 /// Ten thousand users at once, each with a connection, on two replicas of the target.
 #[test]
 fn a_tenth_of_a_hundred_thousand_users_are_all_served() {

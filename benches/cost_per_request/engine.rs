@@ -91,7 +91,13 @@ fn carry(
         .map_err(|problems| problems.lines().join("\n"))?;
     let TargetKind::External { http, ws } = &plan.target.kind else { return Err("a target by URL".into()) };
     let route = |base: &Option<BaseUrl>| {
-        let to = |base| Destination { base, peer: addr, others: Vec::new(), sources: Vec::new() };
+        let to = |base| Destination {
+            base,
+            peer: addr,
+            others: Vec::new(),
+            sources: Vec::new(),
+            trusted: Vec::new(),
+        };
         base.clone().map(|base| Route::to(&to(base), &plan.target)).transpose()
     };
     let (http, ws) = (route(http)?, route(ws)?);

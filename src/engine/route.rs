@@ -4,6 +4,7 @@
 use crate::scenario::plan::{self, BaseUrl, Target};
 use crate::transport::tls::{Identity, Rules, Tls, TlsSetupError, Trust};
 use crate::transport::{Address, HttpVersion};
+use rustls::pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -18,6 +19,8 @@ pub struct Destination {
     pub others: Vec<SocketAddr>,
     /// Addresses of this machine to connect from in turn; when empty, the kernel chooses.
     pub sources: Vec<IpAddr>,
+    /// Certificates (DER) trusted here instead of what the scenario says: of a target that made its own. Mostly none.
+    pub trusted: Vec<Vec<u8>>,
 }
 
 #[derive(Clone, Debug)]
@@ -40,7 +43,11 @@ impl Route {
     /// When TLS cannot be set up for the host.
     pub fn to(destination: &Destination, target: &Target) -> Result<Self, TlsSetupError> {
         let base = &destination.base;
-        let tls = if base.tls { Some(Tls::with_rules(&base.host, &rules(&target.tls))?) } else { None };
+        let tls = if base.tls {
+            Some(Tls::with_rules(&base.host, &rules(&target.tls, &destination.trusted))?)
+        } else {
+            None
+        };
         let version = match target.http_version {
             plan::HttpVersion::Auto => HttpVersion::Auto,
             plan::HttpVersion::Http1 => HttpVersion::Http1,
@@ -85,9 +92,12 @@ impl Route {
     }
 }
 
-fn rules(tls: &plan::TlsRules) -> Rules {
+fn rules(tls: &plan::TlsRules, trusted: &[Vec<u8>]) -> Rules {
     let trust = match (&tls.roots, tls.verify) {
         (_, false) => Trust::Any,
+        _ if !trusted.is_empty() => {
+            Trust::Roots(trusted.iter().map(|der| CertificateDer::from(der.clone())).collect())
+        }
         (Some(roots), true) => Trust::Roots(roots.clone()),
         (None, true) => Trust::System,
     };

@@ -8,11 +8,14 @@ use crate::limits::{TARGET_END_TIMEOUT, TARGET_START_TIMEOUT, TARGET_STDERR_BYTE
 use crate::scenario::plan::{BaseUrl, Plan, TargetKind};
 use crate::swarm::last_words::LastWords;
 use crate::transport::{self, HttpVersion, Resolved};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
-use target_app::profile::Profile;
+use target_app::profile::{Profile, TlsVersion};
+use tempfile::NamedTempFile;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 
@@ -68,16 +71,18 @@ impl Drop for Bundled {
 pub(super) async fn prepare(plan: &Plan, options: &Options) -> Result<Target, TargetError> {
     match &plan.target.kind {
         TargetKind::Bundled { profile, replicas, dials } => {
-            let (Addresses { load: url, metrics }, child) =
+            let (Addresses { load, metrics }, certificates, child) =
                 start(&options.executable, profile, *replicas, dials).await?;
-            let base =
-                BaseUrl { tls: false, host: url.ip().to_string(), port: url.port(), prefix: String::new() };
-            let (destination, _) = resolve(&base, plan, options).await?;
+            let tls = !certificates.is_empty();
+            let base = BaseUrl { tls, host: load.ip().to_string(), port: load.port(), prefix: String::new() };
+            let (found, _) = resolve(&base, plan, options).await?;
+            let destination = Destination { trusted: certificates, ..found };
+            let url = url_of(&base, "http");
             Ok(Target {
                 http: Some(destination.clone()),
                 ws: Some(destination),
-                label: format!("bundled {profile} at http://{url}"),
-                bundled_url: Some(format!("http://{metrics}")),
+                label: format!("bundled {profile} at {url}"),
+                bundled_url: Some(url_of(&BaseUrl { port: metrics.port(), ..base }, "http")),
                 child: Some(child),
             })
         }
@@ -160,7 +165,7 @@ async fn resolve(
     let Resolved { first: peer, others, .. } = found;
     let peers: Vec<_> = std::iter::once(peer).chain(others.iter().copied()).collect();
     let sources = sources::choose(&plan.swarm.sources, &peers, options.source_addresses)?;
-    Ok((Destination { base: base.clone(), peer, others, sources }, at))
+    Ok((Destination { base: base.clone(), peer, others, sources, trusted: Vec::new() }, at))
 }
 
 /// ` at 10.0.0.1:80, 10.0.0.2:80; no connection to 10.0.0.3:80`; nothing for a host with one address.
@@ -218,13 +223,17 @@ struct Addresses {
     metrics: SocketAddr,
 }
 
-/// Starts `EXECUTABLE target serve PROFILE` and waits for the line that says where it listens.
+/// Starts `EXECUTABLE target serve PROFILE` and waits for the line that says where it listens. Under TLS its certificates come with that.
 async fn start(
     executable: &Path,
     profile: &str,
     replicas: Option<u32>,
     dials: &[(String, String)],
-) -> Result<(Addresses, Bundled), TargetError> {
+) -> Result<(Addresses, Vec<Vec<u8>>, Bundled), TargetError> {
+    // One that cannot be read is refused by the target itself, with a reason.
+    let dialled = dialled(profile, dials);
+    let tls = dialled.as_ref().is_some_and(|profile| profile.dials().tls.version != TlsVersion::Off);
+    let certificates = tls.then(NamedTempFile::new).transpose().map_err(TargetError::Spawn)?;
     let mut command = Command::new(executable);
     command.args(["target", "serve", profile, "--listen", "127.0.0.1:0", "--exit-with-stdin"]);
     command.args(["--nice", TARGET_NICENESS]);
@@ -233,6 +242,9 @@ async fn start(
     }
     for (name, value) in dials {
         command.arg("--dial").arg(format!("{name}={value}"));
+    }
+    if let Some(file) = &certificates {
+        command.arg("--tls-out").arg(file.path());
     }
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     // A group of its own: ctrl-C in the terminal is for the run, which then drains against a living target.
@@ -259,30 +271,36 @@ async fn start(
             return Err(TargetError::DidNotStart(format!("no sign of life within {TARGET_START_TIMEOUT:?}")));
         }
     };
-    let load = address_in(&line, "listening")?;
-    let metrics = if has_gateway(profile, dials) {
+    let load = address_in(&line, if tls { "listening https" } else { "listening http" })?;
+    let metrics = if dialled.is_some_and(|profile| profile.has_gateway()) {
         // Said in the same breath.
         let line = tokio::time::timeout(TARGET_START_TIMEOUT, lines.next_line()).await;
         let line = line.ok().and_then(Result::ok).flatten().unwrap_or_default();
-        address_in(&line, "metrics")?
+        address_in(&line, "metrics http")?
     } else {
         load
     };
-    Ok((Addresses { load, metrics }, Bundled { child, stdin: Some(stdin), said }))
+    let certificates = match certificates {
+        Some(file) => CertificateDer::pem_file_iter(file.path())
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .map_err(|error| TargetError::DidNotStart(format!("its certificate cannot be read: {error}")))?,
+        None => Vec::new(),
+    };
+    let certificates = certificates.into_iter().map(|certificate| certificate.to_vec()).collect();
+    Ok((Addresses { load, metrics }, certificates, Bundled { child, stdin: Some(stdin), said }))
 }
 
 /// The address in a line such as `listening http://127.0.0.1:8080`.
-fn address_in(line: &str, word: &str) -> Result<SocketAddr, TargetError> {
-    let url = line.strip_prefix(word).and_then(|rest| rest.strip_prefix(" http://"));
+fn address_in(line: &str, words: &str) -> Result<SocketAddr, TargetError> {
+    let url = line.strip_prefix(words).and_then(|rest| rest.strip_prefix("://"));
     url.and_then(|text| text.trim().parse().ok())
         .ok_or_else(|| TargetError::DidNotStart(format!("it said `{line}`")))
 }
 
-/// A profile that cannot be read is refused by the target itself, with a reason.
-fn has_gateway(profile: &str, dials: &[(String, String)]) -> bool {
+/// The profile with its dials turned.
+fn dialled(profile: &str, dials: &[(String, String)]) -> Option<Profile> {
     let dials: Vec<_> = dials.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    let profile = Profile::named(profile).ok().and_then(|profile| profile.with_dials(&dials).ok());
-    profile.is_some_and(|profile| profile.has_gateway())
+    Profile::named(profile).ok().and_then(|profile| profile.with_dials(&dials).ok())
 }
 
 #[cfg(test)]
@@ -291,12 +309,20 @@ mod tests {
 
     #[test]
     fn the_target_says_where_it_listens_and_where_its_metrics_are() {
-        assert_eq!(address_in("listening http://127.0.0.1:80", "listening").unwrap().port(), 80);
-        for wrong in
-            ["", "listening", "listening http://", "metrics http://127.0.0.1:80", "listening http://x:1"]
-        {
-            assert!(address_in(wrong, "listening").is_err(), "{wrong}");
+        assert_eq!(address_in("listening http://127.0.0.1:80", "listening http").unwrap().port(), 80);
+        assert_eq!(address_in("listening https://127.0.0.1:81", "listening https").unwrap().port(), 81);
+        for wrong in [
+            "",
+            "listening",
+            "listening http://",
+            "listening https://127.0.0.1:80",
+            "metrics http://127.0.0.1:80",
+            "listening http://x:1",
+        ] {
+            assert!(address_in(wrong, "listening http").is_err(), "{wrong}");
         }
+        let has_gateway =
+            |name, dials: &[_]| dialled(name, dials).is_some_and(|profile| profile.has_gateway());
         let wide = [("gateway.worker_connections".to_owned(), "0".to_owned())];
         assert!(has_gateway("gateway-single", &[]) && !has_gateway("gateway-single", &wide));
         assert!(!has_gateway("baseline", &[]) && !has_gateway("no such", &[]));

@@ -1,9 +1,10 @@
 //! The app as one value, the router over it, and what happens around every request: it is counted, timed, and made to
 //! pay for its CPU.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
@@ -13,6 +14,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use tokio::sync::{Notify, watch};
 
+use crate::audit::Audit;
 use crate::cache::Cache;
 use crate::clock;
 use crate::cpu::Cpu;
@@ -21,16 +23,19 @@ use crate::event_loop::Lag;
 use crate::faults::{Faults, Resource};
 use crate::feed::Hub;
 use crate::fleet::Membership;
+use crate::guard::{self, Guard, Reason};
 use crate::heap::{self, Heap, Litter};
 use crate::limiter::{Limiter, User};
 use crate::metrics::{Metrics, Readings};
-use crate::profile::Dials;
+use crate::profile::{Dials, TlsVersion};
+use crate::protections::Protections;
 use crate::queue::{Inline, Queue};
 use crate::redis::Redis;
 use crate::route::{Route, UNMATCHED};
-use crate::routes::{events, health, leads, orders, products, statics, users};
+use crate::routes::{Problem, events, health, leads, orders, products, statics, users};
 use crate::session::Tokens;
 use crate::store::{Backend, Store};
+use crate::tls::{Identity, IdentityError, Tls};
 use crate::{ServeError, descriptors, openapi, socket};
 
 /// Largest request body taken, in bytes.
@@ -52,6 +57,9 @@ pub(crate) struct App {
     pub(crate) metrics: Metrics,
     pub(crate) connections: Connections,
     pub(crate) limiter: Limiter,
+    pub(crate) guard: Guard,
+    /// None where clients speak in clear text.
+    pub(crate) tls: Option<Tls>,
     /// The fleet this app is a replica of, if it is one.
     pub(crate) membership: Option<Membership>,
     /// Turns true when the app is to stop.
@@ -66,6 +74,8 @@ impl App {
         store: &Backend,
         membership: Option<Membership>,
         redis: &[String],
+        protections: &Protections,
+        listen: IpAddr,
         stopping: watch::Receiver<bool>,
     ) -> Result<Self, ServeError> {
         let metrics = Metrics::new().map_err(|e| ServeError::Setup(e.to_string()))?;
@@ -77,7 +87,20 @@ impl App {
         let (figures, slowed) = (metrics.store.clone(), Arc::clone(&faults));
         let store = store.open(membership.as_ref(), dials, figures, slowed).await;
         let store = store.map_err(|e| ServeError::Setup(e.to_string()))?;
+        let audit_file = protections.audit_file(membership.as_ref());
+        let audit = Audit::open(&dials.audit_log, audit_file.as_deref(), metrics.audit.clone())
+            .map_err(|e| ServeError::Setup(format!("no audit log: {e}")))?;
+        let tls = match dials.tls.version {
+            TlsVersion::Off => None,
+            TlsVersion::Tls13 => {
+                let identity = identity(membership.as_ref(), protections, listen);
+                let tls = identity.and_then(|identity| Tls::new(&identity, &dials.tls, metrics.tls.clone()));
+                Some(tls.map_err(|e| ServeError::Setup(format!("no TLS: {e}")))?)
+            }
+        };
         Ok(Self {
+            guard: Guard::new(dials, &protections.allow_origins, audit, metrics.guard.clone()),
+            tls,
             dials: dials.clone(),
             queue: Box::new(Inline { store: Arc::clone(&store) }),
             store,
@@ -121,9 +144,24 @@ impl App {
     }
 }
 
+/// Of a fleet the one that its supervisor has put there for all.
+fn identity(
+    membership: Option<&Membership>,
+    protections: &Protections,
+    listen: IpAddr,
+) -> Result<Identity, IdentityError> {
+    match membership {
+        Some(fleet) => {
+            let (certificates, key) = fleet.identity_files();
+            Identity::load(&certificates, &key)
+        }
+        None => protections.identity(listen),
+    }
+}
+
 /// All routes of the table in `route.rs`.
 pub(crate) fn router(app: Arc<App>) -> Router {
-    Router::new()
+    let mut router = Router::new()
         .route("/api/products", get(products::list))
         .route("/api/products/search", get(products::search))
         .route("/api/products/{id}", get(products::one))
@@ -141,10 +179,16 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/readyz", get(health::ready))
         .route("/openapi.json", get(openapi::document))
         .fallback(health::no_such_route)
-        .method_not_allowed_fallback(health::no_such_method)
-        .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
-        .layer(middleware::from_fn_with_state(Arc::clone(&app), account))
-        .with_state(app)
+        .method_not_allowed_fallback(health::no_such_method);
+    // The last one is the outermost.
+    if app.guard.asks_for_signatures() {
+        router = router.layer(middleware::from_fn_with_state(Arc::clone(&app), guard::signed));
+    }
+    router = router.layer(DefaultBodyLimit::max(BODY_MAX_BYTES));
+    if let Some(cors) = app.guard.cors() {
+        router = router.layer(cors);
+    }
+    router.layer(middleware::from_fn_with_state(Arc::clone(&app), account)).with_state(app)
 }
 
 async fn account(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
@@ -158,18 +202,19 @@ async fn account(State(app): State<Arc<App>>, request: Request, next: Next) -> R
         Some(user) => app.limiter.rejects(user, exchange.began).await,
         None => None,
     };
-    let cpu = if wait.is_some() { CpuClass::Rejected } else { route.cpu };
+    let refused = refusal(&app, &request, route, wait);
+    let cpu = if refused.is_some() { CpuClass::Rejected } else { route.cpu };
     let mut befallen = Ok(());
     if cpu != CpuClass::Operational {
         befallen = app.faults.befall().await;
         let factor = app.faults.slows(Resource::Cpu, clock::now());
         app.cpu.work(app.dials.cpu_s(cpu) * factor).await;
     }
-    let response = match (befallen, wait) {
-        (Err(problem), _) => problem.into_response(),
-        (Ok(()), Some(wait)) => app.limiter.problem(wait).into_response(),
+    let mut response = match (befallen, refused) {
+        (Err(problem), _) | (Ok(()), Some(problem)) => problem.into_response(),
         (Ok(()), None) => next.run(request).await,
     };
+    app.guard.dress(response.headers_mut());
     exchange.end(response.status());
     if cpu != CpuClass::Operational {
         app.heap.litter(Litter::Request);
@@ -177,7 +222,18 @@ async fn account(State(app): State<Arc<App>>, request: Request, next: Next) -> R
     response
 }
 
-fn route_of(request: &Request) -> &'static Route {
+/// Why a request goes no further, if it does not: its user has to wait, or it comes from where nobody may ask.
+fn refusal(app: &App, request: &Request, route: &Route, wait: Option<Duration>) -> Option<Problem> {
+    match wait {
+        Some(wait) => {
+            app.guard.rejected(Reason::RateLimited, guard::peer(request), route);
+            Some(app.limiter.problem(wait))
+        }
+        None => app.guard.refuses(request, route),
+    }
+}
+
+pub(crate) fn route_of(request: &Request) -> &'static Route {
     // HEAD is served by GET and costs the same.
     let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
     let template = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);

@@ -23,7 +23,8 @@ use crate::fleet::{
     FleetError, GATEWAY_UPSTREAM, Launch, Membership, Order, Place, REDIS_URLS, REPLICAS_MAX, Role, supervise,
 };
 use crate::gateway::{Fronting, front};
-use crate::profile::{DialError, Profile, ProfileError};
+use crate::profile::{DialError, Profile, ProfileError, TlsVersion};
+use crate::protections::{Idle, Protections};
 use crate::redis::{self, RedisError, node};
 use crate::server::{ServeError, Serving, serve};
 use crate::store::{Backend, BackendError, Files, FilesError, MONGODB_URI, Uri};
@@ -55,7 +56,7 @@ pub enum Command {
 
 /// Serve a profile until interrupted.
 ///
-/// Prints `listening http://ADDR:PORT` once it does, and nothing else on standard output but a line `metrics http://ADDR:PORT` where a gateway is in between, and
+/// Prints `listening http://ADDR:PORT` (under TLS `https`) once it does, and nothing else on standard output but a line `metrics http://ADDR:PORT` where a gateway is in between, and
 /// `faults http://ADDR:PORT` where that is asked for. With replicas, a supervisor starts
 /// that many processes on the one address, starts another for each that ends, and `/metrics` shows the sum of all, or
 /// those of one with `?replica=0`.
@@ -97,6 +98,8 @@ pub struct Serve {
     /// Ask this Redis, or with several addresses this cluster, in place of the embedded one: redis://HOST:PORT[,redis://HOST:PORT...]
     #[arg(long, value_name = "URLS", value_delimiter = ',', env = REDIS_URLS, hide_env_values = true)]
     pub redis: Vec<String>,
+    #[command(flatten)]
+    pub protections: Protections,
     /// Which process of a fleet this is, as its supervisor says
     #[arg(long, hide = true, requires = "fleet", value_name = "ROLE-NUMBER/OF")]
     place: Option<Place>,
@@ -154,6 +157,8 @@ pub enum CliError {
     #[error(transparent)]
     Dial(#[from] DialError),
     #[error(transparent)]
+    Idle(#[from] Idle),
+    #[error(transparent)]
     Route(#[from] UnknownRoute),
     #[error(transparent)]
     Store(#[from] BackendError),
@@ -193,7 +198,12 @@ impl CliError {
     /// Node process dies.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Profile(_) | Self::Dial(_) | Self::Route(_) | Self::Visit(_) | Self::FaultsInPublic(_) => 2,
+            Self::Profile(_)
+            | Self::Dial(_)
+            | Self::Idle(_)
+            | Self::Route(_)
+            | Self::Visit(_)
+            | Self::FaultsInPublic(_) => 2,
             Self::Redis(_) | Self::NoUseForRedis { .. } | Self::Store(_) | Self::BackupOfMongodb => 2,
             Self::Serve(ServeError::HeapExhausted(_)) => 134,
             Self::Serve(_)
@@ -222,6 +232,7 @@ impl Serve {
     /// Serves until SIGINT, SIGTERM or, if asked for, the end of standard input. Makes its own runtime.
     pub fn run(self, around: Surroundings<'_>) -> Result<(), CliError> {
         let profile = Profile::named(&self.profile)?.with_dials(&self.dials)?;
+        self.protections.fit(profile.dials())?;
         let store = match &self.mongodb {
             Some(uri) => Backend::at(uri)?,
             None => Backend::Embedded(Files {
@@ -260,11 +271,19 @@ impl Serve {
         let runtime = runtime(profile.dials().app.cores).map_err(CliError::Runtime)?;
         let (faults, told) = listen_for_faults(self.faults)?;
         let mut printed = Ok(());
-        let announce = |address| printed = announced(out, address, None, told);
+        let scheme = scheme(profile);
+        let announce = |address| printed = announced(out, scheme, address, None, told);
         let end = runtime.block_on(async {
             let interrupted = interrupted(self.exit_with_stdin).map_err(CliError::Runtime)?;
-            let (listen, redis) = (self.listen, self.redis);
-            let serving = Serving { profile, listen, membership: membership.clone(), store, faults, redis };
+            let serving = Serving {
+                profile,
+                listen: self.listen,
+                membership: membership.clone(),
+                store,
+                faults,
+                redis: self.redis,
+                protections: self.protections,
+            };
             serve(serving, announce, interrupted).await?;
             Ok::<_, CliError>(())
         });
@@ -284,7 +303,7 @@ impl Serve {
         let serving =
             node::Serving { place, listen: self.listen, urls: &self.redis, dials: &profile.dials().redis };
         let mut printed = Ok(());
-        let announce = |address| printed = announced(out, address, None, None);
+        let announce = |address| printed = announced(out, "redis", address, None, None);
         runtime(1.0).map_err(CliError::Runtime)?.block_on(async {
             let interrupted = interrupted(self.exit_with_stdin).map_err(CliError::Runtime)?;
             node::serve(serving, &membership, announce, interrupted).await?;
@@ -299,7 +318,7 @@ impl Serve {
         let Some(upstream) = self.upstream else { return Ok(()) };
         let membership = Membership::new(place, directory);
         let mut printed = Ok(());
-        let announce = |address| printed = announced(out, address, None, None);
+        let announce = |address| printed = announced(out, "http", address, None, None);
         runtime(1.0).map_err(CliError::Runtime)?.block_on(async {
             let interrupted = interrupted(self.exit_with_stdin).map_err(CliError::Runtime)?;
             let figures = Some(membership.listen().map_err(ServeError::no_socket)?);
@@ -329,11 +348,14 @@ impl Serve {
         if let Some(directory) = self.store {
             arguments.extend(["--store".into(), directory.into()]);
         }
+        arguments.extend(self.protections.for_replicas());
         let launch = Launch { executable, arguments };
-        let order = Order { replicas, listen: self.listen, store, launch, redis: self.redis };
+        let (listen, redis, protections) = (self.listen, self.redis, self.protections);
+        let order = Order { replicas, listen, store, launch, redis, protections };
         let (faults, told) = listen_for_faults(self.faults)?;
         let mut printed = Ok(());
-        let announce = |address, inner| printed = announced(out, address, inner, told);
+        let scheme = scheme(profile);
+        let announce = |address, inner| printed = announced(out, scheme, address, inner, told);
         // There is nowhere left to say that standard error cannot be written to.
         let note = |text: &str| drop(writeln!(err, "{text}"));
         runtime(1.0).map_err(CliError::Runtime)?.block_on(async {
@@ -417,14 +439,23 @@ fn asking_redis() -> String {
     asking.collect::<Vec<_>>().join(", ")
 }
 
+/// What clients speak.
+fn scheme(profile: &Profile) -> &'static str {
+    match profile.dials().tls.version {
+        TlsVersion::Off => "http",
+        TlsVersion::Tls13 => "https",
+    }
+}
+
 /// Says where it listens, where replicas behind a gateway tell their metrics to who cannot get past that, and where it listens for faults.
 fn announced(
     out: &mut dyn Write,
+    scheme: &str,
     address: SocketAddr,
     inner: Option<SocketAddr>,
     faults: Option<SocketAddr>,
 ) -> io::Result<()> {
-    writeln!(out, "listening http://{address}")?;
+    writeln!(out, "listening {scheme}://{address}")?;
     if let Some(inner) = inner {
         writeln!(out, "metrics http://{inner}")?;
     }

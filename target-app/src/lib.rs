@@ -3,9 +3,11 @@
 //! its answer can be computed beforehand: see [`explain`].
 
 mod app;
+mod audit;
 mod cache;
 pub mod cli;
 mod clock;
+mod conversation;
 mod cpu;
 pub mod demand;
 mod descriptors;
@@ -15,6 +17,7 @@ mod faults;
 mod feed;
 pub mod fleet;
 pub mod gateway;
+mod guard;
 pub mod heap;
 mod limiter;
 mod metrics;
@@ -22,6 +25,7 @@ mod openapi;
 mod pool;
 mod priority;
 pub mod profile;
+mod protections;
 mod queue;
 mod redis;
 pub mod route;
@@ -31,6 +35,9 @@ mod session;
 mod socket;
 mod store;
 mod timer;
+mod tls;
 
+pub use guard::{NotAnOrigin, Origin};
+pub use protections::{Idle, Protections};
 pub use server::{ServeError, Serving, serve};
 pub use store::{Backend, BackendError, Contents, Files, FilesError, MONGODB_URI, Uri, back_up};

@@ -4,7 +4,8 @@
 use std::sync::OnceLock;
 
 use utoipa::openapi::header::Header;
-use utoipa::openapi::{ContentBuilder, Object, Ref, RefOr, Response, ResponseBuilder, Type};
+use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
+use utoipa::openapi::{ContentBuilder, Object, ObjectBuilder, Ref, RefOr, Response, ResponseBuilder, Type};
 use utoipa::{Modify, OpenApi};
 
 use crate::route::ROUTES;
@@ -34,7 +35,7 @@ use crate::store::Document;
         health::ready,
         document
     ),
-    modifiers(&Limited, &Problems)
+    modifiers(&Limited, &Guarded, &Problems)
 )]
 struct Api;
 
@@ -45,15 +46,60 @@ impl Modify for Limited {
     fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
         for route in ROUTES.iter().filter(|route| route.limited()) {
             let path = api.paths.paths.get_mut(route.template);
-            let operation = path.and_then(|path| match route.method {
-                "POST" => path.post.as_mut(),
-                _ => path.get.as_mut(),
-            });
-            if let Some(operation) = operation {
+            if let Some(operation) = path.and_then(|path| operation(path, route.method)) {
                 operation.responses.responses.insert("429".to_owned(), rejected().into());
             }
         }
     }
+}
+
+fn operation<'a>(path: &'a mut PathItem, method: &str) -> Option<&'a mut Operation> {
+    match method {
+        "POST" => path.post.as_mut(),
+        _ => path.get.as_mut(),
+    }
+}
+
+/// Adds what the protections of `hardened` ask and answer.
+struct Guarded;
+
+/// What a signature consists of, and a pattern of each.
+const SIGNATURE: [(&str, &str); 4] = [
+    ("X-Key-Id", "^shop-web$"),
+    ("X-Timestamp", "^[0-9]{1,19}$"),
+    ("X-Nonce", "^[!-~]{1,64}$"),
+    ("X-Signature", "^[0-9a-f]{64}$"),
+];
+
+impl Modify for Guarded {
+    fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
+        for route in ROUTES {
+            let path = api.paths.paths.get_mut(route.template);
+            let Some(operation) = path.and_then(|path| operation(path, route.method)) else { continue };
+            let responses = &mut operation.responses.responses;
+            let foreign = problem("the Origin is none that may ask; only in profiles with strict CORS");
+            responses.insert("403".to_owned(), foreign.build().into());
+            if route.method == "POST" {
+                let unsigned =
+                    problem("the signature is missing or not taken; only in profiles that ask for one");
+                responses.entry("401".to_owned()).or_insert_with(|| unsigned.build().into());
+                operation
+                    .parameters
+                    .get_or_insert_default()
+                    .extend(SIGNATURE.map(|told| header(told).into()));
+            }
+        }
+    }
+}
+
+fn header((name, pattern): (&str, &str)) -> Parameter {
+    let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern)).build();
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Header)
+        .description(Some("Of a signature, only in profiles that ask for one."))
+        .schema(Some(text))
+        .build()
 }
 
 fn rejected() -> Response {

@@ -7,21 +7,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use hyper::Request;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::{Service, service_fn};
-use hyper_util::rt::TokioIo;
-use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener};
+use tokio::net::{TcpListener, TcpSocket, UnixListener};
 use tokio::sync::watch;
 
 use crate::app::{self, App, Connection};
+use crate::conversation::converse;
 use crate::faults::{self, Subjects};
 use crate::fleet::{Membership, give_figures};
 use crate::heap::Exhausted;
 use crate::limiter::Peer;
 use crate::profile::Profile;
+use crate::protections::Protections;
 use crate::redis::RedisError;
 use crate::store::Backend;
 
@@ -75,13 +71,15 @@ pub struct Serving<'a> {
     pub faults: Option<std::net::TcpListener>,
     /// URLs of a Redis, or of nodes of a cluster; needed by the profiles that use it, see [`Dials::use_redis`](crate::profile::Dials::use_redis).
     pub redis: Vec<String>,
+    /// What the protections of the profile are given.
+    pub protections: Protections,
 }
 
 impl<'a> Serving<'a> {
     /// By this process alone, from the embedded store.
     pub fn alone(profile: &'a Profile, listen: SocketAddr) -> Self {
-        let store = Backend::default();
-        Self { profile, listen, membership: None, store, faults: None, redis: Vec::new() }
+        let (store, protections) = (Backend::default(), Protections::default());
+        Self { profile, listen, membership: None, store, faults: None, redis: Vec::new(), protections }
     }
 }
 
@@ -92,11 +90,12 @@ pub async fn serve(
     announce: impl FnOnce(SocketAddr),
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
-    let Serving { profile, listen, membership, store, faults, redis } = serving;
+    let Serving { profile, listen, membership, store, faults, redis, protections } = serving;
     let dials = profile.dials();
     let failed = |source| ServeError::Listen { listen, source };
     let (stopping, stopped) = watch::channel(false);
-    let app = Arc::new(App::new(dials, &store, membership, &redis, stopped).await?);
+    let app = App::new(dials, &store, membership, &redis, &protections, listen.ip(), stopped).await?;
+    let app = Arc::new(app);
     // Not before: whoever connects is served at once.
     let listener = bind(listen, app.membership.is_some()).map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
@@ -182,19 +181,8 @@ async fn accept(listener: &TcpListener, router: &Router, app: &Arc<App>) {
         }
         match listener.accept().await {
             Ok((stream, from)) => {
-                // Requests carry it only where somebody asks for it.
-                let asker = app.limiter.is_on().then(|| match app.behind_gateway() {
-                    true => Asker::OfGateway,
-                    false => Asker::Is(Peer(from.ip())),
-                });
-                tokio::spawn(converse(
-                    stream,
-                    asker,
-                    router.clone(),
-                    Connection::counted(app),
-                    app.faults.drops(),
-                    app.stopping.clone(),
-                ));
+                let visit = converse(stream, Peer(from.ip()), router.clone(), Connection::counted(app));
+                tokio::spawn(visit);
             }
             Err(e) => {
                 // A client that hung up before it was accepted is no reason to wait.
@@ -212,67 +200,6 @@ pub(crate) fn refusal(error: &io::Error) -> Option<&'static str> {
         Some(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE) => Some("descriptors"),
         Some(rustix::io::Errno::CONNABORTED) => None,
         _ => Some("other"),
-    }
-}
-
-/// Whose requests come on a connection.
-#[derive(Clone, Copy)]
-enum Asker {
-    Is(Peer),
-    /// Those of many clients, each named in its requests.
-    OfGateway,
-}
-
-/// Serves one connection to its end.
-async fn converse(
-    stream: TcpStream,
-    asker: Option<Asker>,
-    router: Router,
-    counted: Connection,
-    mut drops: watch::Receiver<u64>,
-    mut stopping: watch::Receiver<bool>,
-) {
-    // Without it a short answer may wait for the acknowledgement of the last one.
-    let _ = stream.set_nodelay(true);
-    let routes = TowerToHyperService::new(router);
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        let peer = match asker {
-            Some(Asker::Is(peer)) => Some(peer),
-            Some(Asker::OfGateway) => Peer::named_by_gateway(request.headers()),
-            None => None,
-        };
-        if let Some(peer) = peer {
-            request.extensions_mut().insert(peer);
-        }
-        routes.call(request)
-    });
-    let connection = http1::Builder::new()
-        .max_buf_size(BUFFER_MAX_BYTES)
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades();
-    let mut connection = std::pin::pin!(connection);
-    let end = tokio::select! {
-        end = connection.as_mut() => end,
-        _ = stopping.changed() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-        // The client is told nothing.
-        _ = drops.changed() => Ok(()),
-    };
-    // No route ever saw what these were counted for.
-    if let Some(reason) = end.err().as_ref().and_then(breach) {
-        counted.app().metrics.http_protocol_errors.with_label_values(&[reason]).inc();
-    }
-}
-
-/// What was wrong with a request that was none; a client that only went away did nothing wrong.
-fn breach(error: &hyper::Error) -> Option<&'static str> {
-    match error {
-        error if error.is_parse_too_large() => Some("too_large"),
-        error if error.is_parse() => Some("malformed"),
-        error if error.is_incomplete_message() => Some("incomplete"),
-        _ => None,
     }
 }
 

@@ -51,7 +51,7 @@ impl Tokens {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
         // Writing to a string cannot fail.
         let _ = write!(text, "{byte:02x}");
@@ -60,7 +60,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// Without an allocation: the rate limiter asks at every request whose token it carries.
-fn unhex(text: &str) -> Option<[u8; PROOF_BYTES]> {
+pub(crate) fn unhex(text: &str) -> Option<[u8; PROOF_BYTES]> {
     if text.len() != 2 * PROOF_BYTES || !text.is_ascii() {
         return None;
     }

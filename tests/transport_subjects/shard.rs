@@ -124,7 +124,13 @@ impl Run<'_> {
 
     fn route(&self, plan: &Plan, base: Option<&BaseUrl>) -> Option<Route> {
         let base = base?.clone();
-        let destination = Destination { base, peer: self.addr, others: Vec::new(), sources: Vec::new() };
+        let destination = Destination {
+            base,
+            peer: self.addr,
+            others: Vec::new(),
+            sources: Vec::new(),
+            trusted: Vec::new(),
+        };
         Some(Route::to(&destination, &plan.target).expect("a route to the target"))
     }
 }

@@ -4,7 +4,7 @@
 //!
 //! The supervisor keeps a private directory: the store's file, its own socket for the figures of the fleet
 //! (`fleet.sock`), one for those of each process (`replica-N.sock`), and for each replica one on which it is told what is to go
-//! wrong (`orders-N.sock`).
+//! wrong (`orders-N.sock`); and under TLS the certificate that all replicas show, with its key.
 
 mod address;
 mod figures;
@@ -56,6 +56,16 @@ impl Membership {
         &self.directory
     }
 
+    /// The certificate that all replicas show, and its key.
+    pub(crate) fn identity_files(&self) -> (PathBuf, PathBuf) {
+        identity_files(&self.directory)
+    }
+
+    /// Where this replica keeps its audit log when nobody says where.
+    pub(crate) fn audit_file(&self) -> PathBuf {
+        self.directory.join(format!("audit-{}.jsonl", self.place.number))
+    }
+
     /// The socket this process gives its own figures on.
     pub(crate) fn listen(&self) -> io::Result<UnixListener> {
         bind_anew(figures_socket(&self.directory, self.place))
@@ -97,6 +107,10 @@ fn bind_anew(socket: PathBuf) -> io::Result<UnixListener> {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
         _ => UnixListener::bind(socket),
     }
+}
+
+fn identity_files(directory: &Path) -> (PathBuf, PathBuf) {
+    (directory.join("certificate.pem"), directory.join("key.pem"))
 }
 
 fn fleet_socket(directory: &Path) -> PathBuf {

@@ -16,9 +16,10 @@ use super::keeper::{Event, Keeper, Launch};
 use super::place::{Place, Role};
 use super::restarts::FailingProcess;
 use super::roll::Roll;
-use super::{GATEWAY_UPSTREAM, REDIS_URLS, address, fleet_socket, orders_socket};
+use super::{GATEWAY_UPSTREAM, REDIS_URLS, address, fleet_socket, identity_files, orders_socket};
 use crate::faults::{self, Subjects};
-use crate::profile::Profile;
+use crate::profile::{Profile, TlsVersion};
+use crate::protections::Protections;
 use crate::server::ServeError;
 use crate::store::Backend;
 
@@ -36,6 +37,7 @@ pub struct Order {
     pub launch: Launch,
     /// URLs of a Redis to ask in place of embedded nodes.
     pub redis: Vec<String>,
+    pub protections: Protections,
 }
 
 /// Why a fleet did not start, or stopped by itself.
@@ -72,6 +74,13 @@ pub async fn supervise(
     let directory = TempDir::with_prefix("target-app-").map_err(FleetError::Directory)?;
     let prepared = order.store.prepare(directory.path(), profile.dials()).await;
     let _home = prepared.map_err(|e| ServeError::Setup(e.to_string()))?;
+    if profile.dials().tls.version == TlsVersion::Tls13 {
+        let (certificates, key) = identity_files(directory.path());
+        let identity = order.protections.identity(listen.ip());
+        identity
+            .and_then(|identity| identity.keep(&certificates, &key))
+            .map_err(|e| ServeError::Setup(format!("no TLS: {e}")))?;
+    }
     let asked = UnixListener::bind(fleet_socket(directory.path())).map_err(FleetError::Directory)?;
 
     let (stopping, stopped) = watch::channel(false);

@@ -14,7 +14,7 @@ use prometheus::{
 
 use crate::route::Route;
 use crate::socket::BREACHES;
-use crate::{cache, cpu, limiter, pool, redis, store};
+use crate::{audit, cache, cpu, guard, limiter, pool, redis, store, tls};
 
 /// Upper bounds of the histograms, in seconds: dense where the pool's hold and the usual objectives lie.
 const BUCKETS_S: [f64; 18] = [
@@ -45,6 +45,11 @@ pub(crate) struct Metrics {
     pub(crate) cache: cache::Figures,
     pub(crate) redis: redis::ClientFigures,
     pub(crate) rate_limiter: limiter::Figures,
+    pub(crate) guard: guard::Figures,
+    pub(crate) audit: audit::Figures,
+    pub(crate) tls: tls::Figures,
+    /// Connections closed because their client had nothing more to ask.
+    pub(crate) idle_timeouts: IntCounter,
     accept_pauses: IntCounterVec,
     pub(crate) http_protocol_errors: IntCounterVec,
     states: Mutex<States>,
@@ -160,20 +165,23 @@ impl Metrics {
                     "Requests that passed because Redis did not answer.",
                 )?,
             },
-            accept_pauses: make.registered(IntCounterVec::new(
-                Opts::new(
-                    "http_server_accept_pauses_total",
-                    "Times the listener was left alone, because no connection could be taken.",
-                ),
+            guard: guard::Figures::new(&make)?,
+            audit: audit::Figures::new(&make)?,
+            tls: tls::Figures::new(&make)?,
+            idle_timeouts: make.count(
+                "http_server_idle_timeouts_total",
+                "Connections closed whose client had its answer and asked nothing more for too long.",
+            )?,
+            accept_pauses: make.counters(
+                "http_server_accept_pauses_total",
+                "Times the listener was left alone, because no connection could be taken.",
                 &["reason"],
-            )?)?,
-            http_protocol_errors: make.registered(IntCounterVec::new(
-                Opts::new(
-                    "http_server_protocol_errors_total",
-                    "Connections ended because what came was no request.",
-                ),
+            )?,
+            http_protocol_errors: make.counters(
+                "http_server_protocol_errors_total",
+                "Connections ended because what came was no request.",
                 &["reason"],
-            )?)?,
+            )?,
             states: Mutex::new(States::new(&make)?),
             registry,
         })
@@ -303,6 +311,15 @@ impl<'a> Maker<'a> {
 
     pub(crate) fn count(&self, name: &str, help: &str) -> prometheus::Result<IntCounter> {
         self.registered(IntCounter::new(name, help)?)
+    }
+
+    pub(crate) fn counters(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> prometheus::Result<IntCounterVec> {
+        self.registered(IntCounterVec::new(Opts::new(name, help), labels)?)
     }
 
     pub(crate) fn sum(&self, name: &str, help: &str) -> prometheus::Result<Counter> {

@@ -43,6 +43,10 @@ const fn number(name: &'static str, min: f64, max: f64, unit: &'static str) -> D
     Dial { name, kind: Kind::Number { min, max }, unit }
 }
 
+const fn switch(name: &'static str) -> Dial {
+    Dial { name, kind: Kind::OneOf(&["off", "on"]), unit: "" }
+}
+
 const CPU_US_MAX: f64 = 1e6;
 const FACTOR_MAX: f64 = 1_000.0;
 const HOUR_MS: i64 = 3_600_000;
@@ -58,6 +62,9 @@ static DIALS: &[Dial] = &[
     number("app.cpu_us_per_request.static", 0.0, CPU_US_MAX, "us"),
     number("app.cpu_us_per_request.upgrade", 0.0, CPU_US_MAX, "us"),
     number("app.cpu_us_per_request.rejected", 0.0, CPU_US_MAX, "us"),
+    switch("audit_log.enabled"),
+    integer("audit_log.max_bytes", 4_096, 1 << 40, "bytes"),
+    integer("audit_log.max_queue", 1, 1_000_000, "events"),
     integer("cache.l1_ttl_ms", 0, HOUR_MS, "ms"),
     integer("cache.l1_max_entries", 1, 1_000_000, "documents"),
     integer("cache.l2_ttl_ms", 0, HOUR_MS, "ms"),
@@ -71,6 +78,7 @@ static DIALS: &[Dial] = &[
     integer("heap.garbage_bytes_per_request", 0, 1 << 30, "bytes"),
     integer("heap.garbage_bytes_per_message", 0, 1 << 30, "bytes"),
     number("heap.mark_bytes_per_s", 1e6, 1e12, "bytes/s"),
+    integer("http.header_read_timeout_ms", 0, HOUR_MS, "ms"),
     integer("mongodb.max_pool_size", 1, 10_000, "connections"),
     integer("mongodb.min_pool_size", 0, 10_000, "connections"),
     integer("mongodb.max_idle_time_ms", 1, HOUR_MS, "ms"),
@@ -101,9 +109,16 @@ static DIALS: &[Dial] = &[
     number("redis.command_us", 0.0, 1e6, "us"),
     integer("redis.max_memory_bytes", 1 << 20, 1 << 40, "bytes"),
     integer("redis.timeout_ms", 1, HOUR_MS, "ms"),
+    switch("request_signing.required"),
+    integer("request_signing.window_s", 1, 86_400, "s"),
+    integer("request_signing.max_remembered", 1, 10_000_000, "signatures"),
+    Dial { name: "security.cors", kind: Kind::OneOf(&["off", "strict"]), unit: "" },
+    switch("security.headers"),
     integer("store.products", 1, 1_000_000, "documents"),
     integer("store.users", 0, 1_000_000, "documents"),
     integer("store.seed", 0, i64::MAX, "(seed)"),
+    Dial { name: "tls.version", kind: Kind::OneOf(&["off", "1.3"]), unit: "" },
+    integer("tls.handshake_timeout_ms", 1, HOUR_MS, "ms"),
     integer("websocket.tick_interval_ms", 10, HOUR_MS, "ms"),
     integer("websocket.max_subscriptions", 1, 10_000, "channels"),
 ];

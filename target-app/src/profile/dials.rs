@@ -9,13 +9,18 @@ use crate::demand::{CpuClass, Operation};
 #[serde(deny_unknown_fields)]
 pub struct Dials {
     pub app: App,
+    pub audit_log: AuditLog,
     pub cache: Cache,
     pub gateway: Gateway,
     pub heap: Heap,
+    pub http: Http,
     pub mongodb: Mongodb,
     pub rate_limiter: RateLimiter,
     pub redis: Redis,
+    pub request_signing: RequestSigning,
+    pub security: Security,
     pub store: Store,
+    pub tls: Tls,
     pub websocket: Websocket,
 }
 
@@ -175,6 +180,80 @@ impl Redis {
     }
 }
 
+/// A mechanism that is there or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Switch {
+    Off,
+    On,
+}
+
+/// The record of what concerns the security of the shop.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuditLog {
+    pub enabled: Switch,
+    /// Of the file and of the one before it, together.
+    pub max_bytes: u64,
+    /// Events that may wait to be written; those beyond are lost, and counted.
+    pub max_queue: usize,
+}
+
+/// How HTTP is listened to.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Http {
+    /// How long the head of a request may take, the silence before it included; zero for as long as it likes.
+    pub header_read_timeout_ms: u64,
+}
+
+/// Signatures on the requests that change something.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct RequestSigning {
+    pub required: Switch,
+    /// How far the time of a signature may be from the clock of the app, either way.
+    pub window_s: u64,
+    /// Signatures kept to know them again.
+    pub max_remembered: usize,
+}
+
+/// What browsers are told and asked.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Security {
+    pub cors: Cors,
+    /// The headers with which a browser protects its user, on every answer.
+    pub headers: Switch,
+}
+
+/// Whether the origin of a request matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Cors {
+    Off,
+    /// Only the app's own origin and those that are listed.
+    Strict,
+}
+
+/// TLS towards the clients.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    pub version: TlsVersion,
+    /// How long a handshake may take.
+    pub handshake_timeout_ms: u64,
+}
+
+/// The one version that is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub enum TlsVersion {
+    #[serde(rename = "off")]
+    Off,
+    #[serde(rename = "1.3")]
+    Tls13,
+}
+
 /// What the store is filled with.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -267,6 +346,12 @@ impl Dials {
             return Err(Unfit(format!(
                 "mongodb.min_pool_size {min_pool_size} is above mongodb.max_pool_size {max_pool_size}"
             )));
+        }
+        if self.tls.version != TlsVersion::Off && self.gateway.worker_connections > 0 {
+            return Err(Unfit(
+                "gateway.worker_connections is for a gateway, which speaks clear text, and tls.version for TLS"
+                    .to_owned(),
+            ));
         }
         Ok(())
     }

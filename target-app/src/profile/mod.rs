@@ -6,8 +6,9 @@ mod dials;
 
 pub use dial::{DialError, Kind, dial_names};
 pub use dials::{
-    App, Cache, CpuUsPerRequest, Dials, Distribution, Gateway, Heap, LimiterBackend, Mongodb, RateLimiter,
-    Redis, ServiceTimeFactor, Store, Websocket,
+    App, AuditLog, Cache, Cors, CpuUsPerRequest, Dials, Distribution, Gateway, Heap, Http, LimiterBackend,
+    Mongodb, RateLimiter, Redis, RequestSigning, Security, ServiceTimeFactor, Store, Switch, Tls, TlsVersion,
+    Websocket,
 };
 
 use crate::fleet::REPLICAS_MAX;
@@ -18,6 +19,7 @@ const SHIPPED: &[(&str, &str)] = &[
     ("pool-100", include_str!("../../profiles/pool-100.toml")),
     ("cached", include_str!("../../profiles/cached.toml")),
     ("limited", include_str!("../../profiles/limited.toml")),
+    ("hardened", include_str!("../../profiles/hardened.toml")),
     ("redis-single", include_str!("../../profiles/redis-single.toml")),
     ("redis-cluster", include_str!("../../profiles/redis-cluster.toml")),
     ("l1-cache", include_str!("../../profiles/l1-cache.toml")),
@@ -275,6 +277,6 @@ mod tests {
         dial app.cores cannot be "nan": expected a number from 0.05 to 64 cores
         dial "mongodb.max_pool_size" is not of the form NAME=VALUE, for example mongodb.max_pool_size=20
         "#);
-        insta::assert_snapshot!(Profile::named("basline").unwrap_err(), @r#"unknown profile "basline" (did you mean baseline?); there is: baseline, pool-100, cached, limited, redis-single, redis-cluster, l1-cache, websocket-heap, lean-sockets, replicas-4, gateway-single, gateway-wide, static-from-app, edge-cache, eco-100k"#);
+        insta::assert_snapshot!(Profile::named("basline").unwrap_err(), @r#"unknown profile "basline" (did you mean baseline?); there is: baseline, pool-100, cached, limited, hardened, redis-single, redis-cluster, l1-cache, websocket-heap, lean-sockets, replicas-4, gateway-single, gateway-wide, static-from-app, edge-cache, eco-100k"#);
     }
 }

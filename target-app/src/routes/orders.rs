@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
+use serde_json::json;
 use utoipa::ToSchema;
 
 use super::Problem;
 use super::input::{Body, Id};
 use crate::app::App;
 use crate::clock;
+use crate::limiter::Peer;
 use crate::store::{Document, NewOrder};
 
 /// Pieces of one order.
@@ -34,14 +37,27 @@ fn one_piece() -> u32 {
 ))]
 pub(crate) async fn place(
     State(app): State<Arc<App>>,
-    Body(order): Body<Order>,
+    peer: Option<Extension<Peer>>,
+    Body(Order { product_id, quantity }): Body<Order>,
 ) -> Result<(StatusCode, Document), Problem> {
-    if !(1..=QUANTITY_MAX).contains(&order.quantity) {
+    let placed = submit(&app, product_id, quantity, peer.map(|peer| peer.0)).await?;
+    Ok((StatusCode::CREATED, placed))
+}
+
+/// Takes an order, from wherever it comes.
+pub(crate) async fn submit(
+    app: &App,
+    product_id: u32,
+    quantity: u32,
+    peer: Option<Peer>,
+) -> Result<Document, Problem> {
+    if !(1..=QUANTITY_MAX).contains(&quantity) {
         return Err(Problem::invalid("invalid_quantity", format!("quantity is from 1 to {QUANTITY_MAX}")));
     }
-    let order =
-        NewOrder { product_id: order.product_id, quantity: order.quantity, created_at_ms: clock::unix_ms() };
-    Ok((StatusCode::CREATED, app.queue.submit(order).await?))
+    let order = NewOrder { product_id, quantity, created_at_ms: clock::unix_ms() };
+    let placed = app.queue.submit(order).await?;
+    app.guard.audit().record("order", peer, || json!({"product_id": product_id, "quantity": quantity}));
+    Ok(placed)
 }
 
 /// One order.

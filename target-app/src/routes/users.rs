@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
+use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 
 use super::Problem;
 use super::input::Body;
 use crate::app::App;
+use crate::limiter::Peer;
 use crate::session;
 use crate::store::{Document, NewUser};
 
@@ -49,12 +51,14 @@ pub(crate) struct Session {
 ))]
 pub(crate) async fn register(
     State(app): State<Arc<App>>,
+    peer: Option<Extension<Peer>>,
     Body(user): Body<Registration>,
 ) -> Result<(StatusCode, Document), Problem> {
     let email = checked_email(user.email)?;
     check_length("name", &user.name, NAME_MAX_CHARS)?;
     let password_hash = session::password_hash(&email, &user.password);
-    let added = app.store.add_user(NewUser { email, name: user.name, password_hash }).await?;
+    let added = app.store.add_user(NewUser { email: email.clone(), name: user.name, password_hash }).await?;
+    app.guard.audit().record("registration", peer.map(|peer| peer.0), || json!({"email": email}));
     Ok((StatusCode::CREATED, added))
 }
 
@@ -64,13 +68,21 @@ pub(crate) async fn register(
 ))]
 pub(crate) async fn login(
     State(app): State<Arc<App>>,
+    peer: Option<Extension<Peer>>,
     Body(login): Body<Login>,
 ) -> Result<Json<Session>, Problem> {
     let hash = session::password_hash(&login.email, &login.password);
-    let known = app.store.credentials(login.email).await?;
+    let known = app.store.credentials(login.email.clone()).await?;
+    let (audit, peer) = (app.guard.audit(), peer.map(|peer| peer.0));
     match known.filter(|known| known.password_hash == hash) {
-        Some(user) => Ok(Json(Session { token: app.tokens.issue(user.id), user_id: user.id })),
+        Some(user) => {
+            audit.record("login", peer, || json!({"user_id": user.id}));
+            Ok(Json(Session { token: app.tokens.issue(user.id), user_id: user.id }))
+        }
         None => {
+            // As much of it as can be an address: who tries may send anything.
+            let email = || login.email.chars().take(EMAIL_MAX_BYTES).collect::<String>();
+            audit.record("login_failed", peer, || json!({"email": email()}));
             Err(Problem::new(StatusCode::UNAUTHORIZED, "wrong_login", "no user has this email and password"))
         }
     }

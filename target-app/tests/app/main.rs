@@ -14,6 +14,7 @@ mod front;
 mod fronts;
 mod gateway;
 mod gateway_fleet;
+mod hardened;
 mod limiter;
 mod metrics;
 #[cfg(feature = "mongodb")]
@@ -29,3 +30,4 @@ mod redis;
 mod routes;
 mod shutdown;
 mod support;
+mod tls;

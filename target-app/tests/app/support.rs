@@ -13,7 +13,7 @@ use hyper_util::rt::TokioExecutor;
 use rustix::process::Pid;
 use serde_json::Value;
 use target_app::profile::Profile;
-use target_app::{ServeError, Serving};
+use target_app::{Protections, ServeError, Serving};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -165,6 +165,11 @@ impl Running {
     pub(crate) async fn asking(redis: &[&str], profile: &str, dials: &[&str]) -> Self {
         let redis = redis.iter().map(|url| (*url).to_owned()).collect();
         Self::served(profile, dials, |serving| Serving { redis, ..serving }).await
+    }
+
+    /// And with what its protections are given.
+    pub(crate) async fn protected(profile: &str, dials: &[&str], protections: Protections) -> Self {
+        Self::served(profile, dials, |serving| Serving { protections, ..serving }).await
     }
 
     /// The same over this store.
