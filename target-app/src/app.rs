@@ -23,6 +23,7 @@ use crate::event_loop::Lag;
 use crate::faults::{Faults, Resource};
 use crate::feed::Hub;
 use crate::fleet::Membership;
+use crate::graphql::Graph;
 use crate::guard::{self, Guard, Reason};
 use crate::heap::{self, Heap, Litter};
 use crate::limiter::{Limiter, User};
@@ -32,7 +33,7 @@ use crate::protections::Protections;
 use crate::queue::{Inline, Queue};
 use crate::redis::Redis;
 use crate::route::{Route, UNMATCHED};
-use crate::routes::{Problem, events, health, leads, orders, products, statics, users};
+use crate::routes::{Problem, events, graphql, health, leads, orders, products, statics, users};
 use crate::session::Tokens;
 use crate::store::{Backend, Store};
 use crate::tls::{Identity, IdentityError, Tls};
@@ -49,6 +50,7 @@ pub(crate) struct App {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) cache: Cache,
     pub(crate) queue: Box<dyn Queue>,
+    pub(crate) graph: Graph,
     pub(crate) tokens: Tokens,
     pub(crate) heap: Heap,
     pub(crate) event_loop: Lag,
@@ -102,6 +104,7 @@ impl App {
             guard: Guard::new(dials, &protections.allow_origins, audit, metrics.guard.clone()),
             tls,
             dials: dials.clone(),
+            graph: Graph::new(&dials.graphql, metrics.graphql.clone()),
             queue: Box::new(Inline { store: Arc::clone(&store) }),
             store,
             cache: Cache::new(&dials.cache, redis.clone(), metrics.cache.clone()),
@@ -171,6 +174,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/api/leads", get(leads::list).post(leads::add))
         .route("/api/orders", post(orders::place))
         .route("/api/orders/{id}", get(orders::one))
+        .route("/graphql", get(graphql::get).post(graphql::post))
         .route("/static/{asset}", get(statics::asset))
         .route("/ws", get(socket::open))
         .route("/events", get(events::open))

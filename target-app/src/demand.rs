@@ -8,6 +8,7 @@ use std::fmt;
 pub enum Operation {
     ProductsList,
     ProductById,
+    ProductsByIds,
     ProductsSearch,
     UserInsert,
     UserByEmail,
@@ -16,12 +17,14 @@ pub enum Operation {
     LeadsList,
     OrderInsert,
     OrderById,
+    OrdersByIds,
 }
 
 impl Operation {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::ProductsList,
         Self::ProductById,
+        Self::ProductsByIds,
         Self::ProductsSearch,
         Self::UserInsert,
         Self::UserByEmail,
@@ -30,6 +33,7 @@ impl Operation {
         Self::LeadsList,
         Self::OrderInsert,
         Self::OrderById,
+        Self::OrdersByIds,
     ];
 
     /// Whether it reads the catalog, which all see alike and which caches keep.
@@ -42,6 +46,7 @@ impl Operation {
         match self {
             Self::ProductsList => "products_list",
             Self::ProductById => "product_by_id",
+            Self::ProductsByIds => "products_by_ids",
             Self::ProductsSearch => "products_search",
             Self::UserInsert => "user_insert",
             Self::UserByEmail => "user_by_email",
@@ -50,16 +55,17 @@ impl Operation {
             Self::LeadsList => "leads_list",
             Self::OrderInsert => "order_insert",
             Self::OrderById => "order_by_id",
+            Self::OrdersByIds => "orders_by_ids",
         }
     }
 
     /// The collection it is about.
     pub(crate) fn collection(self) -> &'static str {
         match self {
-            Self::ProductsList | Self::ProductById | Self::ProductsSearch => "products",
+            Self::ProductsList | Self::ProductById | Self::ProductsByIds | Self::ProductsSearch => "products",
             Self::UserInsert | Self::UserByEmail | Self::UserById => "users",
             Self::LeadInsert | Self::LeadsList => "leads",
-            Self::OrderInsert | Self::OrderById => "orders",
+            Self::OrderInsert | Self::OrderById | Self::OrdersByIds => "orders",
         }
     }
 }
@@ -83,6 +89,8 @@ pub enum CpuClass {
     Write,
     /// A password check.
     Login,
+    /// A query in GraphQL: read, validated and put together.
+    Graphql,
     /// A file out.
     Static,
     /// The start of a WebSocket.
@@ -96,12 +104,13 @@ pub enum CpuClass {
 
 impl CpuClass {
     /// The classes that have a dial.
-    pub const DIALLED: [Self; 8] = [
+    pub const DIALLED: [Self; 9] = [
         Self::Read,
         Self::List,
         Self::Search,
         Self::Write,
         Self::Login,
+        Self::Graphql,
         Self::Static,
         Self::Upgrade,
         Self::Rejected,

@@ -17,6 +17,7 @@ mod faults;
 mod feed;
 pub mod fleet;
 pub mod gateway;
+mod graphql;
 mod guard;
 pub mod heap;
 mod limiter;

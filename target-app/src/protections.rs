@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn each_replica_has_an_audit_log_of_its_own() {
-        let fleet = Membership::new("2/3".parse().unwrap(), "/fleet".into());
+        let fleet = Membership::new("replica-2/3".parse().unwrap(), "/fleet".into());
         let given = Protections { audit_log: Some("/log/audit".into()), ..Protections::default() };
         let place = |of: &Protections, fleet| of.audit_file(fleet).map(|path| path.display().to_string());
         assert_eq!(place(&given, Some(&fleet)).as_deref(), Some("/log/audit.2"));

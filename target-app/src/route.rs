@@ -67,6 +67,9 @@ pub static ROUTES: &[Route] = &[
     route("GET", "/api/leads", CpuClass::List, &[Operation::LeadsList]),
     route("POST", "/api/orders", CpuClass::Write, &[Operation::OrderInsert]),
     route("GET", "/api/orders/{id}", CpuClass::Read, &[Operation::OrderById]),
+    // Of a query for orders with their products; one for a page of products is a single operation.
+    route("GET", "/graphql", CpuClass::Graphql, &[Operation::OrdersByIds, Operation::ProductsByIds]),
+    route("POST", "/graphql", CpuClass::Graphql, &[Operation::OrdersByIds, Operation::ProductsByIds]),
     route("GET", "/static/{asset}", CpuClass::Static, &[]),
     route("GET", "/ws", CpuClass::Upgrade, &[]),
     route("GET", "/events", CpuClass::Upgrade, &[]),

@@ -14,7 +14,7 @@ use prometheus::{
 
 use crate::route::Route;
 use crate::socket::BREACHES;
-use crate::{audit, cache, cpu, guard, limiter, pool, redis, store, tls};
+use crate::{audit, cache, cpu, graphql, guard, limiter, pool, redis, store, tls};
 
 /// Upper bounds of the histograms, in seconds: dense where the pool's hold and the usual objectives lie.
 const BUCKETS_S: [f64; 18] = [
@@ -48,6 +48,7 @@ pub(crate) struct Metrics {
     pub(crate) guard: guard::Figures,
     pub(crate) audit: audit::Figures,
     pub(crate) tls: tls::Figures,
+    pub(crate) graphql: graphql::Figures,
     /// Connections closed because their client had nothing more to ask.
     pub(crate) idle_timeouts: IntCounter,
     accept_pauses: IntCounterVec,
@@ -168,6 +169,7 @@ impl Metrics {
             guard: guard::Figures::new(&make)?,
             audit: audit::Figures::new(&make)?,
             tls: tls::Figures::new(&make)?,
+            graphql: graphql::Figures::new(&make)?,
             idle_timeouts: make.count(
                 "http_server_idle_timeouts_total",
                 "Connections closed whose client had its answer and asked nothing more for too long.",

@@ -12,6 +12,7 @@ pub struct Dials {
     pub audit_log: AuditLog,
     pub cache: Cache,
     pub gateway: Gateway,
+    pub graphql: Graphql,
     pub heap: Heap,
     pub http: Http,
     pub mongodb: Mongodb,
@@ -44,6 +45,7 @@ pub struct CpuUsPerRequest {
     pub search: f64,
     pub write: f64,
     pub login: f64,
+    pub graphql: f64,
     #[serde(rename = "static")]
     pub static_file: f64,
     pub upgrade: f64,
@@ -76,6 +78,18 @@ pub struct Gateway {
     pub upstream_timeout_ms: u64,
     /// Size of the answers kept at the edge; zero for no edge cache.
     pub edge_max_bytes: u64,
+}
+
+/// What a GraphQL request may ask.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Graphql {
+    /// Levels of fields within fields. A query for the schema itself, as tools send it, has 13.
+    pub max_depth: usize,
+    /// Fields, those of a list times what it may have.
+    pub max_complexity: usize,
+    /// Whether the schema can be asked for.
+    pub introspection: Switch,
 }
 
 /// The process heap.
@@ -124,6 +138,7 @@ pub enum Distribution {
 pub struct ServiceTimeFactor {
     pub products_list: f64,
     pub product_by_id: f64,
+    pub products_by_ids: f64,
     pub products_search: f64,
     pub user_insert: f64,
     pub user_by_email: f64,
@@ -132,6 +147,7 @@ pub struct ServiceTimeFactor {
     pub leads_list: f64,
     pub order_insert: f64,
     pub order_by_id: f64,
+    pub orders_by_ids: f64,
 }
 
 /// The rate limiter: requests a user may make in a window of time.
@@ -288,6 +304,7 @@ impl Dials {
             CpuClass::Search => by_class.search,
             CpuClass::Write => by_class.write,
             CpuClass::Login => by_class.login,
+            CpuClass::Graphql => by_class.graphql,
             CpuClass::Static => by_class.static_file,
             CpuClass::Upgrade => by_class.upgrade,
             CpuClass::Rejected => by_class.rejected,
@@ -302,6 +319,7 @@ impl Dials {
         let factor = match operation {
             Operation::ProductsList => factor.products_list,
             Operation::ProductById => factor.product_by_id,
+            Operation::ProductsByIds => factor.products_by_ids,
             Operation::ProductsSearch => factor.products_search,
             Operation::UserInsert => factor.user_insert,
             Operation::UserByEmail => factor.user_by_email,
@@ -310,6 +328,7 @@ impl Dials {
             Operation::LeadsList => factor.leads_list,
             Operation::OrderInsert => factor.order_insert,
             Operation::OrderById => factor.order_by_id,
+            Operation::OrdersByIds => factor.orders_by_ids,
         };
         self.mongodb.service_time_ms * factor / 1e3
     }

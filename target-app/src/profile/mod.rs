@@ -6,9 +6,9 @@ mod dials;
 
 pub use dial::{DialError, Kind, dial_names};
 pub use dials::{
-    App, AuditLog, Cache, Cors, CpuUsPerRequest, Dials, Distribution, Gateway, Heap, Http, LimiterBackend,
-    Mongodb, RateLimiter, Redis, RequestSigning, Security, ServiceTimeFactor, Store, Switch, Tls, TlsVersion,
-    Websocket,
+    App, AuditLog, Cache, Cors, CpuUsPerRequest, Dials, Distribution, Gateway, Graphql, Heap, Http,
+    LimiterBackend, Mongodb, RateLimiter, Redis, RequestSigning, Security, ServiceTimeFactor, Store, Switch,
+    Tls, TlsVersion, Websocket,
 };
 
 use crate::fleet::REPLICAS_MAX;
@@ -269,7 +269,7 @@ mod tests {
                 .contains("(did you mean websocket.tick_interval_ms?); there is: app.cores")
         );
         insta::assert_snapshot!(wrong.map(error).join("\n"), @r#"
-        unknown dial "mongodb.pool_size" (did you mean mongodb.max_pool_size?); there is: mongodb.max_pool_size, mongodb.min_pool_size, mongodb.max_idle_time_ms, mongodb.wait_queue_timeout_ms, mongodb.service_time_ms, mongodb.service_time_distribution, mongodb.service_time_cv_ratio, mongodb.service_time_factor.products_list, mongodb.service_time_factor.product_by_id, mongodb.service_time_factor.products_search, mongodb.service_time_factor.user_insert, mongodb.service_time_factor.user_by_email, mongodb.service_time_factor.user_by_id, mongodb.service_time_factor.lead_insert, mongodb.service_time_factor.leads_list, mongodb.service_time_factor.order_insert, mongodb.service_time_factor.order_by_id
+        unknown dial "mongodb.pool_size" (did you mean mongodb.max_pool_size?); there is: mongodb.max_pool_size, mongodb.min_pool_size, mongodb.max_idle_time_ms, mongodb.wait_queue_timeout_ms, mongodb.service_time_ms, mongodb.service_time_distribution, mongodb.service_time_cv_ratio, mongodb.service_time_factor.products_list, mongodb.service_time_factor.product_by_id, mongodb.service_time_factor.products_by_ids, mongodb.service_time_factor.products_search, mongodb.service_time_factor.user_insert, mongodb.service_time_factor.user_by_email, mongodb.service_time_factor.user_by_id, mongodb.service_time_factor.lead_insert, mongodb.service_time_factor.leads_list, mongodb.service_time_factor.order_insert, mongodb.service_time_factor.order_by_id, mongodb.service_time_factor.orders_by_ids
         dial mongodb.max_pool_size cannot be "0": expected a whole number from 1 to 10000 connections
         dial mongodb.max_pool_size cannot be "ten": expected a whole number from 1 to 10000 connections
         dial mongodb.service_time_ms cannot be "20s": expected a number from 0 to 60000 ms

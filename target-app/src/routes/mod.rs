@@ -1,6 +1,7 @@
 //! The handlers, one file a resource, and the forms of what they take and give.
 
 pub(crate) mod events;
+pub(crate) mod graphql;
 pub(crate) mod health;
 mod input;
 pub(crate) mod leads;

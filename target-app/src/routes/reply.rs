@@ -53,6 +53,16 @@ impl Problem {
         Self { retry_after: Some(wait), ..self }
     }
 
+    /// The word to act on.
+    pub(crate) fn error(&self) -> &'static str {
+        self.error
+    }
+
+    /// What happened, for a person.
+    pub(crate) fn into_detail(self) -> String {
+        self.detail
+    }
+
     pub(super) fn not_found(what: &str, id: u32) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", format!("there is no {what} {id}"))
     }

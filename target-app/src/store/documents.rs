@@ -1,10 +1,20 @@
 //! The shapes that go into and come out of a store.
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::StoreError;
 
 /// A JSON document as the store keeps it: passed on as text, never parsed on its way to the client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Document(pub(crate) String);
+
+impl Document {
+    /// The document as a value, for those who do not pass it on as it is.
+    pub(crate) fn parsed<T: DeserializeOwned>(&self) -> Result<T, StoreError> {
+        serde_json::from_str(&self.0).map_err(|e| StoreError::Backend(e.to_string()))
+    }
+}
 
 /// Which products, cheapest first.
 #[derive(Clone, Debug, Default)]

@@ -117,6 +117,12 @@ impl Store for Embedded {
         self.operate(Operation::ProductById, move |db| document(db, schema::PRODUCT, id))
     }
 
+    fn products_by_ids(&self, ids: Vec<u32>) -> Answer<Vec<Document>> {
+        self.operate(Operation::ProductsByIds, move |db| {
+            documents(db, schema::PRODUCTS_BY_IDS, params![json!(ids).to_string()])
+        })
+    }
+
     fn search(&self, words: Vec<String>) -> Answer<Vec<Document>> {
         // Each word in quotes is text to the query language, whatever it contains; inner quotes are doubled.
         let query: Vec<_> = words.iter().map(|word| format!("\"{}\"", word.replace('"', "\"\""))).collect();
@@ -190,6 +196,12 @@ impl Store for Embedded {
 
     fn order(&self, id: u32) -> Answer<Option<Document>> {
         self.operate(Operation::OrderById, move |db| document(db, schema::ORDER, id))
+    }
+
+    fn orders_by_ids(&self, ids: Vec<u32>) -> Answer<Vec<Document>> {
+        self.operate(Operation::OrdersByIds, move |db| {
+            documents(db, schema::ORDERS_BY_IDS, params![json!(ids).to_string()])
+        })
     }
 
     fn pool(&self) -> Snapshot {
@@ -268,7 +280,8 @@ mod tests {
             "{by_status}"
         );
         assert!(plan(&db, schema::CREDENTIALS).contains("users_email"));
-        for sql in [schema::PRODUCT, schema::USER, schema::ORDER, schema::PRICE] {
+        let by_id = [schema::PRODUCT, schema::USER, schema::ORDER, schema::PRICE];
+        for sql in by_id.into_iter().chain([schema::PRODUCTS_BY_IDS, schema::ORDERS_BY_IDS]) {
             assert!(plan(&db, sql).contains("INTEGER PRIMARY KEY"), "{sql}");
         }
     }

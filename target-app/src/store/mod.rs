@@ -55,6 +55,8 @@ pub(crate) enum StoreError {
 pub(crate) trait Store: Send + Sync {
     fn products(&self, filter: ProductFilter) -> Answer<Vec<Document>>;
     fn product(&self, id: u32) -> Answer<Option<Document>>;
+    /// Those there are of these, in no order.
+    fn products_by_ids(&self, ids: Vec<u32>) -> Answer<Vec<Document>>;
     /// Products whose name or description has all these words, best match first.
     fn search(&self, words: Vec<String>) -> Answer<Vec<Document>>;
     /// Fails with `Duplicate` when the email is taken.
@@ -67,6 +69,8 @@ pub(crate) trait Store: Send + Sync {
     /// Fails with `Missing` when there is no such product.
     fn add_order(&self, order: NewOrder) -> Answer<Document>;
     fn order(&self, id: u32) -> Answer<Option<Document>>;
+    /// Those there are of these, in no order.
+    fn orders_by_ids(&self, ids: Vec<u32>) -> Answer<Vec<Document>>;
 
     /// The state of the pool at this instant.
     fn pool(&self) -> Snapshot;

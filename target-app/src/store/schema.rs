@@ -36,6 +36,9 @@ pub(super) const PRODUCTS_OF_CATEGORY: &str = "
 pub(super) const PRODUCTS: &str =
     "SELECT doc FROM products WHERE doc ->> '$.price' <= ?1 ORDER BY id LIMIT ?2 OFFSET ?3";
 pub(super) const PRODUCT: &str = "SELECT doc FROM products WHERE id = ?1";
+/// The ids are one parameter, a JSON list, so that a list of any length is one statement.
+pub(super) const PRODUCTS_BY_IDS: &str =
+    "SELECT doc FROM products WHERE id IN (SELECT value FROM json_each(?1))";
 pub(super) const SEARCH: &str = "
     SELECT p.doc FROM products_text t JOIN products p ON p.id = t.rowid
     WHERE products_text MATCH ?1 ORDER BY rank LIMIT ?2";
@@ -57,6 +60,7 @@ pub(super) const ADD_ORDER: &str = "
     INSERT INTO orders (id, doc) SELECT n, json_insert(?1, '$.id', n)
     FROM (SELECT coalesce(max(id), 0) + 1 AS n FROM orders) RETURNING doc";
 pub(super) const ORDER: &str = "SELECT doc FROM orders WHERE id = ?1";
+pub(super) const ORDERS_BY_IDS: &str = "SELECT doc FROM orders WHERE id IN (SELECT value FROM json_each(?1))";
 
 /// Keep the newest so many: a soak test must not fill the disk.
 pub(super) const TRIM_LEADS: &str = "DELETE FROM leads WHERE id <= (SELECT max(id) FROM leads) - ?1";

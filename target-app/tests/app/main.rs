@@ -14,6 +14,7 @@ mod front;
 mod fronts;
 mod gateway;
 mod gateway_fleet;
+mod graphql;
 mod hardened;
 mod limiter;
 mod metrics;

@@ -143,6 +143,9 @@ async fn every_refusal_has_its_status_and_word(remote: &Remote) {
     }
 }
 
+/// The query whose demand the table has.
+const ORDER_WITH_PRODUCT: &str = "query{orders(ids:[1]){product{id}}}";
+
 /// One request to each route that succeeds, by the route's name.
 async fn succeed(remote: &Remote, name: &str) -> u16 {
     let user = json!({"email": "user1@shop.example", "password": "correct-horse"});
@@ -158,6 +161,15 @@ async fn succeed(remote: &Remote, name: &str) -> u16 {
         "POST /api/leads" => remote.post("/api/leads", &json!({"email": "a@b.c"})).await,
         "POST /api/orders" => remote.post("/api/orders", &json!({"product_id": 1})).await,
         "GET /api/orders/{id}" => remote.get("/api/orders/1").await,
+        "GET /graphql" => {
+            remote
+                .get(&format!(
+                    "/graphql?query={}",
+                    ORDER_WITH_PRODUCT.replace('{', "%7B").replace('}', "%7D")
+                ))
+                .await
+        }
+        "POST /graphql" => remote.post("/graphql", &json!({"query": ORDER_WITH_PRODUCT})).await,
         "GET /static/{asset}" => remote.get("/static/app.css").await,
         other => remote.get(other.split_once(' ').unwrap().1).await,
     };

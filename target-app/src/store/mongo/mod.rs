@@ -116,6 +116,12 @@ impl Shop {
         Ok(self.pool.turn(find).await?.iter().map(json).collect())
     }
 
+    /// All that fit. A loader asks for at most a hundred of one kind, which are one batch of the driver's.
+    async fn found(&self, from: &Collection<Record>, filter: Record) -> Result<Vec<Document>, StoreError> {
+        let find = async { from.find(filter).await?.try_collect::<Vec<_>>().await };
+        Ok(self.pool.turn(find).await?.iter().map(json).collect())
+    }
+
     async fn one(
         &self,
         from: &Collection<Record>,
@@ -168,6 +174,12 @@ impl Store for Mongo {
     fn product(&self, id: u32) -> Answer<Option<Document>> {
         self.operate(Operation::ProductById, move |shop| async move {
             Ok(shop.one(&shop.products, by_id(id), None).await?.as_ref().map(json))
+        })
+    }
+
+    fn products_by_ids(&self, ids: Vec<u32>) -> Answer<Vec<Document>> {
+        self.operate(Operation::ProductsByIds, move |shop| async move {
+            shop.found(&shop.products, by_ids(&ids)).await
         })
     }
 
@@ -264,6 +276,12 @@ impl Store for Mongo {
         })
     }
 
+    fn orders_by_ids(&self, ids: Vec<u32>) -> Answer<Vec<Document>> {
+        self.operate(Operation::OrdersByIds, move |shop| async move {
+            shop.found(&shop.orders, by_ids(&ids)).await
+        })
+    }
+
     fn pool(&self) -> Snapshot {
         self.shop.pool.snapshot(clock::now())
     }
@@ -294,6 +312,10 @@ async fn try_insert(into: &Collection<Record>, record: &Record) -> mongodb::erro
 
 fn by_id(id: u32) -> Record {
     doc! {"_id": i64::from(id)}
+}
+
+fn by_ids(ids: &[u32]) -> Record {
+    doc! {"_id": {"$in": ids.iter().map(|id| i64::from(*id)).collect::<Vec<_>>()}}
 }
 
 fn time(unix_ms: u64) -> DateTime {

@@ -1,0 +1,28 @@
+//! What can be changed.
+
+use std::sync::Arc;
+
+use async_graphql::{Context, Object, Result};
+
+use super::failed;
+use super::types::Order;
+use crate::app::App;
+use crate::limiter::Peer;
+use crate::routes::orders;
+
+pub(super) struct Mutation;
+
+#[Object]
+impl Mutation {
+    /// Places an order of 1 to 1,000 pieces.
+    async fn place_order(
+        &self,
+        ctx: &Context<'_>,
+        product_id: u32,
+        #[graphql(default = 1)] quantity: u32,
+    ) -> Result<Order> {
+        let (app, peer) = (ctx.data::<Arc<App>>()?, ctx.data::<Option<Peer>>()?);
+        let placed = orders::submit(app, product_id, quantity, *peer).await.map_err(failed)?;
+        placed.parsed().map_err(|error| failed(error.into()))
+    }
+}
