@@ -60,7 +60,7 @@ fn ceilings(process: &mut Process<'_>, args: &ExplainArgs) -> u8 {
         TargetKind::Bundled { replicas, .. } => replicas,
         TargetKind::External { .. } => None,
     };
-    let replicas = args.replicas.or(of_scenario).unwrap_or(profile.replicas);
+    let replicas = args.replicas.or(of_scenario).unwrap_or(profile.replicas_max());
     let ceilings = explain(&profile, replicas, &visits);
     if args.json {
         return match serde_json::to_string_pretty(&ceilings) {

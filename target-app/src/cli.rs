@@ -400,7 +400,7 @@ impl Explain {
             let times = times.parse().map_err(|_| CliError::Visit(text.clone()))?;
             visits.add(route, times)?;
         }
-        let replicas = self.replicas.unwrap_or(profile.replicas);
+        let replicas = self.replicas.unwrap_or(profile.replicas_max());
         let ceilings = explain(&profile, replicas, &visits);
         if self.json {
             writeln!(out, "{}", serde_json::to_string(&ceilings).map_err(io::Error::from)?)?;

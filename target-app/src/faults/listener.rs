@@ -20,7 +20,7 @@ use crate::routes::Problem;
 pub(crate) enum Subjects {
     /// This process.
     Own(Arc<Faults>),
-    /// The replicas of a fleet, by the sockets they obey on.
+    /// The replicas of a fleet, by the sockets they obey on if they are there.
     Fleet(Vec<PathBuf>),
 }
 
@@ -65,7 +65,9 @@ async fn answer(subjects: &Subjects, order: &str) -> Response {
     match subjects {
         Subjects::Own(faults) => replicas.push(faults.told(clock::now())),
         Subjects::Fleet(sockets) => {
-            let told = sockets.iter().map(|socket| tell(socket, order));
+            // Those that the autoscaler does not want now have none.
+            let there = sockets.iter().filter(|socket| socket.exists());
+            let told = there.map(|socket| tell(socket, order));
             for told in futures_util::future::join_all(told).await {
                 replicas.push(match told {
                     Ok(text) => serde_json::from_str(&text).unwrap_or(Value::Null),

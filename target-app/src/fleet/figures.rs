@@ -84,6 +84,12 @@ impl Figures {
         self.families.insert(name.to_owned(), family);
     }
 
+    /// The value of a series without labels; zero for one that is not there.
+    pub(super) fn value(&self, name: &str) -> f64 {
+        let series = self.families.get(name).and_then(|family| family.series.first());
+        series.map_or(0.0, |(_, value)| *value)
+    }
+
     /// Prometheus text.
     pub(super) fn text(&self) -> String {
         let mut text = String::new();

@@ -13,9 +13,10 @@ use tokio::process::{Child, ChildStderr, ChildStdin, Command};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 
-use super::place::Place;
+use super::place::{Place, Role};
 use super::restarts::{FailingProcess, Life, Restarts};
 use super::roll::Roll;
+use super::{figures_socket, orders_socket};
 use crate::clock;
 
 /// From its start to its first word.
@@ -72,7 +73,14 @@ impl Keeper {
             let how = match self.start() {
                 Ok(mut process) => match self.attend(&mut process, &mut served).await {
                     Some(how) => how,
-                    None => return Ok(()),
+                    None => {
+                        // Of one that is let go nobody should wait for an answer.
+                        let _ = std::fs::remove_file(figures_socket(&self.directory, self.place));
+                        if self.place.role == Role::Replica {
+                            let _ = std::fs::remove_file(orders_socket(&self.directory, self.place.number));
+                        }
+                        return Ok(());
+                    }
                 },
                 Err(e) => format!("no process: {e}"),
             };

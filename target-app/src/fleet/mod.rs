@@ -7,6 +7,8 @@
 //! wrong (`orders-N.sock`); and under TLS the certificate that all replicas show, with its key.
 
 mod address;
+mod autoscaler;
+mod crew;
 mod figures;
 mod keeper;
 mod link;

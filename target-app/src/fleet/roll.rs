@@ -10,6 +10,9 @@ use super::figures::Figures;
 use super::place::{Place, Role};
 use super::{figures_socket, link};
 
+/// What the replicas tell of their CPU.
+const CPU_SECONDS: &str = "process_cpu_seconds_total";
+
 /// Between two looks at every replica's figures: what a killed one counted after the last look is lost.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -23,11 +26,15 @@ struct Entries {
     processes: Vec<Entry>,
     dead: Figures,
     restarts: u64,
+    scaled_out: u64,
+    scaled_in: u64,
 }
 
 #[derive(Clone, Debug)]
 struct Entry {
     place: Place,
+    /// Whether it should be there.
+    wanted: bool,
     /// Which start of it lives, counted from one; none while it does not.
     living: Option<u64>,
     starts: u64,
@@ -37,8 +44,32 @@ struct Entry {
 impl Roll {
     pub(super) fn of(places: impl Iterator<Item = Place>) -> Self {
         let processes = places.map(Entry::new).collect();
-        let entries = Entries { processes, dead: Figures::default(), restarts: 0 };
+        let entries =
+            Entries { processes, dead: Figures::default(), restarts: 0, scaled_out: 0, scaled_in: 0 };
         Self { entries: Arc::new(Mutex::new(entries)) }
+    }
+
+    /// Whether a process should be there from now on.
+    pub(super) fn want(&self, place: Place, wanted: bool) {
+        if let Some(process) = self.entries().find(place) {
+            process.wanted = wanted;
+        }
+    }
+
+    /// CPU time that the replicas have used in all, the dead ones too, in seconds, and how many of them live.
+    pub(super) fn cpu_s(&self) -> (f64, u32) {
+        let entries = self.entries();
+        let mut figures = entries.dead.clone();
+        let living = entries.replicas().filter(|replica| replica.living.is_some());
+        living.clone().for_each(|replica| figures.add(&replica.last));
+        (figures.value(CPU_SECONDS), living.count() as u32)
+    }
+
+    /// The number of replicas was changed.
+    pub(super) fn scaled(&self, out: bool) {
+        let mut entries = self.entries();
+        let count = if out { &mut entries.scaled_out } else { &mut entries.scaled_in };
+        *count += 1;
     }
 
     /// A process listens; true when it is the last one that was missing for the first time.
@@ -84,7 +115,7 @@ impl Roll {
     }
 
     /// Asks all living processes at once.
-    async fn look(&self, directory: &std::path::Path) {
+    pub(super) async fn look(&self, directory: &std::path::Path) {
         let living: Vec<_> = {
             let entries = self.entries();
             let processes = entries.processes.iter();
@@ -119,9 +150,8 @@ impl Roll {
         for process in &entries.processes {
             figures.add(&process.last);
         }
-        let replicas = || entries.processes.iter().filter(|process| process.place.role == Role::Replica);
-        let living = replicas().filter(|replica| replica.living.is_some()).count();
-        let desired = replicas().count();
+        let living = entries.replicas().filter(|replica| replica.living.is_some()).count();
+        let desired = entries.replicas().filter(|replica| replica.wanted).count();
         figures.set("target_replicas", "gauge", "Replicas that serve.", living as f64);
         figures.set("target_replicas_desired", "gauge", "Replicas that should.", desired as f64);
         let restarts = entries.restarts as f64;
@@ -131,6 +161,9 @@ impl Roll {
             "Replicas and other processes of the fleet started in place of dead ones.",
             restarts,
         );
+        let (out, back) = (entries.scaled_out as f64, entries.scaled_in as f64);
+        figures.set("target_scale_out_total", "counter", "Times the autoscaler wanted more replicas.", out);
+        figures.set("target_scale_in_total", "counter", "Times it wanted fewer.", back);
         figures.text()
     }
 
@@ -142,7 +175,7 @@ impl Roll {
 
 impl Entry {
     fn new(place: Place) -> Self {
-        Self { place, living: None, starts: 0, last: String::new() }
+        Self { place, wanted: false, living: None, starts: 0, last: String::new() }
     }
 }
 
@@ -151,8 +184,12 @@ impl Entries {
         self.processes.iter_mut().find(|process| process.place == place)
     }
 
+    fn replicas(&self) -> impl Iterator<Item = &Entry> + Clone {
+        self.processes.iter().filter(|process| process.place.role == Role::Replica)
+    }
+
     fn is_complete(&self) -> bool {
-        self.processes.iter().all(|process| process.starts > 0)
+        self.processes.iter().all(|process| process.starts > 0 || !process.wanted)
     }
 }
 
@@ -176,7 +213,7 @@ mod tests {
 
     #[test]
     fn counts_survive_a_death_and_states_do_not() {
-        let roll = Roll::of([A, B].into_iter());
+        let roll = roll_of(&[A, B]);
         assert!(!roll.ready(A));
         assert!(roll.ready(B), "now all are there");
         roll.heard(A, 1, said(10, 3));
@@ -203,9 +240,40 @@ mod tests {
         assert_eq!(figure(&roll, "target_replica_restarts_total"), 1.0);
     }
 
+    /// Where all of these are wanted.
+    fn roll_of(places: &[Place]) -> Roll {
+        let roll = Roll::of(places.iter().copied());
+        places.iter().for_each(|place| roll.want(*place, true));
+        roll
+    }
+
+    #[test]
+    fn who_is_not_wanted_is_not_waited_for_and_their_cpu_time_is_not_forgotten() {
+        let used = |s: u32| format!("# HELP p P.\n# TYPE {0} counter\n{0} {s}\n", super::CPU_SECONDS);
+        let roll = roll_of(&[A]);
+        assert!(roll.ready(A), "nobody else is wanted");
+        let both = Roll::of([A, B].into_iter());
+        both.want(A, true);
+        assert!(both.ready(A), "B is not wanted");
+        both.want(B, true);
+        assert!(!both.ready(B), "the fleet was complete before");
+        both.heard(A, 1, used(3));
+        both.heard(B, 1, used(4));
+        assert_eq!(both.cpu_s(), (7.0, 2));
+        both.want(B, false);
+        both.died(B);
+        assert_eq!(both.cpu_s(), (7.0, 1));
+        assert_eq!(figure(&both, "target_replicas_desired"), 1.0);
+        both.scaled(true);
+        assert_eq!(
+            (figure(&both, "target_scale_out_total"), figure(&both, "target_scale_in_total")),
+            (1.0, 0.0)
+        );
+    }
+
     #[test]
     fn a_process_of_another_role_is_waited_for_and_added_but_is_no_replica() {
-        let roll = Roll::of([A, REDIS].into_iter());
+        let roll = roll_of(&[A, REDIS]);
         assert!(!roll.ready(A));
         assert!(roll.ready(REDIS));
         roll.heard(A, 1, said(10, 3));

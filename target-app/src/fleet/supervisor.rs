@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::net::UnixListener;
-use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::sync::mpsc;
 
 use super::address::Reserved;
-use super::keeper::{Event, Keeper, Launch};
+use super::autoscaler::{Policy, Scaling};
+use super::crew::{Crew, Part, Terms};
+use super::keeper::{Event, Launch};
 use super::place::{Place, Role};
 use super::restarts::FailingProcess;
-use super::roll::Roll;
 use super::{GATEWAY_UPSTREAM, REDIS_URLS, address, fleet_socket, identity_files, orders_socket};
 use crate::faults::{self, Subjects};
 use crate::profile::{Profile, TlsVersion};
@@ -83,27 +83,21 @@ pub async fn supervise(
     }
     let asked = UnixListener::bind(fleet_socket(directory.path())).map_err(FleetError::Directory)?;
 
-    let (stopping, stopped) = watch::channel(false);
     let (events, mut told) = mpsc::channel(EVENTS_MAX);
-    let parts = parts(order, &reserved, &redis, inner.as_ref());
-    let roll = Roll::of(parts.iter().map(|part| part.place));
-    let mut keepers = JoinSet::new();
-    for Part { place, address, environment } in parts {
-        let keeper = Keeper {
-            place,
-            launch: order.launch.clone(),
-            address,
-            environment,
-            directory: directory.path().to_owned(),
-            drain: Duration::from_millis(profile.dials().app.drain_ms),
-            roll: roll.clone(),
-            events: events.clone(),
-            stopping: stopped.clone(),
-        };
-        keepers.spawn(keeper.keep());
-    }
+    let policy = Policy::of(&profile.dials().autoscaler);
+    let replicas_max = policy.map_or(order.replicas, |policy| policy.max());
+    let terms = Terms {
+        launch: order.launch.clone(),
+        directory: directory.path().to_owned(),
+        drain: Duration::from_millis(profile.dials().app.drain_ms),
+        events,
+    };
+    let mut crew = Crew::of(parts(order, replicas_max, &reserved, &redis, inner.as_ref()), terms);
+    crew.have(policy.map_or(order.replicas, |policy| policy.bounded(order.replicas)));
+    let mut scaling = Scaling::by(policy, profile.dials().app.cores);
+    let roll = crew.roll().clone();
     let answering = tokio::spawn({
-        let directory = directory.path().to_owned();
+        let (roll, directory) = (roll.clone(), directory.path().to_owned());
         async move { roll.answer(asked, directory).await }
     });
 
@@ -112,7 +106,7 @@ pub async fn supervise(
         .transpose()
         .map_err(|e| ServeError::Setup(format!("no orders for faults: {e}")))?;
     let orders = faults.map(|listener| {
-        let sockets = (0..order.replicas).map(|number| orders_socket(directory.path(), number)).collect();
+        let sockets = (0..replicas_max).map(|number| orders_socket(directory.path(), number)).collect();
         tokio::spawn(faults::serve(listener, Subjects::Fleet(sockets), order.store.dialled_holds()))
     });
 
@@ -121,7 +115,11 @@ pub async fn supervise(
     let end = loop {
         tokio::select! {
             () = &mut stop => break Ok(()),
-            Some(ended) = keepers.join_next() => break failure(ended),
+            failure = crew.failure() => break Err(failure),
+            replicas = scaling.next(&roll, directory.path()) => {
+                note(&format!("{} replicas in place of {}", replicas, crew.replicas()));
+                crew.have(replicas);
+            }
             Some(event) = told.recv() => match event {
                 Event::Complete => if let Some(announce) = announce.take() {
                     announce(reserved.address, inner.as_ref().map(|inner| inner.address));
@@ -131,8 +129,7 @@ pub async fn supervise(
         }
     };
     // Each keeper gives its process the time it has for its requests, and little more.
-    let _ = stopping.send(true);
-    while keepers.join_next().await.is_some() {}
+    crew.dismiss().await;
     answering.abort();
     if let Some(orders) = orders {
         orders.abort();
@@ -140,15 +137,14 @@ pub async fn supervise(
     end
 }
 
-/// One process of the fleet.
-struct Part {
-    place: Place,
-    address: SocketAddr,
-    environment: Vec<(&'static str, String)>,
-}
-
 /// With an inner address the replicas listen there, and a gateway takes the clients in their place.
-fn parts(order: &Order, reserved: &Reserved, redis: &[Reserved], inner: Option<&Reserved>) -> Vec<Part> {
+fn parts(
+    order: &Order,
+    replicas_max: u32,
+    reserved: &Reserved,
+    redis: &[Reserved],
+    inner: Option<&Reserved>,
+) -> Vec<Part> {
     let mut urls = order.redis.clone();
     urls.extend(redis.iter().map(|node| format!("redis://{}", node.address)));
     let redis_urls = (!urls.is_empty()).then(|| (REDIS_URLS, urls.join(",")));
@@ -161,7 +157,7 @@ fn parts(order: &Order, reserved: &Reserved, redis: &[Reserved], inner: Option<&
     };
     let of = redis.len() as u32;
     let nodes = (0..of).zip(redis).map(|(number, node)| part(Role::Redis, number, of, node.address));
-    let of = order.replicas;
+    let of = replicas_max;
     let behind = inner.unwrap_or(reserved).address;
     let replicas = (0..of).map(|number| part(Role::Replica, number, of, behind));
     let gateway = inner.map(|inner| Part {
@@ -170,12 +166,4 @@ fn parts(order: &Order, reserved: &Reserved, redis: &[Reserved], inner: Option<&
         environment: vec![(GATEWAY_UPSTREAM, inner.address.to_string())],
     });
     nodes.chain(replicas).chain(gateway).collect()
-}
-
-/// Before the fleet stops a keeper ends only by giving up.
-fn failure(ended: Result<Result<(), FailingProcess>, tokio::task::JoinError>) -> Result<(), FleetError> {
-    match ended {
-        Ok(end) => Ok(end?),
-        Err(e) => Err(ServeError::Setup(format!("the keeper of a process failed: {e}")).into()),
-    }
 }

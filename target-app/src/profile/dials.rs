@@ -9,6 +9,7 @@ use crate::demand::{CpuClass, Operation};
 #[serde(deny_unknown_fields)]
 pub struct Dials {
     pub app: App,
+    pub autoscaler: Autoscaler,
     pub audit_log: AuditLog,
     pub cache: Cache,
     pub gateway: Gateway,
@@ -51,6 +52,23 @@ pub struct CpuUsPerRequest {
     pub upgrade: f64,
     /// A request that the rate limiter rejects, whatever its route.
     pub rejected: f64,
+}
+
+/// The autoscaler of the replicas, by target tracking of their CPU.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Autoscaler {
+    /// Zero for no autoscaler.
+    pub max_replicas: u32,
+    pub min_replicas: u32,
+    /// The share of their CPU that the replicas should use.
+    pub target_ratio: f64,
+    /// Least time between two steps outwards.
+    pub out_cooldown_ms: u64,
+    /// Least time between a step and one inwards.
+    pub in_cooldown_ms: u64,
+    /// Over how long their use is averaged.
+    pub period_ms: u64,
 }
 
 /// The caches in front of the catalog: in the app's own process (L1) and in Redis (L2).
@@ -364,6 +382,12 @@ impl Dials {
         if min_pool_size > max_pool_size {
             return Err(Unfit(format!(
                 "mongodb.min_pool_size {min_pool_size} is above mongodb.max_pool_size {max_pool_size}"
+            )));
+        }
+        let Autoscaler { min_replicas, max_replicas, .. } = self.autoscaler;
+        if max_replicas > 0 && min_replicas > max_replicas {
+            return Err(Unfit(format!(
+                "autoscaler.min_replicas {min_replicas} is above autoscaler.max_replicas {max_replicas}"
             )));
         }
         if self.tls.version != TlsVersion::Off && self.gateway.worker_connections > 0 {

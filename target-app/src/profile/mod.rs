@@ -6,9 +6,9 @@ mod dials;
 
 pub use dial::{DialError, Kind, dial_names};
 pub use dials::{
-    App, AuditLog, Cache, Cors, CpuUsPerRequest, Dials, Distribution, Gateway, Graphql, Heap, Http,
-    LimiterBackend, Mongodb, RateLimiter, Redis, RequestSigning, Security, ServiceTimeFactor, Store, Switch,
-    Tls, TlsVersion, Websocket,
+    App, AuditLog, Autoscaler, Cache, Cors, CpuUsPerRequest, Dials, Distribution, Gateway, Graphql, Heap,
+    Http, LimiterBackend, Mongodb, RateLimiter, Redis, RequestSigning, Security, ServiceTimeFactor, Store,
+    Switch, Tls, TlsVersion, Websocket,
 };
 
 use crate::fleet::REPLICAS_MAX;
@@ -19,6 +19,7 @@ const SHIPPED: &[(&str, &str)] = &[
     ("pool-100", include_str!("../../profiles/pool-100.toml")),
     ("cached", include_str!("../../profiles/cached.toml")),
     ("limited", include_str!("../../profiles/limited.toml")),
+    ("autoscaled", include_str!("../../profiles/autoscaled.toml")),
     ("hardened", include_str!("../../profiles/hardened.toml")),
     ("redis-single", include_str!("../../profiles/redis-single.toml")),
     ("redis-cluster", include_str!("../../profiles/redis-cluster.toml")),
@@ -102,7 +103,12 @@ impl Profile {
 
     /// Whether one process has to be kept alive by another: because the profile says so, or since a gateway is a process too.
     pub fn needs_supervisor(&self) -> bool {
-        self.supervised || self.has_gateway()
+        self.supervised || self.has_gateway() || self.dials.autoscaler.max_replicas > 0
+    }
+
+    /// The most processes that serve it, unless told otherwise.
+    pub fn replicas_max(&self) -> u32 {
+        self.replicas.max(self.dials.autoscaler.max_replicas)
     }
 
     /// Whether a gateway stands in front of the replicas.
@@ -277,6 +283,6 @@ mod tests {
         dial app.cores cannot be "nan": expected a number from 0.05 to 64 cores
         dial "mongodb.max_pool_size" is not of the form NAME=VALUE, for example mongodb.max_pool_size=20
         "#);
-        insta::assert_snapshot!(Profile::named("basline").unwrap_err(), @r#"unknown profile "basline" (did you mean baseline?); there is: baseline, pool-100, cached, limited, hardened, redis-single, redis-cluster, l1-cache, websocket-heap, lean-sockets, replicas-4, gateway-single, gateway-wide, static-from-app, edge-cache, eco-100k"#);
+        insta::assert_snapshot!(Profile::named("basline").unwrap_err(), @r#"unknown profile "basline" (did you mean baseline?); there is: baseline, pool-100, cached, limited, autoscaled, hardened, redis-single, redis-cluster, l1-cache, websocket-heap, lean-sockets, replicas-4, gateway-single, gateway-wide, static-from-app, edge-cache, eco-100k"#);
     }
 }

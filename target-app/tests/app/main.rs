@@ -3,6 +3,7 @@
 #![allow(clippy::print_stderr, reason = "what was skipped is said")]
 
 mod alerts;
+mod autoscaler;
 mod backup;
 mod bad_input;
 mod edge;

@@ -91,7 +91,7 @@ fn what_it_cannot_do_it_says() {
     assert!(text.starts_with(&format!("error: cannot listen on {taken}: Address already in use")), "{text}");
 
     let output = command(&["serve", "nothing"]).output().unwrap();
-    insta::assert_snapshot!(failed(&output).1, @r#"error: unknown profile "nothing"; there is: baseline, pool-100, cached, limited, hardened, redis-single, redis-cluster, l1-cache, websocket-heap, lean-sockets, replicas-4, gateway-single, gateway-wide, static-from-app, edge-cache, eco-100k"#);
+    insta::assert_snapshot!(failed(&output).1, @r#"error: unknown profile "nothing"; there is: baseline, pool-100, cached, limited, autoscaled, hardened, redis-single, redis-cluster, l1-cache, websocket-heap, lean-sockets, replicas-4, gateway-single, gateway-wide, static-from-app, edge-cache, eco-100k"#);
     assert_eq!(failed(&output).0, Some(2));
     let output = command(&["serve", "baseline", "--dial", "app.cores=0"]).output().unwrap();
     insta::assert_snapshot!(failed(&output).1, @r#"error: dial app.cores cannot be "0": expected a number from 0.05 to 64 cores"#);

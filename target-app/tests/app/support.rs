@@ -86,6 +86,12 @@ impl Remote {
     }
 
     /// None when there came no whole answer.
+    pub(crate) async fn try_get(&self, path: &str) -> Option<Answer> {
+        let request = Request::get(format!("http://{}{path}", self.address));
+        self.exchange(request.body(Full::default()).unwrap()).await
+    }
+
+    /// None when there came no whole answer.
     pub(crate) async fn try_post(&self, path: &str, body: &Value) -> Option<Answer> {
         let request = Request::post(format!("http://{}{path}", self.address));
         let request = request.header("content-type", "application/json").body(Full::from(body.to_string()));
