@@ -1,0 +1,227 @@
+//! The laws against ceilings worked out by hand, profile by profile.
+
+use super::{Ceiling, Visits, explain, notes};
+use crate::profile::Profile;
+
+fn with(dials: &[&str], visits: &[(&str, f64)], think_s: f64) -> Vec<Ceiling> {
+    let profile = Profile::named("baseline").unwrap().with_dials(dials).unwrap();
+    let mut all = Visits::thinking(think_s);
+    for (name, times) in visits {
+        all.add(name, *times).unwrap();
+    }
+    explain(&profile, 1, &all)
+}
+
+const ONE: [(&str, f64); 1] = [("GET /api/products/{id}", 1.0)];
+
+#[test]
+fn one_pooled_get_a_second_meets_the_pool_first_and_the_cpu_next() {
+    let ceilings = with(&[], &ONE, 1.0);
+    let names: Vec<_> = ceilings.iter().map(|c| c.resource.as_str()).collect();
+    assert_eq!(names, ["mongodb.pool", "app.cpu"]);
+    assert_eq!(ceilings[0].rate_per_s.round(), 500.0);
+    assert_eq!(ceilings[0].users.round(), 510.0);
+    assert_eq!(ceilings[1].users.round(), 4081.0);
+}
+
+#[test]
+fn the_wall_moves_with_the_pool() {
+    for (size, rate_per_s, users) in [(7, 350.0, 357.0), (10, 500.0, 510.0), (20, 1000.0, 1020.0)] {
+        let dial = format!("mongodb.max_pool_size={size}");
+        let first = with(&[dial.as_str()], &ONE, 1.0).swap_remove(0);
+        assert_eq!((first.rate_per_s.round(), first.users.round()), (rate_per_s, users), "pool of {size}");
+    }
+}
+
+#[test]
+fn a_wide_pool_leaves_the_cpu_as_the_first_wall() {
+    let first = with(&["mongodb.max_pool_size=100", "app.cores=0.5"], &ONE, 1.0).swap_remove(0);
+    assert_eq!(first.resource, "app.cpu");
+    assert_eq!(first.rate_per_s.round(), 2000.0);
+}
+
+#[test]
+fn demands_add_over_the_visits_of_an_iteration() {
+    // 0.02 (1 + 2 x 1.5) = 0.08 s of pool an iteration: 125 iterations and 3 + 1 requests each.
+    let visits =
+        [("GET /api/products/{id}", 1.0), ("GET /api/products?page=1", 2.0), ("GET /static/app.css", 1.0)];
+    let first = with(&["mongodb.service_time_factor.products_list=1.5"], &visits, 2.0).swap_remove(0);
+    assert_eq!(first.iterations_per_s.round(), 125.0);
+    assert_eq!(first.rate_per_s.round(), 500.0);
+    let r0_s = 0.08 + (250.0 + 700.0 + 80.0) / 1e6;
+    assert!((first.users - 125.0 * (2.0 + r0_s)).abs() < 1e-9);
+}
+
+#[test]
+fn sockets_meet_the_heap() {
+    let profile = Profile::named("baseline").unwrap();
+    let mut visits = Visits::thinking(60.0);
+    visits.add("GET /ws", 1.0).unwrap();
+    visits.sockets_per_user = 2.0;
+    let first = explain(&profile, 1, &visits).swap_remove(0);
+    assert_eq!((first.resource.as_str(), first.users), ("app.heap", 16384.0));
+}
+
+#[test]
+fn replicas_multiply_every_ceiling_and_a_cached_read_asks_nothing_of_the_pool() {
+    let profile = Profile::named("baseline").unwrap();
+    let mut visits = Visits::thinking(1.0);
+    visits.add("GET /api/products/{id}", 1.0).unwrap();
+    for (one, four) in explain(&profile, 1, &visits).iter().zip(explain(&profile, 4, &visits)) {
+        assert_eq!((one.resource.as_str(), one.users * 4.0), (four.resource.as_str(), four.users));
+    }
+    let cached = profile.with_dial("cache.l1_ttl_ms=1000").unwrap();
+    let names: Vec<_> = explain(&cached, 1, &visits).into_iter().map(|c| c.resource).collect();
+    assert_eq!(names, ["app.cpu"]);
+}
+
+/// The ceilings of a profile for users who read one product a second.
+fn of(name: &str) -> Vec<(String, f64, f64)> {
+    let mut visits = Visits::thinking(1.0);
+    visits.add(ONE[0].0, 1.0).unwrap();
+    let ceilings = explain(&Profile::named(name).unwrap(), 1, &visits);
+    ceilings.into_iter().map(|c| (c.resource, c.rate_per_s.round(), c.users.round())).collect()
+}
+
+#[test]
+fn both_cures_of_baseline_meet_the_wall_that_it_has_next() {
+    let row = |name: &str, rate_per_s, users| (name.to_owned(), rate_per_s, users);
+    assert_eq!(of("baseline"), [row("mongodb.pool", 500.0, 510.0), row("app.cpu", 4000.0, 4081.0)]);
+    assert_eq!(of("pool-100"), [row("app.cpu", 4000.0, 4081.0), row("mongodb.pool", 5000.0, 5101.0)]);
+    // 4,000 (1 + 0.00025): a hit does not wait for the pool.
+    assert_eq!(of("cached"), [row("app.cpu", 4000.0, 4001.0)]);
+    assert_eq!(of("limited"), of("baseline"), "of users who stay below their points");
+}
+
+#[test]
+fn both_cures_of_redis_move_its_wall() {
+    let row = |name: &str, rate_per_s, users| (name.to_owned(), rate_per_s, users);
+    assert_eq!(
+        of("redis-single"),
+        [row("redis.main_thread", 1_000.0, 1_001.0), row("app.cpu", 4_000.0, 4_005.0)]
+    );
+    // The most of the thousand products that a node has are 340.
+    let cluster = of("redis-cluster");
+    assert_eq!(cluster[0], row("redis-0.main_thread", 2_941.0, 2_945.0));
+    assert!(cluster[1].0.starts_with("redis-") && cluster[2].0.starts_with("redis-"));
+    assert_eq!(of("l1-cache"), [row("app.cpu", 4_000.0, 4_001.0)]);
+}
+
+#[test]
+fn points_that_are_kept_in_redis_are_three_commands_a_request() {
+    let dials = ["rate_limiter.points=100", "rate_limiter.backend=redis", "redis.command_us=1000"];
+    let ceilings = with(&dials, &[("GET /static/app.css", 1.0), ("GET /healthz", 5.0)], 1.0);
+    let redis = ceilings.iter().find(|ceiling| ceiling.resource == "redis.main_thread").unwrap();
+    assert_eq!(redis.iterations_per_s.round(), 333.0);
+}
+
+#[test]
+fn both_cures_of_the_heap_move_its_wall() {
+    let mut visits = Visits::thinking(60.0);
+    visits.sockets_per_user = 1.0;
+    for (name, users) in [("websocket-heap", 1_536.0), ("lean-sockets", 12_288.0), ("replicas-4", 6_144.0)] {
+        let profile = Profile::named(name).unwrap();
+        let first = explain(&profile, profile.replicas, &visits).swap_remove(0);
+        assert_eq!((first.resource.as_str(), first.users), ("app.heap", users), "{name}");
+        assert!(first.rate_per_s.is_sign_positive(), "sockets ask for nothing: 0 requests, not -0");
+    }
+}
+
+#[test]
+fn sockets_meet_the_gateway_and_its_cure_moves_that() {
+    let mut visits = Visits::thinking(1.0);
+    visits.sockets_per_user = 1.0;
+    for (name, users) in [("gateway-single", 512.0), ("gateway-wide", 8_192.0)] {
+        let profile = Profile::named(name).unwrap();
+        for replicas in [1, 4] {
+            let first = explain(&profile, replicas, &visits).swap_remove(0);
+            assert_eq!((first.resource.as_str(), first.users), ("gateway.connections", users), "{name}");
+        }
+    }
+    assert_eq!(notes(&Profile::named("gateway-single").unwrap(), 1, &visits), [""; 0]);
+}
+
+#[test]
+fn a_request_takes_two_connections_of_the_gateway_while_it_is_answered() {
+    // 20.25 ms of 1,020.25 each second, twice: 25,192 users on 1,000 connections.
+    let profile =
+        Profile::named("gateway-single").unwrap().with_dial("gateway.worker_connections=1000").unwrap();
+    let mut visits = Visits::thinking(1.0);
+    visits.add(ONE[0].0, 1.0).unwrap();
+    let last = explain(&profile, 1, &visits).pop().unwrap();
+    assert_eq!((last.resource.as_str(), last.users.round()), ("gateway.connections", 25_191.0));
+    insta::assert_snapshot!(notes(&profile, 1, &visits).join("\n"), @"gateway: from about 920 users on, who keep a connection each, those that wait for the next request are closed for others, and their users open new ones.");
+}
+
+#[test]
+fn files_from_the_edge_cost_the_app_nothing() {
+    let mut visits = Visits::thinking(1.0);
+    visits.add("GET /static/app.css", 4.0).unwrap();
+    visits.add("GET /api/products/7", 1.0).unwrap();
+    let first = |name: &str| {
+        let first = explain(&Profile::named(name).unwrap(), 1, &visits).swap_remove(0);
+        (first.resource, first.users.round())
+    };
+    // (4 x 0.5 ms + 0.25 ms) / 0.5 cores: 222 pages a second, of users who take 1.02 s for one.
+    assert_eq!(first("static-from-app"), ("app.cpu".to_owned(), 227.0));
+    assert_eq!(first("edge-cache"), ("mongodb.pool".to_owned(), 510.0));
+}
+
+#[test]
+fn a_limit_a_user_is_noted_and_says_when_it_is_met() {
+    let limited = Profile::named("limited").unwrap();
+    let note = |profile: &Profile, think_s: f64, replicas| {
+        let mut visits = Visits::thinking(think_s);
+        visits.add("GET /api/products/{id}", 1.0).unwrap();
+        visits.add("GET /healthz", 5.0).unwrap();
+        notes(profile, replicas, &visits).join(" ")
+    };
+    let unblocked = limited.clone().with_dial("rate_limiter.block_ms=0").unwrap();
+    let all = [note(&limited, 1.0, 1), note(&limited, 10.0, 4), note(&unblocked, 2.0, 1)];
+    insta::assert_snapshot!(all.join("\n"), @r"
+    rate limiter: 100 requests in 900 s a user, 0.111 a second; one user of this load makes 0.980 a second and is rejected after about 102 s, for 900 s. Without logins, all users of one address are one user.
+    rate limiter: 100 requests in 900 s a user at each of 4 replicas, 0.111 a second; one user of this load makes 0.100 a second and is not rejected. Without logins, all users of one address are one user.
+    rate limiter: 100 requests in 900 s a user, 0.111 a second; one user of this load makes 0.495 a second and is rejected after about 202 s, for the rest of the 900 s. Without logins, all users of one address are one user.
+    ");
+    assert_eq!(note(&Profile::named("baseline").unwrap(), 1.0, 1), "");
+    assert!(notes(&limited, 1, &Visits::default()).is_empty(), "who asks nothing is not limited");
+}
+
+#[test]
+fn of_a_real_mongodb_the_pool_has_a_law_and_no_number() {
+    let profile = Profile::named("baseline").unwrap();
+    let mut visits = Visits { real_mongodb: true, ..Visits::thinking(1.0) };
+    visits.add("GET /api/products/{id}", 1.0).unwrap();
+    let resources: Vec<_> = explain(&profile, 2, &visits).into_iter().map(|c| c.resource).collect();
+    assert_eq!(resources, ["app.cpu"]);
+    insta::assert_snapshot!(notes(&profile, 2, &visits).join("\n"), @"mongodb.pool: its ceiling is not computed, since no dial tells how long a real MongoDB holds a connection. 20 connections carry 20 / (mean of db_client_connection_use_time_seconds) commands a second; the users of the other ceilings leave out what an iteration waits for it.");
+    let mut files = Visits { real_mongodb: true, ..Visits::thinking(1.0) };
+    files.add("GET /static/app.css", 1.0).unwrap();
+    assert!(notes(&profile, 2, &files).is_empty(), "files ask nothing of it");
+}
+
+#[test]
+fn nothing_of_eco_100k_gives_way_below_a_hundred_thousand_users() {
+    let profile = Profile::named("eco-100k").unwrap();
+    let mut visits = Visits::thinking(20.0);
+    visits.add("GET /api/products", 1.0).unwrap();
+    visits.add("GET /api/products/{id}", 1.0).unwrap();
+    visits.sockets_per_user = 1.0;
+    let ceilings = explain(&profile, profile.replicas, &visits);
+    assert!(ceilings.len() >= 2 && ceilings.iter().all(|c| c.users > 200_000.0), "{ceilings:?}");
+}
+
+#[test]
+fn what_is_not_visited_has_no_ceiling() {
+    assert_eq!(with(&[], &[("GET /healthz", 1.0)], 1.0), []);
+    assert_eq!(with(&[], &[], 1.0), []);
+}
+
+#[test]
+fn an_unknown_route_is_refused_by_name() {
+    let mut visits = Visits::default();
+    assert!(
+        visits.add("GET /nowhere", 1.0).unwrap_err().to_string().starts_with("no route \"GET /nowhere\"")
+    );
+    assert!(visits.add("/api/products", 1.0).is_err());
+}
