@@ -5,7 +5,8 @@ use super::prometheus::{MetricSelector, Scrape};
 use super::resource::{Kind, Resource};
 
 /// Names that `observe: [{preset: …}]` takes.
-pub const PRESETS: &[&str] = &["auto", "opentelemetry-db-client", "process", "nodejs", "redis", "nginx"];
+pub const PRESETS: &[&str] =
+    &["auto", "opentelemetry-db-client", "process", "nodejs", "redis", "nginx", "bullmq"];
 
 /// Every resource that `preset` finds in a scrape; `auto` tries all.
 ///
@@ -14,12 +15,21 @@ pub const PRESETS: &[&str] = &["auto", "opentelemetry-db-client", "process", "no
 pub fn discover(preset: &str, scrape: &Scrape) -> Result<Vec<Resource>, String> {
     match preset {
         "auto" => {
-            Ok([db_client(scrape), process(scrape), nodejs(scrape), redis(scrape), nginx(scrape)].concat())
+            let all = [
+                db_client(scrape),
+                process(scrape),
+                nodejs(scrape),
+                redis(scrape),
+                nginx(scrape),
+                bullmq(scrape),
+            ];
+            Ok(all.concat())
         }
         "opentelemetry-db-client" => Ok(db_client(scrape)),
         "process" => Ok(process(scrape)),
         "nodejs" => Ok(nodejs(scrape)),
         "redis" => Ok(redis(scrape)),
+        "bullmq" => Ok(bullmq(scrape)),
         "nginx" => Ok(nginx(scrape)),
         other => Err(format!("there is no preset `{other}`; there are {}", PRESETS.join(", "))),
     }
@@ -101,6 +111,23 @@ fn redis(scrape: &Scrape) -> Vec<Resource> {
     }
 }
 
+/// The workers of a job queue by BullMQ's names; how many there are and how many of them are busy is the target-app's addition. A job's wait is no
+/// wait of a request, so it is left out: it would be held against the latency of answers that had long been given.
+fn bullmq(scrape: &Scrape) -> Vec<Resource> {
+    let of = |name: &str| scrape.has(name).then(|| MetricSelector::new(name, &[]));
+    let Some(limit) = of("bullmq_worker_concurrency") else { return Vec::new() };
+    let busy = Some(MetricSelector::new("bullmq_job_duration_seconds_sum", &[]));
+    vec![Resource {
+        used: of("bullmq_worker_active"),
+        used_seconds: busy.clone(),
+        limit: Some(limit),
+        errors: of("bullmq_jobs_rejected_total"),
+        visits: Some(MetricSelector::new("bullmq_job_duration_seconds_count", &[])),
+        hold_seconds: busy,
+        ..Resource::empty("queue.workers", Kind::Pool)
+    }]
+}
+
 /// The connections of an nginx, as its exporter tells them. That knows neither the limit nor the connections to the servers behind, which
 /// nginx counts towards it; where the target-app tells both, they are what is judged.
 fn nginx(scrape: &Scrape) -> Vec<Resource> {
@@ -164,6 +191,28 @@ mod tests {
         let row = found[0].reading((&scrape, 0.0), (&scrape, 1.0)).expect("a reading");
         assert_eq!((row.resource.as_str(), row.used, row.waiting), ("mongodb.pool", 10.0, Some(21.0)));
         assert!(discover("prometheus-everything", &scrape).is_err());
+    }
+
+    #[test]
+    fn workers_are_as_busy_as_their_jobs_took_and_there_are_none_without_a_queue() {
+        let text = |busy_s: f64, jobs: u32| {
+            let text = format!(
+                "# TYPE bullmq_worker_concurrency gauge\nbullmq_worker_concurrency{{queue=\"orders\"}} 50\n\
+                 # TYPE bullmq_worker_active gauge\nbullmq_worker_active{{queue=\"orders\"}} 40\n\
+                 # TYPE bullmq_job_duration_seconds histogram\n\
+                 bullmq_job_duration_seconds_bucket{{queue=\"orders\",le=\"+Inf\"}} {jobs}\n\
+                 bullmq_job_duration_seconds_sum{{queue=\"orders\"}} {busy_s}\n\
+                 bullmq_job_duration_seconds_count{{queue=\"orders\"}} {jobs}\n"
+            );
+            Scrape::parse(&text).expect("parses")
+        };
+        let (before, now) = (text(10.0, 100), text(60.0, 500));
+        let found = discover("auto", &now).expect("a preset");
+        let row = found[0].reading((&before, 0.0), (&now, 2.0)).expect("a reading");
+        assert_eq!((found.len(), row.resource.as_str(), row.utilization), (1, "queue.workers", Some(0.5)));
+        let idle =
+            "# TYPE bullmq_jobs_completed_total counter\nbullmq_jobs_completed_total{queue=\"orders\"} 0\n";
+        assert!(discover("bullmq", &Scrape::parse(idle).expect("parses")).expect("a preset").is_empty());
     }
 
     /// What nodes say that have been busy for so many seconds.

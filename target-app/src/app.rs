@@ -15,6 +15,7 @@ use axum::routing::{get, post};
 use tokio::sync::{Notify, watch};
 
 use crate::audit::Audit;
+use crate::breaker::{Fallback, Guarded};
 use crate::cache::Cache;
 use crate::clock;
 use crate::cpu::Cpu;
@@ -30,10 +31,10 @@ use crate::limiter::{Limiter, User};
 use crate::metrics::{Metrics, Readings};
 use crate::profile::{Dials, TlsVersion};
 use crate::protections::Protections;
-use crate::queue::{Inline, Queue};
+use crate::queue::Queue;
 use crate::redis::Redis;
 use crate::route::{Route, UNMATCHED};
-use crate::routes::{Problem, events, graphql, health, leads, orders, products, statics, users};
+use crate::routes::{Problem, events, graphql, health, jobs, leads, orders, products, statics, users};
 use crate::session::Tokens;
 use crate::store::{Backend, Store};
 use crate::tls::{Identity, IdentityError, Tls};
@@ -49,8 +50,10 @@ pub(crate) struct App {
     pub(crate) dials: Dials,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) cache: Cache,
-    pub(crate) queue: Box<dyn Queue>,
     pub(crate) graph: Graph,
+    pub(crate) fallback: Fallback,
+    /// Places orders, where it is not their callers who wait for that.
+    pub(crate) queue: Option<Queue>,
     pub(crate) tokens: Tokens,
     pub(crate) heap: Heap,
     pub(crate) event_loop: Lag,
@@ -87,8 +90,17 @@ impl App {
         };
         let faults = Arc::new(Faults::new(dials.heap.limit_bytes));
         let (figures, slowed) = (metrics.store.clone(), Arc::clone(&faults));
-        let store = store.open(membership.as_ref(), dials, figures, slowed).await;
-        let store = store.map_err(|e| ServeError::Setup(e.to_string()))?;
+        let mut store: Arc<dyn Store> = store
+            .open(membership.as_ref(), dials, figures, slowed)
+            .await
+            .map_err(|e| ServeError::Setup(e.to_string()))?;
+        let jobs = (dials.queue.concurrency > 0).then(|| store.jobs(&dials.queue)).transpose();
+        let jobs = jobs.map_err(|e| ServeError::Setup(e.to_string()))?;
+        if dials.breaker.timeout_ms > 0 {
+            store = Arc::new(Guarded::new(store, &dials.breaker, metrics.breaker.clone()));
+        }
+        let queue =
+            jobs.map(|jobs| Queue::new(jobs, Arc::clone(&store), &dials.queue, metrics.queue.clone()));
         let audit_file = protections.audit_file(membership.as_ref());
         let audit = Audit::open(&dials.audit_log, audit_file.as_deref(), metrics.audit.clone())
             .map_err(|e| ServeError::Setup(format!("no audit log: {e}")))?;
@@ -105,18 +117,22 @@ impl App {
             tls,
             dials: dials.clone(),
             graph: Graph::new(&dials.graphql, metrics.graphql.clone()),
-            queue: Box::new(Inline { store: Arc::clone(&store) }),
+            queue,
             store,
+            fallback: Fallback::new(&dials.breaker, metrics.breaker.clone()),
             cache: Cache::new(&dials.cache, redis.clone(), metrics.cache.clone()),
             tokens: Tokens::seeded(dials.store.seed),
             heap: Heap::new(&dials.heap, metrics.collections.clone()),
             event_loop: Lag::default(),
             faults,
             hub: Hub::default(),
-            cpu: Cpu::new(dials.app.cores, metrics.cpu_wait_time.clone()),
+            cpu: Cpu::new(dials.app.cores, metrics.cpu_wait_time.clone(), metrics.store.scans_cpu.clone()),
             limiter: Limiter::new(&dials.rate_limiter, redis, metrics.rate_limiter.clone()),
             metrics,
-            connections: Connections::at_most(descriptors::connections_max(dials.mongodb.max_pool_size)),
+            connections: Connections::at_most(descriptors::connections_max(
+                dials.mongodb.max_pool_size,
+                dials.queue.concurrency,
+            )),
             membership,
             stopping,
         })
@@ -143,6 +159,9 @@ impl App {
 
     /// This app's own metrics, in Prometheus text.
     pub(crate) fn figures(&self) -> Result<String, String> {
+        if let Some(queue) = &self.queue {
+            queue.read();
+        }
         self.metrics.render(&self.readings()).map_err(|e| e.to_string())
     }
 }
@@ -175,6 +194,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/api/orders", post(orders::place))
         .route("/api/orders/{id}", get(orders::one))
         .route("/graphql", get(graphql::get).post(graphql::post))
+        .route("/api/jobs/{id}", get(jobs::one))
         .route("/static/{asset}", get(statics::asset))
         .route("/ws", get(socket::open))
         .route("/events", get(events::open))

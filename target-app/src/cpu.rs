@@ -16,6 +16,7 @@ use prometheus::Histogram;
 use tokio::sync::Semaphore;
 
 use crate::clock;
+use crate::store::ScansCpu;
 
 /// Unused budget is kept for this long at most, the period of the kernel's quota. It must be longer than the timer that
 /// waits for a refill is ever late, or a busy machine would lose part of the quota.
@@ -33,12 +34,16 @@ pub(crate) struct Cpu {
     budget: Mutex<Budget>,
     pending: AtomicUsize,
     wait_time: Histogram,
+    /// What this process uses in place of another one.
+    elsewhere: ScansCpu,
 }
 
 /// What the CPU has done so far.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Snapshot {
     pub(crate) used_s: f64,
+    /// What the process has used besides, for what the app of the shop has another machine.
+    pub(crate) elsewhere_s: f64,
     pub(crate) cores: f64,
     /// Requests that wait for the CPU at this instant.
     pub(crate) pending: usize,
@@ -46,10 +51,10 @@ pub(crate) struct Snapshot {
 
 impl Cpu {
     /// A CPU of so many cores. `wait_time` gets the time each request waited for its turn, in seconds.
-    pub(crate) fn new(cores: f64, wait_time: Histogram) -> Self {
+    pub(crate) fn new(cores: f64, wait_time: Histogram, elsewhere: ScansCpu) -> Self {
         let budget = Mutex::new(Budget::starting(clock::now(), clock::process_cpu()));
         let turns = Semaphore::new(cores.ceil() as usize);
-        Self { cores, turns, budget, pending: AtomicUsize::new(0), wait_time }
+        Self { cores, turns, budget, pending: AtomicUsize::new(0), wait_time, elsewhere }
     }
 
     /// Works off a request's cost, in CPU-seconds, once it is its turn and there is budget.
@@ -74,21 +79,27 @@ impl Cpu {
             }
         };
         self.wait_time.observe(clock::now().duration_since(asked).as_secs_f64());
-        let rest = self.budget().charge(cost_s, clock::process_cpu());
+        let rest = self.budget().charge(cost_s, self.used());
         spin(rest);
         drop(turn);
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {
         Snapshot {
-            used_s: clock::process_cpu().as_secs_f64(),
+            used_s: self.used().as_secs_f64(),
+            elsewhere_s: self.elsewhere.so_far().as_secs_f64(),
             cores: self.cores,
             pending: self.pending.load(Ordering::Relaxed),
         }
     }
 
     fn overdraft(&self, now: Instant) -> Duration {
-        self.budget().overdraft(now, clock::process_cpu(), self.cores)
+        self.budget().overdraft(now, self.used(), self.cores)
+    }
+
+    /// What the app has used. While a scan lasts it seems to be the app's; what was drawn for it by then is not drawn again.
+    fn used(&self) -> Duration {
+        clock::process_cpu().saturating_sub(self.elsewhere.so_far())
     }
 
     fn budget(&self) -> std::sync::MutexGuard<'_, Budget> {

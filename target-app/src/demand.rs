@@ -68,6 +68,39 @@ impl Operation {
             Self::OrderInsert | Self::OrderById | Self::OrdersByIds => "orders",
         }
     }
+
+    /// How it finds its documents with or without the indexes. That of `_id` is always there, as in MongoDB; the email of a new user
+    /// is looked for before it is added.
+    pub fn plan(self, indexed: bool) -> Plan {
+        match self {
+            Self::ProductById | Self::UserById | Self::OrderById => Plan::IxScan,
+            Self::LeadInsert | Self::OrderInsert => Plan::None,
+            Self::UserInsert if indexed => Plan::None,
+            _ if indexed => Plan::IxScan,
+            _ => Plan::CollScan,
+        }
+    }
+}
+
+/// How an operation finds its documents, in MongoDB's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plan {
+    /// It seeks them in an index.
+    IxScan,
+    /// It goes through all there are.
+    CollScan,
+    /// It looks for none.
+    None,
+}
+
+impl Plan {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::IxScan => "IXSCAN",
+            Self::CollScan => "COLLSCAN",
+            Self::None => "none",
+        }
+    }
 }
 
 impl fmt::Display for Operation {

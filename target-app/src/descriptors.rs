@@ -8,6 +8,8 @@ use std::os::fd::RawFd;
 const KEPT_BACK: u64 = 100;
 /// A pooled connection of the store: the file, its log, the index of the log, and a timer.
 const PER_POOLED: u64 = 4;
+/// A worker of the job queue: a timer.
+const PER_WORKER: u64 = 1;
 
 /// The kernel's table of descriptors has room for so many from the beginning. It doubles whenever it is full, and once there are several threads
 /// whoever accepts a connection waits meanwhile: for a tenth of a second at the 4,097th.
@@ -21,15 +23,15 @@ pub(crate) fn raise_limit() {
     let _ = RawFd::try_from(last).map(|last| rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), last));
 }
 
-/// Client connections this process can have open beside a pool of this size.
-pub(crate) fn connections_max(pool_size: usize) -> usize {
+/// Client connections this process can have open beside a pool of this size and so many workers.
+pub(crate) fn connections_max(pool_size: usize, workers: usize) -> usize {
     let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    usize::try_from(for_clients(limit, pool_size as u64)).unwrap_or(usize::MAX)
+    usize::try_from(for_clients(limit, pool_size as u64, workers as u64)).unwrap_or(usize::MAX)
 }
 
-/// At least half of them are the clients', however wide the pool.
-fn for_clients(limit: u64, pool_size: u64) -> u64 {
-    limit.saturating_sub(KEPT_BACK + PER_POOLED * pool_size).max(limit / 2)
+/// At least half of them are the clients', however wide the pool and many the workers.
+fn for_clients(limit: u64, pool_size: u64, workers: u64) -> u64 {
+    limit.saturating_sub(KEPT_BACK + PER_POOLED * pool_size + PER_WORKER * workers).max(limit / 2)
 }
 
 #[cfg(test)]
@@ -38,8 +40,8 @@ mod tests {
 
     #[test]
     fn clients_get_what_the_app_does_not_need_itself() {
-        assert_eq!(for_clients(20_000, 100), 19_500);
-        assert_eq!(for_clients(1_024, 10), 884);
-        assert_eq!(for_clients(1_024, 10_000), 512);
+        assert_eq!(for_clients(20_000, 100, 0), 19_500);
+        assert_eq!(for_clients(1_024, 10, 50), 834);
+        assert_eq!(for_clients(1_024, 10_000, 0), 512);
     }
 }

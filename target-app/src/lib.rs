@@ -4,6 +4,7 @@
 
 mod app;
 mod audit;
+mod breaker;
 mod cache;
 pub mod cli;
 mod clock;

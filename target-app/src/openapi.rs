@@ -9,7 +9,7 @@ use utoipa::openapi::{ContentBuilder, Object, Ref, RefOr, Response, ResponseBuil
 use utoipa::{Modify, OpenApi};
 
 use crate::route::ROUTES;
-use crate::routes::{PROBLEM_JSON, events, graphql, health, leads, orders, products, statics, users};
+use crate::routes::{PROBLEM_JSON, events, graphql, health, jobs, leads, orders, products, statics, users};
 use crate::socket;
 use crate::store::Document;
 
@@ -29,6 +29,7 @@ use crate::store::Document;
         orders::one,
         graphql::get,
         graphql::post,
+        jobs::one,
         statics::asset,
         socket::open,
         events::open,

@@ -9,7 +9,7 @@ pub struct Route {
     pub method: &'static str,
     pub template: &'static str,
     pub cpu: CpuClass,
-    /// Store operations of one successful request, each one checkout of a pooled connection.
+    /// Store operations of one successful request, each one checkout of a pooled connection. Where there is a job queue, an order's is its job's.
     pub operations: &'static [Operation],
 }
 
@@ -67,6 +67,7 @@ pub static ROUTES: &[Route] = &[
     route("GET", "/api/leads", CpuClass::List, &[Operation::LeadsList]),
     route("POST", "/api/orders", CpuClass::Write, &[Operation::OrderInsert]),
     route("GET", "/api/orders/{id}", CpuClass::Read, &[Operation::OrderById]),
+    route("GET", "/api/jobs/{id}", CpuClass::Read, &[]),
     // Of a query for orders with their products; one for a page of products is a single operation.
     route("GET", "/graphql", CpuClass::Graphql, &[Operation::OrdersByIds, Operation::ProductsByIds]),
     route("POST", "/graphql", CpuClass::Graphql, &[Operation::OrdersByIds, Operation::ProductsByIds]),

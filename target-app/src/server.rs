@@ -18,6 +18,7 @@ use crate::heap::Exhausted;
 use crate::limiter::Peer;
 use crate::profile::Profile;
 use crate::protections::Protections;
+use crate::queue::Queue;
 use crate::redis::RedisError;
 use crate::store::Backend;
 
@@ -104,6 +105,12 @@ pub async fn serve(
     let for_fleet = for_fleet.map_err(ServeError::no_socket)?;
     let orders =
         Orders::of(&app, faults).map_err(|e| ServeError::Setup(format!("no orders for faults: {e}")))?;
+    let mut workers = app
+        .queue
+        .as_ref()
+        .map(Queue::start)
+        .transpose()
+        .map_err(|e| ServeError::Setup(format!("no workers for the queue: {e}")))?;
     announce(bound);
 
     let interval = Duration::from_millis(dials.websocket.tick_interval_ms);
@@ -121,8 +128,15 @@ pub async fn serve(
     let _ = stopping.send(true);
     if end.is_ok() {
         let drain = Duration::from_millis(dials.app.drain_ms);
+        let finish = async {
+            app.connections.drained().await;
+            // Only now can no more jobs come in.
+            if let Some(workers) = &mut workers {
+                workers.finish().await;
+            }
+        };
         // What has not finished by then is cut off with the runtime.
-        let _ = tokio::time::timeout(drain, app.connections.drained()).await;
+        let _ = tokio::time::timeout(drain, finish).await;
     }
     end
 }

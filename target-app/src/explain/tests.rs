@@ -1,4 +1,4 @@
-//! The laws against ceilings worked out by hand, profile by profile.
+//! The ceilings of the shipped profiles, and what the notes say, as they were worked out by hand.
 
 use super::{Ceiling, Visits, explain, notes};
 use crate::profile::Profile;
@@ -50,6 +50,50 @@ fn demands_add_over_the_visits_of_an_iteration() {
     assert_eq!(first.rate_per_s.round(), 500.0);
     let r0_s = 0.08 + (250.0 + 700.0 + 80.0) / 1e6;
     assert!((first.users - 125.0 * (2.0 + r0_s)).abs() < 1e-9);
+}
+
+#[test]
+fn orders_of_a_queue_meet_its_workers_and_their_callers_do_not_wait() {
+    let order = [("POST /api/orders", 1.0)];
+    let row = |c: &Ceiling| (c.resource.clone(), c.rate_per_s.round(), c.users.round());
+    let of = |dials: &[&str]| with(dials, &order, 1.0).iter().map(row).collect::<Vec<_>>();
+    let name = |name: &str, rate_per_s, users| (name.to_owned(), rate_per_s, users);
+    assert_eq!(of(&[]), [name("mongodb.pool", 500.0, 510.0), name("app.cpu", 3333.0, 3401.0)]);
+    // 50 / (0.1 + 0.02), and R0 is the 300 us of a write.
+    let workers = name("queue.workers", 417.0, 417.0);
+    let queued = of(&["queue.concurrency=50", "queue.job_ms=100"]);
+    assert_eq!(queued, [workers, name("mongodb.pool", 500.0, 500.0), name("app.cpu", 3333.0, 3334.0)]);
+    let profile = Profile::named("queued").unwrap();
+    let mut visits = Visits::thinking(1.0);
+    visits.add(order[0].0, 1.0).unwrap();
+    let four = explain(&profile, 4, &visits).swap_remove(0);
+    assert_eq!(row(&four), name("queue.workers", 1667.0, 1667.0));
+    // What places no orders has no use for them.
+    let read = with(&["queue.concurrency=50"], &ONE, 1.0);
+    assert!(read.iter().all(|c| c.resource != "queue.workers"), "{read:?}");
+}
+
+#[test]
+fn without_indexes_what_goes_through_a_collection_holds_its_connection_longer() {
+    let first = |dials: &[&str], visit: &str| {
+        let dials = [&["mongodb.indexes=off"], dials].concat();
+        let first = with(&dials, &[(visit, 1.0)], 1.0).swap_remove(0);
+        (first.resource, first.rate_per_s.round())
+    };
+    let pool = |rate_per_s| ("mongodb.pool".to_owned(), rate_per_s);
+    // 10 / (0.02 + 1,000 x 5 us), 10 / (0.02 + 100.5 x 5 us), 10 / (0.02 + 200 x 5 us).
+    for list in ["GET /api/products", "GET /api/products?category=lids", "GET /api/products/search?q=a"] {
+        assert_eq!(first(&[], list), pool(400.0), "{list}");
+    }
+    assert_eq!((first(&[], "POST /api/login"), first(&[], "POST /api/users")), (pool(488.0), pool(476.0)));
+    for seek in ["GET /api/products?page=2", "GET /api/products/7", "POST /api/leads", "GET /api/me"] {
+        assert_eq!(first(&[], seek), pool(500.0), "{seek}");
+    }
+    assert_eq!(first(&["store.products=100000"], "GET /api/products"), pool(19.0));
+    let mut visits = Visits::thinking(1.0);
+    visits.add("GET /api/leads", 1.0).unwrap();
+    insta::assert_snapshot!(notes(&Profile::named("unindexed").unwrap(), 1, &visits).join(" "), @"no indexes: whole collections are gone through by leads_list, 5 us a document, of the store as it begins (a list of products is taken to be of a category): leads and users that are added make it more.");
+    assert!(notes(&Profile::named("baseline").unwrap(), 1, &visits).is_empty());
 }
 
 #[test]
@@ -185,6 +229,16 @@ fn a_limit_a_user_is_noted_and_says_when_it_is_met() {
     ");
     assert_eq!(note(&Profile::named("baseline").unwrap(), 1.0, 1), "");
     assert!(notes(&limited, 1, &Visits::default()).is_empty(), "who asks nothing is not limited");
+}
+
+#[test]
+fn a_breaker_is_noted_with_the_users_whose_queue_opens_it() {
+    let profile = Profile::named("breaker").unwrap();
+    let mut visits = Visits::thinking(1.0);
+    visits.add("GET /api/products/{id}", 1.0).unwrap();
+    // 500 (1 + 0.00025 + 3).
+    insta::assert_snapshot!(notes(&profile, 1, &visits).join(" "), @"circuit breaker: an operation that takes longer than 3 s, the wait for a connection included, has failed; where the pool is what gives way, about 2000 users of this load make it that long. It then opens, for 30 s at a time.");
+    assert!(notes(&profile, 1, &Visits::thinking(1.0)).is_empty(), "who asks nothing of the store");
 }
 
 #[test]

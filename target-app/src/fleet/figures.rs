@@ -11,9 +11,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use crate::metrics::EVENT_LOOP_LAG;
+use crate::queue::JOB_COUNT;
 
-/// Gauges of which a fleet has that of its worst replica.
-const WORST: [&str; 1] = [EVENT_LOOP_LAG];
+/// Gauges of which a fleet has that of its worst replica, or of any where all see the same.
+const WORST: &[&str] = &[EVENT_LOOP_LAG, JOB_COUNT];
 
 /// Series that are added up, by family.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -71,7 +72,7 @@ impl Figures {
                     family.series.len() - 1
                 });
                 let of_all = &mut family.series[place].1;
-                *of_all = if WORST.contains(&series) { of_all.max(value) } else { *of_all + value };
+                *of_all = if WORST.contains(&name_of(series)) { of_all.max(value) } else { *of_all + value };
                 next = place + 1;
             }
         }
@@ -102,6 +103,11 @@ impl Figures {
         }
         text
     }
+}
+
+/// The name of a series without its labels.
+fn name_of(series: &str) -> &str {
+    series.split_once('{').map_or(series, |(name, _)| name)
 }
 
 #[cfg(test)]
@@ -153,6 +159,21 @@ mod tests {
             figures.add(&format!("# HELP {name} Late.\n# TYPE {name} gauge\n{name} {late}\n"));
         }
         assert!(figures.text().ends_with("nodejs_eventloop_lag_p99_seconds 0.5\n"), "{}", figures.text());
+    }
+
+    #[test]
+    fn a_queue_that_all_replicas_share_is_counted_once() {
+        let mut figures = Figures::default();
+        for (waiting, active) in [(7, 2), (7, 3)] {
+            let series = |state: &str| format!("bullmq_job_count{{queue=\"orders\",state=\"{state}\"}}");
+            figures.add(&format!(
+                "# HELP bullmq_job_count Jobs.\n# TYPE bullmq_job_count gauge\n{} {waiting}\n{} {active}\n",
+                series("waiting"),
+                series("active"),
+            ));
+        }
+        let text = figures.text();
+        assert!(text.contains("state=\"waiting\"} 7\n") && text.contains("state=\"active\"} 3\n"), "{text}");
     }
 
     proptest! {

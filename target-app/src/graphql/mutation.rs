@@ -14,7 +14,7 @@ pub(super) struct Mutation;
 
 #[Object]
 impl Mutation {
-    /// Places an order of 1 to 1,000 pieces.
+    /// Places an order of 1 to 1,000 pieces; not in a shop whose orders are placed by jobs.
     async fn place_order(
         &self,
         ctx: &Context<'_>,
@@ -22,7 +22,7 @@ impl Mutation {
         #[graphql(default = 1)] quantity: u32,
     ) -> Result<Order> {
         let (app, peer) = (ctx.data::<Arc<App>>()?, ctx.data::<Option<Peer>>()?);
-        let placed = orders::submit(app, product_id, quantity, *peer).await.map_err(failed)?;
+        let placed = orders::place_now(app, product_id, quantity, *peer).await.map_err(failed)?;
         placed.parsed().map_err(|error| failed(error.into()))
     }
 }

@@ -14,10 +14,10 @@ use prometheus::{
 
 use crate::route::Route;
 use crate::socket::BREACHES;
-use crate::{audit, cache, cpu, graphql, guard, limiter, pool, redis, store, tls};
+use crate::{audit, breaker, cache, cpu, graphql, guard, limiter, pool, queue, redis, store, tls};
 
 /// Upper bounds of the histograms, in seconds: dense where the pool's hold and the usual objectives lie.
-const BUCKETS_S: [f64; 18] = [
+pub(crate) const BUCKETS_S: [f64; 18] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.015, 0.02, 0.025, 0.03, 0.05, 0.075, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
     10.0,
 ];
@@ -42,7 +42,9 @@ pub(crate) struct Metrics {
     pub(crate) store: store::Figures,
     pub(crate) cpu_wait_time: Histogram,
     pub(crate) collections: Histogram,
+    pub(crate) breaker: breaker::Figures,
     pub(crate) cache: cache::Figures,
+    pub(crate) queue: queue::Figures,
     pub(crate) redis: redis::ClientFigures,
     pub(crate) rate_limiter: limiter::Figures,
     pub(crate) guard: guard::Figures,
@@ -67,6 +69,7 @@ struct States {
     used_seconds: CounterVec,
     pending_seconds: CounterVec,
     cpu_seconds: Counter,
+    scans_cpu_seconds: Counter,
     cores: Gauge,
     cpu_pending: Gauge,
     heap_used: Gauge,
@@ -133,16 +136,7 @@ impl Metrics {
                 .count("websocket_ticks_sent_total", "Ticks handed to a socket or an event stream.")?,
             ticks_dropped: make
                 .count("websocket_ticks_dropped_total", "Ticks a slow socket had no room for.")?,
-            store: store::Figures {
-                pool,
-                durations: make.registered(HistogramVec::new(
-                    histogram(
-                        "db_client_operation_duration_seconds",
-                        "Time from asking for a connection to having the answer.",
-                    ),
-                    &["collection", "operation"],
-                )?)?,
-            },
+            store: store::Figures::new(&make, pool)?,
             cpu_wait_time: make.histogram(
                 "app_cpu_wait_time_seconds",
                 "Time a request waited for its turn on the CPU and for quota.",
@@ -151,7 +145,9 @@ impl Metrics {
                 histogram("nodejs_gc_duration_seconds", "Pauses of full garbage collections.")
                     .const_label("kind", "major"),
             )?)?,
+            breaker: breaker::Figures::new(&make)?,
             cache: cache::Figures::made_by(&make)?,
+            queue: queue::Figures::new(&make)?,
             redis: redis::ClientFigures::made_by(&make)?,
             rate_limiter: limiter::Figures {
                 allowed: make
@@ -235,7 +231,12 @@ impl States {
                 "db_client_connection_pending_seconds_total",
                 "Callers waiting, integrated over time: its rate is the exact mean number waiting.",
             )?,
-            cpu_seconds: make.sum("process_cpu_seconds_total", "CPU time used, user and system.")?,
+            cpu_seconds: make.sum(
+                "process_cpu_seconds_total",
+                "CPU time used, user and system, but for the scans of the store, which a database would do elsewhere.",
+            )?,
+            scans_cpu_seconds: make
+                .sum("db_scan_cpu_seconds_total", "CPU time of the scans of the store in this process.")?,
             cores: make.gauge("process_cpu_cores_limit", "CPU quota in cores.")?,
             cpu_pending: make.gauge("app_cpu_pending_requests", "Requests that wait for the CPU now.")?,
             heap_used: make.gauge("nodejs_heap_size_used_bytes", "Heap in live allocations.")?,
@@ -268,6 +269,7 @@ impl States {
         raise(&self.used_seconds.with_label_values(&[POOL]), pool.used_s);
         raise(&self.pending_seconds.with_label_values(&[POOL]), pool.pending_s);
         raise(&self.cpu_seconds, readings.cpu.used_s);
+        raise(&self.scans_cpu_seconds, readings.cpu.elsewhere_s);
         self.cores.set(readings.cpu.cores);
         self.cpu_pending.set(readings.cpu.pending as f64);
         self.heap_used.set(readings.heap_used_bytes as f64);
@@ -289,7 +291,7 @@ pub(crate) fn raise(counter: &Counter, total: f64) {
     counter.inc_by((total - counter.get()).max(0.0));
 }
 
-fn histogram(name: &str, help: &str) -> HistogramOpts {
+pub(crate) fn histogram(name: &str, help: &str) -> HistogramOpts {
     HistogramOpts::new(name, help).buckets(BUCKETS_S.to_vec())
 }
 

@@ -1,5 +1,6 @@
-//! A connection in use, and how long it is held. The hold is dialled as a whole: whatever the store's own work and a late
-//! timer add to one hold is taken off the connection's next one, so the mean over time is the dialled mean.
+//! A connection in use, and how long it is held. The hold is dialled as a whole: whatever a late timer or a busy machine adds
+//! to one hold is taken off the connection's next one, so the mean over time is the intended mean. Whoever holds the connection
+//! intends no less than its own work takes (see `store::embedded`), so that work is never taken off anything.
 
 use std::io;
 use std::sync::Arc;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::demand::{CpuClass, Operation};
+use crate::demand::{CpuClass, Operation, Plan};
 
 /// Every dial of a profile.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -11,12 +11,14 @@ pub struct Dials {
     pub app: App,
     pub autoscaler: Autoscaler,
     pub audit_log: AuditLog,
+    pub breaker: Breaker,
     pub cache: Cache,
     pub gateway: Gateway,
     pub graphql: Graphql,
     pub heap: Heap,
     pub http: Http,
     pub mongodb: Mongodb,
+    pub queue: Queue,
     pub rate_limiter: RateLimiter,
     pub redis: Redis,
     pub request_signing: RequestSigning,
@@ -69,6 +71,24 @@ pub struct Autoscaler {
     pub in_cooldown_ms: u64,
     /// Over how long their use is averaged.
     pub period_ms: u64,
+}
+
+/// The circuit breaker around the store. What opossum calls them stands beside the dials.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Breaker {
+    /// How long an operation may take, the wait for a connection included (`timeout`); zero for no breaker.
+    pub timeout_ms: u64,
+    /// It opens when more than this share of the operations asked for has failed (`errorThresholdPercentage`), in percent.
+    pub error_threshold_percent: f64,
+    /// How long it stays open before it lets one try (`resetTimeout`).
+    pub reset_timeout_ms: u64,
+    /// Operations asked for in the window below which it does not open (`volumeThreshold`).
+    pub volume_threshold: u64,
+    /// How far back it counts, in ten buckets (`rollingCountTimeout`).
+    pub rolling_window_ms: u64,
+    /// Documents and pages of the catalog kept to answer with while the store does not.
+    pub fallback_max_entries: u64,
 }
 
 /// The caches in front of the catalog: in the app's own process (L1) and in Redis (L2).
@@ -139,6 +159,18 @@ pub struct Mongodb {
     /// Standard deviation over mean, for the lognormal distribution.
     pub service_time_cv_ratio: f64,
     pub service_time_factor: ServiceTimeFactor,
+    /// Whether there are the indexes of production; without them whatever looks for more than an id goes through the whole collection.
+    pub indexes: Indexes,
+    /// What each document gone through adds to the hold of a connection, the store's own work included.
+    pub scan_us_per_document: f64,
+}
+
+/// Whether there are indexes beside those of ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Indexes {
+    On,
+    Off,
 }
 
 /// The shape of the service time around its mean.
@@ -166,6 +198,27 @@ pub struct ServiceTimeFactor {
     pub order_insert: f64,
     pub order_by_id: f64,
     pub orders_by_ids: f64,
+}
+
+/// The queue of jobs, of which each places one order. What BullMQ calls them stands beside the dials.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Queue {
+    /// Jobs that one replica works on at a time (`concurrency` of the Worker); zero for no queue: an order is placed while its caller waits.
+    pub concurrency: usize,
+    /// How often a job is tried before it has failed (`attempts`).
+    pub attempts: u32,
+    /// How long after its first failure a job is tried again, and twice as long each time (`backoff.delay`, of type exponential).
+    pub backoff_ms: u64,
+    /// Completed and failed jobs that can still be asked after (`removeOnComplete`, `removeOnFail`).
+    pub remove_on_complete: u32,
+    pub remove_on_fail: u32,
+    /// How long a job is its worker's without a word from it (`lockDuration`).
+    pub lease_ms: u64,
+    /// Jobs that may wait or be worked on at a time, of all replicas; BullMQ has no such bound.
+    pub max_depth: u32,
+    /// What a job takes besides placing its order in the store.
+    pub job_ms: f64,
 }
 
 /// The rate limiter: requests a user may make in a window of time.
@@ -331,7 +384,7 @@ impl Dials {
         us / 1e6
     }
 
-    /// Mean time one operation holds a pooled connection, in seconds.
+    /// Mean time one operation holds a pooled connection, in seconds, besides what it scans.
     pub fn hold_s(&self, operation: Operation) -> f64 {
         let factor = &self.mongodb.service_time_factor;
         let factor = match operation {
@@ -349,6 +402,25 @@ impl Dials {
             Operation::OrdersByIds => factor.orders_by_ids,
         };
         self.mongodb.service_time_ms * factor / 1e3
+    }
+
+    /// How an operation finds its documents.
+    pub fn plan(&self, operation: Operation) -> Plan {
+        operation.plan(self.mongodb.indexes == Indexes::On)
+    }
+
+    /// What scanning adds to a hold, in seconds, in the store as it begins: a search or a list of a category goes through all products, a login
+    /// through half of the users on the mean, a registration through all. Leads there are none yet.
+    pub fn scan_s(&self, operation: Operation) -> f64 {
+        let (products, users) = (f64::from(self.store.products), f64::from(self.store.users));
+        let documents = match operation {
+            _ if self.plan(operation) != Plan::CollScan => 0.0,
+            Operation::ProductsList | Operation::ProductsSearch => products,
+            Operation::UserByEmail => (users + 1.0) / 2.0,
+            Operation::UserInsert => users,
+            _ => 0.0,
+        };
+        documents * self.mongodb.scan_us_per_document / 1e6
     }
 
     /// Whether the pool sees at most one operation per document and time to live, whatever the load.
@@ -369,6 +441,16 @@ impl Dials {
     /// Whether there is anything that the app asks Redis for.
     pub fn use_redis(&self) -> bool {
         self.cache.l2_ttl_ms > 0 || self.limits_in_redis()
+    }
+
+    /// Whether this is done by a job and not by the request that asks for it.
+    pub fn queued(&self, operation: Operation) -> bool {
+        self.queue.concurrency > 0 && operation == Operation::OrderInsert
+    }
+
+    /// Mean time one job keeps a worker that waits for nothing, in seconds.
+    pub fn job_s(&self) -> f64 {
+        self.queue.job_ms / 1e3 + self.hold_s(Operation::OrderInsert)
     }
 
     /// Whether the app sees at most one request for a file and hour, whatever the load.

@@ -4,6 +4,7 @@ pub(crate) mod events;
 pub(crate) mod graphql;
 pub(crate) mod health;
 mod input;
+pub(crate) mod jobs;
 pub(crate) mod leads;
 pub(crate) mod orders;
 pub(crate) mod products;

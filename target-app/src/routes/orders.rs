@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use axum::Extension;
 use axum::extract::State;
-use axum::http::StatusCode;
-use serde::Deserialize;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 
@@ -14,7 +15,7 @@ use super::input::{Body, Id};
 use crate::app::App;
 use crate::clock;
 use crate::limiter::Peer;
-use crate::store::{Document, NewOrder};
+use crate::store::{Document, JobState, NewOrder};
 
 /// Pieces of one order.
 const QUANTITY_MAX: u32 = 1_000;
@@ -31,33 +32,64 @@ fn one_piece() -> u32 {
     1
 }
 
-/// Places an order.
+/// An order that was taken and will be placed.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Taken {
+    job_id: u32,
+    status: JobState,
+}
+
+/// Places an order, or has it placed by a job.
 #[utoipa::path(post, path = "/api/orders", request_body = Order, responses(
-    (status = 201, description = "the order"), (status = 422, body = Problem), (status = 503, body = Problem),
+    (status = 201, description = "the order"),
+    (status = 202, body = Taken, description = "the job that places it; only in profiles with a job queue",
+        headers(("Location" = String, description = "where to ask after the job"))),
+    (status = 422, body = Problem), (status = 503, body = Problem),
 ))]
 pub(crate) async fn place(
     State(app): State<Arc<App>>,
     peer: Option<Extension<Peer>>,
     Body(Order { product_id, quantity }): Body<Order>,
-) -> Result<(StatusCode, Document), Problem> {
-    let placed = submit(&app, product_id, quantity, peer.map(|peer| peer.0)).await?;
-    Ok((StatusCode::CREATED, placed))
+) -> Result<Response, Problem> {
+    let order = checked(product_id, quantity)?;
+    let answer = match &app.queue {
+        None => (StatusCode::CREATED, app.store.add_order(order).await?).into_response(),
+        Some(queue) => {
+            let job_id = queue.add(&order)?;
+            let location = [(header::LOCATION, format!("/api/jobs/{job_id}"))];
+            (StatusCode::ACCEPTED, location, Json(Taken { job_id, status: JobState::Waiting }))
+                .into_response()
+        }
+    };
+    audited(&app, product_id, quantity, peer.map(|peer| peer.0));
+    Ok(answer)
 }
 
-/// Takes an order, from wherever it comes.
-pub(crate) async fn submit(
+/// Places an order while its caller waits, for those who have no other way to be told of it.
+pub(crate) async fn place_now(
     app: &App,
     product_id: u32,
     quantity: u32,
     peer: Option<Peer>,
 ) -> Result<Document, Problem> {
+    if app.queue.is_some() {
+        let detail = "this shop has its orders placed by jobs: POST /api/orders takes one";
+        return Err(Problem::new(StatusCode::CONFLICT, "orders_are_queued", detail));
+    }
+    let placed = app.store.add_order(checked(product_id, quantity)?).await?;
+    audited(app, product_id, quantity, peer);
+    Ok(placed)
+}
+
+fn checked(product_id: u32, quantity: u32) -> Result<NewOrder, Problem> {
     if !(1..=QUANTITY_MAX).contains(&quantity) {
         return Err(Problem::invalid("invalid_quantity", format!("quantity is from 1 to {QUANTITY_MAX}")));
     }
-    let order = NewOrder { product_id, quantity, created_at_ms: clock::unix_ms() };
-    let placed = app.queue.submit(order).await?;
+    Ok(NewOrder { product_id, quantity, created_at_ms: clock::unix_ms(), job_id: None })
+}
+
+fn audited(app: &App, product_id: u32, quantity: u32, peer: Option<Peer>) {
     app.guard.audit().record("order", peer, || json!({"product_id": product_id, "quantity": quantity}));
-    Ok(placed)
 }
 
 /// One order.

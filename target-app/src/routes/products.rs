@@ -1,7 +1,9 @@
-//! The catalog: a page of a category, one product, a text search.
+//! The catalog: a page of a category, one product, a text search. Where there is a circuit breaker, what was read last stands in for a store that
+//! does not answer.
 
 #![allow(unused_qualifications, reason = "the code that utoipa writes for query parameters is so qualified")]
 
+use std::future::Future;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -13,6 +15,7 @@ use super::Problem;
 use super::input::{Id, Parameters};
 use super::reply::items;
 use crate::app::App;
+use crate::breaker::Catalog;
 use crate::store::{Document, ProductFilter};
 
 /// Words of one search; more make a query no index answers quickly.
@@ -38,12 +41,12 @@ pub(crate) struct SearchQuery {
 
 /// A page of products, cheapest first within a category.
 #[utoipa::path(get, path = "/api/products", params(ListQuery), responses(
-    (status = 200, description = "`{items: [product]}`"), (status = 400, body = Problem), (status = 503, body = Problem),
+    (status = 200, description = "`{items: [product]}`; with `X-Fallback: stale` it was read before, since the store does not answer"), (status = 400, body = Problem), (status = 503, body = Problem),
 ))]
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
     Parameters(query): Parameters<ListQuery>,
-) -> Result<Document, Problem> {
+) -> Result<Catalog, Problem> {
     let page = query.page.unwrap_or(1);
     if page == 0 {
         return Err(Problem::new(StatusCode::BAD_REQUEST, "invalid_query", "page is counted from 1"));
@@ -58,34 +61,54 @@ pub(crate) async fn list(
             category.map_or_else(String::new, |c| format!("={c}"))
         )
     };
-    let load = async { Ok(items(&app.store.products(filter.clone()).await?)) };
-    app.cache.get_or(key, load).await
+    let read = async { Ok(items(&app.store.products(filter.clone()).await?)) };
+    answered(&app, key, read).await
 }
 
 /// Products that match a text, best first.
 #[utoipa::path(get, path = "/api/products/search", params(SearchQuery), responses(
-    (status = 200, description = "`{items: [product]}`"), (status = 400, body = Problem), (status = 503, body = Problem),
+    (status = 200, description = "`{items: [product]}`; with `X-Fallback: stale` it was read before, since the store does not answer"), (status = 400, body = Problem), (status = 503, body = Problem),
 ))]
 pub(crate) async fn search(
     State(app): State<Arc<App>>,
     Parameters(query): Parameters<SearchQuery>,
-) -> Result<Document, Problem> {
+) -> Result<Catalog, Problem> {
     let words: Vec<_> =
         query.q.split(separates).filter(|word| !word.is_empty()).take(WORDS_MAX).map(str::to_owned).collect();
     if words.is_empty() {
         return Err(Problem::new(StatusCode::BAD_REQUEST, "empty_search", "q has no word to search for"));
     }
-    Ok(items(&app.store.search(words).await?))
+    let read = async { Ok(items(&app.store.search(words.clone()).await?)) };
+    if !app.fallback.is_on() {
+        return read.await.map(Catalog::fresh);
+    }
+    let key = format!("search:{}", words.join(" "));
+    let answer = app.fallback.remember(&key, read).await;
+    app.fallback.or_stale(&key, answer).await
 }
 
 /// One product.
 #[utoipa::path(get, path = "/api/products/{id}", params(("id" = u32, Path)), responses(
-    (status = 200, description = "the product"), (status = 400, body = Problem), (status = 404, body = Problem),
+    (status = 200, description = "the product; with `X-Fallback: stale` it was read before, since the store does not answer"), (status = 400, body = Problem), (status = 404, body = Problem),
     (status = 503, body = Problem),
 ))]
-pub(crate) async fn one(State(app): State<Arc<App>>, Id(id): Id) -> Result<Document, Problem> {
-    let load = async { app.store.product(id).await?.ok_or_else(|| Problem::not_found("product", id)) };
-    app.cache.get_or(|| product_key(id), load).await
+pub(crate) async fn one(State(app): State<Arc<App>>, Id(id): Id) -> Result<Catalog, Problem> {
+    let read = async { app.store.product(id).await?.ok_or_else(|| Problem::not_found("product", id)) };
+    answered(&app, || product_key(id), read).await
+}
+
+/// From the cache, from the store, or what the store said last.
+async fn answered(
+    app: &App,
+    key: impl FnOnce() -> String,
+    read: impl Future<Output = Result<Document, Problem>>,
+) -> Result<Catalog, Problem> {
+    if !app.fallback.is_on() {
+        return app.cache.get_or(key, read).await.map(Catalog::fresh);
+    }
+    let key = key();
+    let answer = app.cache.get_or(|| key.clone(), app.fallback.remember(&key, read)).await;
+    app.fallback.or_stale(&key, answer).await
 }
 
 /// What a product is cached under.

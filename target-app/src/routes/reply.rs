@@ -63,6 +63,11 @@ impl Problem {
         self.detail
     }
 
+    /// Whether it is the app's own.
+    pub(crate) fn is_failure(&self) -> bool {
+        self.status.is_server_error()
+    }
+
     pub(super) fn not_found(what: &str, id: u32) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", format!("there is no {what} {id}"))
     }
@@ -111,8 +116,14 @@ impl From<StoreError> for Problem {
             StoreError::Files(_) | StoreError::Backend(_) => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "store_failed")
             }
+            StoreError::TooLong { .. } => (StatusCode::SERVICE_UNAVAILABLE, "store_timeout"),
+            StoreError::CircuitOpen { .. } => (StatusCode::SERVICE_UNAVAILABLE, "circuit_open"),
         };
-        Self::new(status, word, error.to_string())
+        let problem = Self::new(status, word, error.to_string());
+        match error {
+            StoreError::CircuitOpen { retry_after } => problem.retry_after(retry_after),
+            _ => problem,
+        }
     }
 }
 

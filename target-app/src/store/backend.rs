@@ -10,6 +10,8 @@ use super::{Embedded, Figures, Files, Home, Store, StoreError};
 use crate::faults::Faults;
 use crate::fleet::Membership;
 use crate::profile::Dials;
+#[cfg(feature = "mongodb")]
+use crate::profile::Indexes;
 
 /// The environment variable that a URI can come in: arguments can be read by everybody on the machine, and it may have a password.
 pub const MONGODB_URI: &str = "TARGET_MONGODB_URI";
@@ -89,6 +91,11 @@ impl Backend {
                 Arc::new(Embedded::open(files.of_fleet(fleet.directory()), dials, figures, faults)?)
             }
             (Self::Embedded(files), None) => Arc::new(Embedded::new(files, dials, figures, faults)?),
+            #[cfg(feature = "mongodb")]
+            (Self::Mongodb(_), _) if dials.mongodb.indexes == Indexes::Off => {
+                let why = "only the embedded store can be without indexes: set mongodb.indexes=on";
+                return Err(StoreError::Backend(why.to_owned()));
+            }
             #[cfg(feature = "mongodb")]
             (Self::Mongodb(uri), _) => Arc::new(super::mongo::Mongo::open(uri, dials, figures).await?),
         })

@@ -56,6 +56,8 @@ pub(crate) struct NewOrder {
     pub(crate) product_id: u32,
     pub(crate) quantity: u32,
     pub(crate) created_at_ms: u64,
+    /// The job that places it, if one does: of these there is one order, however often it is asked for.
+    pub(crate) job_id: Option<u32>,
 }
 
 impl NewOrder {

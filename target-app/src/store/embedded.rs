@@ -5,22 +5,24 @@
 //!
 //! A point read takes some ten microseconds, far less than handing it to another thread, so work runs where it is asked.
 
+use std::cell::Cell;
 use std::io;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, Statement, StatementStatus, ToSql, params};
 use serde_json::json;
 
 use super::documents::{Credentials, Document, NewLead, NewOrder, NewUser, ProductFilter};
 use super::service_time::ServiceTime;
-use super::{Answer, Figures, Files, Home, PAGE_SIZE, Store, StoreError, schema, seed};
+use super::{Answer, Figures, Files, Home, Jobs, PAGE_SIZE, Store, StoreError, jobs, schema, seed};
 use crate::clock;
-use crate::demand::Operation;
+use crate::demand::{Operation, Plan};
 use crate::faults::Faults;
-use crate::pool::{Limits, Pool, Snapshot};
-use crate::profile::Dials;
+use crate::pool::{Lease, Limits, Pool, Snapshot};
+use crate::profile::{self, Dials, Indexes};
 
 /// Leads, and orders, that are kept; the oldest go first.
 const KEPT_MAX: u32 = 100_000;
@@ -28,8 +30,10 @@ const KEPT_MAX: u32 = 100_000;
 /// SQLite behind a pool.
 pub(crate) struct Embedded {
     pool: Pool<Connection>,
+    file: PathBuf,
     service_time: Arc<ServiceTime>,
     figures: Figures,
+    indexed: bool,
     /// Held as long as this serves, where no supervisor does.
     _home: Option<Home>,
 }
@@ -38,7 +42,17 @@ pub(crate) struct Embedded {
 pub(super) fn create(file: &Path, dials: &Dials) -> Result<(), StoreError> {
     let mut first = connect(file)?;
     first.execute_batch(schema::TABLES)?;
+    first.execute_batch(jobs::TABLES)?;
     Ok(seed::fill(&mut first, &dials.store)?)
+}
+
+/// Makes the indexes or takes them away, as dialled, whatever the file was made with.
+pub(super) fn index(file: &Path, dials: &Dials) -> Result<(), StoreError> {
+    let words = match dials.mongodb.indexes {
+        Indexes::On => schema::INDEXES,
+        Indexes::Off => schema::NO_INDEXES,
+    };
+    Ok(connect(file)?.execute_batch(words)?)
 }
 
 impl Embedded {
@@ -68,40 +82,117 @@ impl Embedded {
             max_idle: Duration::from_millis(mongodb.max_idle_time_ms),
             wait_queue_timeout: Duration::from_millis(mongodb.wait_queue_timeout_ms),
         };
-        let pool = Pool::new(limits, figures.pool.clone(), move || connect(&file).map_err(io::Error::other))?;
+        let opened = file.clone();
+        let pool =
+            Pool::new(limits, figures.pool.clone(), move || connect(&opened).map_err(io::Error::other))?;
         let service_time = Arc::new(ServiceTime::new(dials, faults));
-        Ok(Self { pool, service_time, figures, _home: None })
+        let indexed = mongodb.indexes == Indexes::On;
+        Ok(Self { pool, file, service_time, figures, indexed, _home: None })
     }
 
-    /// One operation: a connection, the work, and the rest of the dialled hold. It runs as a task of its own, so that
-    /// a client who goes away frees nothing early.
+    /// One operation, found as its kind is.
     fn operate<T: Send + 'static>(
         &self,
         operation: Operation,
-        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+        work: impl FnOnce(&Session<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Answer<T> {
+        self.operate_by(operation, operation.plan(self.indexed), work)
+    }
+
+    /// One operation: a connection, the work, and the rest of the dialled hold. It runs as a task of its own, so that
+    /// a client who goes away frees nothing early. A scan goes on beside the event loop, as it would in a database elsewhere.
+    ///
+    /// Where the work itself takes longer than dialled the hold is as long as the work. Otherwise it would be a debt of the
+    /// connection like a late timer's, and other operations would pay for it.
+    fn operate_by<T: Send + 'static>(
+        &self,
+        operation: Operation,
+        plan: Plan,
+        work: impl FnOnce(&Session<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Answer<T> {
         let (pool, service_time) = (self.pool.clone(), Arc::clone(&self.service_time));
         let figures = self.figures.clone();
         let task = tokio::spawn(async move {
             let began = clock::now();
             let answer = match pool.checkout().await {
-                Ok(mut lease) => {
-                    let answer = lease.with(|connection| work(connection));
-                    lease.finish(service_time.draw(operation)).await;
+                Ok(lease) => {
+                    let done = move || measured(lease, work);
+                    let (lease, answer, work) = match plan {
+                        Plan::CollScan => {
+                            let scan = tokio::task::spawn_blocking(done).await;
+                            scan.map_err(|e| StoreError::Backend(e.to_string()))?
+                        }
+                        Plan::IxScan | Plan::None => done(),
+                    };
+                    let scanned = if plan == Plan::CollScan { work.scanned } else { 0 };
+                    if plan == Plan::CollScan {
+                        figures.scanned(operation, scanned, work.cpu);
+                    }
+                    lease.finish(service_time.draw(operation, scanned).max(work.cpu)).await;
                     answer
                 }
                 Err(e) => Err(e.into()),
             };
-            figures.ended(operation, clock::now().duration_since(began));
+            figures.ended(operation, plan, clock::now().duration_since(began));
             answer
         });
         Box::pin(async move { task.await.unwrap_or_else(|e| Err(StoreError::Backend(e.to_string()))) })
     }
 }
 
+/// A connection at work for one operation.
+struct Session<'a> {
+    db: &'a Connection,
+    scanned: Cell<u64>,
+}
+
+impl Deref for Session<'_> {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        self.db
+    }
+}
+
+impl Session<'_> {
+    /// Counts the documents that a statement has gone through, as SQLite counts the steps from one to the next. (Of a single document that was
+    /// not what was looked for it knows nothing.)
+    fn count(&self, statement: &Statement<'_>, found: bool) {
+        let steps = u64::try_from(statement.reset_status(StatementStatus::FullscanStep)).unwrap_or(0);
+        self.scanned.set(self.scanned.get() + steps + u64::from(steps > 0 || found));
+    }
+}
+
+/// What the store itself did for one operation.
+struct Work {
+    cpu: Duration,
+    /// Documents gone through one after the other.
+    scanned: u64,
+}
+
+/// Does the work, and says what it was.
+fn measured<T>(
+    mut lease: Lease<Connection>,
+    work: impl FnOnce(&Session<'_>) -> Result<T, StoreError>,
+) -> (Lease<Connection>, Result<T, StoreError>, Work) {
+    let cpu = clock::thread_cpu();
+    let (answer, scanned) = lease.with(|db| {
+        let session = Session { db, scanned: Cell::new(0) };
+        let answer = work(&session);
+        (answer, session.scanned.get())
+    });
+    let work = Work { cpu: clock::thread_cpu().saturating_sub(cpu), scanned };
+    (lease, answer, work)
+}
+
 impl Store for Embedded {
     fn products(&self, filter: ProductFilter) -> Answer<Vec<Document>> {
-        self.operate(Operation::ProductsList, move |db| {
+        // All of them are walked in the order of their ids, for which there always is an index.
+        let plan = match filter.category {
+            Some(_) => Operation::ProductsList.plan(self.indexed),
+            None => Plan::IxScan,
+        };
+        self.operate_by(Operation::ProductsList, plan, move |db| {
             let skip = filter.page.saturating_sub(1).saturating_mul(PAGE_SIZE);
             let max_price = filter.max_price.unwrap_or(f64::MAX);
             match filter.category {
@@ -124,6 +215,13 @@ impl Store for Embedded {
     }
 
     fn search(&self, words: Vec<String>) -> Answer<Vec<Document>> {
+        if !self.indexed {
+            return self.operate(Operation::ProductsSearch, move |db| {
+                let mut values: Vec<&dyn ToSql> = vec![&PAGE_SIZE];
+                values.extend(words.iter().map(|word| word as &dyn ToSql));
+                documents(db, &schema::search_by_scan(words.len()), &values)
+            });
+        }
         // Each word in quotes is text to the query language, whatever it contains; inner quotes are doubled.
         let query: Vec<_> = words.iter().map(|word| format!("\"{}\"", word.replace('"', "\"\""))).collect();
         let query = query.join(" ");
@@ -133,8 +231,16 @@ impl Store for Embedded {
     }
 
     fn add_user(&self, user: NewUser) -> Answer<Document> {
+        let indexed = self.indexed;
         self.operate(Operation::UserInsert, move |db| {
             let doc = json!({"email": user.email, "name": user.name}).to_string();
+            if !indexed {
+                let mut statement = db.prepare_cached(schema::ADD_USER_BY_SCAN)?;
+                let added =
+                    statement.query_row(params![user.password_hash, doc, user.email], text).optional()?;
+                db.count(&statement, added.is_none());
+                return added.ok_or(StoreError::Duplicate { what: "email", value: user.email });
+            }
             let mut statement = db.prepare_cached(schema::ADD_USER)?;
             match statement.query_row(params![user.password_hash, doc], text) {
                 Err(e) if e.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
@@ -149,7 +255,9 @@ impl Store for Embedded {
         self.operate(Operation::UserByEmail, move |db| {
             let mut statement = db.prepare_cached(schema::CREDENTIALS)?;
             let credentials = |row: &Row<'_>| Ok(Credentials { id: row.get(0)?, password_hash: row.get(1)? });
-            Ok(statement.query_row([email], credentials).optional()?)
+            let known = statement.query_row([email], credentials).optional()?;
+            db.count(&statement, known.is_some());
+            Ok(known)
         })
     }
 
@@ -184,11 +292,19 @@ impl Store for Embedded {
             let Some(price) = price else {
                 return Err(StoreError::Missing { what: "product", id: order.product_id });
             };
-            let doc = json!({
+            let mut doc = json!({
                 "product_id": order.product_id, "quantity": order.quantity, "total": order.total(price),
                 "status": "placed", "created_at_ms": order.created_at_ms,
             });
-            let added = db.prepare_cached(schema::ADD_ORDER)?.query_row([doc.to_string()], text)?;
+            if let Some(job) = order.job_id {
+                doc["job_id"] = job.into();
+            }
+            let added =
+                db.prepare_cached(schema::ADD_ORDER)?.query_row([doc.to_string()], text).optional()?;
+            let Some(added) = added else {
+                // The job was done before, by somebody who did not live to say so.
+                return Ok(db.prepare_cached(schema::ORDER_OF_JOB)?.query_row([order.job_id], text)?);
+            };
             db.prepare_cached(schema::TRIM_ORDERS)?.execute([KEPT_MAX])?;
             Ok(added)
         })
@@ -202,6 +318,10 @@ impl Store for Embedded {
         self.operate(Operation::OrdersByIds, move |db| {
             documents(db, schema::ORDERS_BY_IDS, params![json!(ids).to_string()])
         })
+    }
+
+    fn jobs(&self, dials: &profile::Queue) -> Result<Jobs, StoreError> {
+        Ok(Jobs::over(connect(&self.file)?, dials))
     }
 
     fn pool(&self) -> Snapshot {
@@ -233,14 +353,11 @@ fn document(db: &Connection, sql: &str, id: u32) -> Result<Option<Document>, Sto
     Ok(db.prepare_cached(sql)?.query_row([id], text).optional()?)
 }
 
-fn documents(
-    db: &Connection,
-    sql: &str,
-    parameters: &[&dyn rusqlite::ToSql],
-) -> Result<Vec<Document>, StoreError> {
+fn documents(db: &Session<'_>, sql: &str, parameters: &[&dyn ToSql]) -> Result<Vec<Document>, StoreError> {
     let mut statement = db.prepare_cached(sql)?;
-    let rows = statement.query_map(parameters, text)?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    let found = statement.query_map(parameters, text)?.collect::<Result<Vec<_>, _>>()?;
+    db.count(&statement, !found.is_empty());
+    Ok(found)
 }
 
 #[cfg(test)]
@@ -251,6 +368,12 @@ mod tests {
     use crate::profile::Profile;
 
     fn filled() -> Connection {
+        let db = unindexed();
+        db.execute_batch(schema::INDEXES).unwrap();
+        db
+    }
+
+    fn unindexed() -> Connection {
         let profile = Profile::named("baseline").unwrap();
         let mut db = Connection::open_in_memory().unwrap();
         db.execute_batch(schema::TABLES).unwrap();
@@ -280,10 +403,33 @@ mod tests {
             "{by_status}"
         );
         assert!(plan(&db, schema::CREDENTIALS).contains("users_email"));
+        assert!(plan(&db, schema::ORDER_OF_JOB).contains("orders_job"));
         let by_id = [schema::PRODUCT, schema::USER, schema::ORDER, schema::PRICE];
         for sql in by_id.into_iter().chain([schema::PRODUCTS_BY_IDS, schema::ORDERS_BY_IDS]) {
             assert!(plan(&db, sql).contains("INTEGER PRIMARY KEY"), "{sql}");
         }
+    }
+
+    #[test]
+    fn without_indexes_they_go_through_the_whole_table() {
+        let db = unindexed();
+        let scans = [
+            (schema::PRODUCTS_OF_CATEGORY.to_owned(), "products"),
+            (schema::search_by_scan(2), "products"),
+            (schema::CREDENTIALS.to_owned(), "users"),
+            (schema::LEADS_OF_STATUS.to_owned(), "leads"),
+            (schema::ADD_USER_BY_SCAN.to_owned(), "users"),
+        ];
+        for (sql, table) in scans {
+            assert!(plan(&db, &sql).contains(&format!("SCAN {table}")), "{}", plan(&db, &sql));
+        }
+        // Those of ids are always there, and orders are found by their jobs.
+        for sql in [schema::PRODUCT, schema::USER, schema::ORDER, schema::PRICE] {
+            assert!(plan(&db, sql).contains("INTEGER PRIMARY KEY"), "{sql}");
+        }
+        assert!(plan(&db, schema::ORDER_OF_JOB).contains("orders_job"));
+        let insert = plan(&db, schema::ADD_USER_BY_SCAN);
+        assert_eq!(insert.matches("SCAN users").count(), 1, "once, for the email: {insert}");
     }
 
     #[test]

@@ -94,6 +94,7 @@ impl Files {
             (None, true) => check(&file)?,
             (None, false) => embedded::create(&file, dials)?,
         }
+        embedded::index(&file, dials)?;
         Ok(Home { file, _temporary: temporary, _lock: lock })
     }
 }

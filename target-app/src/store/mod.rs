@@ -6,6 +6,7 @@ mod documents;
 mod embedded;
 mod figures;
 mod files;
+mod jobs;
 #[cfg(feature = "mongodb")]
 mod mongo;
 mod schema;
@@ -16,14 +17,17 @@ pub use backend::{Backend, BackendError, MONGODB_URI, Uri};
 pub use backup::{Contents, back_up};
 pub(crate) use documents::{Credentials, Document, NewLead, NewOrder, NewUser, ProductFilter};
 pub(crate) use embedded::Embedded;
-pub(crate) use figures::Figures;
+pub(crate) use figures::{Figures, ScansCpu};
 pub(crate) use files::Home;
 pub use files::{Files, FilesError};
+pub(crate) use jobs::{Claim, Fate, Job, JobState, JobStatus, Jobs};
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use crate::pool::{PoolError, Snapshot};
+use crate::profile;
 
 /// Documents on one page of a list.
 pub(crate) const PAGE_SIZE: u32 = 20;
@@ -48,6 +52,17 @@ pub(crate) enum StoreError {
     Files(#[from] FilesError),
     #[error("the store failed: {0}")]
     Backend(String),
+    #[error("the store took longer than {} ms", .timeout.as_millis())]
+    TooLong { timeout: Duration },
+    #[error("too much of what the store was asked failed: it is left alone for a while")]
+    CircuitOpen { retry_after: Duration },
+}
+
+impl StoreError {
+    /// Whether the store is to blame, and not what was asked of it.
+    pub(crate) fn is_failure(&self) -> bool {
+        !matches!(self, Self::Duplicate { .. } | Self::Missing { .. })
+    }
 }
 
 /// Each method is one operation. In the embedded store that is one checkout of a pooled connection, held for that operation's
@@ -71,6 +86,13 @@ pub(crate) trait Store: Send + Sync {
     fn order(&self, id: u32) -> Answer<Option<Document>>;
     /// Those there are of these, in no order.
     fn orders_by_ids(&self, ids: Vec<u32>) -> Answer<Vec<Document>>;
+
+    /// The jobs that are kept beside the documents, by a connection of their own: the shop has them in another server.
+    fn jobs(&self, _terms: &profile::Queue) -> Result<Jobs, StoreError> {
+        Err(StoreError::Backend(
+            "jobs are kept in the embedded store only: set queue.concurrency=0".to_owned(),
+        ))
+    }
 
     /// The state of the pool at this instant.
     fn pool(&self) -> Snapshot;

@@ -13,22 +13,34 @@ pub(super) const PRAGMAS: &str = "
 /// What marks a file as one of ours: "Shop" in ASCII.
 pub(super) const APPLICATION_ID: i64 = 0x5368_6f70;
 /// Of the tables below: one more whenever what they hold changes.
-pub(super) const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 2;
 
-/// The indexes are the ones production has: products by category and price and by text, leads by email and by status with
-/// the newest first, users by unique email.
+/// What there always is: MongoDB's index of `_id`, the text of the products, and the orders by the job that placed them, or a job that is done twice would
+/// place two.
 pub(super) const TABLES: &str = "
     PRAGMA application_id = 0x53686f70;
-    PRAGMA user_version = 1;
+    PRAGMA user_version = 2;
     CREATE TABLE products (id INTEGER PRIMARY KEY, doc TEXT NOT NULL);
-    CREATE INDEX products_category_price ON products (doc ->> '$.category', doc ->> '$.price');
     CREATE VIRTUAL TABLE products_text USING fts5 (name, description);
     CREATE TABLE users (id INTEGER PRIMARY KEY, password_hash TEXT NOT NULL, doc TEXT NOT NULL);
-    CREATE UNIQUE INDEX users_email ON users (doc ->> '$.email');
     CREATE TABLE leads (id INTEGER PRIMARY KEY, doc TEXT NOT NULL);
-    CREATE INDEX leads_email_created ON leads (doc ->> '$.email', doc ->> '$.created_at_ms' DESC);
-    CREATE INDEX leads_status_created ON leads (doc ->> '$.status', doc ->> '$.created_at_ms' DESC);
-    CREATE TABLE orders (id INTEGER PRIMARY KEY, doc TEXT NOT NULL);";
+    CREATE TABLE orders (id INTEGER PRIMARY KEY, doc TEXT NOT NULL);
+    CREATE UNIQUE INDEX orders_job ON orders (doc ->> '$.job_id') WHERE doc ->> '$.job_id' IS NOT NULL;";
+
+/// The indexes that can be left out, which are the ones production has: products by category and price (and by text: see `SEARCH`), leads by
+/// email and by status with the newest first, users by unique email.
+pub(super) const INDEXES: &str = "
+    CREATE INDEX IF NOT EXISTS products_category_price ON products (doc ->> '$.category', doc ->> '$.price');
+    CREATE UNIQUE INDEX IF NOT EXISTS users_email ON users (doc ->> '$.email');
+    CREATE INDEX IF NOT EXISTS leads_email_created ON leads (doc ->> '$.email', doc ->> '$.created_at_ms' DESC);
+    CREATE INDEX IF NOT EXISTS leads_status_created ON leads (doc ->> '$.status', doc ->> '$.created_at_ms' DESC);";
+
+/// A store that stays may have been made with them.
+pub(super) const NO_INDEXES: &str = "
+    DROP INDEX IF EXISTS products_category_price;
+    DROP INDEX IF EXISTS users_email;
+    DROP INDEX IF EXISTS leads_email_created;
+    DROP INDEX IF EXISTS leads_status_created;";
 
 pub(super) const PRODUCTS_OF_CATEGORY: &str = "
     SELECT doc FROM products WHERE doc ->> '$.category' = ?1 AND doc ->> '$.price' <= ?2
@@ -42,12 +54,26 @@ pub(super) const PRODUCTS_BY_IDS: &str =
 pub(super) const SEARCH: &str = "
     SELECT p.doc FROM products_text t JOIN products p ON p.id = t.rowid
     WHERE products_text MATCH ?1 ORDER BY rank LIMIT ?2";
+/// Without the text index, so many words have to occur anywhere in the name or the description; and where nothing tells which is
+/// the best match the cheapest is.
+pub(super) fn search_by_scan(words: usize) -> String {
+    let has = |word: usize| {
+        format!(" AND instr(lower(doc ->> '$.name' || ' ' || (doc ->> '$.description')), lower(?{word})) > 0")
+    };
+    let all: String = (2..words + 2).map(has).collect();
+    format!("SELECT doc FROM products WHERE true{all} ORDER BY doc ->> '$.price' LIMIT ?1")
+}
 pub(super) const ADD_PRODUCT: &str = "INSERT INTO products (id, doc) VALUES (?1, ?2)";
 pub(super) const ADD_PRODUCT_TEXT: &str =
     "INSERT INTO products_text (rowid, name, description) VALUES (?1, ?2, ?3)";
 pub(super) const ADD_USER: &str = "
     INSERT INTO users (id, password_hash, doc) SELECT n, ?1, json_insert(?2, '$.id', n)
     FROM (SELECT coalesce(max(id), 0) + 1 AS n FROM users) RETURNING doc";
+/// Without the unique index nothing but a look at all users tells whether an email is taken.
+pub(super) const ADD_USER_BY_SCAN: &str = "
+    WITH free AS MATERIALIZED (SELECT (SELECT coalesce(max(id), 0) + 1 FROM users) AS n
+        WHERE NOT EXISTS (SELECT 1 FROM users WHERE doc ->> '$.email' = ?3))
+    INSERT INTO users (id, password_hash, doc) SELECT n, ?1, json_insert(?2, '$.id', n) FROM free RETURNING doc";
 pub(super) const CREDENTIALS: &str = "SELECT id, password_hash FROM users WHERE doc ->> '$.email' = ?1";
 pub(super) const USER: &str = "SELECT doc FROM users WHERE id = ?1";
 pub(super) const ADD_LEAD: &str = "
@@ -57,10 +83,11 @@ pub(super) const LEADS_OF_STATUS: &str = "
     SELECT doc FROM leads WHERE doc ->> '$.status' = ?1 ORDER BY doc ->> '$.created_at_ms' DESC LIMIT ?2";
 pub(super) const PRICE: &str = "SELECT doc ->> '$.price' FROM products WHERE id = ?1";
 pub(super) const ADD_ORDER: &str = "
-    INSERT INTO orders (id, doc) SELECT n, json_insert(?1, '$.id', n)
+    INSERT OR IGNORE INTO orders (id, doc) SELECT n, json_insert(?1, '$.id', n)
     FROM (SELECT coalesce(max(id), 0) + 1 AS n FROM orders) RETURNING doc";
 pub(super) const ORDER: &str = "SELECT doc FROM orders WHERE id = ?1";
 pub(super) const ORDERS_BY_IDS: &str = "SELECT doc FROM orders WHERE id IN (SELECT value FROM json_each(?1))";
+pub(super) const ORDER_OF_JOB: &str = "SELECT doc FROM orders WHERE doc ->> '$.job_id' = ?1";
 
 /// Keep the newest so many: a soak test must not fill the disk.
 pub(super) const TRIM_LEADS: &str = "DELETE FROM leads WHERE id <= (SELECT max(id) FROM leads) - ?1";

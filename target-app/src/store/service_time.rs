@@ -23,16 +23,18 @@ impl ServiceTime {
         Self { dials: dials.clone(), faults, random: Mutex::new(StdRng::seed_from_u64(dials.store.seed)) }
     }
 
-    /// The hold intended for the next operation of this kind.
-    pub(crate) fn draw(&self, operation: Operation) -> Duration {
-        let mean_s = self.dials.hold_s(operation) * self.faults.slows(Resource::Mongodb, clock::now());
+    /// The hold intended for the next operation of this kind, which went through so many documents.
+    pub(crate) fn draw(&self, operation: Operation, scanned: u64) -> Duration {
+        let slow = self.faults.slows(Resource::Mongodb, clock::now());
+        let scan_s = scanned as f64 * self.dials.mongodb.scan_us_per_document / 1e6 * slow;
+        let mean_s = self.dials.hold_s(operation) * slow;
         let mongodb = &self.dials.mongodb;
         let drawn_s = match mongodb.service_time_distribution {
             Distribution::Constant => mean_s,
             Distribution::Exponential => mean_s * -self.uniform().ln(),
             Distribution::Lognormal => mean_s * self.lognormal(mongodb.service_time_cv_ratio),
         };
-        Duration::from_secs_f64(drawn_s)
+        Duration::from_secs_f64(drawn_s + scan_s)
     }
 
     /// Lognormal with mean 1 and this standard deviation: sigma^2 = ln(1 + cv^2), mu = -sigma^2 / 2.
@@ -63,7 +65,7 @@ mod tests {
         let profile = Profile::named("baseline").unwrap().with_dials(dials).unwrap();
         let service = ServiceTime::new(profile.dials(), Arc::new(Faults::new(0)));
         let n = 200_000;
-        let draws: Vec<f64> = (0..n).map(|_| service.draw(Operation::ProductById).as_secs_f64()).collect();
+        let draws: Vec<f64> = (0..n).map(|_| service.draw(Operation::ProductById, 0).as_secs_f64()).collect();
         let mean = draws.iter().sum::<f64>() / f64::from(n);
         let variance = draws.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / f64::from(n);
         (mean, variance.sqrt() / mean)
@@ -84,5 +86,13 @@ mod tests {
         assert!(near(mean, 0.02) && near(cv, 0.7), "{mean} {cv}");
         let (mean, _) = draws(&["mongodb.service_time_factor.product_by_id=3"]);
         assert!(near(mean, 0.06));
+    }
+
+    #[test]
+    fn every_document_gone_through_adds_its_time() {
+        let profile = Profile::named("unindexed").unwrap();
+        let service = ServiceTime::new(profile.dials(), Arc::new(Faults::new(0)));
+        assert_eq!(service.draw(Operation::ProductsList, 1_000).as_micros(), 25_000);
+        assert_eq!(service.draw(Operation::ProductsList, 0).as_micros(), 20_000);
     }
 }

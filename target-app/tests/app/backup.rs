@@ -222,7 +222,7 @@ fn what_cannot_be_restored_or_backed_up_is_refused_with_the_reason() {
         ("letter.gz", "is not a backup"),
         ("other.gz", "is not a backup"),
         ("short.gz", "is damaged: it is cut short"),
-        ("newer.gz", "is a store of version 99, and this build reads version 1"),
+        ("newer.gz", "is a store of version 99, and this build reads version 2"),
         ("none.gz", "No such file or directory"),
     ] {
         for store in [&[][..], &["--store", &name("fresh")], &["--replicas", "2"]] {

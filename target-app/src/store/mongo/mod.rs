@@ -80,7 +80,8 @@ impl Mongo {
         let task = tokio::spawn(async move {
             let began = clock::now();
             let answer = work.await;
-            figures.ended(operation, clock::now().duration_since(began));
+            // It always has the indexes.
+            figures.ended(operation, operation.plan(true), clock::now().duration_since(began));
             answer
         });
         Box::pin(async move { task.await.unwrap_or_else(|e| Err(StoreError::Backend(e.to_string()))) })

@@ -1,6 +1,10 @@
 //! The ceiling of every resource, computed from the dials alone by the operational laws: the ground truth that a
 //! measured load line is held against. Nothing here knows how the app is built, only what one visit demands.
 
+mod notes;
+
+pub use self::notes::notes;
+
 use serde::Serialize;
 
 use crate::demand::Operation;
@@ -21,7 +25,16 @@ pub struct Visits {
     pub sockets_per_user: f64,
     /// Whether a real MongoDB answers them: then no dial tells how long it takes.
     pub real_mongodb: bool,
-    requests: Vec<(&'static Route, f64)>,
+    requests: Vec<Visit>,
+}
+
+/// How often a route is visited.
+#[derive(Clone, Copy, Debug)]
+struct Visit {
+    route: &'static Route,
+    times: f64,
+    /// A list that is said to be of no category, which there is an index for in any case.
+    of_all: bool,
 }
 
 /// A request that reaches no route of the app.
@@ -44,7 +57,8 @@ impl Visits {
         let Some(route) = route else {
             return Err(UnknownRoute { name: name.to_owned() });
         };
-        self.requests.push((route, times));
+        let of_all = name.contains('?') && !name.contains("category=");
+        self.requests.push(Visit { route, times, of_all });
         Ok(())
     }
 
@@ -56,7 +70,21 @@ impl Visits {
     /// What each request asks of something, added up over one iteration.
     fn sum(&self, of: impl Fn(&Route) -> f64) -> f64 {
         // From zero, since the sum of nothing is -0.
-        self.requests.iter().fold(0.0, |sum, (route, times)| sum + times * of(route))
+        self.requests.iter().fold(0.0, |sum, visit| sum + visit.times * of(visit.route))
+    }
+
+    /// How long connections are held by the operations of this kind; of a real MongoDB no dial tells.
+    fn holds_s(&self, dials: &Dials, wanted: impl Fn(Operation) -> bool) -> f64 {
+        if self.real_mongodb {
+            return 0.0;
+        }
+        let of_visit = |visit: &Visit| -> f64 {
+            let operations = visit.route.operations.iter().copied().filter(|op| wanted(*op));
+            let scans =
+                |op| if visit.of_all && op == Operation::ProductsList { 0.0 } else { dials.scan_s(op) };
+            operations.map(|op| dials.hold_s(op) + scans(op)).sum()
+        };
+        self.requests.iter().fold(0.0, |sum, visit| sum + visit.times * of_visit(visit))
     }
 
     /// Operations of one iteration that no cache answers, each as much as `of` says.
@@ -68,7 +96,7 @@ impl Visits {
     }
 
     fn pool_s(&self, dials: &Dials) -> f64 {
-        if self.real_mongodb { 0.0 } else { self.in_store(dials, |operation| dials.hold_s(operation)) }
+        self.holds_s(dials, |op| !dials.cached(op))
     }
 
     fn cpu_s(&self, dials: &Dials) -> f64 {
@@ -105,9 +133,21 @@ impl Visits {
         self.redis_commands(dials).iter().sum::<f64>() * dials.redis.command_s()
     }
 
+    /// What the workers of the job queue have to do for it, while nobody waits.
+    fn jobs_s(&self, dials: &Dials) -> f64 {
+        let jobs = self.sum(|route| route.operations.iter().filter(|op| dials.queued(**op)).count() as f64);
+        // A real MongoDB has no table of jobs.
+        if self.real_mongodb { 0.0 } else { jobs * dials.job_s() }
+    }
+
+    /// What of the pool's time the users themselves wait for.
+    fn awaited_pool_s(&self, dials: &Dials) -> f64 {
+        self.holds_s(dials, |op| !dials.cached(op) && !dials.queued(op))
+    }
+
     /// How long one iteration takes that never waits for anything, thinking included.
     fn iteration_s(&self, dials: &Dials) -> f64 {
-        self.think_s + self.pool_s(dials) + self.cpu_s(dials) + self.redis_s(dials)
+        self.think_s + self.awaited_pool_s(dials) + self.cpu_s(dials) + self.redis_s(dials)
     }
 }
 
@@ -140,6 +180,9 @@ pub struct Ceiling {
 /// A cached read is taken to be a hit: a document is read from the store once per time to live and replica, so more load means no more work for the pool. What the kernel
 /// deals out unevenly among the replicas (it hashes addresses) is not in here; with connections in the thousands it is a few
 /// per cent.
+///
+/// With a job queue an order keeps a worker, who keeps a connection for a part of that; its caller waits for neither, so both count in the
+/// demands and not in R0. Above the workers' ceiling nobody waits longer either: the queue grows, and once it is full orders are refused.
 pub fn explain(profile: &Profile, replicas: u32, visits: &Visits) -> Vec<Ceiling> {
     let dials = profile.dials();
     let replicas = f64::from(replicas);
@@ -170,6 +213,7 @@ pub fn explain(profile: &Profile, replicas: u32, visits: &Visits) -> Vec<Ceiling
     let socket_bytes = visits.sockets_per_user * dials.heap.bytes_per_socket as f64;
     let mut ceilings = vec![
         served("mongodb.pool", dials.mongodb.max_pool_size as f64, pool_s),
+        served("queue.workers", dials.queue.concurrency as f64, visits.jobs_s(dials)),
         served("app.cpu", dials.app.cores, cpu_s),
         held("app.heap", replicas * dials.heap.limit_bytes as f64, socket_bytes),
     ];
@@ -188,79 +232,6 @@ pub fn explain(profile: &Profile, replicas: u32, visits: &Visits) -> Vec<Ceiling
     ceilings.retain(|ceiling| ceiling.users.is_finite() && ceiling.rate_per_s.is_finite());
     ceilings.sort_by(|a, b| a.users.total_cmp(&b.users));
     ceilings
-}
-
-/// What bounds the load but is no ceiling of it, a sentence each.
-///
-/// The gateway closes connections that wait for their users before it refuses anyone, which bounds nothing and costs a connection a request.
-/// The rate limiter bounds each user and not their number: a load of any size passes whose users stay below their points,
-/// and one user alone does not who asks for more. So it has no N* to be listed among the ceilings by.
-///
-/// Of a real MongoDB no dial tells how long it holds a connection, so its pool has a law here and no number.
-pub fn notes(profile: &Profile, replicas: u32, visits: &Visits) -> Vec<String> {
-    let dials = profile.dials();
-    let pool = pool_note(dials, replicas, visits);
-    pool.into_iter()
-        .chain(gateway_note(profile, visits))
-        .chain(limiter_note(dials, replicas, visits))
-        .collect()
-}
-
-fn gateway_note(profile: &Profile, visits: &Visits) -> Option<String> {
-    let dials = profile.dials();
-    if !profile.has_gateway() || visits.requests_per_iteration() == 0.0 {
-        return None;
-    }
-    let connections = dials.gateway.worker_connections;
-    let needed = visits.gateway_connections(dials);
-    // Nobody's request is under way on the connection that waits.
-    let waiting = 1.0 - (needed / 2.0 - visits.sockets_per_user);
-    let users = (connections - connections / 16) as f64 / (needed + waiting);
-    Some(format!(
-        "gateway: from about {users:.0} users on, who keep a connection each, those that wait for the next request are closed for others, \
-         and their users open new ones."
-    ))
-}
-
-fn pool_note(dials: &Dials, replicas: u32, visits: &Visits) -> Option<String> {
-    let operations = visits.in_store(dials, |_| 1.0);
-    (visits.real_mongodb && operations > 0.0).then(|| {
-        let connections = dials.mongodb.max_pool_size * replicas as usize;
-        format!(
-            "mongodb.pool: its ceiling is not computed, since no dial tells how long a real MongoDB holds a connection. \
-             {connections} connections carry {connections} / (mean of db_client_connection_use_time_seconds) commands a second; \
-             the users of the other ceilings leave out what an iteration waits for it."
-        )
-    })
-}
-
-fn limiter_note(dials: &Dials, replicas: u32, visits: &Visits) -> Option<String> {
-    let limiter = &dials.rate_limiter;
-    let limited = visits.sum(|route| f64::from(u8::from(route.limited())));
-    if limiter.points == 0 || limited == 0.0 {
-        return None;
-    }
-    let points = f64::from(limiter.points);
-    let (window_s, block_s) = (limiter.window_ms as f64 / 1e3, limiter.block_ms as f64 / 1e3);
-    let asked_per_s = limited / visits.iteration_s(dials);
-    let spent_s = points / asked_per_s;
-    let outcome = if spent_s >= window_s {
-        "not rejected".to_owned()
-    } else if limiter.block_ms > 0 {
-        format!("rejected after about {spent_s:.0} s, for {block_s} s")
-    } else {
-        format!("rejected after about {spent_s:.0} s, for the rest of the {window_s} s")
-    };
-    let each = if replicas > 1 && !dials.limits_in_redis() {
-        format!(" at each of {replicas} replicas")
-    } else {
-        String::new()
-    };
-    Some(format!(
-        "rate limiter: {points} requests in {window_s} s a user{each}, {:.3} a second; one user of this load makes \
-         {asked_per_s:.3} a second and is {outcome}. Without logins, all users of one address are one user.",
-        points / window_s
-    ))
 }
 
 #[cfg(test)]

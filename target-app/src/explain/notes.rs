@@ -1,0 +1,121 @@
+//! What bounds the load but is no ceiling of it, in words.
+
+use super::Visits;
+use crate::demand::{Operation, Plan};
+use crate::profile::{Dials, Profile};
+
+/// What bounds the load but is no ceiling of it, a sentence each.
+///
+/// The gateway closes connections that wait for their users before it refuses anyone, which bounds nothing and costs a connection a request.
+/// The rate limiter bounds each user and not their number: a load of any size passes whose users stay below their points,
+/// and one user alone does not who asks for more. So it has no N* to be listed among the ceilings by.
+///
+/// Nor has the circuit breaker: it gives way to a store that is too slow, which the pool's queue alone can make it.
+///
+/// Of a real MongoDB no dial tells how long it holds a connection, so its pool has a law here and no number.
+pub fn notes(profile: &Profile, replicas: u32, visits: &Visits) -> Vec<String> {
+    let dials = profile.dials();
+    let pool = pool_note(dials, replicas, visits);
+    pool.into_iter()
+        .chain(gateway_note(profile, visits))
+        .chain(limiter_note(dials, replicas, visits))
+        .chain(breaker_note(dials, replicas, visits))
+        .chain(scan_note(dials, visits))
+        .collect()
+}
+
+/// At the pool's ceiling X a user waits N / X - (Z + R0) for its connections, which makes operations last the timeout at
+/// N = X (Z + R0 + operations x timeout - holds), by the same law as N*.
+fn breaker_note(dials: &Dials, replicas: u32, visits: &Visits) -> Option<String> {
+    let breaker = &dials.breaker;
+    let pool_s = visits.pool_s(dials);
+    if breaker.timeout_ms == 0 || pool_s == 0.0 {
+        return None;
+    }
+    let timeout_s = breaker.timeout_ms.min(dials.mongodb.wait_queue_timeout_ms) as f64 / 1e3;
+    let operations = visits.sum(|route| {
+        let awaited = route.operations.iter().filter(|op| !dials.cached(**op) && !dials.queued(**op));
+        awaited.count() as f64
+    });
+    let iterations_per_s = f64::from(replicas) * dials.mongodb.max_pool_size as f64 / pool_s;
+    let unhurried_s = visits.think_s + visits.cpu_s(dials);
+    Some(format!(
+        "circuit breaker: an operation that takes longer than {} s, the wait for a connection included, has failed; where the \
+         pool is what gives way, about {:.0} users of this load make it that long. It then opens, for {} s at a time.",
+        breaker.timeout_ms as f64 / 1e3,
+        iterations_per_s * (unhurried_s + operations * timeout_s),
+        breaker.reset_timeout_ms as f64 / 1e3,
+    ))
+}
+
+/// Of what grows, or what the routes alone do not tell, where collections are scanned.
+fn scan_note(dials: &Dials, visits: &Visits) -> Option<String> {
+    let visited = |op: Operation| visits.requests.iter().any(|visit| visit.route.operations.contains(&op));
+    let scans = |op: &Operation| dials.plan(*op) == Plan::CollScan && visited(*op);
+    let scanned: Vec<_> = Operation::ALL.into_iter().filter(scans).map(Operation::name).collect();
+    (!scanned.is_empty()).then(|| {
+        format!(
+            "no indexes: whole collections are gone through by {}, {} us a document, of the store as it begins (a list of products is taken to \
+             be of a category): leads and users that are added make it more.",
+            scanned.join(", "),
+            dials.mongodb.scan_us_per_document
+        )
+    })
+}
+
+fn gateway_note(profile: &Profile, visits: &Visits) -> Option<String> {
+    let dials = profile.dials();
+    if !profile.has_gateway() || visits.requests_per_iteration() == 0.0 {
+        return None;
+    }
+    let connections = dials.gateway.worker_connections;
+    let needed = visits.gateway_connections(dials);
+    // Nobody's request is under way on the connection that waits.
+    let waiting = 1.0 - (needed / 2.0 - visits.sockets_per_user);
+    let users = (connections - connections / 16) as f64 / (needed + waiting);
+    Some(format!(
+        "gateway: from about {users:.0} users on, who keep a connection each, those that wait for the next request are closed for others, \
+         and their users open new ones."
+    ))
+}
+
+fn pool_note(dials: &Dials, replicas: u32, visits: &Visits) -> Option<String> {
+    let operations = visits.in_store(dials, |_| 1.0);
+    (visits.real_mongodb && operations > 0.0).then(|| {
+        let connections = dials.mongodb.max_pool_size * replicas as usize;
+        format!(
+            "mongodb.pool: its ceiling is not computed, since no dial tells how long a real MongoDB holds a connection. \
+             {connections} connections carry {connections} / (mean of db_client_connection_use_time_seconds) commands a second; \
+             the users of the other ceilings leave out what an iteration waits for it."
+        )
+    })
+}
+
+fn limiter_note(dials: &Dials, replicas: u32, visits: &Visits) -> Option<String> {
+    let limiter = &dials.rate_limiter;
+    let limited = visits.sum(|route| f64::from(u8::from(route.limited())));
+    if limiter.points == 0 || limited == 0.0 {
+        return None;
+    }
+    let points = f64::from(limiter.points);
+    let (window_s, block_s) = (limiter.window_ms as f64 / 1e3, limiter.block_ms as f64 / 1e3);
+    let asked_per_s = limited / visits.iteration_s(dials);
+    let spent_s = points / asked_per_s;
+    let outcome = if spent_s >= window_s {
+        "not rejected".to_owned()
+    } else if limiter.block_ms > 0 {
+        format!("rejected after about {spent_s:.0} s, for {block_s} s")
+    } else {
+        format!("rejected after about {spent_s:.0} s, for the rest of the {window_s} s")
+    };
+    let each = if replicas > 1 && !dials.limits_in_redis() {
+        format!(" at each of {replicas} replicas")
+    } else {
+        String::new()
+    };
+    Some(format!(
+        "rate limiter: {points} requests in {window_s} s a user{each}, {:.3} a second; one user of this load makes \
+         {asked_per_s:.3} a second and is {outcome}. Without logins, all users of one address are one user.",
+        points / window_s
+    ))
+}
