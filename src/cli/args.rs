@@ -179,7 +179,7 @@ pub(super) enum TargetCommand {
     #[command(
         after_help = "Examples:\n  plimsoll target serve baseline\n  plimsoll target serve baseline --listen 127.0.0.1:0 --dial mongodb.max_pool_size=20"
     )]
-    Serve(target_app::cli::Serve),
+    Serve(Box<target_app::cli::Serve>),
     /// List the profiles and what each stands for
     #[command(after_help = "Examples:\n  plimsoll target list\n  plimsoll target list --json")]
     List(target_app::cli::List),

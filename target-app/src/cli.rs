@@ -1,6 +1,7 @@
 //! The commands over the library: `serve` and `list`, which `plimsoll target` offers too, and `explain` for the stand-alone
 //! binary. Only here is anything printed.
 
+mod announcement;
 mod backup;
 
 pub use self::backup::Backup;
@@ -18,12 +19,13 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
+use self::announcement::{announced, scheme};
 use crate::explain::{UnknownRoute, Visits, explain, notes};
 use crate::fleet::{
     FleetError, GATEWAY_UPSTREAM, Launch, Membership, Order, Place, REDIS_URLS, REPLICAS_MAX, Role, supervise,
 };
 use crate::gateway::{Fronting, front};
-use crate::profile::{DialError, Profile, ProfileError, TlsVersion};
+use crate::profile::{DialError, Profile, ProfileError};
 use crate::protections::{Idle, Protections};
 use crate::redis::{self, RedisError, node};
 use crate::server::{ServeError, Serving, serve};
@@ -45,7 +47,7 @@ pub struct Surroundings<'a> {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Serve a profile until interrupted
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// List the profiles and what each stands for
     List(List),
     /// Compute the ceiling of each resource from the dials alone
@@ -437,32 +439,6 @@ fn asking_redis() -> String {
     let names = Profile::names().into_iter();
     let asking = names.filter(|name| Profile::named(name).is_ok_and(|profile| profile.dials().use_redis()));
     asking.collect::<Vec<_>>().join(", ")
-}
-
-/// What clients speak.
-fn scheme(profile: &Profile) -> &'static str {
-    match profile.dials().tls.version {
-        TlsVersion::Off => "http",
-        TlsVersion::Tls13 => "https",
-    }
-}
-
-/// Says where it listens, where replicas behind a gateway tell their metrics to who cannot get past that, and where it listens for faults.
-fn announced(
-    out: &mut dyn Write,
-    scheme: &str,
-    address: SocketAddr,
-    inner: Option<SocketAddr>,
-    faults: Option<SocketAddr>,
-) -> io::Result<()> {
-    writeln!(out, "listening {scheme}://{address}")?;
-    if let Some(inner) = inner {
-        writeln!(out, "metrics http://{inner}")?;
-    }
-    if let Some(faults) = faults {
-        writeln!(out, "faults http://{faults}")?;
-    }
-    out.flush()
 }
 
 /// One thread for up to one core: nothing is gained by moving tasks between threads that share a quota of one.
