@@ -28,6 +28,8 @@ struct Entries {
     restarts: u64,
     scaled_out: u64,
     scaled_in: u64,
+    /// Everyone who was wanted has been there at one moment.
+    was_complete: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -44,8 +46,14 @@ struct Entry {
 impl Roll {
     pub(super) fn of(places: impl Iterator<Item = Place>) -> Self {
         let processes = places.map(Entry::new).collect();
-        let entries =
-            Entries { processes, dead: Figures::default(), restarts: 0, scaled_out: 0, scaled_in: 0 };
+        let entries = Entries {
+            processes,
+            dead: Figures::default(),
+            restarts: 0,
+            scaled_out: 0,
+            scaled_in: 0,
+            was_complete: false,
+        };
         Self { entries: Arc::new(Mutex::new(entries)) }
     }
 
@@ -75,12 +83,13 @@ impl Roll {
     /// A process listens; true when it is the last one that was missing for the first time.
     pub(super) fn ready(&self, place: Place) -> bool {
         let mut entries = self.entries();
-        let was_complete = entries.is_complete();
         if let Some(process) = entries.find(place) {
             process.starts += 1;
             process.living = Some(process.starts);
         }
-        !was_complete && entries.is_complete()
+        let first = !entries.was_complete && entries.is_complete();
+        entries.was_complete |= first;
+        first
     }
 
     /// A process ended: what it had counted stays in the sum.

@@ -2,11 +2,24 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use crate::support::{Fleet, Remote, Scrape};
 
 fn replicas(scrape: &Scrape) -> f64 {
     scrape.sum("target_replicas", &[])
+}
+
+/// Looks now and then, for a minute at most: a look costs the replicas a good part of what little CPU they have.
+async fn until(fleet: &Fleet, there: f64) -> Scrape {
+    for _ in 0..150 {
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        let scrape = fleet.remote.scrape_until(|_| true).await;
+        if replicas(&scrape) == there {
+            return scrape;
+        }
+    }
+    panic!("there are never {there} replicas");
 }
 
 #[tokio::test]
@@ -39,12 +52,12 @@ async fn replicas_come_with_the_load_and_go_with_it() {
             }
         });
     }
-    let scrape = fleet.remote.scrape_until(|scrape| replicas(scrape) == 3.0).await;
+    let scrape = until(&fleet, 3.0).await;
     assert_eq!(scrape.sum("target_replicas_desired", &[]), 3.0);
     assert!(scrape.sum("target_scale_out_total", &[]) >= 1.0);
     over.store(true, Ordering::Relaxed);
     customers.join_all().await;
-    let scrape = fleet.remote.scrape_until(|scrape| replicas(scrape) == 1.0).await;
+    let scrape = until(&fleet, 1.0).await;
     assert!(scrape.sum("target_scale_in_total", &[]) >= 1.0);
     assert_eq!(scrape.sum("target_replica_restarts_total", &[]), 0.0, "to be let go is no death");
     assert!(

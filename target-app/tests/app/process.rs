@@ -152,6 +152,7 @@ fn the_list_has_every_profile_and_its_dials_with_those_of_its_base() {
     "queued" "baseline" 10 0 0 1000
     "breaker" "baseline" 10 0 0 1000
     "limited" "baseline" 10 0 100 1000
+    "autoscaled" "pool-100" 100 0 0 1000
     "hardened" "baseline" 10 0 1000 1000
     "redis-single" "baseline" 10 0 0 1000
     "redis-cluster" "redis-single" 10 0 0 1000
