@@ -14,6 +14,7 @@ import csv
 import dataclasses
 import json
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -79,8 +80,13 @@ class Run:
         return {name: max(ratio for t_s, ratio in rows if t_s <= end_s) for name, rows in self.full.items() if rows[0][0] <= end_s}
 
     def while_at_most(self, users):
-        """The fullest that the resource was with no more users than that."""
-        return max((ratio for t_s, ratio in self.full.get(self.resource, []) if self.users.get(round(t_s), 0) <= users), default=0.0)
+        """The fullest that the resource, or one of several that are there in its place, was with no more users than that."""
+        system, part = self.resource.split(".")
+        alike = re.compile(rf"{re.escape(system)}(-\d+)?\.{re.escape(part)}")
+        rows = [row for name, rows in self.full.items() if alike.fullmatch(name) for row in rows]
+        if not rows:
+            sys.exit(f"nothing was recorded of {self.resource}; there is: {', '.join(self.full)}")
+        return max(ratio for t_s, ratio in rows if self.users.get(round(t_s), 0) <= users)
 
 
 class Measure:

@@ -138,6 +138,9 @@ pub async fn serve(
         // What has not finished by then is cut off with the runtime.
         let _ = tokio::time::timeout(drain, finish).await;
     }
+    if let Some(fleet) = &app.membership {
+        fleet.leave_figures(&app.figures().unwrap_or_default());
+    }
     end
 }
 

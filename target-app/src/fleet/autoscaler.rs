@@ -102,13 +102,15 @@ impl Scaling {
             }
             tokio::time::sleep_until((last + *period).into()).await;
             roll.look(directory).await;
-            let (now, (used_s, replicas)) = (clock::now(), roll.cpu_s());
+            let (now, (used_s, living)) = (clock::now(), roll.cpu_s());
             let before = self.before.replace((now, used_s));
-            let Some((then, used_before_s)) = before.filter(|_| replicas > 0) else { continue };
-            let offered_s = (now - then).as_secs_f64() * self.cores * f64::from(replicas);
-            let wanted = scaler.decide(replicas, (used_s - used_before_s) / offered_s, now);
-            if wanted != replicas {
-                roll.scaled(wanted > replicas);
+            let Some((then, used_before_s)) = before.filter(|_| living > 0) else { continue };
+            // What is started or ended counts as it will be, or a change would be made twice.
+            let desired = roll.desired();
+            let offered_s = (now - then).as_secs_f64() * self.cores * f64::from(desired);
+            let wanted = scaler.decide(desired, (used_s - used_before_s) / offered_s, now);
+            if wanted != desired {
+                roll.scaled(wanted > desired);
                 return wanted;
             }
         }

@@ -34,7 +34,11 @@ pub(super) struct Crew {
     terms: Terms,
     parts: Vec<Part>,
     roll: Roll,
-    keepers: JoinSet<Result<(), FailingProcess>>,
+    keepers: JoinSet<(Place, Result<(), FailingProcess>)>,
+    /// Replicas that are wanted.
+    wanted: u32,
+    /// Processes that were let go and still live. Nobody takes their place before they are gone.
+    leaving: Vec<Place>,
     /// Of those that are kept alive, how each is told to stop.
     stops: Vec<(Place, watch::Sender<bool>)>,
 }
@@ -43,7 +47,15 @@ impl Crew {
     /// Of these parts, none of which is there yet.
     pub(super) fn of(parts: Vec<Part>, terms: Terms) -> Self {
         let roll = Roll::of(parts.iter().map(|part| part.place));
-        Self { terms, parts, roll, keepers: JoinSet::new(), stops: Vec::new() }
+        Self {
+            terms,
+            parts,
+            roll,
+            keepers: JoinSet::new(),
+            wanted: 0,
+            leaving: Vec::new(),
+            stops: Vec::new(),
+        }
     }
 
     pub(super) fn roll(&self) -> &Roll {
@@ -58,18 +70,26 @@ impl Crew {
     /// Takes on so many replicas, the first ones, and all that are no replicas; lets the others go. Each has then the time it has for its
     /// requests.
     pub(super) fn have(&mut self, replicas: u32) {
+        self.wanted = replicas;
         for part in self.parts.clone() {
             let wanted = part.place.role != Role::Replica || part.place.number < replicas;
             let there = self.stops.iter().position(|(place, _)| *place == part.place);
             match (wanted, there) {
-                (true, None) => self.take_on(part),
+                (true, None) => {
+                    self.roll.want(part.place, true);
+                    if !self.leaving.contains(&part.place) {
+                        self.take_on(part);
+                    }
+                }
+                (false, None) => self.roll.want(part.place, false),
                 (false, Some(index)) => {
                     let (place, stop) = self.stops.swap_remove(index);
                     self.roll.want(place, false);
+                    self.leaving.push(place);
                     // It fails only where its keeper has given up.
                     let _ = stop.send(true);
                 }
-                _ => {}
+                (true, Some(_)) => {}
             }
         }
     }
@@ -77,7 +97,6 @@ impl Crew {
     fn take_on(&mut self, part: Part) {
         let Part { place, address, environment } = part;
         let (stop, stopping) = watch::channel(false);
-        self.roll.want(place, true);
         let keeper = Keeper {
             place,
             launch: self.terms.launch.clone(),
@@ -97,8 +116,11 @@ impl Crew {
     pub(super) async fn failure(&mut self) -> FleetError {
         loop {
             match self.keepers.join_next().await {
-                Some(Ok(Ok(()))) => {}
-                Some(Ok(Err(failing))) => return failing.into(),
+                Some(Ok((gone, Ok(())))) => {
+                    self.leaving.retain(|place| *place != gone);
+                    self.have(self.wanted);
+                }
+                Some(Ok((_, Err(failing)))) => return failing.into(),
                 Some(Err(e)) => {
                     return ServeError::Setup(format!("the keeper of a process failed: {e}")).into();
                 }

@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 use super::place::{Place, Role};
 use super::restarts::{FailingProcess, Life, Restarts};
 use super::roll::Roll;
-use super::{figures_socket, orders_socket};
+use super::{figures_socket, left_figures, orders_socket};
 use crate::clock;
 
 /// From its start to its first word.
@@ -65,7 +65,12 @@ struct Process {
 
 impl Keeper {
     /// Keeps the process alive until the fleet stops; fails when it dies at once, time and again.
-    pub(super) async fn keep(mut self) -> Result<(), FailingProcess> {
+    pub(super) async fn keep(mut self) -> (Place, Result<(), FailingProcess>) {
+        let kept = self.keep_alive().await;
+        (self.place, kept)
+    }
+
+    async fn keep_alive(&mut self) -> Result<(), FailingProcess> {
         let mut restarts = Restarts::default();
         loop {
             let started = clock::now();
@@ -132,13 +137,17 @@ impl Keeper {
             status = self.serve(process, served) => Some(status),
             () = stopped => None,
         };
-        self.roll.died(self.place);
+        if ended.is_none() {
+            self.roll.leaves(self.place);
+            process.end(self.drain + END_SLACK).await;
+        }
+        let left = left_figures(&self.directory, self.place);
+        self.roll.died(self.place, std::fs::read_to_string(&left).ok());
+        // It is not there where the process was killed.
+        let _ = std::fs::remove_file(left);
         match ended {
             Some(status) => Some(process.how(status).await),
-            None => {
-                process.end(self.drain + END_SLACK).await;
-                None
-            }
+            None => None,
         }
     }
 

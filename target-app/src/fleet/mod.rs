@@ -3,8 +3,8 @@
 //! `/metrics` for all of them together. Beside them there may be processes of other roles (see [`Role`]), kept alive alike.
 //!
 //! The supervisor keeps a private directory: the store's file, its own socket for the figures of the fleet
-//! (`fleet.sock`), one for those of each process (`replica-N.sock`), and for each replica one on which it is told what is to go
-//! wrong (`orders-N.sock`); and under TLS the certificate that all replicas show, with its key.
+//! (`fleet.sock`), one for those of each process (`replica-N.sock`) and a file that it leaves with its last ones (`replica-N.figures`), for each replica a
+//! socket on which it is told what is to go wrong (`orders-N.sock`); and under TLS the certificate that all replicas show, with its key.
 
 mod address;
 mod autoscaler;
@@ -78,6 +78,12 @@ impl Membership {
         bind_anew(orders_socket(&self.directory, self.place.number))
     }
 
+    /// Leaves the last figures of this process for its keeper, so that nothing is lost which it counted while it drained. Where that fails, the
+    /// fleet counts it with what it said last.
+    pub(crate) fn leave_figures(&self, text: &str) {
+        let _ = std::fs::write(left_figures(&self.directory, self.place), text);
+    }
+
     /// The metrics of all processes together, in Prometheus text.
     pub(crate) async fn figures_of_all(&self) -> io::Result<String> {
         link::ask(&fleet_socket(&self.directory)).await
@@ -121,6 +127,11 @@ fn fleet_socket(directory: &Path) -> PathBuf {
 
 fn figures_socket(directory: &Path, place: Place) -> PathBuf {
     directory.join(format!("{}.sock", place.stem()))
+}
+
+/// Read once the process has ended.
+fn left_figures(directory: &Path, place: Place) -> PathBuf {
+    directory.join(format!("{}.figures", place.stem()))
 }
 
 fn orders_socket(directory: &Path, number: u32) -> PathBuf {

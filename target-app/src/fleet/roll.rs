@@ -16,10 +16,14 @@ const CPU_SECONDS: &str = "process_cpu_seconds_total";
 /// Between two looks at every replica's figures: what a killed one counted after the last look is lost.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// How long one process is waited for. Somebody who asks may have to wait for two looks, and does so for as long as [`link::ask`].
+const ANSWER_MAX: Duration = Duration::from_millis(700);
+
 /// Shared by the keepers of the processes and by whoever answers for all of them.
 #[derive(Clone)]
 pub(super) struct Roll {
     entries: Arc<Mutex<Entries>>,
+    looking: Arc<tokio::sync::Mutex<()>>,
 }
 
 struct Entries {
@@ -39,6 +43,8 @@ struct Entry {
     wanted: bool,
     /// Which start of it lives, counted from one; none while it does not.
     living: Option<u64>,
+    /// It lives and is to end.
+    leaves: bool,
     starts: u64,
     last: String,
 }
@@ -54,7 +60,7 @@ impl Roll {
             scaled_in: 0,
             was_complete: false,
         };
-        Self { entries: Arc::new(Mutex::new(entries)) }
+        Self { entries: Arc::new(Mutex::new(entries)), looking: Arc::default() }
     }
 
     /// Whether a process should be there from now on.
@@ -92,13 +98,25 @@ impl Roll {
         first
     }
 
-    /// A process ended: what it had counted stays in the sum.
-    pub(super) fn died(&self, place: Place) {
+    /// A process is told to end: it does what it has begun and takes nothing more.
+    pub(super) fn leaves(&self, place: Place) {
+        if let Some(process) = self.entries().find(place) {
+            process.leaves = true;
+        }
+    }
+
+    /// A process ended: what it had counted stays in the sum, as it left it, or else as it said last.
+    pub(super) fn died(&self, place: Place, left: Option<String>) {
         let mut entries = self.entries();
         let Some(process) = entries.find(place) else { return };
-        process.living = None;
+        (process.living, process.leaves) = (None, false);
         let last = std::mem::take(&mut process.last);
-        entries.dead.add_counted(&last);
+        entries.dead.add_counted(&left.unwrap_or(last));
+    }
+
+    /// Replicas there should be.
+    pub(super) fn desired(&self) -> u32 {
+        self.entries().replicas().filter(|replica| replica.wanted).count() as u32
     }
 
     /// A process is started in place of one that ended.
@@ -113,6 +131,8 @@ impl Roll {
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let asked = tokio::select! {
+                // Whoever asks is waiting; the look that is due is made for them.
+                biased;
                 connection = link::accept(&listener) => Some(connection),
                 _ = look.tick() => None,
             };
@@ -125,6 +145,8 @@ impl Roll {
 
     /// Asks all living processes at once.
     pub(super) async fn look(&self, directory: &std::path::Path) {
+        // One look at a time, or an older answer could take the place of a newer one.
+        let _looking = self.looking.lock().await;
         let living: Vec<_> = {
             let entries = self.entries();
             let processes = entries.processes.iter();
@@ -134,7 +156,7 @@ impl Roll {
         for (place, start) in living {
             let socket = figures_socket(directory, place);
             asked.spawn(
-                async move { (place, start, tokio::time::timeout(link::WAIT, link::ask(&socket)).await) },
+                async move { (place, start, tokio::time::timeout(ANSWER_MAX, link::ask(&socket)).await) },
             );
         }
         while let Some(answer) = asked.join_next().await {
@@ -159,7 +181,8 @@ impl Roll {
         for process in &entries.processes {
             figures.add(&process.last);
         }
-        let living = entries.replicas().filter(|replica| replica.living.is_some()).count();
+        let serves = |replica: &&Entry| replica.living.is_some() && !replica.leaves;
+        let living = entries.replicas().filter(serves).count();
         let desired = entries.replicas().filter(|replica| replica.wanted).count();
         figures.set("target_replicas", "gauge", "Replicas that serve.", living as f64);
         figures.set("target_replicas_desired", "gauge", "Replicas that should.", desired as f64);
@@ -184,7 +207,7 @@ impl Roll {
 
 impl Entry {
     fn new(place: Place) -> Self {
-        Self { place, wanted: false, living: None, starts: 0, last: String::new() }
+        Self { place, wanted: false, living: None, leaves: false, starts: 0, last: String::new() }
     }
 }
 
@@ -231,7 +254,7 @@ mod tests {
             (figure(&roll, "s"), figure(&roll, "o"), figure(&roll, "target_replicas")),
             (30.0, 7.0, 2.0)
         );
-        roll.died(A);
+        roll.died(A, None);
         roll.heard(A, 1, said(11, 3));
         assert_eq!(
             (figure(&roll, "s"), figure(&roll, "o"), figure(&roll, "target_replicas")),
@@ -270,8 +293,10 @@ mod tests {
         both.heard(B, 1, used(4));
         assert_eq!(both.cpu_s(), (7.0, 2));
         both.want(B, false);
-        both.died(B);
-        assert_eq!(both.cpu_s(), (7.0, 1));
+        both.leaves(B);
+        assert_eq!(figure(&both, "target_replicas"), 1.0);
+        both.died(B, Some(used(5)));
+        assert_eq!(both.cpu_s(), (8.0, 1), "what it counted while it drained is in it");
         assert_eq!(figure(&both, "target_replicas_desired"), 1.0);
         both.scaled(true);
         assert_eq!(

@@ -116,7 +116,8 @@ pub async fn supervise(
         tokio::select! {
             () = &mut stop => break Ok(()),
             failure = crew.failure() => break Err(failure),
-            replicas = scaling.next(&roll, directory.path()) => {
+            // Not before all are there: whoever is let go is waited for no more, and nobody would say so.
+            replicas = scaling.next(&roll, directory.path()), if announce.is_none() => {
                 note(&format!("{} replicas in place of {}", replicas, crew.replicas()));
                 crew.have(replicas);
             }

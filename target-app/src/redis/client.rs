@@ -110,10 +110,10 @@ impl Redis {
         Ok((count, Duration::from_millis(left_ms.unsigned_abs())))
     }
 
-    /// Has a key last so long from now on.
-    pub(crate) async fn expire(&self, key: &str, lasts: Duration) -> Result<(), Unanswered> {
-        let ((),) = self.ask(redis::pipe().cmd("PEXPIRE").arg(key).arg(ms(lasts)), 1).await?;
-        Ok(())
+    /// Has a key last so long from now on; false where there is none.
+    pub(crate) async fn expire(&self, key: &str, lasts: Duration) -> Result<bool, Unanswered> {
+        let (there,) = self.ask(redis::pipe().cmd("PEXPIRE").arg(key).arg(ms(lasts)), 1).await?;
+        Ok(there)
     }
 
     async fn ask<T: FromRedisValue>(&self, pipe: &Pipeline, commands: u64) -> Result<T, Unanswered> {

@@ -1,4 +1,4 @@
-//! The autoscaler: replicas come while the CPU of those there are is used too much, and go when it is not, without a request that fails.
+//! The autoscaler: replicas come while the CPU of those there are is used too much, and go when it is not, and whoever asks meanwhile is served.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -36,18 +36,27 @@ async fn replicas_come_with_the_load_and_go_with_it() {
         "app.drain_ms=500",
     ];
     let fleet = Fleet::serving("autoscaled", &dials, &[]);
-    let first = fleet.remote.scrape().await;
-    assert_eq!((replicas(&first), first.sum("target_replicas_desired", &[])), (1.0, 1.0));
+    // Without a load there is one, whatever its start has used.
+    for _ in 0..6 {
+        let scrape = fleet.remote.scrape().await;
+        assert_eq!((replicas(&scrape), scrape.sum("target_replicas_desired", &[])), (1.0, 1.0));
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
     let (over, served) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let unanswered = Arc::new(AtomicUsize::new(0));
     let mut customers = tokio::task::JoinSet::new();
     for _ in 0..12 {
         let (address, over, served) = (fleet.remote.address, Arc::clone(&over), Arc::clone(&served));
+        let unanswered = Arc::clone(&unanswered);
         customers.spawn(async move {
             while !over.load(Ordering::Relaxed) {
-                // On a connection of its own, so that it may reach any replica. One that is closed as it is made gets no answer.
-                if let Some(answer) = Remote::at(address).try_get("/api/products/1").await {
-                    assert_eq!(answer.status, 200);
-                    served.fetch_add(1, Ordering::Relaxed);
+                // On a connection of its own, so that it may reach any replica.
+                match Remote::at(address).try_get("/api/products/1").await {
+                    Some(answer) => {
+                        assert_eq!(answer.status, 200);
+                        served.fetch_add(1, Ordering::Relaxed);
+                    }
+                    None => drop(unanswered.fetch_add(1, Ordering::Relaxed)),
                 }
             }
         });
@@ -57,10 +66,11 @@ async fn replicas_come_with_the_load_and_go_with_it() {
     assert!(scrape.sum("target_scale_out_total", &[]) >= 1.0);
     over.store(true, Ordering::Relaxed);
     customers.join_all().await;
+    // A connection that is being made while a replica comes may be reset: the kernel has dealt it to another one meanwhile.
+    let (served, unanswered) = (served.load(Ordering::Relaxed), unanswered.load(Ordering::Relaxed));
+    assert!(unanswered <= 3 + served / 50, "{unanswered} of {served}");
     let scrape = until(&fleet, 1.0).await;
     assert!(scrape.sum("target_scale_in_total", &[]) >= 1.0);
     assert_eq!(scrape.sum("target_replica_restarts_total", &[]), 0.0, "to be let go is no death");
-    assert!(
-        scrape.sum("http_requests_total", &["/api/products/{id}"]) >= served.load(Ordering::Relaxed) as f64
-    );
+    assert!(scrape.sum("http_requests_total", &["/api/products/{id}"]) >= served as f64);
 }

@@ -27,7 +27,7 @@ use tokio_util::codec::{Decoder, FramedRead};
 use self::command::{Command, Refused, Reply};
 use self::figures::Figures;
 use self::keyspace::{Keyspace, NoInteger, TimeLeft};
-use self::thread::{Thread, Turn};
+use self::thread::Thread;
 use super::slots::{node_of_slot, range_of, slot_of};
 use crate::clock;
 use crate::fleet::{Membership, Place, give_figures};
@@ -38,7 +38,7 @@ use crate::timer::Timer;
 /// Clients at a time, as Redis has it (`maxclients`).
 const CLIENTS_MAX: usize = 10_000;
 /// Commands of one client whose answers are not sent; beyond them the node leaves the rest in the socket.
-const PIPELINE_MAX: usize = 16_384;
+const PIPELINE_MAX: usize = 4_096;
 /// Largest request.
 const REQUEST_MAX_BYTES: usize = 1 << 20;
 /// How long to leave the listener alone when no connection can be taken.
@@ -78,6 +78,7 @@ pub(crate) async fn serve(
         () = give_figures(figures, || node.text()) => {}
         () = stop => {}
     }
+    fleet.leave_figures(&node.text());
     Ok(())
 }
 
@@ -126,7 +127,7 @@ impl Node {
     pub(crate) fn text(&self) -> String {
         let keyspace = self.keyspace();
         let clients = self.clients.load(Ordering::Relaxed);
-        self.figures.text(&self.thread.account(), &keyspace, clients)
+        self.figures.text(&self.thread.account(clock::now()), &keyspace, clients)
     }
 
     async fn converse(self: Arc<Self>, mut stream: TcpStream) {
@@ -141,16 +142,16 @@ impl Node {
         let _ = stream.set_nodelay(true);
         let (read, write) = stream.into_split();
         let (answers, queue) = mpsc::channel(PIPELINE_MAX);
-        let writes = tokio::spawn(Arc::clone(&self).answer(write, queue));
+        let writes = tokio::spawn(Self::answer(write, queue));
         let mut requests = FramedRead::new(read, Requests::default());
         // What does not parse ends the conversation, as it does with Redis.
         while let Some(Ok(request)) = requests.next().await {
             let now = clock::now();
             let command = Command::read(request);
-            let turn = self.thread.admit(command.as_ref().map_or("unknown", Command::name), now);
-            // Done in the order in which the answers go out, so that nobody can tell it was done earlier.
-            let reply = command.map_or_else(|Refused(why)| Reply::Error(why), |c| self.execute(c, now));
-            if answers.send((turn, reply.bytes())).await.is_err() {
+            let done = self.thread.admit(command.as_ref().map_or("unknown", Command::name), now);
+            // In the order in which the thread comes to them, and as of that moment, so that nobody can tell that it was earlier.
+            let reply = command.map_or_else(|Refused(why)| Reply::Error(why), |c| self.execute(c, done));
+            if answers.send((done, reply.bytes())).await.is_err() {
                 break;
             }
         }
@@ -160,25 +161,23 @@ impl Node {
     }
 
     /// Sends each answer at its moment, and those that are due by then with it.
-    async fn answer(self: Arc<Self>, mut write: OwnedWriteHalf, mut queue: mpsc::Receiver<(Turn, Vec<u8>)>) {
+    async fn answer(mut write: OwnedWriteHalf, mut queue: mpsc::Receiver<(Instant, Vec<u8>)>) {
         let mut timer = Timer::new().ok();
         let mut held = None;
         let mut bytes = Vec::new();
         let mut open = true;
         loop {
             let next = if held.is_some() { held.take() } else { queue.recv().await };
-            let Some((turn, answer)) = next else { return };
-            wait_until(&mut timer, turn.done).await;
-            self.thread.answered(turn);
+            let Some((done, answer)) = next else { return };
+            wait_until(&mut timer, done).await;
             bytes.clear();
             bytes.extend_from_slice(&answer);
             let now = clock::now();
-            while let Ok((turn, answer)) = queue.try_recv() {
-                if turn.done > now {
-                    held = Some((turn, answer));
+            while let Ok((done, answer)) = queue.try_recv() {
+                if done > now {
+                    held = Some((done, answer));
                     break;
                 }
-                self.thread.answered(turn);
                 bytes.extend_from_slice(&answer);
             }
             // For a client that is gone the thread works off what it has sent, as Redis does with what it has read.
@@ -255,7 +254,7 @@ impl Node {
 
     fn info(&self, keys: &Keyspace) -> String {
         let mode = if self.is_cluster() { "cluster" } else { "standalone" };
-        let account = self.thread.account();
+        let account = self.thread.account(clock::now());
         let commands: u64 = account.by_command.values().map(|served| served.count).sum();
         format!(
             "# Server\r\nredis_mode:{mode}\r\n# Clients\r\nconnected_clients:{}\r\n# Memory\r\nused_memory:{}\r\nmaxmemory:{}\r\n\
@@ -305,20 +304,30 @@ async fn wait_until(timer: &mut Option<Timer>, moment: Instant) {
     }
 }
 
-/// Requests as they come in, none larger than a bound: the codec alone would wait for all that a client announces.
+/// Requests as they come in, none larger than a bound: the codec alone would wait for all that a client announces, and keep all of it.
 #[derive(Default)]
-struct Requests(ValueCodec);
+struct Requests {
+    codec: ValueCodec,
+    /// Of the request that is not whole yet, what the codec has taken already.
+    taken_bytes: usize,
+}
 
 impl Decoder for Requests {
     type Item = redis::Value;
     type Error = redis::RedisError;
 
     fn decode(&mut self, bytes: &mut BytesMut) -> Result<Option<Self::Item>, Self::Error> {
-        let request = self.0.decode(bytes)?;
-        if request.is_none() && bytes.len() > REQUEST_MAX_BYTES {
+        let before = bytes.len();
+        let request = self.codec.decode(bytes)?;
+        if request.is_some() {
+            self.taken_bytes = 0;
+            return Ok(request);
+        }
+        self.taken_bytes += before - bytes.len();
+        if self.taken_bytes + bytes.len() > REQUEST_MAX_BYTES {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "the request is too large").into());
         }
-        Ok(request)
+        Ok(None)
     }
 }
 

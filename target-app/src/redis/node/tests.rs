@@ -132,14 +132,17 @@ async fn whoever_speaks_no_redis_is_left_and_the_others_are_served() {
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer).await;
     }
-    let mut huge = TcpStream::connect(address).await.unwrap();
+    // One huge word, and words without end.
     let announced = format!("*1\r\n${}\r\n", 1_usize << 40);
-    huge.write_all(announced.as_bytes()).await.unwrap();
-    let chunk = vec![b'x'; 64 * 1024];
-    let mut sent = 0;
-    while huge.write_all(&chunk).await.is_ok() {
-        sent += chunk.len();
-        assert!(sent < 64 * REQUEST_MAX_BYTES, "it takes whatever comes");
+    for (head, chunk) in [(announced.as_str(), "x"), ("*2147483647\r\n", "$1\r\na\r\n")] {
+        let mut huge = TcpStream::connect(address).await.unwrap();
+        huge.write_all(head.as_bytes()).await.unwrap();
+        let chunk = chunk.repeat(8 * 1024);
+        let mut sent = 0;
+        while huge.write_all(chunk.as_bytes()).await.is_ok() {
+            sent += chunk.len();
+            assert!(sent < 64 * REQUEST_MAX_BYTES, "it takes whatever comes");
+        }
     }
     let client = redis::Client::open(format!("redis://{address}")).unwrap();
     let mut redis = client.get_multiplexed_async_connection().await.unwrap();

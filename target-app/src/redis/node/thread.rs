@@ -4,30 +4,29 @@
 //! moment is computed at which it is done: a service time after the one before it, or after its coming if the thread is idle then. Its answer
 //! goes out at that moment. So a busy thread serves exactly 1 / (service time) a second, however late a timer is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// When a command is done.
+/// A command in line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Turn {
-    /// Which command it is; of those that are not known, `unknown`.
-    pub(super) name: &'static str,
+struct Turn {
+    name: &'static str,
     came: Instant,
-    pub(super) done: Instant,
+    done: Instant,
 }
 
 /// What the thread has done so far.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Account {
     pub(super) by_command: BTreeMap<&'static str, Served>,
-    /// Commands that have come and are not answered.
+    /// Commands that have come and are not done.
     pub(super) pending: usize,
-    /// Time that commands which are answered waited for their turn.
+    /// Time that commands which are done waited for their turn.
     pub(super) waited: Duration,
 }
 
-/// Commands of one name that are answered.
+/// Commands of one name that are done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Served {
     pub(super) count: u64,
@@ -41,41 +40,48 @@ pub(super) struct Thread {
 
 struct State {
     busy_until: Instant,
+    /// Those that are not accounted for, in their order.
+    line: VecDeque<Turn>,
     account: Account,
 }
 
 impl Thread {
     pub(super) fn idle(service_time: Duration, now: Instant) -> Self {
-        let state = State { busy_until: now, account: Account::default() };
+        let state = State { busy_until: now, line: VecDeque::new(), account: Account::default() };
         Self { service_time, state: Mutex::new(state) }
     }
 
-    /// A command comes and gets in line.
-    pub(super) fn admit(&self, name: &'static str, now: Instant) -> Turn {
+    /// A command comes and gets in line (of those that are not known, `unknown`); when it is done.
+    pub(super) fn admit(&self, name: &'static str, now: Instant) -> Instant {
         let mut state = self.state();
+        state.settle(self.service_time, now);
         let done = state.busy_until.max(now) + self.service_time;
         state.busy_until = done;
-        state.account.pending += 1;
-        Turn { name, came: now, done }
+        state.line.push_back(Turn { name, came: now, done });
+        done
     }
 
-    /// Its answer goes out.
-    pub(super) fn answered(&self, turn: Turn) {
+    /// What it has done by now, whether or not its clients have read it.
+    pub(super) fn account(&self, now: Instant) -> Account {
         let mut state = self.state();
-        let account = &mut state.account;
-        account.pending -= 1;
-        account.waited += (turn.done - turn.came).saturating_sub(self.service_time);
-        let served = account.by_command.entry(turn.name).or_default();
-        served.count += 1;
-        served.took += self.service_time;
-    }
-
-    pub(super) fn account(&self) -> Account {
-        self.state().account.clone()
+        state.settle(self.service_time, now);
+        Account { pending: state.line.len(), ..state.account.clone() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Accounts for those that are done.
+    fn settle(&mut self, service_time: Duration, now: Instant) {
+        while let Some(turn) = self.line.pop_front_if(|turn| turn.done <= now) {
+            self.account.waited += (turn.done - turn.came).saturating_sub(service_time);
+            let served = self.account.by_command.entry(turn.name).or_default();
+            served.count += 1;
+            served.took += service_time;
+        }
     }
 }
 
@@ -93,11 +99,11 @@ mod tests {
         let (start, ms) = (clock::now(), Duration::from_millis(1));
         let thread = Thread::idle(10 * ms, start);
         let turns = [0, 0, 5, 100].map(|after| thread.admit("get", start + after * ms));
-        let done: Vec<_> = turns.iter().map(|turn| (turn.done - start).as_millis()).collect();
+        let done = turns.map(|done| (done - start).as_millis());
         assert_eq!(done, [10, 20, 30, 110]);
-        assert_eq!(thread.account().pending, 4);
-        turns.into_iter().for_each(|turn| thread.answered(turn));
-        let account = thread.account();
+        let account = thread.account(start + 109 * ms);
+        assert_eq!((account.pending, account.by_command["get"].count), (1, 3));
+        let account = thread.account(start + 110 * ms);
         // 0, 10 and 15 ms in line, and none for the last.
         assert_eq!((account.pending, account.waited), (0, 25 * ms));
         assert_eq!((account.by_command["get"].count, account.by_command["get"].took), (4, 40 * ms));
@@ -111,9 +117,9 @@ mod tests {
             let mut last_done = now;
             for gap in gaps {
                 now += Duration::from_micros(gap);
-                let turn = thread.admit("get", now);
-                assert_eq!(turn.done, last_done.max(now) + service);
-                last_done = turn.done;
+                let done = thread.admit("get", now);
+                assert_eq!(done, last_done.max(now) + service);
+                last_done = done;
             }
         }
     }
