@@ -113,9 +113,17 @@ fn limiter_note(dials: &Dials, replicas: u32, visits: &Visits) -> Option<String>
     } else {
         String::new()
     };
+    let nodes = dials.redis.nodes;
+    let one_key = if dials.limits_in_redis() && nodes > 1 {
+        format!(
+            ", whose points are all at one of the {nodes} nodes of Redis and not spread as the ceilings take them to be"
+        )
+    } else {
+        String::new()
+    };
     Some(format!(
         "rate limiter: {points} requests in {window_s} s a user{each}, {:.3} a second; one user of this load makes \
-         {asked_per_s:.3} a second and is {outcome}. Without logins, all users of one address are one user.",
+         {asked_per_s:.3} a second and is {outcome}. Without logins, all users of one address are one user{one_key}.",
         points / window_s
     ))
 }

@@ -221,11 +221,14 @@ fn a_limit_a_user_is_noted_and_says_when_it_is_met() {
         notes(profile, replicas, &visits).join(" ")
     };
     let unblocked = limited.clone().with_dial("rate_limiter.block_ms=0").unwrap();
-    let all = [note(&limited, 1.0, 1), note(&limited, 10.0, 4), note(&unblocked, 2.0, 1)];
+    let shared = limited.clone().with_dials(&["rate_limiter.backend=redis", "redis.nodes=3"]).unwrap();
+    let all =
+        [note(&limited, 1.0, 1), note(&limited, 10.0, 4), note(&unblocked, 2.0, 1), note(&shared, 10.0, 4)];
     insta::assert_snapshot!(all.join("\n"), @r"
     rate limiter: 100 requests in 900 s a user, 0.111 a second; one user of this load makes 0.980 a second and is rejected after about 102 s, for 900 s. Without logins, all users of one address are one user.
     rate limiter: 100 requests in 900 s a user at each of 4 replicas, 0.111 a second; one user of this load makes 0.100 a second and is not rejected. Without logins, all users of one address are one user.
     rate limiter: 100 requests in 900 s a user, 0.111 a second; one user of this load makes 0.495 a second and is rejected after about 202 s, for the rest of the 900 s. Without logins, all users of one address are one user.
+    rate limiter: 100 requests in 900 s a user, 0.111 a second; one user of this load makes 0.100 a second and is not rejected. Without logins, all users of one address are one user, whose points are all at one of the 3 nodes of Redis and not spread as the ceilings take them to be.
     ");
     assert_eq!(note(&Profile::named("baseline").unwrap(), 1.0, 1), "");
     assert!(notes(&limited, 1, &Visits::default()).is_empty(), "who asks nothing is not limited");
