@@ -86,18 +86,20 @@ fn nodejs(scrape: &Scrape) -> Vec<Resource> {
 }
 
 /// The one thread on which a Redis serves all its commands, by the names of redis_exporter; one of each node where there are several, which
-/// the target-app tells apart by a label. The exporter tells of no wait for the thread; the target-app does.
+/// the target-app tells apart by a label. The time of a real Redis' commands leaves out what its thread spends on sockets, which is most of it
+/// for small commands. So only where the wait for the thread is told as well, as the target-app does, is there a limit to hold it against.
 fn redis(scrape: &Scrape) -> Vec<Resource> {
     const BUSY: &str = "redis_commands_duration_seconds_total";
+    const WAITED: &str = "redis_commands_wait_seconds_total";
     let nodes = scrape.label_values("redis_up", "node");
     let thread = |name: &str, labels: &[(&str, &str)]| {
         let of = |name: &str| scrape.has(name).then(|| MetricSelector::new(name, labels));
         Resource {
             used_seconds: of(BUSY),
-            limit: of("redis_up"),
+            limit: of("redis_up").filter(|_| scrape.has(WAITED)),
             waiting: of("redis_commands_pending"),
             visits: of("redis_commands_processed_total"),
-            wait_seconds: of("redis_commands_wait_seconds_total"),
+            wait_seconds: of(WAITED),
             hold_seconds: of(BUSY),
             ..Resource::empty(name, Kind::Cpu)
         }
@@ -221,6 +223,9 @@ mod tests {
         for node in 0..busy_s.len() {
             text.push_str(&format!("redis_up{{node=\"{node}\"}} 1\n"));
         }
+        text.push_str(
+            "# TYPE redis_commands_wait_seconds_total counter\nredis_commands_wait_seconds_total 0\n",
+        );
         text.push_str("# TYPE redis_commands_duration_seconds_total counter\n");
         for (node, busy_s) in busy_s.iter().enumerate() {
             for cmd in ["get", "set"] {
@@ -245,6 +250,11 @@ mod tests {
         let cluster = rows(&[4.0, 4.0], &[6.0, 4.5]);
         let wanted = [("redis-0.main_thread", Some(1.0)), ("redis-1.main_thread", Some(0.25))];
         assert_eq!(cluster, wanted.map(|(name, used)| (name.to_owned(), used)));
+        let real = Scrape::parse("# TYPE redis_up gauge\nredis_up 1\n# TYPE redis_commands_duration_seconds_total counter\nredis_commands_duration_seconds_total{cmd=\"get\"} 1\n").expect("parses");
+        assert!(
+            discover("redis", &real).expect("a preset")[0].limit.is_none(),
+            "its thread is full long before"
+        );
         assert!(
             discover("auto", &Scrape::parse("# TYPE a gauge\na 1\n").expect("parses"))
                 .expect("a preset")
