@@ -80,12 +80,18 @@ async fn a_killed_gateway_is_followed_by_another_and_no_counter_falls() {
 
 #[tokio::test]
 async fn a_killed_replica_is_a_bad_gateway_until_it_is_back() {
-    let fleet = fleet(&[], &[]);
+    let fleet = fleet(&["mongodb.service_time_ms=2000"], &[]);
     let replica = fleet.processes().into_iter().find(|pid| *pid != gateway(&fleet)).unwrap();
     assert!(fleet.fresh("/api/products/1").unwrap().starts_with("HTTP/1.1 200"));
+    let remote = fleet.remote.clone();
+    let order = tokio::spawn(async move { remote.post("/api/orders", &json!({"product_id": 1})).await });
+    let behind = fleet.inner.as_ref().unwrap();
+    behind.scrape_until(|scrape| scrape.sum("db_client_connection_count", &["state=\"used\""]) == 1.0).await;
     kill_process(replica, Signal::KILL).unwrap();
+    assert_eq!(order.await.unwrap().error(), "bad_gateway");
     let scrape = fleet.restarted(1.0).await;
     assert!(fleet.fresh("/api/products/1").unwrap().starts_with("HTTP/1.1 200"));
+    assert!(scrape.sum("nginx_upstream_failures_total", &["broken"]) >= 1.0);
     assert_eq!(scrape.sum("nginx_connections_refused_total", &[]), 0.0);
 }
 

@@ -39,7 +39,7 @@ async fn restarted(fleet: &Fleet, times: f64) {
 
 #[tokio::test]
 async fn what_is_in_flight_is_answered_and_kept() {
-    let dials = ["mongodb.max_pool_size=24", "mongodb.service_time_ms=1500"];
+    let dials = ["mongodb.max_pool_size=24", "mongodb.service_time_ms=5000", "app.drain_ms=15000"];
     let fleet = Fleet::serving("baseline", &dials, &["--replicas", "3"]);
     let mut orders = tokio::task::JoinSet::new();
     for n in 0..IN_FLIGHT {
