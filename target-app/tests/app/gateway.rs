@@ -7,8 +7,10 @@ use axum::routing::get;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::json;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::sync::Barrier;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::front::{Front, Raw, scripted};
@@ -215,7 +217,7 @@ async fn an_app_that_does_not_answer_is_waited_for_so_long() {
 #[tokio::test]
 async fn a_slow_client_holds_one_slot_and_not_for_ever() {
     let app = Running::quick().await;
-    let front = Front::of(&["gateway.client_timeout_ms=300"], app.remote.address).await;
+    let front = Front::of(&["gateway.client_timeout_ms=3000"], app.remote.address).await;
     let mut slow = front.connect().await;
     for byte in "GET /healthz HTTP/1.1\r\nHost: s".chars() {
         slow.say(&byte.to_string()).await;
@@ -260,12 +262,14 @@ async fn garbage_is_refused_and_harms_nobody() {
 
 #[tokio::test]
 async fn no_more_connections_are_kept_than_the_dial_says() {
-    let slow = || async {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        "ok"
-    };
     for (kept, opened) in [(0, 12.0), (2, 10.0), (64, 6.0)] {
-        let (upstream, _) = scripted(Router::new().route("/", get(slow))).await;
+        // Each is answered when all six have come, so all six have a connection.
+        let all_six = Arc::new(Barrier::new(6));
+        let together = || async move {
+            all_six.wait().await;
+            "ok"
+        };
+        let (upstream, _) = scripted(Router::new().route("/", get(together))).await;
         let front = Front::of(&[&format!("gateway.upstream_keepalive={kept}")], upstream).await;
         for _ in 0..2 {
             let clients: Vec<_> = (0..6).map(|_| Remote::at(front.remote.address)).collect();
