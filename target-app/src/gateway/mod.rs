@@ -3,6 +3,7 @@
 //! answers too, as the shop's CDN does: see `edge`.
 
 mod client;
+mod early;
 mod edge;
 mod figures;
 mod proxy;

@@ -15,6 +15,7 @@ use tokio::io::{copy, split};
 
 use super::Gateway;
 use super::client::{Answered, Client};
+use super::early::Lingering;
 use super::edge;
 use super::upstream::{Lease, Relayed};
 use crate::routes::Problem;
@@ -101,7 +102,7 @@ fn outward(
     }
     let protocol = upgrades_to(request.headers());
     let upgrade = protocol.is_some().then(|| on(&mut request));
-    let (mut parts, body) = request.into_parts();
+    let (mut parts, body) = Lingering::of(request).into_parts();
     // A proxy may be asked with the whole address; the host is then in there.
     if let Some(authority) = parts.uri.authority()
         && let Ok(host) = HeaderValue::from_str(authority.as_str())

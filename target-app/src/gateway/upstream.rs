@@ -17,6 +17,7 @@ use prometheus::IntCounter;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::early::ReadToTheEnd;
 use super::slots::{Doing, Slot, Slots};
 use crate::routes::Problem;
 
@@ -30,7 +31,7 @@ pub(super) struct Upstream {
     slots: Arc<Slots>,
     keepalive: usize,
     /// From sending a request, or asking for a connection, to the head of the answer.
-    patience: Duration,
+    pub(super) patience: Duration,
     idle: Mutex<Vec<Connection>>,
     opened: IntCounter,
 }
@@ -129,7 +130,8 @@ impl Upstream {
         let stream = TcpStream::connect(self.address).await.map_err(Failure::Connect)?;
         // Without it a short request may wait for the acknowledgement of the last one.
         let _ = stream.set_nodelay(true);
-        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(Failure::Broken)?;
+        let (sender, connection) =
+            http1::handshake(TokioIo::new(ReadToTheEnd(stream))).await.map_err(Failure::Broken)?;
         self.opened.inc();
         let for_as_long = Arc::clone(&slot);
         tokio::spawn(async move {

@@ -229,6 +229,33 @@ async fn a_slow_client_holds_one_slot_and_not_for_ever() {
     front.until("nginx_connections_reading", 0.0).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_before_the_request_is_whole_reaches_the_client() {
+    // Answers when something of the request is there, and closes with it unread, which resets the connection.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut raw = Raw(stream);
+            raw.0.peek(&mut [0]).await.unwrap();
+            raw.say("HTTP/1.1 413 Payload Too Large\r\nContent-Length: 9\r\n\r\ntoo large").await;
+        }
+    });
+    let front = Front::of(&[], address).await;
+    let body = "x".repeat(3_000_000);
+    for n in 0..50 {
+        let mut client = front.connect().await;
+        client.say(&format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len())).await;
+        // All of it is taken, wanted or not.
+        client.say(&body).await;
+        let answer = client.answer().await;
+        assert!(answer.starts_with("HTTP/1.1 413") && answer.ends_with("too large"), "{n}: {answer}");
+    }
+    assert_eq!(front.figure("nginx_upstream_failures_total").await, 0.0);
+    front.until("nginx_upstream_connections", 0.0).await;
+}
+
 #[tokio::test]
 async fn garbage_is_refused_and_harms_nobody() {
     let app = Running::quick().await;
