@@ -3,8 +3,8 @@
 //! it at that moment; what has expired is asked for with its `ETag`, so that the app need not send it again.
 //!
 //! A path whose answer may not be kept is remembered until nobody has asked for a while, and nobody waits for another's answer
-//! there. What is kept is
-//! one answer a path, the newest; `Vary` decides whom it is for. Besides what RFC 9111 forbids, an answer that sets a cookie is
+//! there. Nor does anybody wait twice: of an app that fails nothing is kept, and its clients would be let through one by one. What
+//! is kept is one answer a path, the newest; `Vary` decides whom it is for. Besides what RFC 9111 forbids, an answer that sets a cookie is
 //! not kept, nor one whose length is not said, since it is passed on as it comes.
 
 use std::collections::HashMap;
@@ -21,11 +21,12 @@ use hyper::body::{Bytes, Incoming};
 use moka::future::Cache;
 use moka::notification::RemovalCause;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use super::Gateway;
 use super::figures::{EdgeFigures, EdgeReadings};
 use super::proxy::{relayed, tokens};
-use super::upstream::Relayed;
+use super::upstream::{Failure, Relayed};
 use crate::clock;
 use crate::routes::Problem;
 
@@ -147,6 +148,7 @@ pub(super) async fn answer(gateway: &Gateway, request: Request<Body>) -> Respons
     }
     let wish = Wish::of(&request);
     let identified = wish.headers.contains_key(header::AUTHORIZATION);
+    let mut waited = false;
     loop {
         let answer = kept.answers.get(&key).await.filter(|answer| answer.public || !identified);
         let stale = match answer {
@@ -164,13 +166,16 @@ pub(super) async fn answer(gateway: &Gateway, request: Request<Body>) -> Respons
         if wish.head || (passed && wish.conditional) {
             return bypass(gateway, gateway.forward(request).await);
         }
-        if passed {
+        if passed || waited {
             return kept.fetch(gateway, &key, &wish, stale).await;
         }
         match kept.fetches(&key) {
             Ok(_fetching) => return kept.fetch(gateway, &key, &wish, stale).await,
-            // An error says that the sender is gone, which is what is waited for.
-            Err(mut other) => drop(other.changed().await),
+            Err(mut other) => {
+                // That the sender is gone is what is waited for; else the time is up. Either way it was enough.
+                let _ = timeout(gateway.upstream.patience, other.changed()).await;
+                waited = true;
+            }
         }
     }
 }
@@ -215,7 +220,12 @@ impl Kept {
             return bypass(gateway, relayed(response, lease));
         };
         let (parts, body) = response.into_parts();
-        let Ok(body) = to_bytes(Body::new(Relayed::new(body, lease)), length).await else {
+        let read = to_bytes(Body::new(Relayed::new(body, lease)), length);
+        let Ok(read) = timeout(gateway.upstream.patience, read).await else {
+            gateway.figures.failed(Failure::Timeout.reason());
+            return bypass(gateway, Problem::from(Failure::Timeout).into_response());
+        };
+        let Ok(body) = read else {
             gateway.figures.failed("broken");
             let detail = "the connection to the app broke in mid-answer";
             return bypass(

@@ -8,9 +8,13 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use tokio::net::TcpListener;
+use tokio::sync::{Barrier, Notify};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 
-use crate::front::{Front, scripted};
-use crate::support::{Answer, Running};
+use crate::front::{Front, PATIENCE, Raw, scripted};
+use crate::support::{Answer, Remote, Running};
 
 const ON: &str = "gateway.edge_max_bytes=1000000";
 
@@ -274,4 +278,56 @@ async fn it_keeps_no_more_bytes_than_it_may() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     panic!("{}", front.figures().await.0);
+}
+
+#[tokio::test]
+async fn of_an_app_that_fails_nobody_waits_for_more_than_one_other() {
+    const CLIENTS: usize = 20;
+    // The first fails when it is told to, the others when all of them are there at once.
+    let (asked, first) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+    let (all_others, told) = (Arc::new(Barrier::new(CLIENTS - 1)), Arc::clone(&first));
+    let fails = || async move {
+        if asked.fetch_add(1, Ordering::SeqCst) == 0 {
+            told.notified().await;
+        } else {
+            all_others.wait().await;
+        }
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    let (app, _) = scripted(Router::new().fallback(fails)).await;
+    let front = Front::of(&[ON], app).await;
+    let mut clients = JoinSet::new();
+    for _ in 0..CLIENTS {
+        let remote = Remote::at(front.remote.address);
+        clients.spawn(async move { remote.get("/page").await.status });
+    }
+    front.until("nginx_connections_writing", CLIENTS as f64).await;
+    assert_eq!(front.figure("nginx_upstream_connections").await, 1.0, "they wait for the first");
+    first.notify_one();
+    let statuses = timeout(PATIENCE, clients.join_all()).await.expect("all are let through at once");
+    assert_eq!(statuses, [StatusCode::SERVICE_UNAVAILABLE; CLIENTS]);
+}
+
+#[tokio::test]
+async fn an_answer_that_stops_half_way_is_waited_for_so_long() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut begun = Vec::new();
+        loop {
+            let mut raw = Raw(listener.accept().await.unwrap().0);
+            raw.0.peek(&mut [0]).await.unwrap();
+            raw.say("HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 9\r\n\r\nhalf").await;
+            begun.push(raw);
+        }
+    });
+    let front = Front::of(&[ON, "gateway.upstream_timeout_ms=200"], address).await;
+    let answers = (0..5).map(|_| front.remote.get("/page"));
+    for answer in timeout(PATIENCE, futures_util::future::join_all(answers)).await.unwrap() {
+        assert_eq!(
+            (answer.status, answer.error().as_str()),
+            (StatusCode::GATEWAY_TIMEOUT, "gateway_timeout")
+        );
+    }
+    assert_eq!(front.figures().await.sum("nginx_upstream_failures_total", &["timeout"]), 5.0);
 }

@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use crate::support::{Remote, Scrape};
 
 /// Longer than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) struct Front {
     pub(crate) remote: Remote,
