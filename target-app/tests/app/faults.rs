@@ -9,6 +9,7 @@ use futures_util::StreamExt;
 use serde_json::{Value, json};
 use tokio_tungstenite::connect_async;
 
+use crate::front::Front;
 use crate::support::Remote;
 
 /// An app of the real binary and its listener for faults; stopped when the test ends.
@@ -156,6 +157,27 @@ async fn dropped_connections_end_without_a_word() {
     let end = tokio::time::timeout(Duration::from_secs(20), socket.next()).await.expect("an end");
     assert!(matches!(end, None | Some(Err(_))), "no goodbye: {end:?}");
     assert_eq!(broken.status().await, 200, "who comes anew is served");
+}
+
+#[tokio::test]
+async fn behind_a_gateway_a_dropped_read_is_made_once_more_and_a_write_is_not() {
+    let broken = Breakable::serving(&[]);
+    let front = Front::of(&[], broken.app.address).await;
+    assert_eq!(front.remote.get("/api/products/1").await.status.as_u16(), 200, "a connection is kept");
+    broken.order(json!({"fault": "stall", "for_ms": 3_600_000})).await;
+    let (reader, writer) = (front.remote.clone(), Remote::at(front.remote.address));
+    let read = tokio::spawn(async move { reader.get("/api/products/1").await });
+    front.until("nginx_connections_writing", 1.0).await;
+    let write = tokio::spawn(async move { writer.post("/api/orders", &json!({"product_id": 1})).await });
+    front.until("nginx_connections_writing", 2.0).await;
+    // The two of the gateway and the one that asks here.
+    broken.app.scrape_until(|scrape| scrape.sum("http_server_connections", &[]) >= 3.0).await;
+    broken.order(json!({"fault": "drop_connections"})).await;
+    assert_eq!(write.await.unwrap().error(), "bad_gateway");
+    assert!(!read.is_finished(), "it waits on another connection");
+    broken.order(json!({"fault": "none"})).await;
+    assert_eq!(read.await.unwrap().status.as_u16(), 200);
+    assert_eq!(front.figures().await.sum("nginx_upstream_failures_total", &["broken"]), 1.0);
 }
 
 #[tokio::test]
