@@ -54,14 +54,9 @@ async fn what_is_in_flight_is_answered_and_kept() {
     replicas.iter().for_each(|pid| kill_process(*pid, Signal::TERM).unwrap());
     let answers = orders.join_all().await;
     assert!(answers.iter().all(|answer| answer.status == 201), "{answers:?}");
-    // Those that are started in their place share the store.
-    for attempt in 0.. {
-        if fleet.processes().iter().all(|pid| !replicas.contains(pid)) && fleet.processes().len() == 3 {
-            break;
-        }
-        assert!(attempt < 1_000, "they are not started again");
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+    // Those that are started in their place share the store; until they listen nobody does.
+    restarted(&fleet, 3.0).await;
+    assert!(fleet.processes().iter().all(|pid| !replicas.contains(pid)));
     are_there(&fleet, &answers).await;
 }
 
