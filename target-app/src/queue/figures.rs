@@ -18,6 +18,7 @@ pub(crate) struct Figures {
     pub(super) completed: IntCounter,
     pub(super) failed: IntCounter,
     pub(super) retried: IntCounter,
+    pub(super) put_off: IntCounter,
     pub(super) duration: Histogram,
     pub(super) wait: Histogram,
     workers_max: GaugeVec,
@@ -44,6 +45,10 @@ impl Figures {
             completed: count("bullmq_jobs_completed_total", "Jobs whose order was placed.")?,
             failed: count("bullmq_jobs_failed_total", "Jobs that failed for the last time.")?,
             retried: count("bullmq_jobs_retried_total", "Failures after which a job is tried again.")?,
+            put_off: count(
+                "bullmq_jobs_put_off_total",
+                "Jobs that could not be tried since the breaker was open, and wait until it may not be.",
+            )?,
             duration: histogram(
                 "bullmq_job_duration_seconds",
                 "Time a worker was busy with a job, however it ended.",

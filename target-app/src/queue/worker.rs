@@ -161,12 +161,19 @@ impl Taken<'_> {
             Ok(order) => jobs
                 .complete(self.claim, order, now_ms)
                 .map(|ours| if ours { &figures.completed } else { &figures.lost }),
+            // Nothing was tried, and nothing can be before then.
+            Err(e @ StoreError::CircuitOpen { retry_after }) => {
+                let wait_ms = u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX).saturating_add(1);
+                jobs.put_off(self.claim, &e.to_string(), now_ms.saturating_add(wait_ms))
+                    .map(|ours| if ours { &figures.put_off } else { &figures.lost })
+            }
             Err(e) => {
                 // There will not be such a product the next time either.
                 let lasting = matches!(e, StoreError::Missing { .. });
                 jobs.fail(self.claim, &e.to_string(), lasting, now_ms).map(|fate| match fate {
                     Fate::Delayed => &figures.retried,
                     Fate::Failed => &figures.failed,
+                    Fate::Placed => &figures.completed,
                     Fate::Lost => &figures.lost,
                 })
             }

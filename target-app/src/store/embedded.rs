@@ -302,8 +302,11 @@ impl Store for Embedded {
             let added =
                 db.prepare_cached(schema::ADD_ORDER)?.query_row([doc.to_string()], text).optional()?;
             let Some(added) = added else {
-                // The job was done before, by somebody who did not live to say so.
-                return Ok(db.prepare_cached(schema::ORDER_OF_JOB)?.query_row([order.job_id], text)?);
+                // The job was done before, by somebody who did not live to say so, or has failed.
+                let placed =
+                    db.prepare_cached(schema::ORDER_OF_JOB)?.query_row([order.job_id], text).optional()?;
+                return placed
+                    .ok_or_else(|| StoreError::Backend("the job of this order has failed".to_owned()));
             };
             db.prepare_cached(schema::TRIM_ORDERS)?.execute([KEPT_MAX])?;
             Ok(added)

@@ -82,9 +82,11 @@ pub(super) const ADD_LEAD: &str = "
 pub(super) const LEADS_OF_STATUS: &str = "
     SELECT doc FROM leads WHERE doc ->> '$.status' = ?1 ORDER BY doc ->> '$.created_at_ms' DESC LIMIT ?2";
 pub(super) const PRICE: &str = "SELECT doc ->> '$.price' FROM products WHERE id = ?1";
+/// An operation that was given up may come to this late: its job has failed by then, and whoever asked was told so.
 pub(super) const ADD_ORDER: &str = "
     INSERT OR IGNORE INTO orders (id, doc) SELECT n, json_insert(?1, '$.id', n)
-    FROM (SELECT coalesce(max(id), 0) + 1 AS n FROM orders) RETURNING doc";
+    FROM (SELECT coalesce(max(id), 0) + 1 AS n FROM orders)
+    WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE id = ?1 ->> '$.job_id' AND state = 'failed') RETURNING doc";
 pub(super) const ORDER: &str = "SELECT doc FROM orders WHERE id = ?1";
 pub(super) const ORDERS_BY_IDS: &str = "SELECT doc FROM orders WHERE id IN (SELECT value FROM json_each(?1))";
 pub(super) const ORDER_OF_JOB: &str = "SELECT doc FROM orders WHERE doc ->> '$.job_id' = ?1";

@@ -91,6 +91,7 @@ async fn every_promised_metric_is_there() {
         "bullmq_jobs_completed_total",
         "bullmq_jobs_failed_total",
         "bullmq_jobs_lost_total",
+        "bullmq_jobs_put_off_total",
         "bullmq_jobs_rejected_total",
         "bullmq_jobs_retried_total",
         "bullmq_jobs_stalled_total",

@@ -9,6 +9,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
+use crate::faults::Breakable;
 use crate::support::{Answer, Remote, Running, Scrape};
 
 const QUICK: [&str; 2] = ["queue.job_ms=1", "mongodb.service_time_ms=1"];
@@ -138,6 +139,38 @@ async fn a_job_that_finds_no_connection_is_tried_again_until_it_does_or_has_fail
     assert_eq!(scrape.sum("bullmq_jobs_retried_total", &[]), 2.0);
     assert_eq!(scrape.sum("bullmq_jobs_failed_total", &[]), 1.0);
     app.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn no_order_is_given_up_over_an_open_breaker() {
+    // Retries are over within 30 ms, and the breaker is open for twenty times as long.
+    let dials = [
+        "queue.concurrency=2",
+        "queue.backoff_ms=10",
+        "breaker.timeout_ms=300",
+        "breaker.reset_timeout_ms=600",
+        "breaker.volume_threshold=3",
+        "mongodb.service_time_ms=10",
+    ];
+    let arguments: Vec<_> = dials.iter().flat_map(|dial| ["--dial", dial]).collect();
+    let shop = Breakable::serving(&arguments);
+    shop.order(json!({"fault": "slow", "resource": "mongodb", "factor": 100, "for_ms": 3_600_000})).await;
+    let mut jobs = Vec::new();
+    for product in 1..=12 {
+        jobs.push(job_of(&shop.app, product).await);
+    }
+    shop.app.scrape_until(|scrape| scrape.sum("bullmq_jobs_put_off_total", &[]) >= 30.0).await;
+    shop.order(json!({"fault": "none"})).await;
+    let mut orders = BTreeSet::new();
+    for job in jobs {
+        let done =
+            once(&shop.app, job, |job| job["status"] == "completed" || job["status"] == "failed").await;
+        assert_eq!(done["status"], "completed", "{done}");
+        assert!(orders.insert(done["order_id"].as_u64().unwrap()), "{done} has another job's order");
+    }
+    let scrape = shop.app.scrape().await;
+    assert_eq!(scrape.sum("bullmq_jobs_failed_total", &[]), 0.0);
+    assert_eq!(scrape.sum("bullmq_jobs_completed_total", &[]), 12.0);
 }
 
 #[tokio::test]

@@ -7,7 +7,8 @@
 //! | waiting | active | a worker took it, for the time of a lease, which the worker renews |
 //! | active | completed | its order is placed |
 //! | active | delayed | it failed and may be tried again, after its backoff |
-//! | active | failed | it failed for the last time, or for a reason that stays |
+//! | active | delayed | it was put off, since the store is left alone for a while: no attempt was made |
+//! | active | failed | it failed for the last time, or for a reason that stays, and there is no order of it |
 //! | active | waiting | its lease ended: whoever had it is dead; or its worker gave it back |
 //! | delayed | waiting | its backoff is over |
 //!
@@ -33,7 +34,7 @@ use crate::profile;
 #[serde(rename_all = "lowercase")]
 pub(crate) enum JobState {
     Waiting,
-    /// It failed and waits until it is tried again.
+    /// It failed, or could not be tried, and waits until it is tried again.
     Delayed,
     Active,
     Completed,
@@ -93,6 +94,8 @@ pub(crate) enum Fate {
     /// It is tried again.
     Delayed,
     Failed,
+    /// It has not: an operation that had been given up placed its order all the same.
+    Placed,
     /// It is somebody else's by now, who will see to it.
     Lost,
 }
@@ -164,7 +167,7 @@ impl Jobs {
     pub(crate) fn complete(&self, claim: Claim, order_id: u32, now_ms: u64) -> Result<bool, StoreError> {
         let done = self.settle(sql::COMPLETE, claim, &[&int(now_ms), &order_id])?;
         if done {
-            self.trim(JobState::Completed, self.terms.remove_on_complete)?;
+            self.trim(JobState::Completed, self.terms.remove_on_complete);
         }
         Ok(done)
     }
@@ -184,15 +187,23 @@ impl Jobs {
         };
         let Some(made) = made else { return Ok(Fate::Lost) };
         if lasting || made + 1 >= self.terms.attempts {
-            if !self.settle(sql::FAIL, claim, &[&int(now_ms), &reason])? {
-                return Ok(Fate::Lost);
+            if self.settle(sql::FAIL, claim, &[&int(now_ms), &reason])? {
+                self.trim(JobState::Failed, self.terms.remove_on_fail);
+                return Ok(Fate::Failed);
             }
-            self.trim(JobState::Failed, self.terms.remove_on_fail)?;
-            return Ok(Fate::Failed);
+            return Ok(match self.order_of(claim.job)? {
+                Some(order) if self.complete(claim, order, now_ms)? => Fate::Placed,
+                Some(_) | None => Fate::Lost,
+            });
         }
         let due_ms = int(now_ms.saturating_add(backoff_ms(self.terms.backoff_ms, made + 1)));
         let delayed = self.settle(sql::DELAY, claim, &[&due_ms, &reason])?;
         Ok(if delayed { Fate::Delayed } else { Fate::Lost })
+    }
+
+    /// Has it wait until then, since it could not even be tried: no attempt was made.
+    pub(crate) fn put_off(&self, claim: Claim, reason: &str, due_ms: u64) -> Result<bool, StoreError> {
+        self.settle(sql::PUT_OFF, claim, &[&int(due_ms), &reason])
     }
 
     /// Lets somebody else take it at once; no attempt was made.
@@ -234,11 +245,17 @@ impl Jobs {
         Ok(counts)
     }
 
-    /// Forgets the oldest of that state beyond so many.
-    fn trim(&self, state: JobState, kept: u32) -> Result<(), StoreError> {
+    fn order_of(&self, job: u32) -> Result<Option<u32>, StoreError> {
         let db = self.connection();
-        db.prepare_cached(sql::TRIM)?.execute(params![state.name(), kept])?;
-        Ok(())
+        let mut statement = db.prepare_cached(sql::ORDER_ID)?;
+        Ok(statement.query_row([job], |row| row.get(0)).optional()?)
+    }
+
+    /// Forgets the oldest of that state beyond so many.
+    fn trim(&self, state: JobState, kept: u32) {
+        let db = self.connection();
+        // Where it fails, because the table is busy, the next job that ends takes those away too; this one has ended either way.
+        let _ = db.prepare_cached(sql::TRIM).and_then(|mut trim| trim.execute(params![state.name(), kept]));
     }
 
     /// Says something of a job: of no avail once somebody else has taken it.

@@ -34,9 +34,14 @@ pub(super) const COMPLETE: &str = "
     WHERE id = ?1 AND state = 'active' AND takings = ?2";
 pub(super) const ATTEMPTS_MADE: &str =
     "SELECT attempts_made FROM jobs WHERE id = ?1 AND state = 'active' AND takings = ?2";
+/// Whose order is there has not failed; and of one that has, none is written any more (see `ADD_ORDER`).
 pub(super) const FAIL: &str = "
     UPDATE jobs SET state = 'failed', at_ms = ?3, attempts_made = attempts_made + 1, reason = ?4
-    WHERE id = ?1 AND state = 'active' AND takings = ?2";
+    WHERE id = ?1 AND state = 'active' AND takings = ?2
+        AND NOT EXISTS (SELECT 1 FROM orders WHERE doc ->> '$.job_id' = ?1)";
+pub(super) const ORDER_ID: &str = "SELECT id FROM orders WHERE doc ->> '$.job_id' = ?1";
+pub(super) const PUT_OFF: &str = "
+    UPDATE jobs SET state = 'delayed', at_ms = ?3, reason = ?4 WHERE id = ?1 AND state = 'active' AND takings = ?2";
 pub(super) const DELAY: &str = "
     UPDATE jobs SET state = 'delayed', at_ms = ?3, attempts_made = attempts_made + 1, reason = ?4
     WHERE id = ?1 AND state = 'active' AND takings = ?2";

@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 use super::{Claim, Fate, Job, JobState, Jobs, TABLES, Tended, backoff_ms};
 use crate::profile::Profile;
-use crate::store::NewOrder;
+use crate::store::{NewOrder, schema};
 
 const LEASE_MS: u64 = 1_000;
 /// When the tests begin.
@@ -14,6 +14,7 @@ fn jobs(dials: &[&str]) -> Jobs {
     let profile = Profile::named("queued").unwrap().with_dial("queue.lease_ms=1000").unwrap();
     let profile = profile.with_dials(dials).unwrap();
     let connection = Connection::open_in_memory().unwrap();
+    connection.execute_batch(schema::TABLES).unwrap();
     connection.execute_batch(TABLES).unwrap();
     Jobs::over(connection, &profile.dials().queue)
 }
@@ -43,6 +44,12 @@ impl Jobs {
         });
         assert_eq!(counted, real);
         counted
+    }
+
+    /// As the store does it; whether it was.
+    fn placed(&self, job: u32) -> bool {
+        let order = format!("{{\"job_id\": {job}}}");
+        self.connection().prepare(schema::ADD_ORDER).unwrap().exists([order]).unwrap()
     }
 
     fn told(&self, id: u32) -> String {
@@ -89,6 +96,53 @@ fn a_job_that_fails_is_tried_again_after_ever_longer_and_has_failed_in_the_end()
     let hopeless = jobs.added(T + 8_000);
     assert_eq!(jobs.fail(jobs.taken(T + 8_000).claim, "no product", true, T + 8_001).unwrap(), Fate::Failed);
     insta::assert_snapshot!(jobs.told(hopeless), @r#"{"job_id":2,"status":"failed","attempts_made":1,"reason":"no product"}"#);
+}
+
+#[test]
+fn a_job_that_is_put_off_has_made_no_attempt() {
+    let jobs = jobs(&["queue.attempts=1"]);
+    let id = jobs.added(T);
+    for round in 0..5 {
+        let now_ms = T + 30_000 * round;
+        let claim = jobs.taken(now_ms).claim;
+        assert!(jobs.put_off(claim, "not now", now_ms + 30_000).unwrap());
+        assert!(!jobs.put_off(claim, "not now", now_ms).unwrap(), "nobody has it");
+        assert_eq!(jobs.looks(now_ms + 29_999), [0, 0]);
+        assert_eq!((jobs.looks(now_ms + 30_000), jobs.states()), ([1, 0], [1, 0, 0, 0, 0]));
+    }
+    insta::assert_snapshot!(jobs.told(id), @r#"{"job_id":1,"status":"waiting","attempts_made":0,"reason":"not now"}"#);
+}
+
+#[test]
+fn a_job_fails_for_good_or_has_an_order_and_never_both() {
+    let jobs = jobs(&["queue.attempts=1"]);
+    // The operation was given up and placed the order all the same, before the job fails and after it has.
+    let (early, late) = (jobs.added(T), jobs.added(T));
+    assert!(jobs.placed(early));
+    assert_eq!(jobs.fail(jobs.taken(T).claim, "too long", false, T).unwrap(), Fate::Placed);
+    assert_eq!(jobs.fail(jobs.taken(T).claim, "too long", false, T).unwrap(), Fate::Failed);
+    assert!(!jobs.placed(late));
+    insta::assert_snapshot!([early, late].map(|id| jobs.told(id)).join("\n"), @r#"
+    {"job_id":1,"status":"completed","attempts_made":1,"order_id":1}
+    {"job_id":2,"status":"failed","attempts_made":1,"reason":"too long"}
+    "#);
+    assert_eq!(jobs.states(), [0, 0, 0, 1, 1]);
+}
+
+#[test]
+fn a_job_has_ended_though_nothing_can_be_trimmed_then() {
+    let jobs = jobs(&["queue.remove_on_complete=0", "queue.remove_on_fail=0"]);
+    let refused = "CREATE TRIGGER kept BEFORE DELETE ON jobs BEGIN SELECT RAISE(ABORT, 'busy'); END";
+    jobs.connection().execute_batch(refused).unwrap();
+    jobs.added(T);
+    jobs.added(T);
+    assert!(jobs.complete(jobs.taken(T).claim, 1, T).unwrap());
+    assert_eq!(jobs.fail(jobs.taken(T).claim, "x", true, T).unwrap(), Fate::Failed);
+    assert_eq!(jobs.states(), [0, 0, 0, 1, 1]);
+    jobs.connection().execute_batch("DROP TRIGGER kept").unwrap();
+    jobs.added(T + 1);
+    assert!(jobs.complete(jobs.taken(T + 1).claim, 1, T + 1).unwrap());
+    assert_eq!(jobs.states(), [0, 0, 0, 0, 1], "the next one takes those away too");
 }
 
 #[test]
