@@ -27,7 +27,11 @@ impl Bounded {
         if self.bytes > 0 && self.bytes + length > self.half_bytes {
             let mut older = OsString::from(&self.path);
             older.push(".1");
-            fs::rename(&self.path, older)?;
+            match fs::rename(&self.path, older) {
+                // It is done already, if a new file could not be opened then, or the file was taken away.
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                renamed => renamed?,
+            }
             self.file = opened(&self.path)?;
             self.bytes = 0;
         }
@@ -67,5 +71,22 @@ mod tests {
         let text = fs::read_to_string(&older).unwrap() + &fs::read_to_string(&path).unwrap();
         let kept: Vec<u32> = text.lines().map(|line| line.parse().unwrap()).collect();
         assert_eq!(kept, (15..23).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_file_that_could_not_be_opened_is_with_the_next_line() {
+        let directory = tempfile::tempdir().unwrap();
+        let shop = directory.path().join("shop");
+        fs::create_dir(&shop).unwrap();
+        let mut file = Bounded::open(shop.join("audit"), 20).unwrap();
+        file.write("0 is there\n").unwrap();
+        // The older half has its name and the newer one cannot be made, as when there are no descriptors left.
+        fs::rename(shop.join("audit"), shop.join("audit.1")).unwrap();
+        fs::rename(&shop, directory.path().join("away")).unwrap();
+        file.write("1 is lost\n").unwrap_err();
+        fs::rename(directory.path().join("away"), &shop).unwrap();
+        file.write("2 is there\n").unwrap();
+        let read = |name: &str| fs::read_to_string(shop.join(name)).unwrap();
+        assert_eq!((read("audit.1").as_str(), read("audit").as_str()), ("0 is there\n", "2 is there\n"));
     }
 }

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 
-use super::Problem;
 use super::input::{Body, Id};
+use super::{Problem, to_the_end};
 use crate::app::App;
 use crate::clock;
 use crate::limiter::Peer;
@@ -51,23 +51,19 @@ pub(crate) async fn place(
     peer: Option<Extension<Peer>>,
     Body(Order { product_id, quantity }): Body<Order>,
 ) -> Result<Response, Problem> {
-    let order = checked(product_id, quantity)?;
-    let answer = match &app.queue {
-        None => (StatusCode::CREATED, app.store.add_order(order).await?).into_response(),
-        Some(queue) => {
-            let job_id = queue.add(&order)?;
-            let location = [(header::LOCATION, format!("/api/jobs/{job_id}"))];
-            (StatusCode::ACCEPTED, location, Json(Taken { job_id, status: JobState::Waiting }))
-                .into_response()
-        }
+    let (order, peer) = (checked(product_id, quantity)?, peer.map(|peer| peer.0));
+    let Some(queue) = &app.queue else {
+        return Ok((StatusCode::CREATED, placed(&app, order, peer).await?).into_response());
     };
-    audited(&app, product_id, quantity, peer.map(|peer| peer.0));
-    Ok(answer)
+    let job_id = queue.add(&order)?;
+    audited(&app, product_id, quantity, peer);
+    let location = [(header::LOCATION, format!("/api/jobs/{job_id}"))];
+    Ok((StatusCode::ACCEPTED, location, Json(Taken { job_id, status: JobState::Waiting })).into_response())
 }
 
 /// Places an order while its caller waits, for those who have no other way to be told of it.
 pub(crate) async fn place_now(
-    app: &App,
+    app: &Arc<App>,
     product_id: u32,
     quantity: u32,
     peer: Option<Peer>,
@@ -76,9 +72,18 @@ pub(crate) async fn place_now(
         let detail = "this shop has its orders placed by jobs: POST /api/orders takes one";
         return Err(Problem::new(StatusCode::CONFLICT, "orders_are_queued", detail));
     }
-    let placed = app.store.add_order(checked(product_id, quantity)?).await?;
-    audited(app, product_id, quantity, peer);
-    Ok(placed)
+    placed(app, checked(product_id, quantity)?, peer).await
+}
+
+async fn placed(app: &Arc<App>, order: NewOrder, peer: Option<Peer>) -> Result<Document, Problem> {
+    let app = Arc::clone(app);
+    to_the_end(async move {
+        let (product_id, quantity) = (order.product_id, order.quantity);
+        let placed = app.store.add_order(order).await?;
+        audited(&app, product_id, quantity, peer);
+        Ok(placed)
+    })
+    .await
 }
 
 fn checked(product_id: u32, quantity: u32) -> Result<NewOrder, Problem> {

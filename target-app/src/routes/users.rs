@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 
-use super::Problem;
 use super::input::Body;
+use super::{Problem, to_the_end};
 use crate::app::App;
 use crate::limiter::Peer;
 use crate::session;
@@ -57,9 +57,13 @@ pub(crate) async fn register(
     let email = checked_email(user.email)?;
     check_length("name", &user.name, NAME_MAX_CHARS)?;
     let password_hash = session::password_hash(&email, &user.password);
-    let added = app.store.add_user(NewUser { email: email.clone(), name: user.name, password_hash }).await?;
-    app.guard.audit().record("registration", peer.map(|peer| peer.0), || json!({"email": email}));
-    Ok((StatusCode::CREATED, added))
+    to_the_end(async move {
+        let new = NewUser { email: email.clone(), name: user.name, password_hash };
+        let added = app.store.add_user(new).await?;
+        app.guard.audit().record("registration", peer.map(|peer| peer.0), || json!({"email": email}));
+        Ok((StatusCode::CREATED, added))
+    })
+    .await
 }
 
 /// Exchanges email and password for a token.
@@ -71,9 +75,13 @@ pub(crate) async fn login(
     peer: Option<Extension<Peer>>,
     Body(login): Body<Login>,
 ) -> Result<Json<Session>, Problem> {
+    to_the_end(async move { session_of(&app, login, peer.map(|peer| peer.0)).await }).await
+}
+
+async fn session_of(app: &App, login: Login, peer: Option<Peer>) -> Result<Json<Session>, Problem> {
     let hash = session::password_hash(&login.email, &login.password);
     let known = app.store.credentials(login.email.clone()).await?;
-    let (audit, peer) = (app.guard.audit(), peer.map(|peer| peer.0));
+    let audit = app.guard.audit();
     match known.filter(|known| known.password_hash == hash) {
         Some(user) => {
             audit.record("login", peer, || json!({"user_id": user.id}));

@@ -190,6 +190,20 @@ async fn the_document_says_401_wherever_a_signature_may_be_asked_for() {
 }
 
 #[tokio::test]
+async fn an_order_whose_client_goes_away_is_in_the_audit_log_too() {
+    let app = Running::with(&["audit_log.enabled=on", "mongodb.service_time_ms=2000"]).await;
+    let remote = app.remote.clone();
+    let client = tokio::spawn(async move { remote.post("/api/orders", &json!({"product_id": 1})).await });
+    app.remote.scrape_until(|scrape| scrape.sum("db_client_connection_count", &["used"]) == 1.0).await;
+    client.abort();
+    let gone = app.remote.scrape_until(|s| s.sum("http_requests_total", &["status=\"499\""]) == 1.0).await;
+    assert_eq!(gone.sum("audit_log_events_total", &[]), 0.0, "it is not placed yet");
+    app.remote.scrape_until(|scrape| scrape.sum("audit_log_events_total", &[]) == 1.0).await;
+    assert_eq!(app.remote.get("/api/orders/1").await.json()["product_id"], 1);
+    app.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn the_audit_log_has_a_line_for_each_event_and_all_are_there_at_the_end() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("audit");
