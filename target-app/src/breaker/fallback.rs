@@ -39,7 +39,7 @@ impl Fallback {
         self.kept.is_some()
     }
 
-    /// What the store answers, which is remembered from then on.
+    /// What the store or the cache before it answers, which is remembered from then on.
     pub(crate) async fn remember(
         &self,
         key: &str,

@@ -107,7 +107,8 @@ async fn answered(
         return app.cache.get_or(key, read).await.map(Catalog::fresh);
     }
     let key = key();
-    let answer = app.cache.get_or(|| key.clone(), app.fallback.remember(&key, read)).await;
+    // What the second tier of the cache knew stands in later as well as what the store said.
+    let answer = app.fallback.remember(&key, app.cache.get_or(|| key.clone(), read)).await;
     app.fallback.or_stale(&key, answer).await
 }
 

@@ -177,6 +177,27 @@ async fn a_real_redis_keeps_the_catalog_and_the_points() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_redis_knew_stands_in_for_a_store_that_never_answered() {
+    let Some(servers) = Servers::of(1) else { return };
+    let urls = [servers.urls[0].as_str()];
+    let reader = Running::asking(&urls, "redis-single", &QUICK).await;
+    let fresh = reader.remote.get("/api/products/1").await;
+    let dials = ["mongodb.service_time_ms=60000", "breaker.timeout_ms=50", "app.drain_ms=0"];
+    let other = Running::asking(&urls, "redis-single", &dials).await;
+    let known = other.remote.get("/api/products/1").await;
+    assert_eq!(
+        (known.status.as_u16(), &known.text, known.headers.get("x-fallback")),
+        (200, &fresh.text, None)
+    );
+    cli(urls[0], &["FLUSHALL"]);
+    let stale = other.remote.get("/api/products/1").await;
+    assert_eq!((stale.status.as_u16(), &stale.text), (200, &fresh.text));
+    assert_eq!(stale.headers["x-fallback"], "stale");
+    reader.stop().await.unwrap();
+    other.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_real_cluster_keeps_the_catalog_and_the_points() {
     let Some(servers) = Servers::of(3) else { return };
     against_real(&servers).await;
