@@ -1,21 +1,24 @@
 //! The shop in GraphQL: the same documents by one route, of which a client asks for what it wants and in one request. What
-//! belongs to many things at once is read by a loader (`loader`), so that a query costs as many store operations as it has
-//! levels and not as it has things: N orders with their products are two, and not N + 1.
+//! is asked for by id is read by a loader (`loader`), so that it costs as many store operations as it has levels and not as
+//! it has things: N orders with their products are two, and not N + 1. A page of products or of leads and an order that is
+//! placed are an operation each, however often one request names them, so these weigh as much as a hundred fields.
 //!
 //! The language is `async-graphql`'s; what comes and goes over HTTP is in `routes::graphql`.
 
 mod figures;
 mod loader;
 mod mutation;
+mod nesting;
 mod query;
 mod types;
 
 pub(crate) use figures::Figures;
+pub(crate) use nesting::is_too_nested;
 
 use std::sync::Arc;
 
 use async_graphql::dataloader::DataLoader;
-use async_graphql::{EmptySubscription, Error, ErrorExtensions, Request, Response, Schema};
+use async_graphql::{EmptySubscription, Error, ErrorExtensions, Request, Response, Schema, ServerError};
 
 use self::loader::Documents;
 use self::mutation::Mutation;
@@ -27,6 +30,8 @@ use crate::routes::Problem;
 
 /// The extension of an error that has its word.
 const CODE: &str = "code";
+/// What a field weighs that is a store operation of its own, in fields: within the thousand of `graphql.max_complexity` there are nine of them.
+const OPERATION_COMPLEXITY: usize = 100;
 /// The word of a request that was never carried out.
 const INVALID: &str = "invalid_request";
 
@@ -50,8 +55,15 @@ impl Graph {
 
     /// Carries a request out. The loaders are its own: nothing that one client has read is kept for another.
     pub(crate) async fn execute(&self, app: &Arc<App>, request: Request, peer: Option<Peer>) -> Response {
-        let documents = DataLoader::new(Documents::of(app), tokio::spawn);
-        let response = self.schema.execute(request.data(Arc::clone(app)).data(documents).data(peer)).await;
+        let response = if is_too_nested(&request.query) {
+            Response::from_errors(vec![ServerError::new(
+                "Query is nested too deep, or a string does not end.",
+                None,
+            )])
+        } else {
+            let documents = DataLoader::new(Documents::of(app), tokio::spawn);
+            self.schema.execute(request.data(Arc::clone(app)).data(documents).data(peer)).await
+        };
         for error in &response.errors {
             let code = error.extensions.as_ref().and_then(|extensions| extensions.get(CODE));
             match code {

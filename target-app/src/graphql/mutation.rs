@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_graphql::{Context, Object, Result};
 
-use super::failed;
 use super::types::Order;
+use super::{OPERATION_COMPLEXITY, failed};
 use crate::app::App;
 use crate::limiter::Peer;
 use crate::routes::orders;
@@ -15,6 +15,7 @@ pub(super) struct Mutation;
 #[Object]
 impl Mutation {
     /// Places an order of 1 to 1,000 pieces; not in a shop whose orders are placed by jobs.
+    #[graphql(complexity = "OPERATION_COMPLEXITY + child_complexity")]
     async fn place_order(
         &self,
         ctx: &Context<'_>,

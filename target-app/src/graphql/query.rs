@@ -6,9 +6,9 @@ use async_graphql::dataloader::DataLoader;
 use async_graphql::{Context, Object, Result};
 use axum::http::StatusCode;
 
-use super::failed;
 use super::loader::{Documents, OrderId, ProductId};
 use super::types::{Lead, Order, Product};
+use super::{OPERATION_COMPLEXITY, failed};
 use crate::app::App;
 use crate::routes::Problem;
 use crate::store::{Document, PAGE_SIZE, ProductFilter, StoreError};
@@ -25,7 +25,7 @@ impl Query {
     }
 
     /// A page of products, cheapest first within a category. Pages are counted from one.
-    #[graphql(complexity = "PAGE_SIZE as usize * child_complexity + 1")]
+    #[graphql(complexity = "OPERATION_COMPLEXITY + PAGE_SIZE as usize * child_complexity")]
     async fn products(
         &self,
         ctx: &Context<'_>,
@@ -58,7 +58,7 @@ impl Query {
     }
 
     /// Leads of a status, newest first.
-    #[graphql(complexity = "PAGE_SIZE as usize * child_complexity + 1")]
+    #[graphql(complexity = "OPERATION_COMPLEXITY + PAGE_SIZE as usize * child_complexity")]
     async fn leads(
         &self,
         ctx: &Context<'_>,

@@ -20,6 +20,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::Problem;
 use super::input::{Body, Parameters};
 use crate::app::App;
+use crate::graphql::is_too_nested;
 use crate::limiter::Peer;
 
 /// The media type of an answer whose status says something.
@@ -117,15 +118,16 @@ async fn answer(app: &Arc<App>, asked: Asked, headers: &HeaderMap, peer: Option<
 
 /// Whether the operation that is meant is a mutation; a query that cannot be read is not, and says so itself.
 fn changes(asked: &Asked) -> bool {
-    parse_query(&asked.query).is_ok_and(|document| {
-        document.operations.iter().any(|(name, operation)| {
-            let meant = match &asked.operation_name {
-                Some(wanted) => name.is_some_and(|name| name.as_str() == wanted),
-                None => true,
-            };
-            meant && operation.node.ty == OperationType::Mutation
+    !is_too_nested(&asked.query)
+        && parse_query(&asked.query).is_ok_and(|document| {
+            document.operations.iter().any(|(name, operation)| {
+                let meant = match &asked.operation_name {
+                    Some(wanted) => name.is_some_and(|name| name.as_str() == wanted),
+                    None => true,
+                };
+                meant && operation.node.ty == OperationType::Mutation
+            })
         })
-    })
 }
 
 /// Whether a media type is named among those that are accepted; a weight of zero excludes it.

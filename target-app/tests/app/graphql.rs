@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use target_app::explain::{Visits, explain};
 use target_app::profile::Profile;
 
+use crate::faults::Breakable;
 use crate::support::{Answer, Remote, Running};
 
 const RESPONSE_JSON: &str = "application/graphql-response+json";
@@ -200,6 +201,50 @@ async fn a_query_that_asks_too_much_is_refused_before_it_costs_anything() {
     let kept = ask(&app.remote, "{ orders(ids: [1]) { id } products { id name } }").await;
     assert_eq!(kept["errors"], Value::Null);
     app.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_an_operation_of_its_own_cannot_be_asked_for_dozens_of_times_in_one_request() {
+    let app = Running::quick().await;
+    for (kind, field) in [
+        ("mutation", "placeOrder(productId: 1) { id }"),
+        ("query", "products { id }"),
+        ("query", "leads { id }"),
+    ] {
+        let aliases = |count: u32| (1..=count).map(|n| format!("a{n}: {field} ")).collect::<String>();
+        let answer = ask(&app.remote, &format!("{kind} {{ {} }}", aliases(50))).await;
+        assert_eq!((codes(&answer), &answer["data"]), (vec!["-"], &Value::Null), "{answer}");
+        assert!(answer["errors"][0]["message"].as_str().unwrap().contains("too complex"), "{answer}");
+        assert_eq!(checkouts(&app.remote).await, 0.0, "{field}");
+    }
+    let few = ask(&app.remote, "{ a: products { id } b: products { id } leads { id } }").await;
+    assert_eq!(few["errors"], Value::Null);
+    app.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn nesting_without_end_is_refused_and_nothing_dies_of_it() {
+    // A process of its own, whose first thread has the stack that the app is served on.
+    let shop = Breakable::serving(&[]);
+    let app = &shop.app;
+    let limit = "Query is nested too deep, or a string does not end.";
+    for (deep, open, close) in
+        [(30_000, "[", "]"), (1_700, "[", "]"), (1_700, "{a:", "}"), (1_700, "{a", "}")]
+    {
+        for ends in [String::new(), format!("{}){{id}}}}", close.repeat(deep))] {
+            let query = format!("{{product(id:{}{ends}", open.repeat(deep));
+            let answer = ask(app, &query).await;
+            assert_eq!((codes(&answer), &answer["errors"][0]["message"]), (vec!["-"], &json!(limit)));
+            if open == "[" && deep < 30_000 {
+                let got = app.get(&format!("/graphql?query={query}")).await;
+                assert_eq!(got.json()["errors"][0]["message"], limit);
+            }
+        }
+    }
+    // As deep as is let pass.
+    let nested = format!("{{ product(id: {}1{}) {{ id }} }}", "[".repeat(126), "]".repeat(126));
+    assert!(ask(app, &nested).await["errors"][0]["message"].as_str().unwrap().contains("Int"));
+    assert_eq!(ask(app, "{ product(id: 1) { id } }").await["data"]["product"]["id"], 1);
 }
 
 #[tokio::test]
