@@ -57,6 +57,12 @@ async fn what_is_in_flight_is_answered_and_kept() {
     // Those that are started in their place share the store; until they listen nobody does.
     restarted(&fleet, 3.0).await;
     assert!(fleet.processes().iter().all(|pid| !replicas.contains(pid)));
+    let scrape = fleet.remote.scrape_until(|scrape| scrape.sum("target_replicas", &[]) == 3.0).await;
+    assert_eq!(
+        scrape.sum("http_requests_total", &["/api/orders\"", "status=\"201\""]),
+        all,
+        "nothing is lost that was counted in the drain"
+    );
     are_there(&fleet, &answers).await;
 }
 
