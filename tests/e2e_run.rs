@@ -17,6 +17,9 @@ use target_app::route::{ROUTES, Route};
 
 const CEILING: &str = "scenarios/mongo-ceiling.yaml";
 
+/// Where one asks after a job.
+const JOBS: &str = "/api/jobs/{id}";
+
 #[test]
 fn smoke_passes_and_standard_output_is_one_json_document() {
     let dir = scratch();
@@ -64,13 +67,28 @@ fn shop_exercises_every_route_and_the_socket_without_a_failure() {
         .filter_map(|(method, path)| Route::matching(method, path))
         .map(Route::name)
         .collect();
-    // What operates the app (metrics, health, its description) is no part of the shop, though the scenario visits some of it.
-    let shop = ROUTES.iter().filter(|route| route.cpu != CpuClass::Operational).map(Route::name);
+    // What operates the app (metrics, health, its description) is no part of the shop, though the scenario visits some of it; jobs are part of
+    // a shop that has a queue.
+    let shop = ROUTES.iter().filter(|route| route.cpu != CpuClass::Operational && route.template != JOBS);
+    let shop = shop.map(Route::name);
     let missed: Vec<String> = shop.filter(|route| !reached.contains(route)).collect();
     assert!(missed.is_empty(), "routes that the scenario does not reach: {missed:?}");
     for socket in ["open-feed", "subscribe-ack", "ping", "tick"] {
         assert!(answered(socket), "`{socket}` of the WebSocket did not succeed once");
     }
+}
+
+/// An order that is answered before it is placed, and what becomes of its job.
+#[test]
+fn orders_that_a_queue_takes_are_placed() {
+    let dir = scratch();
+    plimsoll(["run", "scenarios/queued-orders.yaml"]).on_a_busy_machine().out(dir.path()).run().exits(0);
+    let folder = sound(dir.path());
+    assert_eq!(folder.summary.failures, [], "unexpected failures");
+    let count = |name: &str| folder.endpoint(name).count;
+    assert!(count("order") >= 50 && count("job") >= count("order"), "{} of {}", count("order"), count("job"));
+    let resources = std::fs::read_to_string(dir.path().join("saturation.csv")).unwrap_or_default();
+    assert!(resources.contains("queue.workers"), "no readings");
 }
 
 /// TLS with a certificate that the target has just made, signatures that the scenario computes, metrics read over the same TLS.
