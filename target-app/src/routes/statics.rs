@@ -9,6 +9,7 @@ use ring::digest::{SHA256, digest};
 
 use super::Problem;
 use super::input::Segment;
+use crate::session::hex;
 
 /// An edge keeps them for an hour, a browser for ten minutes.
 const CACHE_CONTROL: &str = "public, s-maxage=3600, max-age=600";
@@ -23,12 +24,7 @@ const ASSETS: [(&str, &str, &[u8]); 3] = [
 /// The tag of each asset: two that have one are the same, whichever replica they come from.
 static TAGS: LazyLock<[String; ASSETS.len()]> = LazyLock::new(|| {
     ASSETS.map(|(.., bytes)| {
-        let start = digest(&SHA256, bytes)
-            .as_ref()
-            .iter()
-            .take(8)
-            .map(|byte| format!("{byte:02x}"))
-            .collect::<String>();
+        let start = hex(&digest(&SHA256, bytes).as_ref()[..8]);
         format!("\"{start}\"")
     })
 });
