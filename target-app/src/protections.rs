@@ -14,7 +14,7 @@ use crate::tls::{Identity, IdentityError};
 
 #[derive(Args, Clone, Debug, Default)]
 pub struct Protections {
-    /// A web site that may ask besides the app's own, for example https://shop.example; can be given several times
+    /// A web site that may ask besides the app's own, for example `https://shop.example`; can be given several times
     #[arg(long = "allow-origin", value_name = "ORIGIN")]
     pub allow_origins: Vec<Origin>,
     /// Certificate to show, with its chain, instead of one that is made at the start (PEM)
