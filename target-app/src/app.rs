@@ -36,7 +36,7 @@ use crate::redis::Redis;
 use crate::route::{Route, UNMATCHED};
 use crate::routes::{Problem, events, graphql, health, jobs, leads, orders, products, statics, users};
 use crate::session::Tokens;
-use crate::store::{Backend, Store};
+use crate::store::{Backend, Store, Topology};
 use crate::tls::{Identity, IdentityError, Tls};
 use crate::{ServeError, descriptors, openapi, socket};
 
@@ -130,7 +130,7 @@ impl App {
             limiter: Limiter::new(&dials.rate_limiter, redis, metrics.rate_limiter.clone()),
             metrics,
             connections: Connections::at_most(descriptors::connections_max(
-                dials.mongodb.max_pool_size,
+                dials.mongodb.max_pool_size * Topology::of(&dials.mongodb).servers(),
                 dials.queue.concurrency,
             )),
             membership,
@@ -141,7 +141,7 @@ impl App {
     /// The state of every resource at this instant.
     pub(crate) fn readings(&self) -> Readings {
         Readings {
-            pool: self.store.pool(),
+            pools: self.store.pools(),
             cpu: self.cpu.snapshot(),
             heap_used_bytes: heap::used_bytes(),
             heap_limit_bytes: self.heap.limit_bytes,

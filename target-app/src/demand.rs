@@ -69,6 +69,11 @@ impl Operation {
         }
     }
 
+    /// Whether it changes something, which only a primary can do.
+    pub fn writes(self) -> bool {
+        matches!(self, Self::UserInsert | Self::LeadInsert | Self::OrderInsert)
+    }
+
     /// How it finds its documents with or without the indexes. That of `_id` is always there, as in MongoDB; the email of a new user
     /// is looked for before it is added.
     pub fn plan(self, indexed: bool) -> Plan {

@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use super::{Breaker, Figures};
 use crate::clock;
-use crate::pool::Snapshot;
 use crate::profile;
 use crate::store::{
-    Answer, Credentials, Document, NewLead, NewOrder, NewUser, ProductFilter, Store, StoreError,
+    Answer, Credentials, Document, NewLead, NewOrder, NewUser, Pooled, ProductFilter, Store, StoreError,
 };
 
 /// A store and its breaker.
@@ -82,9 +81,9 @@ impl Store for Guarded {
         self.guard(|store| store.orders_by_ids(ids))
     }
 
-    fn pool(&self) -> Snapshot {
+    fn pools(&self) -> Vec<Pooled> {
         self.breaker.read(clock::now());
-        self.store.pool()
+        self.store.pools()
     }
 
     fn keep(&self) {

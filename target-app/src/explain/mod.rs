@@ -2,6 +2,7 @@
 //! measured load line is held against. Nothing here knows how the app is built, only what one visit demands.
 
 mod notes;
+mod servers;
 
 pub use self::notes::notes;
 
@@ -73,30 +74,12 @@ impl Visits {
         self.requests.iter().fold(0.0, |sum, visit| sum + visit.times * of(visit.route))
     }
 
-    /// How long connections are held by the operations of this kind; of a real MongoDB no dial tells.
-    fn holds_s(&self, dials: &Dials, wanted: impl Fn(Operation) -> bool) -> f64 {
-        if self.real_mongodb {
-            return 0.0;
-        }
-        let of_visit = |visit: &Visit| -> f64 {
-            let operations = visit.route.operations.iter().copied().filter(|op| wanted(*op));
-            let scans =
-                |op| if visit.of_all && op == Operation::ProductsList { 0.0 } else { dials.scan_s(op) };
-            operations.map(|op| dials.hold_s(op) + scans(op)).sum()
-        };
-        self.requests.iter().fold(0.0, |sum, visit| sum + visit.times * of_visit(visit))
-    }
-
     /// Operations of one iteration that no cache answers, each as much as `of` says.
     fn in_store(&self, dials: &Dials, of: impl Fn(Operation) -> f64) -> f64 {
         self.sum(|route| {
             let in_store = route.operations.iter().filter(|operation| !dials.cached(**operation));
             in_store.map(|operation| of(*operation)).sum()
         })
-    }
-
-    fn pool_s(&self, dials: &Dials) -> f64 {
-        self.holds_s(dials, |op| !dials.cached(op))
     }
 
     fn cpu_s(&self, dials: &Dials) -> f64 {
@@ -140,14 +123,9 @@ impl Visits {
         if self.real_mongodb { 0.0 } else { jobs * dials.job_s() }
     }
 
-    /// What of the pool's time the users themselves wait for.
-    fn awaited_pool_s(&self, dials: &Dials) -> f64 {
-        self.holds_s(dials, |op| !dials.cached(op) && !dials.queued(op))
-    }
-
     /// How long one iteration takes that never waits for anything, thinking included.
     fn iteration_s(&self, dials: &Dials) -> f64 {
-        self.think_s + self.awaited_pool_s(dials) + self.cpu_s(dials) + self.redis_s(dials)
+        self.think_s + self.awaited_store_s(dials) + self.cpu_s(dials) + self.redis_s(dials)
     }
 }
 
@@ -181,12 +159,14 @@ pub struct Ceiling {
 /// deals out unevenly among the replicas (it hashes addresses) is not in here; with connections in the thousands it is a few
 /// per cent.
 ///
+/// Each server of the database has a pool of its own in each replica. Reads go to its members by the read preference, evenly where there are several.
+///
 /// With a job queue an order keeps a worker, who keeps a connection for a part of that; its caller waits for neither, so both count in the
 /// demands and not in R0. Above the workers' ceiling nobody waits longer either: the queue grows, and once it is full orders are refused.
 pub fn explain(profile: &Profile, replicas: u32, visits: &Visits) -> Vec<Ceiling> {
     let dials = profile.dials();
     let replicas = f64::from(replicas);
-    let (pool_s, cpu_s) = (visits.pool_s(dials), visits.cpu_s(dials));
+    let cpu_s = visits.cpu_s(dials);
     let iteration_s = visits.iteration_s(dials);
     let requests = visits.requests_per_iteration();
 
@@ -212,11 +192,13 @@ pub fn explain(profile: &Profile, replicas: u32, visits: &Visits) -> Vec<Ceiling
     };
     let socket_bytes = visits.sockets_per_user * dials.heap.bytes_per_socket as f64;
     let mut ceilings = vec![
-        served("mongodb.pool", dials.mongodb.max_pool_size as f64, pool_s),
         served("queue.workers", dials.queue.concurrency as f64, visits.jobs_s(dials)),
         served("app.cpu", dials.app.cores, cpu_s),
         held("app.heap", replicas * dials.heap.limit_bytes as f64, socket_bytes),
     ];
+    for (server, demand_s) in visits.pools_s(dials) {
+        ceilings.push(served(&format!("{server}.pool"), dials.mongodb.max_pool_size as f64, demand_s));
+    }
     let commands = visits.redis_commands(dials);
     let name = |node: usize| match commands.len() {
         1 => "redis.main_thread".to_owned(),

@@ -2,7 +2,7 @@
 
 use super::Visits;
 use crate::demand::{Operation, Plan};
-use crate::profile::{Dials, Profile};
+use crate::profile::{Dials, Profile, WriteConcern};
 
 /// What bounds the load but is no ceiling of it, a sentence each.
 ///
@@ -21,6 +21,8 @@ pub fn notes(profile: &Profile, replicas: u32, visits: &Visits) -> Vec<String> {
         .chain(limiter_note(dials, replicas, visits))
         .chain(breaker_note(dials, replicas, visits))
         .chain(scan_note(dials, visits))
+        .chain(replica_set_note(dials, visits))
+        .chain(shards_note(dials, visits))
         .collect()
 }
 
@@ -28,7 +30,8 @@ pub fn notes(profile: &Profile, replicas: u32, visits: &Visits) -> Vec<String> {
 /// N = X (Z + R0 + operations x timeout - holds), by the same law as N*.
 fn breaker_note(dials: &Dials, replicas: u32, visits: &Visits) -> Option<String> {
     let breaker = &dials.breaker;
-    let pool_s = visits.pool_s(dials);
+    // Of several servers the one that gives way first.
+    let pool_s = visits.pools_s(dials).into_iter().fold(0.0, |most, (_, demand_s)| f64::max(most, demand_s));
     if breaker.timeout_ms == 0 || pool_s == 0.0 {
         return None;
     }
@@ -61,6 +64,50 @@ fn scan_note(dials: &Dials, visits: &Visits) -> Option<String> {
             dials.mongodb.scan_us_per_document
         )
     })
+}
+
+/// What the loss of a primary costs, which is no matter of load.
+fn replica_set_note(dials: &Dials, visits: &Visits) -> Option<String> {
+    let set = &dials.mongodb.replica_set;
+    if set.members == 1 || visits.in_store(dials, |_| 1.0) == 0.0 {
+        return None;
+    }
+    let timeout_s = dials.mongodb.server_selection_timeout_ms as f64 / 1e3;
+    let voters = set.members + set.arbiters;
+    let left = voters - 1;
+    let missing = match left > voters / 2 {
+        true => format!("for {} s, until another is elected", set.election_ms as f64 / 1e3),
+        false => format!("until it is back, since {left} of {voters} voters is no majority"),
+    };
+    let lost = match set.write_concern {
+        _ if left <= voters / 2 => String::new(),
+        WriteConcern::One => {
+            format!(". What was written in the last {} ms is lost then, acknowledged or not", set.lag_ms)
+        }
+        WriteConcern::Majority => ". No acknowledged write is lost then".to_owned(),
+    };
+    Some(format!(
+        "replica set: a primary that dies is missing {missing}; whoever needs one is refused after {timeout_s} s{lost}."
+    ))
+}
+
+/// What a shard key does not spread.
+fn shards_note(dials: &Dials, visits: &Visits) -> Option<String> {
+    let shards = dials.mongodb.shards;
+    let visited =
+        |wanted: &Operation| visits.requests.iter().any(|visit| visit.route.operations.contains(wanted));
+    let named = |wanted: &[Operation]| -> Vec<_> {
+        wanted.iter().filter(|op| visited(op)).map(|op| op.name()).collect()
+    };
+    let of_all = named(&[Operation::UserByEmail, Operation::UserInsert, Operation::LeadsList]);
+    let of_last = named(&[Operation::LeadInsert]);
+    let clauses = [(of_all, "all of them are asked for"), (of_last, "the last one alone is asked for")];
+    let clauses: Vec<_> = clauses
+        .into_iter()
+        .filter(|(operations, _)| shards > 1 && !operations.is_empty())
+        .map(|(operations, who)| format!("{who} {}", operations.join(", ")))
+        .collect();
+    (!clauses.is_empty()).then(|| format!("{shards} shards: {}, whatever their number.", clauses.join("; ")))
 }
 
 fn gateway_note(profile: &Profile, visits: &Visits) -> Option<String> {

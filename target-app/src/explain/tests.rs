@@ -282,3 +282,61 @@ fn an_unknown_route_is_refused_by_name() {
     );
     assert!(visits.add("/api/products", 1.0).is_err());
 }
+
+#[test]
+fn secondaries_take_the_reads_and_the_primary_is_left_with_the_writes() {
+    let visits = [("GET /api/products/{id}", 3.0), ("POST /api/orders", 1.0)];
+    let of = |dials: &[&str]| {
+        let rows = with(dials, &visits, 4.0);
+        let row = |c: &Ceiling| (c.resource.clone(), c.iterations_per_s.round());
+        rows.iter().filter(|c| c.resource.starts_with("mongodb")).map(row).collect::<Vec<_>>()
+    };
+    let members = "mongodb.replica_set.members=3";
+    let preference = |mode: &str| format!("mongodb.replica_set.read_preference={mode}");
+    let name = |name: &str, rate_per_s: f64| (name.to_owned(), rate_per_s);
+    // 10 connections of 20 ms are 500 operations a second: of the primary 4 an iteration.
+    assert_eq!(of(&[members]), [name("mongodb-0.pool", 125.0)]);
+    // Three reads on two secondaries are 1.5 each, and one write is the primary's.
+    assert_eq!(
+        of(&[members, &preference("secondaryPreferred")]),
+        [name("mongodb-1.pool", 333.0), name("mongodb-2.pool", 333.0), name("mongodb-0.pool", 500.0)]
+    );
+    // One read each and the write.
+    assert_eq!(of(&[members, &preference("nearest")])[0], name("mongodb-0.pool", 250.0));
+    // A write that a majority has to have holds its connection for 50 ms more.
+    let majority = "mongodb.replica_set.write_concern=majority";
+    let dials = [members, majority, &preference("secondaryPreferred")];
+    assert_eq!(of(&dials)[0], name("mongodb-0.pool", (10.0 / 0.07_f64).round()));
+}
+
+#[test]
+fn a_shard_key_that_grows_spreads_nothing() {
+    let of = |visits: &[(&str, f64)], dials: &[&str]| {
+        let first = with(dials, visits, 1.0).swap_remove(0);
+        (first.resource, first.rate_per_s.round())
+    };
+    let (lead, me, login) = ([("POST /api/leads", 1.0)], [("GET /api/me", 1.0)], [("POST /api/login", 1.0)]);
+    let wide = ["app.cores=64", "mongodb.shards=4", "store.users=20000"];
+    assert_eq!(of(&lead, &wide), ("mongodb-shard-3.pool".to_owned(), 500.0));
+    assert_eq!(of(&login, &wide).1, 500.0, "every shard is asked for an email");
+    let rate_per_s = of(&me, &wide).1;
+    assert!((1_990.0..=2_000.0).contains(&rate_per_s), "four pools, all but evenly: {rate_per_s}");
+    // Whoever registers is looked for on all shards before one has them: 1 and 1/4 operations.
+    assert_eq!(of(&[("POST /api/users", 1.0)], &wide).1, 400.0);
+}
+
+#[test]
+fn what_a_lost_primary_costs_is_said() {
+    let words = |dials: &[&str]| {
+        let profile = Profile::named("baseline").unwrap().with_dials(dials).unwrap();
+        let mut visits = Visits::thinking(1.0);
+        visits.add("POST /api/leads", 1.0).unwrap();
+        notes(&profile, 1, &visits).join("\n")
+    };
+    insta::assert_snapshot!(words(&["mongodb.replica_set.members=2", "mongodb.replica_set.arbiters=1", "mongodb.shards=2"]), @r"
+    replica set: a primary that dies is missing for 12 s, until another is elected; whoever needs one is refused after 5 s. What was written in the last 50 ms is lost then, acknowledged or not.
+    2 shards: the last one alone is asked for lead_insert, whatever their number.
+    ");
+    insta::assert_snapshot!(words(&["mongodb.replica_set.members=2", "mongodb.replica_set.write_concern=majority"]), @"replica set: a primary that dies is missing until it is back, since 1 of 2 voters is no majority; whoever needs one is refused after 5 s.");
+    assert_eq!(words(&[]), "");
+}

@@ -4,10 +4,12 @@
 mod link;
 mod listener;
 mod order;
+mod outage;
 
 pub(crate) use self::link::{obey, tell};
-pub(crate) use self::listener::{Subjects, serve};
+pub(crate) use self::listener::{Subjects, Telling, serve};
 pub(crate) use self::order::{Order, Resource};
+pub(crate) use self::outage::Outage;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -29,6 +31,8 @@ pub(crate) struct Faults {
     leak_max_bytes: u64,
     ordered: Notify,
     drops: watch::Sender<u64>,
+    /// All there were, in the order in which they were told.
+    outages: watch::Sender<Vec<Outage>>,
 }
 
 #[derive(Default)]
@@ -63,11 +67,13 @@ impl Faults {
             leak_max_bytes,
             ordered: Notify::new(),
             drops: watch::Sender::new(0),
+            outages: watch::Sender::default(),
         }
     }
 
-    /// Does as ordered from now on. An order takes the place of an earlier one of its kind; memory that is leaked adds up.
-    pub(crate) fn order(&self, order: &Order, now: Instant) {
+    /// Does as ordered from now on, which is `at_ms` for all processes that are told the same order. An order takes the place of an earlier one of its
+    /// kind; memory that is leaked adds up.
+    pub(crate) fn order(&self, order: &Order, now: Instant, at_ms: u64) {
         let mut state = self.state();
         let until = |for_ms: u64| now + Duration::from_millis(for_ms);
         match *order {
@@ -85,7 +91,11 @@ impl Faults {
                 state.leaked.push(vec![1; usize::try_from(bytes.min(room)).unwrap_or(0)]);
             }
             Order::DropConnections => self.drops.send_modify(|number| *number += 1),
-            Order::None => *state = State::default(),
+            Order::KillPrimary { shard, for_ms } => self.befalls(Outage::Death { at_ms, shard, for_ms }),
+            Order::None => {
+                *state = State::default();
+                self.befalls(Outage::End { at_ms });
+            }
         }
         self.on.store(!state.is_idle(), Ordering::Relaxed);
         drop(state);
@@ -131,8 +141,30 @@ impl Faults {
         self.drops.subscribe()
     }
 
+    /// What has befallen the servers of the store, and will.
+    pub(crate) fn outages(&self) -> watch::Receiver<Vec<Outage>> {
+        self.outages.subscribe()
+    }
+
+    /// What befell them before this process was there.
+    pub(crate) fn recall(&self, outages: Vec<Outage>) {
+        self.outages.send_replace(outages);
+    }
+
+    /// An end of nothing is not written down.
+    fn befalls(&self, outage: Outage) {
+        self.outages.send_if_modified(|outages| {
+            let matters = matches!(outage, Outage::Death { .. })
+                || !outage::left_ms(outages, outage.at_ms()).is_empty();
+            if matters {
+                outages.push(outage);
+            }
+            matters
+        });
+    }
+
     /// What is on, for who ordered it.
-    pub(crate) fn told(&self, now: Instant) -> Value {
+    pub(crate) fn told(&self, now: Instant, now_ms: u64) -> Value {
         let state = self.state();
         let left_ms = |until: Instant| until.saturating_duration_since(now).as_millis() as u64;
         let errors = state.errors.filter(|errors| now < errors.until);
@@ -143,6 +175,8 @@ impl Faults {
             "slow": slow.map(|slow| json!({"resource": slow.resource, "factor": slow.factor, "left_ms": left_ms(slow.until)}))
                 .collect::<Vec<_>>(),
             "leaked_bytes": state.leaked_bytes(),
+            "killed_primaries": outage::left_ms(&self.outages.borrow(), now_ms).iter()
+                .map(|(shard, left_ms)| json!({"shard": shard, "left_ms": left_ms})).collect::<Vec<_>>(),
         })
     }
 
@@ -188,12 +222,12 @@ mod tests {
     #[test]
     fn the_share_that_fails_is_exact_and_ends() {
         let (faults, now) = (Faults::new(1_200), clock::now());
-        faults.order(&Order::Errors { ratio: 0.2, for_ms: 1_000 }, now);
+        faults.order(&Order::Errors { ratio: 0.2, for_ms: 1_000 }, now, 0);
         let failed =
             |after_ms| (0..1_000).filter(|_| faults.fails(now + Duration::from_millis(after_ms))).count();
         assert!((199..=200).contains(&failed(0)));
         assert_eq!(failed(1_000), 0);
-        faults.order(&Order::Errors { ratio: 1.0, for_ms: 1_000 }, now);
+        faults.order(&Order::Errors { ratio: 1.0, for_ms: 1_000 }, now, 0);
         assert_eq!(failed(0), 1_000);
     }
 
@@ -206,21 +240,21 @@ mod tests {
         };
         assert_eq!(slows(0), [1.0, 1.0]);
         for factor in [3.0, 5.0] {
-            faults.order(&Order::Slow { resource: Resource::Mongodb, factor, for_ms: 500 }, now);
+            faults.order(&Order::Slow { resource: Resource::Mongodb, factor, for_ms: 500 }, now, 0);
         }
-        faults.order(&Order::Slow { resource: Resource::Cpu, factor: 2.0, for_ms: 100 }, now);
+        faults.order(&Order::Slow { resource: Resource::Cpu, factor: 2.0, for_ms: 100 }, now, 0);
         assert_eq!((slows(0), slows(100), slows(500)), ([5.0, 2.0], [5.0, 1.0], [1.0, 1.0]));
     }
 
     #[test]
     fn none_ends_all_of_it() {
         let (faults, now) = (Faults::new(1_200), clock::now());
-        faults.order(&Order::Stall { for_ms: 60_000 }, now);
-        faults.order(&Order::Leak { bytes: 1_000 }, now);
-        faults.order(&Order::Leak { bytes: 500 }, now);
-        assert_eq!(faults.told(now)["leaked_bytes"], 1_200, "no more than there may be");
-        assert_eq!(faults.told(now)["stall_left_ms"], 60_000);
-        faults.order(&Order::None, now);
-        insta::assert_snapshot!(faults.told(now), @r#"{"errors":null,"leaked_bytes":0,"slow":[],"stall_left_ms":0}"#);
+        faults.order(&Order::Stall { for_ms: 60_000 }, now, 0);
+        faults.order(&Order::Leak { bytes: 1_000 }, now, 0);
+        faults.order(&Order::Leak { bytes: 500 }, now, 0);
+        assert_eq!(faults.told(now, 0)["leaked_bytes"], 1_200, "no more than there may be");
+        assert_eq!(faults.told(now, 0)["stall_left_ms"], 60_000);
+        faults.order(&Order::None, now, 0);
+        insta::assert_snapshot!(faults.told(now, 0), @r#"{"errors":null,"killed_primaries":[],"leaked_bytes":0,"slow":[],"stall_left_ms":0}"#);
     }
 }

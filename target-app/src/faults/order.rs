@@ -19,6 +19,12 @@ pub(crate) enum Order {
     Slow { resource: Resource, factor: f64, for_ms: u64 },
     /// So much of the heap is taken and not given back, at most as much as there may be of it.
     Leak { bytes: u64 },
+    /// The primary of a shard of the store, the first one if none is named, dies and is back after so long.
+    KillPrimary {
+        #[serde(default)]
+        shard: u32,
+        for_ms: u64,
+    },
     /// All client connections are closed at once, without a word.
     DropConnections,
     /// All is well again.
@@ -49,7 +55,7 @@ impl Order {
             _ => Err(format!("for_ms is from 1 to {FOR_MAX_MS}, not {for_ms}")),
         };
         match self {
-            Self::Stall { for_ms } => lasts(for_ms),
+            Self::Stall { for_ms } | Self::KillPrimary { for_ms, .. } => lasts(for_ms),
             Self::Errors { ratio, .. } if !(0.0..=1.0).contains(&ratio) => {
                 Err(format!("ratio is from 0 to 1, not {ratio}"))
             }
@@ -88,7 +94,7 @@ mod tests {
         ];
         insta::assert_snapshot!(wrong.map(|text| Order::parse(text).unwrap_err()).join("\n"), @r"
         EOF while parsing a value at line 1 column 0
-        unknown variant `meteor`, expected one of `stall`, `errors`, `slow`, `leak`, `drop_connections`, `none` at line 1 column 17
+        unknown variant `meteor`, expected one of `stall`, `errors`, `slow`, `leak`, `kill_primary`, `drop_connections`, `none` at line 1 column 17
         missing field `for_ms`
         for_ms is from 1 to 3600000, not 0
         unknown field `force`, expected `for_ms`

@@ -12,9 +12,10 @@ use std::fmt::Write;
 
 use crate::metrics::EVENT_LOOP_LAG;
 use crate::queue::JOB_COUNT;
+use crate::store::{ELECTIONS, MEMBERS_STATE};
 
-/// Gauges of which a fleet has that of its worst replica, or of any where all see the same.
-const WORST: &[&str] = &[EVENT_LOOP_LAG, JOB_COUNT];
+/// Of these a fleet has that of its worst replica, or of any where all see the same.
+const WORST: &[&str] = &[EVENT_LOOP_LAG, JOB_COUNT, MEMBERS_STATE, ELECTIONS];
 
 /// Series that are added up, by family.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -107,7 +107,8 @@ pub async fn supervise(
         .map_err(|e| ServeError::Setup(format!("no orders for faults: {e}")))?;
     let orders = faults.map(|listener| {
         let sockets = (0..replicas_max).map(|number| orders_socket(directory.path(), number)).collect();
-        tokio::spawn(faults::serve(listener, Subjects::Fleet(sockets), order.store.dialled_holds()))
+        let telling = order.store.telling(profile.dials());
+        tokio::spawn(faults::serve(listener, Subjects::Fleet(sockets), telling))
     });
 
     let mut announce = Some(announce);

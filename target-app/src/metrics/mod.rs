@@ -14,15 +14,14 @@ use prometheus::{
 
 use crate::route::Route;
 use crate::socket::BREACHES;
-use crate::{audit, breaker, cache, cpu, graphql, guard, limiter, pool, queue, redis, store, tls};
+use crate::store::Pooled;
+use crate::{audit, breaker, cache, cpu, graphql, guard, limiter, queue, redis, store, tls};
 
 /// Upper bounds of the histograms, in seconds: dense where the pool's hold and the usual objectives lie.
 pub(crate) const BUCKETS_S: [f64; 18] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.015, 0.02, 0.025, 0.03, 0.05, 0.075, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
     10.0,
 ];
-/// The value of the `pool_name` label.
-const POOL: &str = "mongodb";
 
 /// How late the event loop is: no amount, so of a fleet it is that of the worst replica.
 pub(crate) const EVENT_LOOP_LAG: &str = "nodejs_eventloop_lag_p99_seconds";
@@ -86,7 +85,7 @@ struct States {
 
 /// The states of one scrape.
 pub(crate) struct Readings {
-    pub(crate) pool: pool::Snapshot,
+    pub(crate) pools: Vec<Pooled>,
     pub(crate) cpu: cpu::Snapshot,
     pub(crate) heap_used_bytes: u64,
     pub(crate) heap_limit_bytes: u64,
@@ -102,16 +101,6 @@ impl Metrics {
         let registry = Registry::new();
         let make = Maker::of(&registry);
         let request_labels = ["method", "route", "status"];
-        let pool = pool::Figures {
-            wait_time: make.pool_histogram(
-                "db_client_connection_wait_time_seconds",
-                "Time from asking for a connection to getting one.",
-            )?,
-            use_time: make.pool_histogram(
-                "db_client_connection_use_time_seconds",
-                "Time from getting a connection to giving it back.",
-            )?,
-        };
         let requests =
             IntCounterVec::new(Opts::new("http_requests_total", "Requests answered."), &request_labels)?;
         let durations = HistogramVec::new(
@@ -136,7 +125,7 @@ impl Metrics {
                 .count("websocket_ticks_sent_total", "Ticks handed to a socket or an event stream.")?,
             ticks_dropped: make
                 .count("websocket_ticks_dropped_total", "Ticks a slow socket had no room for.")?,
-            store: store::Figures::new(&make, pool)?,
+            store: store::Figures::new(&make)?,
             cpu_wait_time: make.histogram(
                 "app_cpu_wait_time_seconds",
                 "Time a request waited for its turn on the CPU and for quota.",
@@ -258,16 +247,18 @@ impl States {
     }
 
     fn set(&self, readings: &Readings) {
-        let pool = &readings.pool;
-        self.connections.with_label_values(&[POOL, "used"]).set(pool.used as f64);
-        self.connections.with_label_values(&[POOL, "idle"]).set(pool.idle as f64);
-        self.connections_max.with_label_values(&[POOL]).set(pool.max as f64);
-        self.pending.with_label_values(&[POOL]).set(pool.pending as f64);
-        raise(&self.timeouts.with_label_values(&[POOL]), pool.timeouts as f64);
-        raise(&self.created.with_label_values(&[POOL]), pool.opened as f64);
-        raise(&self.closed.with_label_values(&[POOL]), pool.closed as f64);
-        raise(&self.used_seconds.with_label_values(&[POOL]), pool.used_s);
-        raise(&self.pending_seconds.with_label_values(&[POOL]), pool.pending_s);
+        for Pooled { name, snapshot: pool } in &readings.pools {
+            let name = name.as_str();
+            self.connections.with_label_values(&[name, "used"]).set(pool.used as f64);
+            self.connections.with_label_values(&[name, "idle"]).set(pool.idle as f64);
+            self.connections_max.with_label_values(&[name]).set(pool.max as f64);
+            self.pending.with_label_values(&[name]).set(pool.pending as f64);
+            raise(&self.timeouts.with_label_values(&[name]), pool.timeouts as f64);
+            raise(&self.created.with_label_values(&[name]), pool.opened as f64);
+            raise(&self.closed.with_label_values(&[name]), pool.closed as f64);
+            raise(&self.used_seconds.with_label_values(&[name]), pool.used_s);
+            raise(&self.pending_seconds.with_label_values(&[name]), pool.pending_s);
+        }
         raise(&self.cpu_seconds, readings.cpu.used_s);
         raise(&self.scans_cpu_seconds, readings.cpu.elsewhere_s);
         self.cores.set(readings.cpu.cores);
@@ -361,9 +352,5 @@ impl<'a> Maker<'a> {
 
     pub(crate) fn histogram(&self, name: &str, help: &str) -> prometheus::Result<Histogram> {
         self.registered(Histogram::with_opts(histogram(name, help))?)
-    }
-
-    pub(crate) fn pool_histogram(&self, name: &str, help: &str) -> prometheus::Result<Histogram> {
-        self.registered(Histogram::with_opts(histogram(name, help).const_label("pool_name", POOL))?)
     }
 }

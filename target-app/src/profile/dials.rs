@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::mongodb::{Indexes, Mongodb, ReadPreference, ReplicaSet};
 use crate::demand::{CpuClass, Operation, Plan};
 
 /// Every dial of a profile.
@@ -143,61 +144,6 @@ pub struct Heap {
     pub garbage_bytes_per_message: u64,
     /// How fast a collection goes through what is live, in bytes a second.
     pub mark_bytes_per_s: f64,
-}
-
-/// The MongoDB client: its pool, and how long an operation holds a connection.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Mongodb {
-    pub max_pool_size: usize,
-    pub min_pool_size: usize,
-    pub max_idle_time_ms: u64,
-    pub wait_queue_timeout_ms: u64,
-    /// Mean time a connection is held by one operation, store work and timer error included.
-    pub service_time_ms: f64,
-    pub service_time_distribution: Distribution,
-    /// Standard deviation over mean, for the lognormal distribution.
-    pub service_time_cv_ratio: f64,
-    pub service_time_factor: ServiceTimeFactor,
-    /// Whether there are the indexes of production; without them whatever looks for more than an id goes through the whole collection.
-    pub indexes: Indexes,
-    /// What each document gone through adds to the hold of a connection, the store's own work included.
-    pub scan_us_per_document: f64,
-}
-
-/// Whether there are indexes beside those of ids.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Indexes {
-    On,
-    Off,
-}
-
-/// The shape of the service time around its mean.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Distribution {
-    Constant,
-    Exponential,
-    Lognormal,
-}
-
-/// Multiplies the mean service time for one kind of operation.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct ServiceTimeFactor {
-    pub products_list: f64,
-    pub product_by_id: f64,
-    pub products_by_ids: f64,
-    pub products_search: f64,
-    pub user_insert: f64,
-    pub user_by_email: f64,
-    pub user_by_id: f64,
-    pub lead_insert: f64,
-    pub leads_list: f64,
-    pub order_insert: f64,
-    pub order_by_id: f64,
-    pub orders_by_ids: f64,
 }
 
 /// The queue of jobs, of which each places one order. What BullMQ calls them stands beside the dials.
@@ -412,7 +358,9 @@ impl Dials {
     /// What scanning adds to a hold, in seconds, in the store as it begins: a search or a list of a category goes through all products, a login
     /// through half of the users on the mean, a registration through all. Leads there are none yet.
     pub fn scan_s(&self, operation: Operation) -> f64 {
-        let (products, users) = (f64::from(self.store.products), f64::from(self.store.users));
+        // Each shard goes through its own.
+        let users = f64::from(self.store.users) / f64::from(self.mongodb.shards);
+        let products = f64::from(self.store.products);
         let documents = match operation {
             _ if self.plan(operation) != Plan::CollScan => 0.0,
             Operation::ProductsList | Operation::ProductsSearch => products,
@@ -465,6 +413,13 @@ impl Dials {
             return Err(Unfit(format!(
                 "mongodb.min_pool_size {min_pool_size} is above mongodb.max_pool_size {max_pool_size}"
             )));
+        }
+        let ReplicaSet { members, read_preference, .. } = self.mongodb.replica_set;
+        if members == 1 && read_preference == ReadPreference::Secondary {
+            return Err(Unfit(
+                "mongodb.replica_set.read_preference secondary is for a set with secondaries, and mongodb.replica_set.members is 1"
+                    .to_owned(),
+            ));
         }
         let Autoscaler { min_replicas, max_replicas, .. } = self.autoscaler;
         if max_replicas > 0 && min_replicas > max_replicas {

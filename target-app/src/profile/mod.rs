@@ -3,12 +3,16 @@
 mod base;
 mod dial;
 mod dials;
+mod mongodb;
 
 pub use dial::{DialError, Kind, dial_names};
 pub use dials::{
-    App, AuditLog, Autoscaler, Breaker, Cache, Cors, CpuUsPerRequest, Dials, Distribution, Gateway, Graphql,
-    Heap, Http, Indexes, LimiterBackend, Mongodb, Queue, RateLimiter, Redis, RequestSigning, Security,
-    ServiceTimeFactor, Store, Switch, Tls, TlsVersion, Websocket,
+    App, AuditLog, Autoscaler, Breaker, Cache, Cors, CpuUsPerRequest, Dials, Gateway, Graphql, Heap, Http,
+    LimiterBackend, Queue, RateLimiter, Redis, RequestSigning, Security, Store, Switch, Tls, TlsVersion,
+    Websocket,
+};
+pub use mongodb::{
+    Distribution, Indexes, Mongodb, ReadPreference, ReplicaSet, ServiceTimeFactor, WriteConcern,
 };
 
 use crate::fleet::REPLICAS_MAX;
@@ -19,6 +23,9 @@ const SHIPPED: &[(&str, &str)] = &[
     ("pool-100", include_str!("../../profiles/pool-100.toml")),
     ("cached", include_str!("../../profiles/cached.toml")),
     ("unindexed", include_str!("../../profiles/unindexed.toml")),
+    ("replica-set", include_str!("../../profiles/replica-set.toml")),
+    ("read-replicas", include_str!("../../profiles/read-replicas.toml")),
+    ("sharded", include_str!("../../profiles/sharded.toml")),
     ("queued", include_str!("../../profiles/queued.toml")),
     ("breaker", include_str!("../../profiles/breaker.toml")),
     ("limited", include_str!("../../profiles/limited.toml")),
@@ -241,7 +248,7 @@ mod tests {
         });
         insta::assert_snapshot!(words.join("\n"), @r#"
         profile "mine" does not parse: dial mongodb.max_pool_size cannot be "5000000": expected a whole number from 1 to 10000 connections
-        profile "mine" does not parse: unknown field `pool`, expected one of `max_pool_size`, `min_pool_size`, `max_idle_time_ms`, `wait_queue_timeout_ms`, `service_time_ms`, `service_time_distribution`, `service_time_cv_ratio`, `service_time_factor`, `indexes`, `scan_us_per_document`
+        profile "mine" does not parse: unknown field `pool`, expected one of `max_pool_size`, `min_pool_size`, `max_idle_time_ms`, `wait_queue_timeout_ms`, `server_selection_timeout_ms`, `shards`, `replica_set`, `service_time_ms`, `service_time_distribution`, `service_time_cv_ratio`, `service_time_factor`, `indexes`, `scan_us_per_document`
         in `mongodb`
 
         profile "mine" does not parse: mongodb.min_pool_size 200 is above mongodb.max_pool_size 100
@@ -285,7 +292,7 @@ mod tests {
                 .contains("(did you mean websocket.tick_interval_ms?); there is: app.cores")
         );
         insta::assert_snapshot!(wrong.map(error).join("\n"), @r#"
-        unknown dial "mongodb.pool_size" (did you mean mongodb.max_pool_size?); there is: mongodb.max_pool_size, mongodb.min_pool_size, mongodb.max_idle_time_ms, mongodb.wait_queue_timeout_ms, mongodb.service_time_ms, mongodb.service_time_distribution, mongodb.service_time_cv_ratio, mongodb.service_time_factor.products_list, mongodb.service_time_factor.product_by_id, mongodb.service_time_factor.products_by_ids, mongodb.service_time_factor.products_search, mongodb.service_time_factor.user_insert, mongodb.service_time_factor.user_by_email, mongodb.service_time_factor.user_by_id, mongodb.service_time_factor.lead_insert, mongodb.service_time_factor.leads_list, mongodb.service_time_factor.order_insert, mongodb.service_time_factor.order_by_id, mongodb.service_time_factor.orders_by_ids, mongodb.indexes, mongodb.scan_us_per_document
+        unknown dial "mongodb.pool_size" (did you mean mongodb.max_pool_size?); there is: mongodb.max_pool_size, mongodb.min_pool_size, mongodb.max_idle_time_ms, mongodb.wait_queue_timeout_ms, mongodb.server_selection_timeout_ms, mongodb.shards, mongodb.replica_set.members, mongodb.replica_set.arbiters, mongodb.replica_set.election_ms, mongodb.replica_set.lag_ms, mongodb.replica_set.write_concern, mongodb.replica_set.write_timeout_ms, mongodb.replica_set.read_preference, mongodb.service_time_ms, mongodb.service_time_distribution, mongodb.service_time_cv_ratio, mongodb.service_time_factor.products_list, mongodb.service_time_factor.product_by_id, mongodb.service_time_factor.products_by_ids, mongodb.service_time_factor.products_search, mongodb.service_time_factor.user_insert, mongodb.service_time_factor.user_by_email, mongodb.service_time_factor.user_by_id, mongodb.service_time_factor.lead_insert, mongodb.service_time_factor.leads_list, mongodb.service_time_factor.order_insert, mongodb.service_time_factor.order_by_id, mongodb.service_time_factor.orders_by_ids, mongodb.indexes, mongodb.scan_us_per_document
         dial mongodb.max_pool_size cannot be "0": expected a whole number from 1 to 10000 connections
         dial mongodb.max_pool_size cannot be "ten": expected a whole number from 1 to 10000 connections
         dial mongodb.service_time_ms cannot be "20s": expected a number from 0 to 60000 ms
@@ -293,6 +300,6 @@ mod tests {
         dial app.cores cannot be "nan": expected a number from 0.05 to 64 cores
         dial "mongodb.max_pool_size" is not of the form NAME=VALUE, for example mongodb.max_pool_size=20
         "#);
-        insta::assert_snapshot!(Profile::named("basline").unwrap_err(), @r#"unknown profile "basline" (did you mean baseline?); there is: baseline, pool-100, cached, unindexed, queued, breaker, limited, autoscaled, hardened, redis-single, redis-cluster, l1-cache, websocket-heap, lean-sockets, replicas-4, gateway-single, gateway-wide, static-from-app, edge-cache, eco-100k"#);
+        insta::assert_snapshot!(Profile::named("basline").unwrap_err(), @r#"unknown profile "basline" (did you mean baseline?); there is: baseline, pool-100, cached, unindexed, replica-set, read-replicas, sharded, queued, breaker, limited, autoscaled, hardened, redis-single, redis-cluster, l1-cache, websocket-heap, lean-sockets, replicas-4, gateway-single, gateway-wide, static-from-app, edge-cache, eco-100k"#);
     }
 }

@@ -116,6 +116,13 @@ impl From<StoreError> for Problem {
             StoreError::Files(_) | StoreError::Backend(_) => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "store_failed")
             }
+            StoreError::NoServer { .. } => {
+                (StatusCode::SERVICE_UNAVAILABLE, "store_server_selection_timeout")
+            }
+            StoreError::CutOff { .. } => (StatusCode::SERVICE_UNAVAILABLE, "store_cut_off"),
+            StoreError::WriteConcern { .. } => {
+                (StatusCode::SERVICE_UNAVAILABLE, "store_write_concern_timeout")
+            }
             StoreError::TooLong { .. } => (StatusCode::SERVICE_UNAVAILABLE, "store_timeout"),
             StoreError::CircuitOpen { .. } => (StatusCode::SERVICE_UNAVAILABLE, "circuit_open"),
         };

@@ -6,8 +6,10 @@ use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
+#[cfg(feature = "mongodb")]
+use super::Topology;
 use super::{Embedded, Figures, Files, Home, Store, StoreError};
-use crate::faults::Faults;
+use crate::faults::{Faults, Telling};
 use crate::fleet::Membership;
 use crate::profile::Dials;
 #[cfg(feature = "mongodb")]
@@ -54,9 +56,13 @@ impl Backend {
         return Err(BackendError::NoDriver);
     }
 
-    /// Whether a connection is held for as long as dials say.
-    pub(crate) fn dialled_holds(&self) -> bool {
-        matches!(self, Self::Embedded(_))
+    /// What of it can be told to go wrong.
+    pub(crate) fn telling(&self, dials: &Dials) -> Telling {
+        match self {
+            Self::Embedded(_) => Telling::Embedded { shards: dials.mongodb.shards },
+            #[cfg(feature = "mongodb")]
+            Self::Mongodb(_) => Telling::Nothing,
+        }
     }
 
     /// What a replica has to find in its environment to serve from the same store.
@@ -88,12 +94,17 @@ impl Backend {
     ) -> Result<Arc<dyn Store>, StoreError> {
         Ok(match (self, fleet) {
             (Self::Embedded(files), Some(fleet)) => {
-                Arc::new(Embedded::open(files.of_fleet(fleet.directory()), dials, figures, faults)?)
+                Arc::new(Embedded::open(&files.of_fleet(fleet.directory()), dials, &figures, faults)?)
             }
             (Self::Embedded(files), None) => Arc::new(Embedded::new(files, dials, figures, faults)?),
             #[cfg(feature = "mongodb")]
             (Self::Mongodb(_), _) if dials.mongodb.indexes == Indexes::Off => {
                 let why = "only the embedded store can be without indexes: set mongodb.indexes=on";
+                return Err(StoreError::Backend(why.to_owned()));
+            }
+            #[cfg(feature = "mongodb")]
+            (Self::Mongodb(_), _) if Topology::of(&dials.mongodb).servers() > 1 => {
+                let why = "a real MongoDB has the members and shards that it has: set mongodb.replica_set.members=1 and mongodb.shards=1";
                 return Err(StoreError::Backend(why.to_owned()));
             }
             #[cfg(feature = "mongodb")]

@@ -11,7 +11,7 @@ use flate2::write::GzEncoder;
 use rusqlite::Connection;
 
 use super::files::{FilesError, check, found_in};
-use super::schema;
+use super::{schema, sharding};
 
 /// What a backup holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,8 +24,9 @@ pub struct Contents {
     pub bytes: u64,
 }
 
-/// Writes the store of a directory into a new file. Everything that was acknowledged before is in it, and whatever comes
-/// meanwhile is in it as a whole or not at all: `VACUUM INTO` reads in one transaction, and in WAL mode keeps nobody from writing.
+/// Writes the store of a directory into a new file, the documents of all shards together. Everything that was acknowledged before is in it, and whatever comes
+/// meanwhile is in it as a whole or not at all: `VACUUM INTO` reads in one transaction, and in WAL mode keeps nobody from writing. Of several
+/// shards each is of an instant of its own, as it is with a dump of MongoDB's; no document is on two of them.
 pub fn back_up(directory: &Path, to: &Path) -> Result<Contents, FilesError> {
     let file = found_in(directory)?;
     if to.exists() {
@@ -37,6 +38,13 @@ pub fn back_up(directory: &Path, to: &Path) -> Result<Contents, FilesError> {
     let scratch = tempfile::Builder::new().prefix(".backup-").tempdir_in(beside).map_err(failed)?;
     let copy = scratch.path().join("copy.sqlite");
     copy_whole(&file, &copy)?;
+    let others = sharding::others(&file);
+    let gather = || {
+        let connection = Connection::open(&copy)?;
+        others.iter().try_for_each(|other| sharding::gather(&connection, other))?;
+        connection.execute(schema::SPREAD_OVER, [1]).map(drop)
+    };
+    gather().map_err(|source| FilesError::Sqlite { path: copy.clone(), source })?;
     let mut contents = sound(&copy)?;
     let zipped = tempfile::NamedTempFile::new_in(beside).map_err(failed)?;
     let zip = || {

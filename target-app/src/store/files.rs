@@ -1,4 +1,4 @@
-//! Where the embedded store's file lives: in a directory that goes with the app, or in one that somebody named and that stays. A
+//! Where the files of the embedded store live, one for each shard: in a directory that goes with the app, or in one that somebody named and that stays. A
 //! file that is there is served as it is, if it is one of ours; one that another process serves is left alone.
 
 use std::fs::{self, File};
@@ -9,7 +9,8 @@ use rusqlite::{Connection, OpenFlags};
 use rustix::fs::{FlockOperation, flock};
 use tempfile::TempDir;
 
-use super::{StoreError, backup, embedded, schema};
+use super::topology::Topology;
+use super::{StoreError, backup, embedded, schema, sharding};
 use crate::profile::Dials;
 
 /// The file of the store in its directory.
@@ -53,7 +54,7 @@ pub enum FilesError {
     Sqlite { path: PathBuf, source: rusqlite::Error },
 }
 
-/// The store's file, there and filled, and what has to be held as long as it is served.
+/// The store's files, there and filled, and what has to be held as long as it is served.
 pub(crate) struct Home {
     file: PathBuf,
     _temporary: Option<TempDir>,
@@ -61,18 +62,19 @@ pub(crate) struct Home {
 }
 
 impl Home {
+    /// That of the first shard.
     pub(super) fn file(&self) -> &Path {
         &self.file
     }
 }
 
 impl Files {
-    /// The file as a replica finds it that its supervisor has prepared; `shared` is the directory of the fleet.
+    /// The first shard's file as a replica finds it that its supervisor has prepared; `shared` is the directory of the fleet.
     pub(super) fn of_fleet(&self, shared: &Path) -> PathBuf {
         self.directory.as_deref().unwrap_or(shared).join(FILE)
     }
 
-    /// Makes and fills the file if need be. `shared` is the directory of a fleet, which goes when that ends.
+    /// Makes and fills the files if need be. `shared` is the directory of a fleet, which goes when that ends.
     pub(super) fn prepare(&self, shared: Option<&Path>, dials: &Dials) -> Result<Home, StoreError> {
         let (temporary, lock) = match (&self.directory, shared) {
             (Some(named), _) => (None, Some(locked(named)?)),
@@ -87,6 +89,10 @@ impl Files {
         let file = directory.join(FILE);
         if !file.exists() {
             forget_log(&file);
+            // Nor would another shard's documents be those of this one.
+            for other in sharding::others(&file) {
+                forget(&other).map_err(|source| FilesError::Io { path: other.clone(), source })?;
+            }
         }
         match (&self.restored_from, file.exists()) {
             (Some(_), true) => return Err(FilesError::Full(directory.to_owned()).into()),
@@ -94,7 +100,11 @@ impl Files {
             (None, true) => check(&file)?,
             (None, false) => embedded::create(&file, dials)?,
         }
-        embedded::index(&file, dials)?;
+        let topology = Topology::of(&dials.mongodb);
+        sharding::spread(&file, topology)?;
+        for shard in 0..topology.shards {
+            embedded::index(&shard_file(&file, shard), dials)?;
+        }
         Ok(Home { file, _temporary: temporary, _lock: lock })
     }
 }
@@ -111,6 +121,21 @@ fn locked(directory: &Path) -> Result<File, FilesError> {
     }
 }
 
+/// The file of a shard beside that of the first: `shop-1.sqlite` beside `shop.sqlite`.
+pub(super) fn shard_file(first: &Path, shard: usize) -> PathBuf {
+    match shard {
+        0 => first.to_owned(),
+        _ => first.with_file_name(format!("shop-{shard}.sqlite")),
+    }
+}
+
+/// Takes a database away.
+pub(super) fn forget(file: &Path) -> io::Result<()> {
+    fs::remove_file(file)?;
+    forget_log(file);
+    Ok(())
+}
+
 /// The log of a database that somebody took away would be taken for that of the next one.
 fn forget_log(file: &Path) {
     for suffix in ["-wal", "-shm"] {
@@ -121,13 +146,15 @@ fn forget_log(file: &Path) {
     }
 }
 
-/// The store's file in this directory, if it is one of ours.
+/// The first file of the store in this directory, if its files are ours.
 pub(super) fn found_in(directory: &Path) -> Result<PathBuf, FilesError> {
     let file = directory.join(FILE);
     if !file.is_file() {
         return Err(FilesError::Empty(directory.to_owned()));
     }
-    check(&file).map(|()| file)
+    check(&file)?;
+    sharding::others(&file).iter().try_for_each(|other| check(other))?;
+    Ok(file)
 }
 
 /// Whether this is the file of a store that this build can read.

@@ -12,15 +12,18 @@ mod mongo;
 mod schema;
 mod seed;
 mod service_time;
+mod sharding;
+mod topology;
 
 pub use backend::{Backend, BackendError, MONGODB_URI, Uri};
 pub use backup::{Contents, back_up};
 pub(crate) use documents::{Credentials, Document, NewLead, NewOrder, NewUser, ProductFilter};
 pub(crate) use embedded::Embedded;
-pub(crate) use figures::{Figures, ScansCpu};
+pub(crate) use figures::{ELECTIONS, Figures, MEMBERS_STATE, ScansCpu};
 pub(crate) use files::Home;
 pub use files::{Files, FilesError};
 pub(crate) use jobs::{Claim, Fate, Job, JobState, JobStatus, Jobs};
+pub(crate) use topology::Topology;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -48,6 +51,12 @@ pub(crate) enum StoreError {
     #[cfg(feature = "mongodb")]
     #[error("the database cannot be reached: {0}")]
     Unavailable(String),
+    #[error("no {what} could be had within {} ms", .timeout.as_millis())]
+    NoServer { what: &'static str, timeout: Duration },
+    #[error("{server} went away before it answered: what was asked of it may have been done or not")]
+    CutOff { server: String },
+    #[error("it is written, but no majority has confirmed it within {} ms", .within.as_millis())]
+    WriteConcern { within: Duration },
     #[error(transparent)]
     Files(#[from] FilesError),
     #[error("the store failed: {0}")]
@@ -65,8 +74,14 @@ impl StoreError {
     }
 }
 
+/// A pool of connections to one server, by its name.
+pub(crate) struct Pooled {
+    pub(crate) name: String,
+    pub(crate) snapshot: Snapshot,
+}
+
 /// Each method is one operation. In the embedded store that is one checkout of a pooled connection, held for that operation's
-/// service time; in a MongoDB one for each of its commands.
+/// service time, on each server that it has to ask; in a MongoDB one for each of its commands.
 pub(crate) trait Store: Send + Sync {
     fn products(&self, filter: ProductFilter) -> Answer<Vec<Document>>;
     fn product(&self, id: u32) -> Answer<Option<Document>>;
@@ -94,8 +109,8 @@ pub(crate) trait Store: Send + Sync {
         ))
     }
 
-    /// The state of the pool at this instant.
-    fn pool(&self) -> Snapshot;
-    /// Upkeep, called now and then: closes idle connections.
+    /// The state of the pools at this instant.
+    fn pools(&self) -> Vec<Pooled>;
+    /// Upkeep, called now and then: closes idle connections, and says how the servers are.
     fn keep(&self);
 }

@@ -13,19 +13,29 @@ pub(super) const PRAGMAS: &str = "
 /// What marks a file as one of ours: "Shop" in ASCII.
 pub(super) const APPLICATION_ID: i64 = 0x5368_6f70;
 /// Of the tables below: one more whenever what they hold changes.
-pub(super) const VERSION: i64 = 2;
+pub(super) const VERSION: i64 = 3;
 
 /// What there always is: MongoDB's index of `_id`, the text of the products, and the orders by the job that placed them, or a job that is done twice would
-/// place two.
+/// place two. `written_ms` tells what a secondary has that is behind, and what is lost with a primary. `sequences`, `outages` and `topology` are
+/// of the whole database and used in its first file only.
 pub(super) const TABLES: &str = "
     PRAGMA application_id = 0x53686f70;
-    PRAGMA user_version = 2;
+    PRAGMA user_version = 3;
     CREATE TABLE products (id INTEGER PRIMARY KEY, doc TEXT NOT NULL);
     CREATE VIRTUAL TABLE products_text USING fts5 (name, description);
-    CREATE TABLE users (id INTEGER PRIMARY KEY, password_hash TEXT NOT NULL, doc TEXT NOT NULL);
-    CREATE TABLE leads (id INTEGER PRIMARY KEY, doc TEXT NOT NULL);
-    CREATE TABLE orders (id INTEGER PRIMARY KEY, doc TEXT NOT NULL);
-    CREATE UNIQUE INDEX orders_job ON orders (doc ->> '$.job_id') WHERE doc ->> '$.job_id' IS NOT NULL;";
+    CREATE TABLE users (id INTEGER PRIMARY KEY, password_hash TEXT NOT NULL, doc TEXT NOT NULL, written_ms INTEGER NOT NULL);
+    CREATE TABLE leads (id INTEGER PRIMARY KEY, doc TEXT NOT NULL, written_ms INTEGER NOT NULL);
+    CREATE TABLE orders (id INTEGER PRIMARY KEY, doc TEXT NOT NULL, written_ms INTEGER NOT NULL);
+    CREATE UNIQUE INDEX orders_job ON orders (doc ->> '$.job_id') WHERE doc ->> '$.job_id' IS NOT NULL;
+    CREATE TABLE rolled_back (
+        collection TEXT NOT NULL, id INTEGER NOT NULL, doc TEXT NOT NULL, written_ms INTEGER NOT NULL,
+        PRIMARY KEY (collection, id)) WITHOUT ROWID;
+    CREATE TABLE sequences (collection TEXT PRIMARY KEY, last INTEGER NOT NULL) WITHOUT ROWID;
+    INSERT INTO sequences VALUES ('users', 0), ('leads', 0), ('orders', 0);
+    CREATE TABLE topology (shards INTEGER NOT NULL);
+    INSERT INTO topology VALUES (1);
+    CREATE TABLE outages (
+        at_ms INTEGER NOT NULL, shard INTEGER NOT NULL, for_ms INTEGER NOT NULL, PRIMARY KEY (at_ms, shard)) WITHOUT ROWID;";
 
 /// The indexes that can be left out, which are the ones production has: products by category and price (and by text: see `SEARCH`), leads by
 /// email and by status with the newest first, users by unique email.
@@ -66,31 +76,57 @@ pub(super) fn search_by_scan(words: usize) -> String {
 pub(super) const ADD_PRODUCT: &str = "INSERT INTO products (id, doc) VALUES (?1, ?2)";
 pub(super) const ADD_PRODUCT_TEXT: &str =
     "INSERT INTO products_text (rowid, name, description) VALUES (?1, ?2, ?3)";
+/// The next id of a collection. None is given twice, not even that of a document that was rolled back.
+pub(super) const NEXT_ID: &str = "UPDATE sequences SET last = last + 1 WHERE collection = ?1 RETURNING last";
+pub(super) const LAST_ID: &str = "UPDATE sequences SET last = ?2 WHERE collection = ?1";
 pub(super) const ADD_USER: &str = "
-    INSERT INTO users (id, password_hash, doc) SELECT n, ?1, json_insert(?2, '$.id', n)
-    FROM (SELECT coalesce(max(id), 0) + 1 AS n FROM users) RETURNING doc";
+    INSERT INTO users (id, password_hash, doc, written_ms) VALUES (?1, ?2, json_insert(?3, '$.id', ?1), ?4)
+    RETURNING doc";
 /// Without the unique index nothing but a look at all users tells whether an email is taken.
 pub(super) const ADD_USER_BY_SCAN: &str = "
-    WITH free AS MATERIALIZED (SELECT (SELECT coalesce(max(id), 0) + 1 FROM users) AS n
-        WHERE NOT EXISTS (SELECT 1 FROM users WHERE doc ->> '$.email' = ?3))
-    INSERT INTO users (id, password_hash, doc) SELECT n, ?1, json_insert(?2, '$.id', n) FROM free RETURNING doc";
-pub(super) const CREDENTIALS: &str = "SELECT id, password_hash FROM users WHERE doc ->> '$.email' = ?1";
-pub(super) const USER: &str = "SELECT doc FROM users WHERE id = ?1";
+    INSERT INTO users (id, password_hash, doc, written_ms) SELECT ?1, ?2, json_insert(?3, '$.id', ?1), ?4
+    WHERE NOT EXISTS (SELECT 1 FROM users WHERE doc ->> '$.email' = ?5) RETURNING doc";
+pub(super) const CREDENTIALS: &str =
+    "SELECT id, password_hash FROM users WHERE doc ->> '$.email' = ?1 AND written_ms <= ?2";
+pub(super) const USER: &str = "SELECT doc FROM users WHERE id = ?1 AND written_ms <= ?2";
 pub(super) const ADD_LEAD: &str = "
-    INSERT INTO leads (id, doc) SELECT n, json_insert(?1, '$.id', n)
-    FROM (SELECT coalesce(max(id), 0) + 1 AS n FROM leads) RETURNING doc";
+    INSERT INTO leads (id, doc, written_ms) VALUES (?1, json_insert(?2, '$.id', ?1), ?3) RETURNING doc";
+/// With the instant by which those of several shards are put in order.
 pub(super) const LEADS_OF_STATUS: &str = "
-    SELECT doc FROM leads WHERE doc ->> '$.status' = ?1 ORDER BY doc ->> '$.created_at_ms' DESC LIMIT ?2";
+    SELECT doc, doc ->> '$.created_at_ms' FROM leads WHERE doc ->> '$.status' = ?1 AND written_ms <= ?3
+    ORDER BY doc ->> '$.created_at_ms' DESC LIMIT ?2";
 pub(super) const PRICE: &str = "SELECT doc ->> '$.price' FROM products WHERE id = ?1";
 /// An operation that was given up may come to this late: its job has failed by then, and whoever asked was told so.
 pub(super) const ADD_ORDER: &str = "
-    INSERT OR IGNORE INTO orders (id, doc) SELECT n, json_insert(?1, '$.id', n)
-    FROM (SELECT coalesce(max(id), 0) + 1 AS n FROM orders)
-    WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE id = ?1 ->> '$.job_id' AND state = 'failed') RETURNING doc";
-pub(super) const ORDER: &str = "SELECT doc FROM orders WHERE id = ?1";
-pub(super) const ORDERS_BY_IDS: &str = "SELECT doc FROM orders WHERE id IN (SELECT value FROM json_each(?1))";
+    INSERT OR IGNORE INTO orders (id, doc, written_ms) SELECT ?1, json_insert(?2, '$.id', ?1), ?3
+    WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE id = ?2 ->> '$.job_id' AND state = 'failed') RETURNING doc";
+pub(super) const ORDER: &str = "SELECT doc FROM orders WHERE id = ?1 AND written_ms <= ?2";
+pub(super) const ORDERS_BY_IDS: &str =
+    "SELECT doc FROM orders WHERE id IN (SELECT value FROM json_each(?1)) AND written_ms <= ?2";
 pub(super) const ORDER_OF_JOB: &str = "SELECT doc FROM orders WHERE doc ->> '$.job_id' = ?1";
 
 /// Keep the newest so many: a soak test must not fill the disk.
 pub(super) const TRIM_LEADS: &str = "DELETE FROM leads WHERE id <= (SELECT max(id) FROM leads) - ?1";
 pub(super) const TRIM_ORDERS: &str = "DELETE FROM orders WHERE id <= (SELECT max(id) FROM orders) - ?1";
+
+/// Puts away what went with a primary, and then takes it out of its collection.
+pub(super) fn roll_back(collection: &str) -> [String; 2] {
+    [
+        format!(
+            "INSERT OR REPLACE INTO rolled_back SELECT '{collection}', id, doc, written_ms FROM {collection}
+             WHERE written_ms > ?1 AND written_ms < ?2"
+        ),
+        format!("DELETE FROM {collection} WHERE written_ms > ?1 AND written_ms < ?2"),
+    ]
+}
+pub(super) const TRIM_ROLLED_BACK: &str = "
+    DELETE FROM rolled_back WHERE collection = ?1
+        AND id <= (SELECT max(id) FROM rolled_back WHERE collection = ?1) - ?2";
+
+pub(super) const ADD_OUTAGE: &str =
+    "INSERT OR IGNORE INTO outages (at_ms, shard, for_ms) VALUES (?1, ?2, ?3)";
+pub(super) const OUTAGES: &str = "SELECT at_ms, shard, for_ms FROM outages ORDER BY at_ms";
+
+/// Over how many shards the documents are spread; zero while that is being changed.
+pub(super) const SHARDS: &str = "SELECT shards FROM topology";
+pub(super) const SPREAD_OVER: &str = "UPDATE topology SET shards = ?1";

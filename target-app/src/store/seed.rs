@@ -74,10 +74,11 @@ pub(super) fn fill(connection: &mut Connection, dials: &Dials) -> rusqlite::Resu
             text.execute(params![id, name, description])?;
         }
         let mut user = transaction.prepare(schema::ADD_USER)?;
-        for NewUser { email, name, password_hash } in users(dials) {
+        for (id, NewUser { email, name, password_hash }) in (1_u32..).zip(users(dials)) {
             let doc = json!({"email": email, "name": name});
-            user.query_row(params![password_hash, doc.to_string()], |_| Ok(()))?;
+            user.query_row(params![id, password_hash, doc.to_string(), 0], |_| Ok(()))?;
         }
+        transaction.execute(schema::LAST_ID, params!["users", dials.users])?;
     }
     transaction.commit()
 }

@@ -16,20 +16,20 @@ use serde_json::{Value, json};
 
 use crate::support::Remote;
 
-fn command(arguments: &[&str]) -> Command {
+pub(crate) fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_target-app"));
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
 /// A served store; stopped when the test ends.
-struct Shop {
+pub(crate) struct Shop {
     child: Child,
-    remote: Remote,
+    pub(crate) remote: Remote,
 }
 
 impl Shop {
-    fn of(arguments: &[&str]) -> Self {
+    pub(crate) fn of(arguments: &[&str]) -> Self {
         let mut child = command(&["serve", "baseline", "--listen", "127.0.0.1:0", "--exit-with-stdin"])
             .args(["--dial", "mongodb.service_time_ms=1", "--dial", "app.drain_ms=500"])
             .args(arguments)
@@ -48,7 +48,7 @@ impl Shop {
         Self { child, remote }
     }
 
-    fn end(mut self) {
+    pub(crate) fn end(mut self) {
         drop(self.child.stdin.take());
         assert!(self.child.wait().unwrap().success());
     }
@@ -66,7 +66,7 @@ fn ended(arguments: &[&str]) -> (Option<i32>, String) {
     (status.code(), String::from_utf8(stderr).unwrap())
 }
 
-fn text(path: &Path) -> &str {
+pub(crate) fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
@@ -143,13 +143,14 @@ async fn what_was_acknowledged_before_a_backup_under_load_comes_back() {
     );
     let (orders, highest) = (ask("SELECT count(*) FROM orders"), ask("SELECT max(id) FROM orders"));
     assert!(
-        orders >= i64::try_from(before.len()).unwrap() && highest == orders,
+        orders >= i64::try_from(before.len()).unwrap() && highest >= orders,
         "{orders} of {}",
         before.len()
     );
     drop(database);
     let next = restored.remote.post("/api/orders", &json!({"product_id": 1})).await.json();
-    assert_eq!(next["id"], highest + 1);
+    // An id that was given to an order under way at that instant is not given again.
+    assert!(next["id"].as_i64().unwrap() > highest);
     let user = json!({"email": "ada@shop.example", "password": "x"});
     assert_eq!(restored.remote.post("/api/users", &user).await.json()["id"], 201);
     restored.end();
@@ -222,7 +223,7 @@ fn what_cannot_be_restored_or_backed_up_is_refused_with_the_reason() {
         ("letter.gz", "is not a backup"),
         ("other.gz", "is not a backup"),
         ("short.gz", "is damaged: it is cut short"),
-        ("newer.gz", "is a store of version 99, and this build reads version 2"),
+        ("newer.gz", "is a store of version 99, and this build reads version 3"),
         ("none.gz", "No such file or directory"),
     ] {
         for store in [&[][..], &["--store", &name("fresh")], &["--replicas", "2"]] {

@@ -6,11 +6,12 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use rustix::process::Pid;
 use serde_json::{Value, json};
 use tokio_tungstenite::connect_async;
 
 use crate::front::Front;
-use crate::support::Remote;
+use crate::support::{Remote, children};
 
 /// An app of the real binary and its listener for faults; stopped when the test ends.
 pub(crate) struct Breakable {
@@ -52,6 +53,16 @@ impl Breakable {
         let answer = self.faults.post("/admin/faults", &order).await;
         assert_eq!(answer.status.as_u16(), 200, "{}", answer.text);
         answer.json()["replicas"].as_array().unwrap().clone()
+    }
+
+    /// The word of the problem with an order.
+    pub(crate) async fn refused(&self, order: &Value) -> String {
+        self.faults.post("/admin/faults", order).await.error()
+    }
+
+    /// The processes under its supervisor.
+    pub(crate) fn processes(&self) -> Vec<Pid> {
+        children(self.child.id())
     }
 
     async fn status(&self) -> u16 {

@@ -91,7 +91,7 @@ fn what_it_cannot_do_it_says() {
     assert!(text.starts_with(&format!("error: cannot listen on {taken}: Address already in use")), "{text}");
 
     let output = command(&["serve", "nothing"]).output().unwrap();
-    insta::assert_snapshot!(failed(&output).1, @r#"error: unknown profile "nothing"; there is: baseline, pool-100, cached, unindexed, queued, breaker, limited, autoscaled, hardened, redis-single, redis-cluster, l1-cache, websocket-heap, lean-sockets, replicas-4, gateway-single, gateway-wide, static-from-app, edge-cache, eco-100k"#);
+    insta::assert_snapshot!(failed(&output).1, @r#"error: unknown profile "nothing"; there is: baseline, pool-100, cached, unindexed, replica-set, read-replicas, sharded, queued, breaker, limited, autoscaled, hardened, redis-single, redis-cluster, l1-cache, websocket-heap, lean-sockets, replicas-4, gateway-single, gateway-wide, static-from-app, edge-cache, eco-100k"#);
     assert_eq!(failed(&output).0, Some(2));
     let output = command(&["serve", "baseline", "--dial", "app.cores=0"]).output().unwrap();
     insta::assert_snapshot!(failed(&output).1, @r#"error: dial app.cores cannot be "0": expected a number from 0.05 to 64 cores"#);
@@ -149,6 +149,9 @@ fn the_list_has_every_profile_and_its_dials_with_those_of_its_base() {
     "pool-100" "baseline" 100 0 0 1000
     "cached" "baseline" 10 10000 0 1000
     "unindexed" "baseline" 10 0 0 1000
+    "replica-set" "baseline" 10 0 0 1000
+    "read-replicas" "baseline" 10 0 0 1000
+    "sharded" "baseline" 10 0 0 1000
     "queued" "baseline" 10 0 0 1000
     "breaker" "baseline" 10 0 0 1000
     "limited" "baseline" 10 0 100 1000

@@ -244,10 +244,14 @@ impl Fleet {
 
     /// The processes under the supervisor.
     pub(crate) fn processes(&self) -> Vec<Pid> {
-        let pid = self.child.id();
-        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
-        children.split_whitespace().map(|pid| Pid::from_raw(pid.parse().unwrap()).unwrap()).collect()
+        children(self.child.id())
     }
+}
+
+/// The processes that this one has started and that live.
+pub(crate) fn children(pid: u32) -> Vec<Pid> {
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    children.split_whitespace().map(|pid| Pid::from_raw(pid.parse().unwrap()).unwrap()).collect()
 }
 
 impl Drop for Fleet {

@@ -1,6 +1,6 @@
 //! The table of jobs, on instants that the tests make up: that each job has one end, whoever dies, and that what is kept is bounded.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, params};
 
 use super::{Claim, Fate, Job, JobState, Jobs, TABLES, Tended, backoff_ms};
 use crate::profile::Profile;
@@ -49,7 +49,7 @@ impl Jobs {
     /// As the store does it; whether it was.
     fn placed(&self, job: u32) -> bool {
         let order = format!("{{\"job_id\": {job}}}");
-        self.connection().prepare(schema::ADD_ORDER).unwrap().exists([order]).unwrap()
+        self.connection().prepare(schema::ADD_ORDER).unwrap().exists(params![job, order, 0]).unwrap()
     }
 
     fn told(&self, id: u32) -> String {

@@ -20,14 +20,15 @@ use self::answer::json;
 use self::pool::Pool;
 use super::backend::Uri;
 use super::{
-    Answer, Credentials, Document, Figures, NewLead, NewOrder, NewUser, PAGE_SIZE, ProductFilter, Store,
-    StoreError,
+    Answer, Credentials, Document, Figures, NewLead, NewOrder, NewUser, PAGE_SIZE, Pooled, ProductFilter,
+    Store, StoreError,
 };
 use crate::clock;
 use crate::demand::Operation;
-use crate::pool::Snapshot;
 use crate::profile::Dials;
 
+/// The whole deployment as its figures call it: the driver's pools of all servers are counted together.
+const NAME: &str = "mongodb";
 /// The code of an error about a unique index.
 const DUPLICATE_KEY: i32 = 11_000;
 /// The key of the unique index on users.
@@ -65,7 +66,7 @@ impl Mongo {
     pub(crate) async fn open(uri: &Uri, dials: &Dials, figures: Figures) -> Result<Self, StoreError> {
         let text_index = prepare(uri, dials).await?;
         let (mut options, name) = setup::options(uri).await?;
-        let pool = Pool::of(&mut options, &dials.mongodb, figures.pool.clone());
+        let pool = Pool::of(&mut options, &dials.mongodb, figures.pool(NAME));
         let database = Client::with_options(options)?.database(&name);
         Ok(Self { shop: Arc::new(Shop::of(&database, pool, text_index)), figures })
     }
@@ -81,7 +82,7 @@ impl Mongo {
             let began = clock::now();
             let answer = work.await;
             // It always has the indexes.
-            figures.ended(operation, operation.plan(true), clock::now().duration_since(began));
+            figures.ended(operation, operation.plan(true), NAME, clock::now().duration_since(began));
             answer
         });
         Box::pin(async move { task.await.unwrap_or_else(|e| Err(StoreError::Backend(e.to_string()))) })
@@ -283,8 +284,8 @@ impl Store for Mongo {
         })
     }
 
-    fn pool(&self) -> Snapshot {
-        self.shop.pool.snapshot(clock::now())
+    fn pools(&self) -> Vec<Pooled> {
+        vec![Pooled { name: NAME.to_owned(), snapshot: self.shop.pool.snapshot(clock::now()) }]
     }
 
     /// The driver closes idle connections by itself.

@@ -1,0 +1,91 @@
+//! How documents come to their shards: users by the hash of their id, leads in ranges of the time they were created. A store that is next served with
+//! another number of shards is spread anew; while it is served nothing moves, where MongoDB's balancer would move the older leads away from
+//! the shard that takes the new ones.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+
+use super::embedded::{connect, create_empty};
+use super::files::{forget, shard_file};
+use super::topology::{SHARDS_MAX, Topology};
+use super::{FilesError, StoreError, files, schema};
+
+/// What can be on another shard than the first.
+const SPREAD: [&str; 3] = ["users", "leads", "rolled_back"];
+
+/// Brings the documents of a store to as many shards as there are to be. If this ends half-way, the next one begins anew: what is in two files by
+/// then is not taken twice.
+pub(super) fn spread(first: &Path, topology: Topology) -> Result<(), StoreError> {
+    let others = others(first);
+    for other in &others {
+        files::check(other)?;
+    }
+    let connection = connect(first)?;
+    let spread_over: u32 = connection.query_row(schema::SHARDS, [], |row| row.get(0))?;
+    if spread_over as usize == topology.shards && others.len() + 1 == topology.shards {
+        return Ok(());
+    }
+    connection.execute(schema::SPREAD_OVER, [0])?;
+    for other in &others {
+        gather(&connection, other)?;
+        forget(other).map_err(|source| FilesError::Io { path: other.clone(), source })?;
+    }
+    // From the last one, which takes the newest leads.
+    for shard in (1..topology.shards).rev() {
+        give(&connection, &shard_file(first, shard), shard, topology)?;
+    }
+    connection.execute(schema::SPREAD_OVER, [topology.shards as u32])?;
+    Ok(())
+}
+
+/// The files of the other shards that there are.
+pub(super) fn others(first: &Path) -> Vec<PathBuf> {
+    (1..SHARDS_MAX).map(|shard| shard_file(first, shard)).filter(|file| file.exists()).collect()
+}
+
+/// Takes what another shard has into this one.
+pub(super) fn gather(into: &Connection, other: &Path) -> rusqlite::Result<()> {
+    beside(into, other, || {
+        SPREAD.iter().try_for_each(|table| {
+            let copy = format!("INSERT OR IGNORE INTO main.{table} SELECT * FROM other.{table}");
+            into.execute(&copy, []).map(drop)
+        })
+    })
+}
+
+/// Gives a shard what is its own, where those behind it have theirs: of the leads that are left, those of the last range.
+fn give(from: &Connection, file: &Path, shard: usize, topology: Topology) -> Result<(), StoreError> {
+    drop(create_empty(file)?);
+    let ranges = shard + 1;
+    let own = [
+        ("users", format!("SELECT id FROM main.users WHERE {} = {shard}", topology.shard_of_user_sql())),
+        (
+            "leads",
+            format!(
+                "SELECT id FROM (SELECT id, ntile({ranges}) OVER (ORDER BY doc ->> '$.created_at_ms', id) AS turn
+                 FROM main.leads) WHERE turn = {ranges}"
+            ),
+        ),
+    ];
+    Ok(beside(from, file, || {
+        own.iter().try_for_each(|(table, ids)| {
+            let copy = format!("INSERT INTO other.{table} SELECT * FROM main.{table} WHERE id IN ({ids})");
+            from.execute(&copy, [])?;
+            let gone = format!("DELETE FROM main.{table} WHERE id IN (SELECT id FROM other.{table})");
+            from.execute(&gone, []).map(drop)
+        })
+    })?)
+}
+
+/// Works with a connection to one file that sees another one as well, by the name of `other`.
+fn beside(
+    connection: &Connection,
+    other: &Path,
+    work: impl FnOnce() -> rusqlite::Result<()>,
+) -> rusqlite::Result<()> {
+    connection.execute("ATTACH ?1 AS other", [other.to_string_lossy()])?;
+    let worked = work();
+    connection.execute("DETACH other", [])?;
+    worked
+}
