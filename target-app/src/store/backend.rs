@@ -74,9 +74,32 @@ impl Backend {
         }
     }
 
+    /// Whether it can be as dialled: what is a model of the embedded one's is not for dials to say of a database elsewhere.
+    fn fits(&self, dials: &Dials) -> Result<(), StoreError> {
+        let refused = |why: &str| Err(StoreError::Backend(why.to_owned()));
+        match self {
+            Self::Embedded(_) => Ok(()),
+            #[cfg(feature = "mongodb")]
+            Self::Mongodb(_) if dials.mongodb.indexes == Indexes::Off => {
+                refused("only the embedded store can be without indexes: set mongodb.indexes=on")
+            }
+            #[cfg(feature = "mongodb")]
+            Self::Mongodb(_) if Topology::of(&dials.mongodb).servers() > 1 => refused(
+                "a real MongoDB has the members and shards that it has: set mongodb.replica_set.members=1 and mongodb.shards=1",
+            ),
+            #[cfg(feature = "mongodb")]
+            Self::Mongodb(_) if dials.queue.concurrency > 0 => {
+                refused("jobs are kept in the embedded store only: set queue.concurrency=0")
+            }
+            #[cfg(feature = "mongodb")]
+            Self::Mongodb(_) => Ok(()),
+        }
+    }
+
     /// Makes what several replicas share, so that they find it filled; what is returned is held while they serve. `shared` is the directory of
     /// their fleet.
     pub(crate) async fn prepare(&self, shared: &Path, dials: &Dials) -> Result<Option<Home>, StoreError> {
+        self.fits(dials)?;
         match self {
             Self::Embedded(files) => files.prepare(Some(shared), dials).map(Some),
             #[cfg(feature = "mongodb")]
@@ -92,21 +115,12 @@ impl Backend {
         figures: Figures,
         faults: Arc<Faults>,
     ) -> Result<Arc<dyn Store>, StoreError> {
+        self.fits(dials)?;
         Ok(match (self, fleet) {
             (Self::Embedded(files), Some(fleet)) => {
                 Arc::new(Embedded::open(&files.of_fleet(fleet.directory()), dials, &figures, faults)?)
             }
             (Self::Embedded(files), None) => Arc::new(Embedded::new(files, dials, figures, faults)?),
-            #[cfg(feature = "mongodb")]
-            (Self::Mongodb(_), _) if dials.mongodb.indexes == Indexes::Off => {
-                let why = "only the embedded store can be without indexes: set mongodb.indexes=on";
-                return Err(StoreError::Backend(why.to_owned()));
-            }
-            #[cfg(feature = "mongodb")]
-            (Self::Mongodb(_), _) if Topology::of(&dials.mongodb).servers() > 1 => {
-                let why = "a real MongoDB has the members and shards that it has: set mongodb.replica_set.members=1 and mongodb.shards=1";
-                return Err(StoreError::Backend(why.to_owned()));
-            }
             #[cfg(feature = "mongodb")]
             (Self::Mongodb(uri), _) => Arc::new(super::mongo::Mongo::open(uri, dials, figures).await?),
         })
@@ -208,6 +222,26 @@ mod tests {
         {
             let refusal = Backend::at(&uri(text)).unwrap_err().to_string();
             assert!(refusal.contains("is not the URI of a MongoDB") && !refusal.contains("geheim"), "{refusal}");
+        }
+    }
+
+    #[test]
+    #[cfg(feature = "mongodb")]
+    fn what_only_the_embedded_store_can_be_is_refused_of_another() {
+        let backend = Backend::at(&uri("mongodb://127.0.0.1")).unwrap();
+        let refused = |dial: &str| {
+            let profile = crate::profile::Profile::named("baseline").unwrap().with_dial(dial).unwrap();
+            backend.fits(profile.dials()).map_err(|e| e.to_string())
+        };
+        assert_eq!(refused("mongodb.max_pool_size=20"), Ok(()));
+        for dial in [
+            "mongodb.shards=2",
+            "mongodb.replica_set.members=3",
+            "mongodb.indexes=off",
+            "queue.concurrency=1",
+        ] {
+            let (name, _) = dial.split_once('=').unwrap();
+            assert!(refused(dial).unwrap_err().contains(&format!(" {name}=")), "{dial}");
         }
     }
 

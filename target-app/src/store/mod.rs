@@ -104,9 +104,7 @@ pub(crate) trait Store: Send + Sync {
 
     /// The jobs that are kept beside the documents, by a connection of their own: the shop has them in another server.
     fn jobs(&self, _terms: &profile::Queue) -> Result<Jobs, StoreError> {
-        Err(StoreError::Backend(
-            "jobs are kept in the embedded store only: set queue.concurrency=0".to_owned(),
-        ))
+        Err(StoreError::Backend("this store keeps no jobs".to_owned()))
     }
 
     /// The state of the pools at this instant.
