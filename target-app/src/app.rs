@@ -121,7 +121,7 @@ impl App {
             store,
             fallback: Fallback::new(&dials.breaker, metrics.breaker.clone()),
             cache: Cache::new(&dials.cache, redis.clone(), metrics.cache.clone()),
-            tokens: Tokens::seeded(dials.store.seed),
+            tokens: Tokens::seeded(dials.store.seed, Duration::from_secs(dials.session.token_ttl_s)),
             heap: Heap::new(&dials.heap, metrics.collections.clone()),
             event_loop: Lag::default(),
             faults,
@@ -222,7 +222,7 @@ async fn account(State(app): State<Arc<App>>, request: Request, next: Next) -> R
     // CPU is busy with. A rejection then waits for its turn as every answer does, since the same process writes it within
     // the same quota, but it pays only for HTTP, and neither its body is read nor a connection or a handler taken up.
     let judged = route.limited() && app.limiter.is_on();
-    let wait = match judged.then(|| User::of(&request, &app.tokens)) {
+    let wait = match judged.then(|| User::of(&request, &app.tokens, clock::unix_ms())) {
         Some(user) => app.limiter.rejects(user, exchange.began).await,
         None => None,
     };

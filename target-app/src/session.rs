@@ -1,8 +1,9 @@
-//! Who a request comes from: password hashes and bearer tokens. Tokens carry their own proof, so any replica with the
+//! Who a request comes from: password hashes and bearer tokens. Tokens carry their own end and proof, so any replica with the
 //! same seed accepts them and none has to remember them.
 
 use std::fmt::Write;
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use axum::http::{HeaderMap, header};
 use ring::{hmac, pbkdf2};
@@ -28,26 +29,43 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
 /// Issues and checks bearer tokens.
 pub(crate) struct Tokens {
     key: hmac::Key,
+    lasts: Duration,
+}
+
+/// Why a token names no user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BadToken {
+    NotOurs,
+    /// It is one of ours, and its time is over.
+    Expired,
 }
 
 impl Tokens {
-    pub(crate) fn seeded(seed: u64) -> Self {
-        Self { key: hmac::Key::new(hmac::HMAC_SHA256, &seed.to_le_bytes()) }
+    /// `lasts` is how long those issued here can be used; of one from elsewhere its issuer has said so in it.
+    pub(crate) fn seeded(seed: u64, lasts: Duration) -> Self {
+        Self { key: hmac::Key::new(hmac::HMAC_SHA256, &seed.to_le_bytes()), lasts }
     }
 
-    /// A token for this user: `ID.MAC`.
-    pub(crate) fn issue(&self, user_id: u32) -> String {
-        let id = user_id.to_string();
-        let proof = hex(hmac::sign(&self.key, id.as_bytes()).as_ref());
-        format!("{id}.{proof}")
+    /// A token for this user: `ID.END.MAC`, of which the end is in milliseconds since 1970.
+    pub(crate) fn issue(&self, user_id: u32, now_ms: u64) -> String {
+        let lasts_ms = u64::try_from(self.lasts.as_millis()).unwrap_or(u64::MAX);
+        let claims = format!("{user_id}.{}", now_ms.saturating_add(lasts_ms));
+        let proof = hex(hmac::sign(&self.key, claims.as_bytes()).as_ref());
+        format!("{claims}.{proof}")
     }
 
-    /// The user a token was issued for.
-    pub(crate) fn user_id(&self, token: &str) -> Option<u32> {
-        let (id, proof) = token.split_once('.')?;
-        let proof = unhex(proof)?;
-        hmac::verify(&self.key, id.as_bytes(), &proof).ok()?;
-        id.parse().ok()
+    /// The user a token was issued for. From the instant of its end on it is expired (RFC 7519, 4.1.4).
+    pub(crate) fn user_id(&self, token: &str, now_ms: u64) -> Result<u32, BadToken> {
+        let (user_id, end_ms) = self.claims(token).ok_or(BadToken::NotOurs)?;
+        if now_ms < end_ms { Ok(user_id) } else { Err(BadToken::Expired) }
+    }
+
+    /// What a token of ours says. Nothing of it is looked at before its proof.
+    fn claims(&self, token: &str) -> Option<(u32, u64)> {
+        let (claims, proof) = token.rsplit_once('.')?;
+        hmac::verify(&self.key, claims.as_bytes(), &unhex(proof)?).ok()?;
+        let (user_id, end_ms) = claims.split_once('.')?;
+        Some((user_id.parse().ok()?, end_ms.parse().ok()?))
     }
 }
 
@@ -73,24 +91,45 @@ pub(crate) fn unhex(text: &str) -> Option<[u8; PROOF_BYTES]> {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::{any, proptest};
+    use std::time::Duration;
 
-    use super::{Tokens, password_hash};
+    use proptest::prelude::{any, prop_assert_eq, proptest};
+
+    use super::{BadToken, Tokens, password_hash};
+
+    const NOW_MS: u64 = 1_700_000_000_000;
+
+    fn tokens(seed: u64) -> Tokens {
+        Tokens::seeded(seed, Duration::from_secs(60))
+    }
 
     proptest! {
         #[test]
         fn a_token_names_its_user_and_nothing_else_does(id in any::<u32>(), other in any::<u32>(), noise in ".{0,80}") {
-            let tokens = Tokens::seeded(1);
-            let token = tokens.issue(id);
-            assert_eq!(tokens.user_id(&token), Some(id));
-            assert_eq!(Tokens::seeded(2).user_id(&token), None);
-            assert_eq!(tokens.user_id(&noise), None);
+            let ours = tokens(1);
+            let token = ours.issue(id, NOW_MS);
+            let none = Err(BadToken::NotOurs);
+            prop_assert_eq!(ours.user_id(&token, NOW_MS), Ok(id));
+            prop_assert_eq!(tokens(2).user_id(&token, NOW_MS), none);
+            prop_assert_eq!(ours.user_id(&noise, NOW_MS), none);
             for wrong in [format!("{token}0"), format!("{token}00"), token[..token.len() - 2].to_owned()] {
-                assert_eq!(tokens.user_id(&wrong), None);
+                prop_assert_eq!(ours.user_id(&wrong, NOW_MS), none);
             }
-            if other != id {
-                let forged = token.replacen(&id.to_string(), &other.to_string(), 1);
-                assert_eq!(tokens.user_id(&forged), None);
+            let (claims, proof) = token.rsplit_once('.').unwrap();
+            let (_, end) = claims.split_once('.').unwrap();
+            for forged in [format!("{other}.{end}.{proof}"), format!("{id}.{}.{proof}", u64::MAX), format!("{id}.{proof}")] {
+                prop_assert_eq!(ours.user_id(&forged, NOW_MS), if forged == token { Ok(id) } else { none });
+            }
+        }
+
+        #[test]
+        fn a_token_ends_to_the_millisecond_and_whoever_has_the_seed_says_so(id in any::<u32>(), ttl_s in 1_u64..2_592_000) {
+            let token = Tokens::seeded(1, Duration::from_secs(ttl_s)).issue(id, NOW_MS);
+            let end_ms = NOW_MS + ttl_s * 1_000;
+            prop_assert_eq!(tokens(1).user_id(&token, end_ms - 1), Ok(id));
+            for late_ms in [end_ms, end_ms + 1, u64::MAX] {
+                prop_assert_eq!(tokens(1).user_id(&token, late_ms), Err(BadToken::Expired));
+                prop_assert_eq!(tokens(2).user_id(&token, late_ms), Err(BadToken::NotOurs));
             }
         }
     }

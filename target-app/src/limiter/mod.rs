@@ -45,8 +45,9 @@ pub(crate) enum User {
 impl User {
     /// The user of a token of ours, or else the address of the connection. A token that is none of ours makes no user, or
     /// everybody could be as many as they like; for the same reason only what our own gateway adds to `X-Forwarded-For` is read.
-    pub(crate) fn of(request: &Request, tokens: &Tokens) -> Self {
-        let known = session::bearer(request.headers()).and_then(|token| tokens.user_id(token));
+    /// Nor does one that has expired: whoever kept old ones would be so many users for ever, and could use up the points of theirs.
+    pub(crate) fn of(request: &Request, tokens: &Tokens, now_ms: u64) -> Self {
+        let known = session::bearer(request.headers()).and_then(|token| tokens.user_id(token, now_ms).ok());
         let address = || request.extensions().get::<Peer>().map(|peer| peer.0.to_canonical());
         // Connections that come from nowhere, of which the server has none, are one user together.
         known.map_or_else(|| Self::Address(address().unwrap_or(Ipv4Addr::UNSPECIFIED.into())), Self::Known)

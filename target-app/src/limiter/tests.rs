@@ -161,19 +161,23 @@ fn accounts_that_have_ended_go_as_requests_come() {
 
 #[test]
 fn a_user_is_whose_token_it_is_or_else_where_the_connection_comes_from() {
-    let tokens = Tokens::seeded(1);
+    const NOW_MS: u64 = 1_700_000_000_000;
+    let seeded = |seed| Tokens::seeded(seed, Duration::from_secs(60));
+    let tokens = seeded(1);
     let user = |peer: &str, headers: &[(&str, &str)]| {
         let request =
             headers.iter().fold(Request::builder(), |request, (name, value)| request.header(*name, *value));
         let mut request = request.body(Body::empty()).unwrap();
         request.extensions_mut().insert(Peer(peer.parse().unwrap()));
-        User::of(&request, &tokens)
+        User::of(&request, &tokens, NOW_MS)
     };
     let address = |text: &str| User::Address(text.parse::<IpAddr>().unwrap());
     let bearer = |token: String| format!("Bearer {token}");
-    let (ours, other) = (bearer(tokens.issue(7)), bearer(Tokens::seeded(2).issue(7)));
+    let (ours, other) = (bearer(tokens.issue(7, NOW_MS)), bearer(seeded(2).issue(7, NOW_MS)));
+    let expired = bearer(tokens.issue(7, NOW_MS - 60_000));
     assert_eq!(user("10.0.0.1", &[("authorization", &ours)]), User::Known(7));
     assert_eq!(user("10.0.0.1", &[("authorization", &other)]), address("10.0.0.1"), "not a token of ours");
+    assert_eq!(user("10.0.0.1", &[("authorization", &expired)]), address("10.0.0.1"), "no longer one");
     assert_eq!(
         user("10.0.0.1", &[("x-forwarded-for", "1.2.3.4"), ("forwarded", "for=1.2.3.4")]),
         address("10.0.0.1")

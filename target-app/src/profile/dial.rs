@@ -155,6 +155,7 @@ static DIALS: &[Dial] = &[
     integer("request_signing.max_remembered", 1, 10_000_000, "signatures"),
     Dial { name: "security.cors", kind: Kind::OneOf(&["off", "strict"]), unit: "" },
     switch("security.headers"),
+    integer("session.token_ttl_s", 1, 30 * 86_400, "s"),
     integer("store.products", 1, 1_000_000, "documents"),
     integer("store.users", 0, 1_000_000, "documents"),
     integer("store.seed", 0, i64::MAX, "(seed)"),

@@ -24,6 +24,7 @@ pub struct Dials {
     pub redis: Redis,
     pub request_signing: RequestSigning,
     pub security: Security,
+    pub session: Session,
     pub store: Store,
     pub tls: Tls,
     pub websocket: Websocket,
@@ -258,6 +259,14 @@ pub struct Security {
     pub cors: Cors,
     /// The headers with which a browser protects its user, on every answer.
     pub headers: Switch,
+}
+
+/// Who is logged in.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Session {
+    /// How long the token of a login can be used.
+    pub token_ttl_s: u64,
 }
 
 /// Whether the origin of a request matters.

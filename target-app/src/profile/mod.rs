@@ -8,8 +8,8 @@ mod mongodb;
 pub use dial::{DialError, Kind, dial_names};
 pub use dials::{
     App, AuditLog, Autoscaler, Breaker, Cache, Cors, CpuUsPerRequest, Dials, Gateway, Graphql, Heap, Http,
-    LimiterBackend, Queue, RateLimiter, Redis, RequestSigning, Security, Store, Switch, Tls, TlsVersion,
-    Websocket,
+    LimiterBackend, Queue, RateLimiter, Redis, RequestSigning, Security, Session, Store, Switch, Tls,
+    TlsVersion, Websocket,
 };
 pub use mongodb::{
     Distribution, Indexes, Mongodb, ReadPreference, ReplicaSet, ServiceTimeFactor, WriteConcern,

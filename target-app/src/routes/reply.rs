@@ -34,6 +34,25 @@ pub(crate) struct Problem {
     /// When to ask again, for the header `Retry-After`.
     #[serde(skip)]
     retry_after: Option<Duration>,
+    /// How to say who one is, for the header `WWW-Authenticate`.
+    #[serde(skip)]
+    challenge: Option<Challenge>,
+}
+
+/// How to say who one is, where it was not said or was not believed (RFC 6750, 3).
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Challenge {
+    TokenNeeded,
+    TokenInvalid,
+}
+
+impl Challenge {
+    fn header(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Self::TokenNeeded => "Bearer realm=\"shop\"",
+            Self::TokenInvalid => "Bearer realm=\"shop\", error=\"invalid_token\"",
+        })
+    }
 }
 
 impl Problem {
@@ -45,12 +64,18 @@ impl Problem {
             detail: detail.into(),
             error,
             retry_after: None,
+            challenge: None,
         }
     }
 
     /// The same problem, gone after this time.
     pub(crate) fn retry_after(self, wait: Duration) -> Self {
         Self { retry_after: Some(wait), ..self }
+    }
+
+    /// The same problem, with how to say who one is.
+    pub(super) fn challenge(self, challenge: Challenge) -> Self {
+        Self { challenge: Some(challenge), ..self }
     }
 
     /// The word to act on.
@@ -85,6 +110,9 @@ impl IntoResponse for Problem {
         let mut response = (self.status, kind, text).into_response();
         if let Some(wait) = self.retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
+        }
+        if let Some(challenge) = self.challenge {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge.header());
         }
         response
     }

@@ -10,10 +10,12 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use super::input::Body;
+use super::reply::Challenge;
 use super::{Problem, to_the_end};
 use crate::app::App;
+use crate::clock;
 use crate::limiter::Peer;
-use crate::session;
+use crate::session::{self, BadToken};
 use crate::store::{Document, NewUser};
 
 /// Longest email address there is (RFC 5321, 4.5.3.1.3, less the brackets).
@@ -39,7 +41,7 @@ pub(crate) struct Login {
 
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Session {
-    /// For `Authorization: Bearer`.
+    /// For `Authorization: Bearer`; it ends after `session.token_ttl_s`.
     token: String,
     user_id: u32,
 }
@@ -85,7 +87,7 @@ async fn session_of(app: &App, login: Login, peer: Option<Peer>) -> Result<Json<
     match known.filter(|known| known.password_hash == hash) {
         Some(user) => {
             audit.record("login", peer, || json!({"user_id": user.id}));
-            Ok(Json(Session { token: app.tokens.issue(user.id), user_id: user.id }))
+            Ok(Json(Session { token: app.tokens.issue(user.id, clock::unix_ms()), user_id: user.id }))
         }
         None => {
             // As much of it as can be an address: who tries may send anything.
@@ -98,14 +100,28 @@ async fn session_of(app: &App, login: Login, peer: Option<Peer>) -> Result<Json<
 
 /// The user of the bearer token.
 #[utoipa::path(get, path = "/api/me", params(("authorization" = String, Header)), responses(
-    (status = 200, description = "the user"), (status = 401, body = Problem), (status = 503, body = Problem),
+    (status = 200, description = "the user"),
+    (status = 401, body = Problem, description = "`unauthorized`, or `token_expired`: log in again",
+        headers(("WWW-Authenticate" = String, description = "what is asked for, and `error=\"invalid_token\"` if that is not it"))),
+    (status = 503, body = Problem),
 ))]
 pub(crate) async fn me(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Document, Problem> {
-    let unauthorized = |detail| Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail);
-    let token = session::bearer(&headers)
-        .ok_or_else(|| unauthorized("an Authorization header of the form `Bearer TOKEN` is needed"))?;
-    let id = app.tokens.user_id(token).ok_or_else(|| unauthorized("this token is not one of ours"))?;
-    app.store.user(id).await?.ok_or_else(|| unauthorized("the user of this token is gone"))
+    let refused =
+        |word, challenge, detail| Problem::new(StatusCode::UNAUTHORIZED, word, detail).challenge(challenge);
+    let token = session::bearer(&headers).ok_or_else(|| {
+        let detail = "an Authorization header of the form `Bearer TOKEN` is needed";
+        refused("unauthorized", Challenge::TokenNeeded, detail)
+    })?;
+    let id = app.tokens.user_id(token, clock::unix_ms()).map_err(|bad| match bad {
+        BadToken::NotOurs => {
+            refused("unauthorized", Challenge::TokenInvalid, "this token is not one of ours")
+        }
+        BadToken::Expired => {
+            refused("token_expired", Challenge::TokenInvalid, "this token has expired; log in again")
+        }
+    })?;
+    let user = app.store.user(id).await?;
+    user.ok_or_else(|| refused("unauthorized", Challenge::TokenInvalid, "the user of this token is gone"))
 }
 
 /// The same bound stands in the schemas of those who have such a text.

@@ -38,3 +38,4 @@ mod sharding;
 mod shutdown;
 mod support;
 mod tls;
+mod tokens;
