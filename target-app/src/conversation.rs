@@ -22,6 +22,7 @@ use tokio::sync::watch;
 use crate::app::{App, Connection};
 use crate::guard::Reason;
 use crate::limiter::Peer;
+use crate::lingering::Lingering;
 use crate::server::BUFFER_MAX_BYTES;
 
 /// Whose requests come on a connection.
@@ -89,7 +90,7 @@ async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         if let Some(peer) = peer {
             request.extensions_mut().insert(peer);
         }
-        routes.call(request)
+        routes.call(Lingering::of(request))
     });
     // Who has yet to say something owes an answer as well.
     let client_spoke = Arc::new(AtomicBool::new(true));

@@ -22,6 +22,7 @@ mod graphql;
 mod guard;
 pub mod heap;
 mod limiter;
+mod lingering;
 mod metrics;
 mod openapi;
 mod pool;

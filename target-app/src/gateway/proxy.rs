@@ -15,9 +15,9 @@ use tokio::io::{copy, split};
 
 use super::Gateway;
 use super::client::{Answered, Client};
-use super::early::Lingering;
 use super::edge;
 use super::upstream::{Lease, Relayed};
+use crate::lingering::Lingering;
 use crate::routes::Problem;
 
 /// What concerns one connection only, beside what `Connection` itself names.

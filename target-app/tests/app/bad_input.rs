@@ -190,6 +190,23 @@ async fn what_is_wrong_in_a_request_has_a_status_and_a_word() {
     ");
 }
 
+#[tokio::test]
+async fn who_sends_all_before_reading_is_told_that_it_was_too_much() {
+    let app = Breakable::serving(&[]);
+    let mut connection = connect(app.app.address);
+    // Far more than lies in any socket's buffers, so the last of it goes out only if somebody takes the rest.
+    connection.write_all(post("/api/orders", &" ".repeat(15 << 20)).as_bytes()).unwrap();
+    assert_eq!(verdict(&answer(&mut connection)), "413 body_too_large");
+    connection.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    assert_eq!(verdict(&answer(&mut connection)), "200 -", "the same connection goes on");
+    // Without an end it is cut off.
+    let head = "POST /api/orders HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 4000000000\r\n\r\n";
+    connection.write_all(head.as_bytes()).unwrap();
+    let megabyte = vec![b' '; 1 << 20];
+    let taken = (0..4_000).take_while(|_| connection.write_all(&megabyte).is_ok()).count();
+    assert!((16..100).contains(&taken), "{taken} MiB were taken");
+}
+
 /// An open WebSocket without a library, which would not send what is sent here.
 fn socket(address: SocketAddr) -> TcpStream {
     let mut socket = connect(address);
