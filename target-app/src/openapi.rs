@@ -119,8 +119,9 @@ fn problem(description: &str) -> ResponseBuilder {
 struct Problems;
 
 /// How a body is refused whatever it is for.
-const BODY_REFUSED: [(&str, &str); 4] = [
+const BODY_REFUSED: [(&str, &str); 5] = [
     ("400", "the body is no JSON"),
+    ("408", "the body took too long; only in profiles that limit its time"),
     ("413", "the body is longer than 64 KiB"),
     ("415", "the body is not said to be JSON"),
     ("422", "the JSON does not fit"),

@@ -1,5 +1,5 @@
 //! The protections that judge a request: whether its origin may ask (`origin`), whether a write is signed (`signature`), and
-//! what a browser is told with every answer (`headers`). What any protection turns away, those elsewhere too, is counted
+//! what a browser is told with every answer (`headers`); and how long it may take to send one. What any protection turns away, those elsewhere too, is counted
 //! here by its reason and told to the audit log, so one counter has all of it.
 
 mod headers;
@@ -11,6 +11,9 @@ mod signature;
 pub use origin::{NotAnOrigin, Origin};
 pub(crate) use rejection::{Figures, Reason};
 pub(crate) use signature::{HEADERS as SIGNATURE_HEADERS, signed};
+
+use std::future::Future;
+use std::time::Duration;
 
 use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode};
@@ -31,6 +34,8 @@ pub(crate) struct Guard {
     origins: Option<Origins>,
     signatures: Option<Signatures>,
     headers: bool,
+    /// How long a body may take as a whole.
+    body_lasts: Option<Duration>,
     tls: bool,
     audit: Audit,
     figures: Figures,
@@ -48,6 +53,10 @@ impl Guard {
                 Signatures::seeded(dials.store.seed, signing, narrowed)
             }),
             headers: dials.security.headers == Switch::On,
+            body_lasts: match dials.http.body_read_timeout_ms {
+                0 => None,
+                ms => Some(Duration::from_millis(ms)),
+            },
             tls,
             audit,
             figures,
@@ -83,6 +92,21 @@ impl Guard {
                 Reason::ForeignOrigin.name(),
                 "the Origin of this request is not among those that may ask",
             )
+        })
+    }
+
+    /// What `read` makes of a body that comes in time. The time is that of the whole: a client that sends a byte now and then is never idle.
+    pub(crate) async fn in_time<T>(
+        &self,
+        read: impl Future<Output = T>,
+        peer: Option<Peer>,
+        route: &Route,
+    ) -> Result<T, Problem> {
+        let Some(lasts) = self.body_lasts else { return Ok(read.await) };
+        tokio::time::timeout(lasts, read).await.map_err(|_| {
+            self.rejected(Reason::BodyTimeout, peer, route);
+            let detail = format!("the body of this request was not there within {lasts:?}");
+            Problem::new(StatusCode::REQUEST_TIMEOUT, Reason::BodyTimeout.name(), detail)
         })
     }
 

@@ -16,10 +16,11 @@ pub(crate) enum Reason {
     SignatureReplayed,
     TlsHandshake,
     HeaderTimeout,
+    BodyTimeout,
 }
 
 impl Reason {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::RateLimited,
         Self::ForeignOrigin,
         Self::SignatureMissing,
@@ -30,6 +31,7 @@ impl Reason {
         Self::SignatureReplayed,
         Self::TlsHandshake,
         Self::HeaderTimeout,
+        Self::BodyTimeout,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -44,6 +46,7 @@ impl Reason {
             Self::SignatureReplayed => "signature_replayed",
             Self::TlsHandshake => "tls_handshake",
             Self::HeaderTimeout => "header_timeout",
+            Self::BodyTimeout => "body_timeout",
         }
     }
 }

@@ -106,9 +106,11 @@ pub(crate) async fn signed(State(app): State<Arc<App>>, request: Request, next: 
     }
     let (route, peer) = (route_of(&request), peer(&request));
     let (head, body) = request.into_parts();
-    let body = match Bytes::from_request(Request::from_parts(head.clone(), body), &()).await {
-        Ok(body) => body,
-        Err(rejection) => {
+    let read = Bytes::from_request(Request::from_parts(head.clone(), body), &());
+    let body = match app.guard.in_time(read, peer, route).await {
+        Ok(Ok(body)) => body,
+        Err(late) => return late.into_response(),
+        Ok(Err(rejection)) => {
             let status = rejection.status();
             let word =
                 if status == StatusCode::PAYLOAD_TOO_LARGE { "body_too_large" } else { "unreadable_body" };

@@ -95,6 +95,7 @@ static DIALS: &[Dial] = &[
     integer("heap.garbage_bytes_per_message", 0, 1 << 30, "bytes"),
     number("heap.mark_bytes_per_s", 1e6, 1e12, "bytes/s"),
     integer("http.header_read_timeout_ms", 0, HOUR_MS, "ms"),
+    integer("http.body_read_timeout_ms", 0, HOUR_MS, "ms"),
     integer("mongodb.max_pool_size", 1, 10_000, "connections"),
     integer("mongodb.min_pool_size", 0, 10_000, "connections"),
     integer("mongodb.max_idle_time_ms", 1, HOUR_MS, "ms"),

@@ -239,6 +239,8 @@ pub struct AuditLog {
 pub struct Http {
     /// How long the head of a request may take, the silence before it included; zero for as long as it likes.
     pub header_read_timeout_ms: u64,
+    /// How long the body may take as a whole, from when the app begins to read it; zero for as long as it likes.
+    pub body_read_timeout_ms: u64,
 }
 
 /// Signatures on the requests that change something.

@@ -1,5 +1,7 @@
 //! What comes in: bodies, query strings and ids, each refused with a problem that says what was wrong.
 
+use std::sync::Arc;
+
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Json, Path, Query, Request};
 use axum::http::StatusCode;
@@ -8,6 +10,8 @@ use serde::de::{Deserialize, DeserializeOwned, Deserializer, Visitor};
 use serde::forward_to_deserialize_any;
 
 use super::Problem;
+use crate::app::{App, route_of};
+use crate::guard::peer;
 
 /// A JSON body, which is an object.
 pub(crate) struct Body<T>(pub(crate) T);
@@ -37,11 +41,12 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Object<D> {
     }
 }
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+impl<T: DeserializeOwned> FromRequest<Arc<App>> for Body<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        match Json::from_request(request, state).await {
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
+        let (peer, route) = (peer(&request), route_of(&request));
+        match app.guard.in_time(Json::from_request(request, app), peer, route).await? {
             Ok(Json(FromObject(value))) => Ok(Self(value)),
             Err(rejection) => {
                 let word = match rejection {

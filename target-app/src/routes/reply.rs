@@ -108,6 +108,10 @@ impl IntoResponse for Problem {
         // Text and a number have no way to fail.
         let text = serde_json::to_string(&self).unwrap_or_default();
         let mut response = (self.status, kind, text).into_response();
+        if self.status == StatusCode::REQUEST_TIMEOUT {
+            // Who was too slow is not waited for (RFC 9110, 15.5.9).
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         if let Some(wait) = self.retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
         }

@@ -1,6 +1,8 @@
 //! The protections seen from outside, each refusing and letting pass. TLS has its tests in `tls`; here it is off, so that what
 //! is looked at is HTTP.
 
+use std::time::Duration;
+
 use axum::http::{Method, StatusCode};
 use ring::{digest, hmac};
 use serde_json::{Value, json};
@@ -267,6 +269,42 @@ async fn half_a_head_ends_its_connection_and_an_idle_client_is_no_attacker() {
         app.remote.scrape_until(|scrape| scrape.sum("http_server_idle_timeouts_total", &[]) > before).await;
     assert_eq!(rejected(&after, "header_timeout"), 3.0);
     app.stop().await.unwrap();
+}
+
+/// Sends the head of an order and then its body a byte at a time, until there is an answer; all that is said.
+async fn dripped(remote: &Remote) -> String {
+    let mut connection = TcpStream::connect(remote.address).await.unwrap();
+    let head = "POST /api/orders HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 60000\r\n\r\n";
+    connection.write_all(head.as_bytes()).await.unwrap();
+    let mut said = Vec::new();
+    while said.is_empty() {
+        connection.write_all(b" ").await.unwrap();
+        let pause = Duration::from_millis(20);
+        let _ = tokio::time::timeout(pause, connection.read_buf(&mut said)).await;
+    }
+    // Nothing more is sent, and it is closed all the same.
+    connection.read_to_end(&mut said).await.unwrap();
+    String::from_utf8(said).unwrap()
+}
+
+#[tokio::test]
+async fn a_body_that_comes_a_byte_at_a_time_is_given_up_as_a_whole() {
+    // Read for its signature, and for itself.
+    for signing in ["request_signing.required=on", "request_signing.required=off"] {
+        let app = hardened(&["http.body_read_timeout_ms=500", signing], Protections::default()).await;
+        let said = dripped(&app.remote).await;
+        assert!(said.starts_with("HTTP/1.1 408 "), "{said}");
+        assert!(
+            said.contains("connection: close\r\n") && said.contains("\"error\":\"body_timeout\""),
+            "{said}"
+        );
+        let scrape = app.remote.scrape().await;
+        assert_eq!(rejected(&scrape, "body_timeout"), 1.0);
+        assert_eq!(scrape.sum("http_requests_total", &["/api/orders", "status=\"408\""]), 1.0);
+        let quick = signed("/api/orders", now_s(), "n-1", ORDER);
+        assert_eq!(post(&app.remote, "/api/orders", &quick, ORDER).await.status, StatusCode::CREATED);
+        app.stop().await.unwrap();
+    }
 }
 
 #[tokio::test]
