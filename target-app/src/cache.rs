@@ -17,6 +17,9 @@ use crate::redis::Redis;
 use crate::routes::Problem;
 use crate::store::Document;
 
+/// What the library needs for an entry besides its text: 270 were measured, with 8,000 products.
+const ENTRY_OWN_BYTES: usize = 300;
+
 /// What the caches count.
 #[derive(Clone, Debug)]
 pub(crate) struct Figures {
@@ -60,7 +63,8 @@ impl Cache {
         let on = dials.l1_ttl_ms > 0;
         let kept = on.then(|| {
             Kept::builder()
-                .max_capacity(dials.l1_max_entries)
+                .max_capacity(dials.l1_max_bytes)
+                .weigher(|key: &String, document: &Document| weight(key, document))
                 .time_to_live(Duration::from_millis(dials.l1_ttl_ms))
                 .build()
         });
@@ -128,6 +132,11 @@ impl Cache {
     }
 }
 
+/// What an entry takes, in bytes.
+fn weight(key: &str, document: &Document) -> u32 {
+    u32::try_from(ENTRY_OWN_BYTES + key.len() + document.0.len()).unwrap_or(u32::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use axum::http::StatusCode;
@@ -139,8 +148,11 @@ mod tests {
     use crate::store::Document;
 
     fn cache(ttl_ms: u64) -> Cache {
-        let dial = format!("cache.l1_ttl_ms={ttl_ms}");
-        let profile = Profile::named("baseline").unwrap().with_dial(&dial).unwrap();
+        with(&[&format!("cache.l1_ttl_ms={ttl_ms}")])
+    }
+
+    fn with(dials: &[&str]) -> Cache {
+        let profile = Profile::named("baseline").unwrap().with_dials(dials).unwrap();
         let registry = prometheus::Registry::new();
         let figures = Figures::made_by(&Maker { registry: &registry }).unwrap();
         Cache::new(&profile.dials().cache, None, figures)
@@ -181,5 +193,20 @@ mod tests {
             cache.get_or(|| "a".to_owned(), slow()).await.unwrap();
         }
         assert_eq!((cache.figures.l1.hits.get(), cache.figures.l1.misses.get()), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn it_is_bounded_by_bytes_whatever_its_documents_are() {
+        for (length, fit) in [(0, 1_000), (100_000, 10)] {
+            let cache = with(&["cache.l1_ttl_ms=60000", "cache.l1_max_bytes=1048576"]);
+            for number in 0..5_000 {
+                let load = async { Ok(Document("x".repeat(length))) };
+                cache.get_or(|| number.to_string(), load).await.unwrap();
+            }
+            let kept = cache.kept.unwrap();
+            kept.run_pending_tasks().await;
+            assert!(kept.weighted_size() <= 1 << 20, "{length}");
+            assert!((fit / 2..fit * 4).contains(&kept.entry_count()), "{length}: {}", kept.entry_count());
+        }
     }
 }

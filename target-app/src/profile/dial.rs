@@ -79,7 +79,7 @@ static DIALS: &[Dial] = &[
     integer("breaker.rolling_window_ms", 10, HOUR_MS, "ms"),
     integer("breaker.fallback_max_entries", 1, 1_000_000, "documents"),
     integer("cache.l1_ttl_ms", 0, HOUR_MS, "ms"),
-    integer("cache.l1_max_entries", 1, 1_000_000, "documents"),
+    integer("cache.l1_max_bytes", 1 << 16, 1 << 40, "bytes"),
     integer("cache.l2_ttl_ms", 0, HOUR_MS, "ms"),
     integer("gateway.worker_connections", 0, 1_000_000, "connections"),
     integer("gateway.upstream_keepalive", 0, 100_000, "connections"),

@@ -99,7 +99,8 @@ pub struct Breaker {
 pub struct Cache {
     /// How long a document is kept; zero for no cache.
     pub l1_ttl_ms: u64,
-    pub l1_max_entries: u64,
+    /// Memory of what is kept, at each replica.
+    pub l1_max_bytes: u64,
     /// How long Redis keeps it for all replicas; zero for no second tier.
     pub l2_ttl_ms: u64,
 }
