@@ -120,7 +120,7 @@ impl App {
             queue,
             store,
             fallback: Fallback::new(&dials.breaker, metrics.breaker.clone()),
-            cache: Cache::new(&dials.cache, redis.clone(), metrics.cache.clone()),
+            cache: Cache::new(dials, redis.clone(), metrics.cache.clone()),
             tokens: Tokens::seeded(dials.store.seed, Duration::from_secs(dials.session.token_ttl_s)),
             heap: Heap::new(&dials.heap, metrics.collections.clone()),
             event_loop: Lag::default(),

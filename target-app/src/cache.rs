@@ -12,7 +12,7 @@ use moka::future::Cache as Kept;
 use prometheus::{IntCounter, IntCounterVec, Opts};
 
 use crate::metrics::Maker;
-use crate::profile;
+use crate::profile::{self, Dials};
 use crate::redis::Redis;
 use crate::routes::Problem;
 use crate::store::Document;
@@ -55,22 +55,36 @@ pub(crate) struct Cache {
 struct Shared {
     redis: Redis,
     lasts: Duration,
+    catalog: String,
+}
+
+/// What all that is cached depends on: several shops may use one Redis.
+fn catalog(dials: &profile::Store) -> String {
+    format!("shop:{}:{}", dials.seed, dials.products)
+}
+
+/// The key in Redis. What the app calls it is in braces, so that this alone decides which node of a cluster has it, and the ceilings of the nodes are
+/// the same whatever the seed.
+fn named(catalog: &str, key: &str) -> String {
+    format!("{catalog}:{{{key}}}")
 }
 
 impl Cache {
     /// `redis` is there if the dials ask for it.
-    pub(crate) fn new(dials: &profile::Cache, redis: Option<Redis>, figures: Figures) -> Self {
-        let on = dials.l1_ttl_ms > 0;
-        let kept = on.then(|| {
+    pub(crate) fn new(dials: &Dials, redis: Option<Redis>, figures: Figures) -> Self {
+        let profile::Cache { l1_ttl_ms, l1_max_bytes, l2_ttl_ms } = dials.cache;
+        let kept = (l1_ttl_ms > 0).then(|| {
             Kept::builder()
-                .max_capacity(dials.l1_max_bytes)
+                .max_capacity(l1_max_bytes)
                 .weigher(|key: &String, document: &Document| weight(key, document))
-                .time_to_live(Duration::from_millis(dials.l1_ttl_ms))
+                .time_to_live(Duration::from_millis(l1_ttl_ms))
                 .build()
         });
-        let shared = redis
-            .filter(|_| dials.l2_ttl_ms > 0)
-            .map(|redis| Shared { redis, lasts: Duration::from_millis(dials.l2_ttl_ms) });
+        let shared = redis.filter(|_| l2_ttl_ms > 0).map(|redis| Shared {
+            redis,
+            lasts: Duration::from_millis(l2_ttl_ms),
+            catalog: catalog(&dials.store),
+        });
         Self { kept, shared, figures }
     }
 
@@ -117,7 +131,8 @@ impl Cache {
         key: &str,
         load: impl Future<Output = Result<Document, Problem>>,
     ) -> Result<Document, Problem> {
-        let found = shared.redis.get(key).await;
+        let name = named(&shared.catalog, key);
+        let found = shared.redis.get(&name).await;
         if let Ok(Some(text)) = found {
             self.figures.l2.hits.inc();
             return Ok(Document(text));
@@ -126,7 +141,7 @@ impl Cache {
         let document = load.await?;
         // Not told to a Redis that is down already: everyone would wait for it twice.
         if found.is_ok() {
-            let _ = shared.redis.set(key, &document.0, shared.lasts).await;
+            let _ = shared.redis.set(&name, &document.0, shared.lasts).await;
         }
         Ok(document)
     }
@@ -141,10 +156,12 @@ fn weight(key: &str, document: &Document) -> u32 {
 mod tests {
     use axum::http::StatusCode;
 
-    use super::{Cache, Figures};
+    use super::{Cache, Figures, catalog, named};
     use crate::metrics::Maker;
     use crate::profile::Profile;
+    use crate::redis::node_of;
     use crate::routes::Problem;
+    use crate::routes::products::product_key;
     use crate::store::Document;
 
     fn cache(ttl_ms: u64) -> Cache {
@@ -155,7 +172,7 @@ mod tests {
         let profile = Profile::named("baseline").unwrap().with_dials(dials).unwrap();
         let registry = prometheus::Registry::new();
         let figures = Figures::made_by(&Maker { registry: &registry }).unwrap();
-        Cache::new(&profile.dials().cache, None, figures)
+        Cache::new(profile.dials(), None, figures)
     }
 
     async fn slow() -> Result<Document, Problem> {
@@ -207,6 +224,16 @@ mod tests {
             kept.run_pending_tasks().await;
             assert!(kept.weighted_size() <= 1 << 20, "{length}");
             assert!((fit / 2..fit * 4).contains(&kept.entry_count()), "{length}: {}", kept.entry_count());
+        }
+    }
+
+    #[test]
+    fn the_shop_in_a_key_does_not_decide_which_node_has_it() {
+        for seed in ["store.seed=1", "store.seed=2"] {
+            let profile = Profile::named("redis-cluster").unwrap().with_dial(seed).unwrap();
+            let name = |id| named(&catalog(&profile.dials().store), &product_key(id));
+            assert_eq!(name(7), format!("shop:{}:1000:{{product:7}}", &seed[11..]));
+            assert!((1..1_000).all(|id| node_of(&name(id), 3) == node_of(&product_key(id), 3)));
         }
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::http::Method;
 use rustix::process::{Signal, kill_process};
 
-use crate::support::{Answer, Fleet, Remote, Running};
+use crate::support::{Answer, Fleet, Remote, Running, Scrape};
 
 /// Quick commands and holds: none of this is about speed.
 const QUICK: [&str; 2] = ["redis.command_us=20", "mongodb.service_time_ms=1"];
@@ -177,6 +177,28 @@ async fn a_real_redis_keeps_the_catalog_and_the_points() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn shops_of_other_documents_share_a_redis_and_no_document() {
+    let Some(servers) = Servers::of(1) else { return };
+    let urls = [servers.urls[0].as_str()];
+    for (dial, path) in [("store.seed=1", "/api/products/7"), ("store.products=500", "/api/products?page=40")]
+    {
+        let ours = Running::asking(&urls, "redis-single", &QUICK).await;
+        let theirs = Running::asking(&urls, "redis-single", &dials(&[&QUICK, &[dial]])).await;
+        let [first, other] = [ours.remote.get(path).await.text, theirs.remote.get(path).await.text];
+        assert_ne!(first, other);
+        let hits = |scrape: &Scrape| scrape.sum("cache_hits_total", &["tier=\"l2\""]);
+        for (app, text) in [(&ours, first), (&theirs, other)] {
+            until(|| servers.keys() == [2]);
+            assert_eq!(app.remote.get(path).await.text, text);
+            assert_eq!(hits(&app.remote.scrape().await), 1.0);
+        }
+        ours.stop().await.unwrap();
+        theirs.stop().await.unwrap();
+        cli(urls[0], &["FLUSHALL"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_redis_knew_stands_in_for_a_store_that_never_answered() {
     let Some(servers) = Servers::of(1) else { return };
     let urls = [servers.urls[0].as_str()];
@@ -250,7 +272,7 @@ async fn a_node_that_is_killed_comes_back_and_meanwhile_the_shop_does_without() 
         fleet.remote.scrape_until(|scrape| scrape.sum("target_replica_restarts_total", &[]) == 1.0).await;
     assert!(scrape.sum("redis_commands_processed_total", &[]) >= before, "no counter falls");
     // It is empty now, and is asked again.
-    let hits = |scrape: &crate::support::Scrape| scrape.sum("cache_hits_total", &["tier=\"l2\""]);
+    let hits = |scrape: &Scrape| scrape.sum("cache_hits_total", &["tier=\"l2\""]);
     let (mut round, start) = (0, hits(&scrape));
     loop {
         // Each from an address of its own, so that no limiter stands in between.
