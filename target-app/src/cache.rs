@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use moka::future::Cache as Kept;
 use prometheus::{IntCounter, IntCounterVec, Opts};
+use tokio::sync::Semaphore;
 
 use crate::metrics::Maker;
 use crate::profile::{self, Dials};
@@ -17,6 +18,8 @@ use crate::redis::Redis;
 use crate::routes::Problem;
 use crate::store::Document;
 
+/// Documents of one replica that may be on their way to Redis.
+const LEAVING_MAX: usize = 1_000;
 /// What the library needs for an entry besides its text: 270 were measured, with 8,000 products.
 const ENTRY_OWN_BYTES: usize = 300;
 
@@ -25,6 +28,8 @@ const ENTRY_OWN_BYTES: usize = 300;
 pub(crate) struct Figures {
     l1: Tier,
     l2: Tier,
+    /// Documents that were not left in Redis.
+    lost: IntCounter,
 }
 
 #[derive(Clone, Debug)]
@@ -40,7 +45,11 @@ impl Figures {
         let misses = by_tier("cache_misses_total", "Reads that this tier did not have.")?;
         let tier =
             |name| Tier { hits: hits.with_label_values(&[name]), misses: misses.with_label_values(&[name]) };
-        Ok(Self { l1: tier("l1"), l2: tier("l2") })
+        let lost = make.count(
+            "cache_writes_lost_total",
+            "Documents not left in Redis because too many were on their way there.",
+        )?;
+        Ok(Self { l1: tier("l1"), l2: tier("l2"), lost })
     }
 }
 
@@ -56,6 +65,20 @@ struct Shared {
     redis: Redis,
     lasts: Duration,
     catalog: String,
+    leaving: Arc<Semaphore>,
+}
+
+impl Shared {
+    /// Leaves a document there without anyone's waiting for it; false where too many are on their way. One that Redis does not take is counted by its client.
+    fn leave(&self, name: String, document: &Document) -> bool {
+        let Ok(place) = Arc::clone(&self.leaving).try_acquire_owned() else { return false };
+        let (redis, text, lasts) = (self.redis.clone(), document.0.clone(), self.lasts);
+        tokio::spawn(async move {
+            let _ = redis.set(&name, &text, lasts).await;
+            drop(place);
+        });
+        true
+    }
 }
 
 /// What all that is cached depends on: several shops may use one Redis.
@@ -84,6 +107,7 @@ impl Cache {
             redis,
             lasts: Duration::from_millis(l2_ttl_ms),
             catalog: catalog(&dials.store),
+            leaving: Arc::new(Semaphore::new(LEAVING_MAX)),
         });
         Self { kept, shared, figures }
     }
@@ -139,9 +163,9 @@ impl Cache {
         }
         self.figures.l2.misses.inc();
         let document = load.await?;
-        // Not told to a Redis that is down already: everyone would wait for it twice.
-        if found.is_ok() {
-            let _ = shared.redis.set(&name, &document.0, shared.lasts).await;
+        // Not told to a Redis that is down already.
+        if found.is_ok() && !shared.leave(name, &document) {
+            self.figures.lost.inc();
         }
         Ok(document)
     }
@@ -154,12 +178,15 @@ fn weight(key: &str, document: &Document) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use axum::http::StatusCode;
 
-    use super::{Cache, Figures, catalog, named};
-    use crate::metrics::Maker;
+    use super::{Cache, Figures, LEAVING_MAX, catalog, named};
+    use crate::metrics::{Maker, Metrics};
     use crate::profile::Profile;
-    use crate::redis::node_of;
+    use crate::redis::node::Node;
+    use crate::redis::{Redis, node_of};
     use crate::routes::Problem;
     use crate::routes::products::product_key;
     use crate::store::Document;
@@ -235,5 +262,29 @@ mod tests {
             assert_eq!(name(7), format!("shop:{}:1000:{{product:7}}", &seed[11..]));
             assert!((1..1_000).all(|id| node_of(&name(id), 3) == node_of(&product_key(id), 3)));
         }
+    }
+
+    #[tokio::test]
+    async fn who_misses_waits_for_no_set_and_what_would_be_too_many_are_counted() {
+        let profile = Profile::named("redis-single").unwrap().with_dial("redis.command_us=20").unwrap();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let node = Arc::new(Node::new(0, vec![address], &profile.dials().redis).unwrap());
+        tokio::spawn(Arc::clone(&node).serve(listener));
+        let metrics = Metrics::new().unwrap();
+        let urls = [format!("redis://{address}")];
+        let redis = Redis::connect(&urls, &profile.dials().redis, metrics.redis.clone()).await.unwrap();
+        let cache = Cache::new(profile.dials(), Some(redis), metrics.cache);
+        let leaving = &cache.shared.as_ref().unwrap().leaving;
+
+        cache.get_or(|| "a".to_owned(), slow()).await.unwrap();
+        assert_eq!(leaving.available_permits(), LEAVING_MAX - 1, "it is on its way");
+        drop(leaving.acquire_many(LEAVING_MAX as u32).await.unwrap());
+        cache.get_or(|| "a".to_owned(), async { unreachable!("it is there") }).await.unwrap();
+
+        let all = leaving.acquire_many(LEAVING_MAX as u32).await.unwrap();
+        assert_eq!(cache.get_or(|| "b".to_owned(), slow()).await.unwrap().0, "x");
+        assert_eq!((cache.figures.lost.get(), cache.figures.l2.misses.get()), (1, 2));
+        drop(all);
     }
 }

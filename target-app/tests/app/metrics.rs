@@ -99,6 +99,7 @@ async fn every_promised_metric_is_there() {
         "bullmq_worker_active",
         "cache_hits_total",
         "cache_misses_total",
+        "cache_writes_lost_total",
         "circuit_breaker_failures_total",
         "circuit_breaker_fallback_total",
         "circuit_breaker_opened_total",
