@@ -38,7 +38,7 @@ impl Operation {
 
     /// Whether it reads the catalog, which all see alike and which caches keep.
     pub fn is_of_catalog(self) -> bool {
-        matches!(self, Self::ProductsList | Self::ProductById)
+        matches!(self, Self::ProductsList | Self::ProductById | Self::ProductsByIds)
     }
 
     /// The name used in dials.

@@ -101,8 +101,9 @@ impl Visits {
     /// taken to be spread evenly.
     fn redis_commands(&self, dials: &Dials) -> Vec<f64> {
         let nodes = dials.redis.nodes;
-        let products = self.sum(|route| reads_from_redis(dials, route, |op| op == Operation::ProductById));
-        let pages = self.sum(|route| reads_from_redis(dials, route, |op| op != Operation::ProductById));
+        let one_of_them = |op| matches!(op, Operation::ProductById | Operation::ProductsByIds);
+        let products = self.sum(|route| reads_from_redis(dials, route, one_of_them));
+        let pages = self.sum(|route| reads_from_redis(dials, route, |op| !one_of_them(op)));
         let limiter = if dials.limits_in_redis() { LIMITER_COMMANDS } else { 0.0 };
         let limited = limiter * self.sum(|route| f64::from(u8::from(route.limited())));
         let mut kept = vec![0.0; nodes as usize];

@@ -23,6 +23,7 @@ pub fn notes(profile: &Profile, replicas: u32, visits: &Visits) -> Vec<String> {
         .chain(scan_note(dials, visits))
         .chain(replica_set_note(dials, visits))
         .chain(shards_note(dials, visits))
+        .chain(batch_note(dials, visits))
         .collect()
 }
 
@@ -108,6 +109,15 @@ fn shards_note(dials: &Dials, visits: &Visits) -> Option<String> {
         .map(|(operations, who)| format!("{who} {}", operations.join(", ")))
         .collect();
     (!clauses.is_empty()).then(|| format!("{shards} shards: {}, whatever their number.", clauses.join("; ")))
+}
+
+/// Of reads by many ids, of which the routes do not tell how many.
+fn batch_note(dials: &Dials, visits: &Visits) -> Option<String> {
+    let batch = Operation::ProductsByIds;
+    let visited = visits.requests.iter().any(|visit| visit.route.operations.contains(&batch));
+    (visited && dials.read_from_redis(batch)).then(|| {
+        "redis: a GraphQL request asks it for each of its products, a command each; the ceilings take it to have one.".to_owned()
+    })
 }
 
 fn gateway_note(profile: &Profile, visits: &Visits) -> Option<String> {

@@ -1,14 +1,19 @@
-//! The loaders: what the fields of one request ask for by id in the same moment is read by one store operation.
+//! The loaders: what the fields of one request ask for by id in the same moment is read by one store operation, and of products only
+//! what the caches do not have.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::Arc;
 
 use async_graphql::dataloader::Loader;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::types::{Order, Product};
 use crate::app::App;
 use crate::routes::Problem;
-use crate::store::{Document, Store};
+use crate::routes::products::product_key;
+use crate::store::Document;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct ProductId(pub(super) u32);
@@ -17,23 +22,20 @@ pub(super) struct ProductId(pub(super) u32);
 pub(super) struct OrderId(pub(super) u32);
 
 /// Reads documents by their ids.
-pub(super) struct Documents {
-    store: Arc<dyn Store>,
-}
-
-impl Documents {
-    pub(super) fn of(app: &App) -> Self {
-        Self { store: Arc::clone(&app.store) }
-    }
-}
+pub(super) struct Documents(pub(super) Arc<App>);
 
 impl Loader<ProductId> for Documents {
     type Value = Product;
     type Error = Problem;
 
     async fn load(&self, keys: &[ProductId]) -> Result<HashMap<ProductId, Product>, Problem> {
-        let documents = self.store.products_by_ids(keys.iter().map(|id| id.0).collect()).await?;
-        parsed(&documents, |product: &Product| ProductId(product.id))
+        let read = async |missing| {
+            let documents = self.0.store.products_by_ids(missing).await?;
+            identified(documents)
+        };
+        let ids = keys.iter().map(|id| id.0).collect();
+        let documents = self.0.cache.get_all(ids, product_key, read).await?;
+        parsed(documents, ProductId)
     }
 }
 
@@ -42,15 +44,25 @@ impl Loader<OrderId> for Documents {
     type Error = Problem;
 
     async fn load(&self, keys: &[OrderId]) -> Result<HashMap<OrderId, Order>, Problem> {
-        let documents = self.store.orders_by_ids(keys.iter().map(|id| id.0).collect()).await?;
-        parsed(&documents, |order: &Order| OrderId(order.id))
+        let documents = self.0.store.orders_by_ids(keys.iter().map(|id| id.0).collect()).await?;
+        parsed(identified(documents)?, OrderId)
     }
 }
 
-fn parsed<K: Eq + std::hash::Hash, T: serde::de::DeserializeOwned>(
-    documents: &[Document],
-    key: impl Fn(&T) -> K,
+/// What all documents have.
+#[derive(Deserialize)]
+struct Identity {
+    id: u32,
+}
+
+fn identified(documents: Vec<Document>) -> Result<Vec<(u32, Document)>, Problem> {
+    let with_id = |document: Document| Ok((document.parsed::<Identity>()?.id, document));
+    documents.into_iter().map(with_id).collect()
+}
+
+fn parsed<K: Eq + Hash, T: DeserializeOwned>(
+    documents: Vec<(u32, Document)>,
+    key: impl Fn(u32) -> K,
 ) -> Result<HashMap<K, T>, Problem> {
-    let values = documents.iter().map(Document::parsed::<T>);
-    Ok(values.map(|value| value.map(|value| (key(&value), value))).collect::<Result<_, _>>()?)
+    documents.iter().map(|(id, document)| Ok((key(*id), document.parsed()?))).collect()
 }

@@ -61,7 +61,7 @@ impl Graph {
                 None,
             )])
         } else {
-            let documents = DataLoader::new(Documents::of(app), tokio::spawn);
+            let documents = DataLoader::new(Documents(Arc::clone(app)), tokio::spawn);
             self.schema.execute(request.data(Arc::clone(app)).data(documents).data(peer)).await
         };
         for error in &response.errors {

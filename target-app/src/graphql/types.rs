@@ -10,7 +10,7 @@ use super::loader::{Documents, ProductId};
 /// Something to buy.
 #[derive(Clone, Debug, Deserialize, SimpleObject)]
 pub(super) struct Product {
-    pub(super) id: u32,
+    id: u32,
     name: String,
     category: String,
     description: String,
@@ -22,7 +22,7 @@ pub(super) struct Product {
 #[derive(Clone, Debug, Deserialize, SimpleObject)]
 #[graphql(complex)]
 pub(super) struct Order {
-    pub(super) id: u32,
+    id: u32,
     product_id: u32,
     quantity: u32,
     total: f64,

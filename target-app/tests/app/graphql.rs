@@ -2,7 +2,7 @@
 
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
-use target_app::explain::{Visits, explain};
+use target_app::explain::{Visits, explain, notes};
 use target_app::profile::Profile;
 
 use crate::faults::Breakable;
@@ -62,6 +62,41 @@ async fn orders_with_their_products_cost_two_operations_however_many_they_are() 
     cost("{ products(category: \"flasks\", maxPrice: 50, page: 1) { id } }", 1.0).await;
     cost("{ leads { email } }", 1.0).await;
     cost("{ __typename }", 0.0).await;
+    app.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn products_that_a_cache_has_are_not_read_again_by_whichever_route() {
+    let app = with_orders(6, &["cache.l1_ttl_ms=3600000"]).await;
+    let cost = async |ask: &str, operation: &str| {
+        let count = async || {
+            let operation = format!("operation=\"{operation}\"");
+            app.remote.scrape().await.sum("db_client_operation_duration_seconds_count", &[&operation])
+        };
+        let (before, all) = (count().await, checkouts(&app.remote).await);
+        let answer = match ask.strip_prefix('/') {
+            Some(_) => app.remote.get(ask).await,
+            None => app.remote.post("/graphql", &json!({ "query": ask })).await,
+        };
+        assert!(answer.status.is_success() && answer.json()["errors"].is_null(), "{ask}: {answer:?}");
+        (count().await - before, checkouts(&app.remote).await - all)
+    };
+    // Products 1 to 3, read at once and kept for both.
+    let orders = "{ orders(ids: [1,2,3,4,5,6]) { product { id name } } }";
+    assert_eq!(cost(orders, "products_by_ids").await, (1.0, 2.0));
+    assert_eq!(cost(orders, "products_by_ids").await, (0.0, 1.0), "the orders alone");
+    assert_eq!(cost("/api/products/2", "product_by_id").await, (0.0, 0.0));
+    assert_eq!(cost("/api/products/7", "product_by_id").await, (1.0, 1.0));
+    let some = "{ a: product(id: 1) { id } b: product(id: 7) { id } c: product(id: 8) { id name } }";
+    assert_eq!(cost(some, "products_by_ids").await, (1.0, 1.0));
+    assert_eq!(cost(some, "products_by_ids").await, (0.0, 0.0));
+    // One that there is not is not kept, and takes nothing else with it.
+    let absent = "{ a: product(id: 8) { id } b: product(id: 5000) { id } }";
+    assert_eq!(cost(absent, "products_by_ids").await, (1.0, 1.0));
+    assert_eq!(cost(absent, "products_by_ids").await, (1.0, 1.0));
+    let scrape = app.remote.scrape().await;
+    let tier = |name: &str| scrape.sum(name, &["tier=\"l1\""]);
+    assert_eq!((tier("cache_hits_total"), tier("cache_misses_total")), (11.0, 7.0));
     app.stop().await.unwrap();
 }
 
@@ -276,4 +311,17 @@ fn explain_counts_both_levels_of_a_query() {
     visits.add("POST /graphql", 1.0).unwrap();
     let first = explain(&Profile::named("baseline").unwrap(), 1, &visits).swap_remove(0);
     assert_eq!((first.resource.as_str(), first.rate_per_s.round()), ("mongodb.pool", 250.0));
+    // Of the two that of the products is left to a cache, and a command of Redis where that is all there is.
+    let of = |profile: &str, resource: &str| {
+        let ceilings = explain(&Profile::named(profile).unwrap(), 1, &visits);
+        let found = ceilings.into_iter().find(|ceiling| ceiling.resource == resource);
+        found.map(|ceiling| ceiling.rate_per_s.round())
+    };
+    assert_eq!(of("cached", "mongodb.pool"), Some(500.0));
+    assert_eq!(of("redis-single", "redis.main_thread"), Some(1_000.0));
+    assert_eq!(of("l1-cache", "redis.main_thread"), None);
+    let noted = |profile| notes(&Profile::named(profile).unwrap(), 1, &visits).join("\n");
+    assert!(
+        noted("redis-single").contains("each of its products") && !noted("l1-cache").contains("products")
+    );
 }

@@ -138,6 +138,22 @@ async fn reads_are_shared(remotes: &[&Remote]) {
     assert_eq!((hits, misses, checkouts), (60.0, 30.0, 30.0));
 }
 
+/// GraphQL has what was read, and leaves there what it reads.
+async fn graphql_shares_them(remote: &Remote) {
+    let fields: String = (21..=40).map(|id| format!("p{id}: product(id: {id}) {{ id }} ")).collect();
+    let query = serde_json::json!({ "query": format!("{{ {fields} }}") });
+    let before = remote.scrape().await;
+    assert_eq!(remote.post("/graphql", &query).await.json()["data"]["p40"]["id"], 40);
+    let after = remote.scrape_until(|scrape| scrape.sum("redis_db_keys", &[]) == 40.0).await;
+    let more = |name: &str, labels: &[&str]| after.sum(name, labels) - before.sum(name, labels);
+    let l2 = ["tier=\"l2\""];
+    assert_eq!((more("cache_hits_total", &l2), more("cache_misses_total", &l2)), (10.0, 10.0));
+    assert_eq!(more("db_client_connection_use_time_seconds_count", &[]), 1.0);
+    assert_eq!(remote.get("/api/products/40").await.json()["id"], 40);
+    let last = remote.scrape().await;
+    assert_eq!(last.sum("cache_hits_total", &l2) - after.sum("cache_hits_total", &l2), 1.0);
+}
+
 /// A user's points are the same whichever replica is asked, and nobody else's.
 async fn points_are_shared(remotes: &[&Remote]) {
     let mut statuses = Vec::new();
@@ -238,6 +254,7 @@ async fn the_embedded_nodes_keep_the_catalog_and_the_points() {
         assert_eq!(scrape.sum("redis_commands_total", &["cmd=\"get\""]), 90.0);
         assert_eq!(scrape.sum("redis_commands_total", &["cmd=\"set\""]), 30.0);
         assert_eq!(scrape.sum("target_replicas", &[]), 2.0);
+        graphql_shares_them(&fleet.remote).await;
         let limited = Fleet::serving(profile, &dials(&[&QUICK, &LIMITED]), &["--replicas", "2"]);
         points_are_shared(&[&limited.remote]).await;
     }
