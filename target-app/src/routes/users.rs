@@ -20,7 +20,7 @@ use crate::store::{Document, NewUser};
 
 /// Longest email address there is (RFC 5321, 4.5.3.1.3, less the brackets).
 const EMAIL_MAX_BYTES: usize = 254;
-/// Longest name. Users are all kept, so what each may take has to be bounded.
+/// Longest name. A hundred thousand users are kept, so what each may take has to be bounded.
 pub(super) const NAME_MAX_CHARS: usize = 200;
 
 #[derive(Deserialize, ToSchema)]

@@ -15,8 +15,8 @@ pub(super) const APPLICATION_ID: i64 = 0x5368_6f70;
 /// Of the tables below: one more whenever what they hold changes.
 pub(super) const VERSION: i64 = 3;
 
-/// What there always is: MongoDB's index of `_id`, the text of the products, and the orders by the job that placed them, or a job that is done twice would
-/// place two. `written_ms` tells what a secondary has that is behind, and what is lost with a primary. `sequences`, `outages` and `topology` are
+/// What there always is: MongoDB's index of `_id`, the text of the products, the users who registered, which are not all there are, and the orders by the
+/// job that placed them, or a job that is done twice would place two. `written_ms` tells what a secondary has that is behind, and what is lost with a primary. `sequences`, `outages` and `topology` are
 /// of the whole database and used in its first file only.
 pub(super) const TABLES: &str = "
     PRAGMA application_id = 0x53686f70;
@@ -24,6 +24,7 @@ pub(super) const TABLES: &str = "
     CREATE TABLE products (id INTEGER PRIMARY KEY, doc TEXT NOT NULL);
     CREATE VIRTUAL TABLE products_text USING fts5 (name, description);
     CREATE TABLE users (id INTEGER PRIMARY KEY, password_hash TEXT NOT NULL, doc TEXT NOT NULL, written_ms INTEGER NOT NULL);
+    CREATE INDEX users_registered ON users (id) WHERE written_ms > 0;
     CREATE TABLE leads (id INTEGER PRIMARY KEY, doc TEXT NOT NULL, written_ms INTEGER NOT NULL);
     CREATE TABLE orders (id INTEGER PRIMARY KEY, doc TEXT NOT NULL, written_ms INTEGER NOT NULL);
     CREATE UNIQUE INDEX orders_job ON orders (doc ->> '$.job_id') WHERE doc ->> '$.job_id' IS NOT NULL;
@@ -105,7 +106,9 @@ pub(super) const ORDERS_BY_IDS: &str =
     "SELECT doc FROM orders WHERE id IN (SELECT value FROM json_each(?1)) AND written_ms <= ?2";
 pub(super) const ORDER_OF_JOB: &str = "SELECT doc FROM orders WHERE doc ->> '$.job_id' = ?1";
 
-/// Keep the newest so many: a soak test must not fill the disk.
+/// Keep the newest so many: a soak test must not fill the disk. Users who were there from the start were written at no time, and stay.
+pub(super) const TRIM_USERS: &str =
+    "DELETE FROM users WHERE written_ms > 0 AND id <= (SELECT max(id) FROM users) - ?1";
 pub(super) const TRIM_LEADS: &str = "DELETE FROM leads WHERE id <= (SELECT max(id) FROM leads) - ?1";
 pub(super) const TRIM_ORDERS: &str = "DELETE FROM orders WHERE id <= (SELECT max(id) FROM orders) - ?1";
 

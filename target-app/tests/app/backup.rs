@@ -235,3 +235,47 @@ fn what_cannot_be_restored_or_backed_up_is_refused_with_the_reason() {
     std::fs::write(path("bare").join("shop.sqlite"), "Dear Sir or Madam, ".repeat(100)).unwrap();
     unserved(&["--store", &name("bare")], "is not the file of a store");
 }
+
+/// Ids and how many they are.
+fn ids(store: &Path, table: &str) -> (u32, Option<u32>, Option<u32>) {
+    let sql = format!("SELECT count(*), min(id), max(id) FROM {table}");
+    let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+    Connection::open(store.join("shop.sqlite")).unwrap().query_row(&sql, [], row).unwrap()
+}
+
+#[tokio::test]
+async fn of_what_comes_the_newest_is_kept_and_who_was_there_from_the_start_is_too() {
+    let place = tempfile::tempdir().unwrap();
+    let store = place.path().join("shop");
+    for indexes in ["on", "off"] {
+        let shop = Shop::of(&["--store", text(&store), "--dial", &format!("mongodb.indexes={indexes}")]);
+        // As if so many had come by and by, the first of them since the start.
+        let (_, _, last) = ids(&store, "users");
+        let until = last.unwrap() + 150_000;
+        let database = Connection::open(store.join("shop.sqlite")).unwrap();
+        for table in ["leads", "orders", "users"] {
+            let (columns, values) = if table == "users" { (", password_hash", ", ''") } else { ("", "") };
+            let doc = "json_object('id', n, 'email', 'soak' || n || '@shop.example')";
+            let sql = format!(
+                "WITH RECURSIVE ids (n) AS (SELECT (SELECT coalesce(max(id), 0) + 1 FROM {table})
+                    UNION ALL SELECT n + 1 FROM ids WHERE n < {until})
+                 INSERT INTO {table} (id, doc, written_ms{columns}) SELECT n, {doc}, 1{values} FROM ids;
+                 UPDATE sequences SET last = {until} WHERE collection = '{table}'"
+            );
+            database.execute_batch(&format!("PRAGMA busy_timeout = 10000; {sql}")).unwrap();
+        }
+        let new = json!({"email": format!("{indexes}@shop.example"), "password": "x", "message": "hello"});
+        for path in ["/api/users", "/api/leads"] {
+            assert_eq!(shop.remote.post(path, &new).await.status.as_u16(), 201, "{path}");
+        }
+        shop.remote.post("/api/orders", &json!({"product_id": 1})).await;
+        for table in ["leads", "orders"] {
+            assert_eq!(ids(&store, table), (100_000, Some(until - 99_998), Some(until + 1)), "{table}");
+        }
+        assert_eq!(ids(&store, "users"), (100_200, Some(1), Some(until + 1)));
+        let seeded = json!({"email": "user200@shop.example", "password": "correct-horse"});
+        assert_eq!(shop.remote.post("/api/login", &seeded).await.json()["user_id"], 200);
+        assert_eq!(shop.remote.post("/api/login", &new).await.json()["user_id"], until + 1);
+        shop.end();
+    }
+}

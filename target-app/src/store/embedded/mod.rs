@@ -29,7 +29,7 @@ use crate::demand::{Operation, Plan};
 use crate::faults::{Faults, Outage};
 use crate::profile::{self, Dials, Indexes};
 
-/// Leads, and orders, that are kept; the oldest go first.
+/// Leads, orders, and users who registered that are kept, of each; the oldest go first.
 const KEPT_MAX: u32 = 100_000;
 
 /// SQLite behind pools.
@@ -239,20 +239,22 @@ impl Store for Embedded {
         let shard = Arc::clone(&self.shards[shard]);
         let add = move |db: &Session<'_>| {
             let doc = json!({"email": user.email, "name": user.name}).to_string();
-            if !indexed {
+            let added = if indexed {
+                let mut statement = db.prepare_cached(schema::ADD_USER)?;
+                match statement.query_row(params![id, user.password_hash, doc, db.now_ms], text) {
+                    Err(e) if e.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => None,
+                    other => Some(other?),
+                }
+            } else {
                 let mut statement = db.prepare_cached(schema::ADD_USER_BY_SCAN)?;
                 let values = params![id, user.password_hash, doc, db.now_ms, user.email];
                 let added = statement.query_row(values, text).optional()?;
                 db.count(&statement, added.is_none());
-                return added.ok_or_else(|| taken(user.email));
-            }
-            let mut statement = db.prepare_cached(schema::ADD_USER)?;
-            match statement.query_row(params![id, user.password_hash, doc, db.now_ms], text) {
-                Err(e) if e.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
-                    Err(taken(user.email))
-                }
-                other => Ok(other?),
-            }
+                added
+            };
+            let added = added.ok_or_else(|| taken(user.email))?;
+            db.prepare_cached(schema::TRIM_USERS)?.execute([KEPT_MAX])?;
+            Ok(added)
         };
         let plan = operation.plan(indexed);
         let task = tokio::spawn(async move {

@@ -39,6 +39,7 @@ fn queries_seek_in_their_indexes() {
     assert!(by_status.contains("leads_status_created") && !by_status.contains("TEMP B-TREE"), "{by_status}");
     assert!(plan(&db, schema::CREDENTIALS).contains("users_email"));
     assert!(plan(&db, schema::ORDER_OF_JOB).contains("orders_job"));
+    assert!(plan(&db, schema::TRIM_USERS).contains("users_registered (id<?)"));
     let by_id = [schema::PRODUCT, schema::USER, schema::ORDER, schema::PRICE];
     for sql in by_id.into_iter().chain([schema::PRODUCTS_BY_IDS, schema::ORDERS_BY_IDS]) {
         assert!(plan(&db, sql).contains("INTEGER PRIMARY KEY"), "{sql}");
