@@ -161,7 +161,7 @@ impl Taken<'_> {
             Ok(order) => jobs
                 .complete(self.claim, order, now_ms)
                 .map(|ours| if ours { &figures.completed } else { &figures.lost }),
-            // Nothing was tried, and nothing can be before then.
+            // Nothing was tried, and nothing can be before then. (What a breaker lets pass as its trial was tried, and may yet place its order.)
             Err(e @ StoreError::CircuitOpen { retry_after }) => {
                 let wait_ms = u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX).saturating_add(1);
                 jobs.put_off(self.claim, &e.to_string(), now_ms.saturating_add(wait_ms))
