@@ -8,14 +8,15 @@
 //! kernel's CFS quota is. A request that finds it overdrawn waits, in line.
 
 use std::hint::black_box;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use prometheus::Histogram;
 use tokio::sync::Semaphore;
 
 use crate::clock;
+use crate::lock::lock;
 use crate::store::ScansCpu;
 
 /// Unused budget is kept for this long at most, the period of the kernel's quota. It must be longer than the timer that
@@ -103,7 +104,7 @@ impl Cpu {
     }
 
     fn budget(&self) -> std::sync::MutexGuard<'_, Budget> {
-        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.budget)
     }
 }
 

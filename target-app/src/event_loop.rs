@@ -2,10 +2,11 @@
 //! could not be made while it stood still count too, each as late as it would have been; or a second of standing still were one look of many.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use crate::clock;
+use crate::lock::lock;
 
 /// Between two looks.
 const EVERY: Duration = Duration::from_millis(20);
@@ -30,7 +31,7 @@ impl Lag {
 
     /// One look, and those that it was too late for.
     fn add(&self, late_s: f64) {
-        let mut looks_s = self.looks_s.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut looks_s = lock(&self.looks_s);
         let mut rest_s = late_s;
         for _ in 0..LOOKS_MAX {
             if looks_s.len() == LOOKS_MAX {
@@ -46,7 +47,7 @@ impl Lag {
 
     /// What one look of a hundred was later than, of the last ten seconds; zero before the first.
     pub(crate) fn p99_s(&self) -> f64 {
-        let looks_s = self.looks_s.lock().unwrap_or_else(PoisonError::into_inner);
+        let looks_s = lock(&self.looks_s);
         let mut sorted: Vec<f64> = looks_s.iter().copied().collect();
         drop(looks_s);
         sorted.sort_unstable_by(f64::total_cmp);

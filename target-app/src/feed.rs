@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use axum::extract::ws::Utf8Bytes;
@@ -16,6 +16,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use crate::clock;
+use crate::lock::lock;
 use crate::metrics::Metrics;
 
 /// Parts the tick interval is divided into; a topic belongs to one of them.
@@ -157,10 +158,6 @@ fn tick_all(topics: &mut HashMap<Topic, Listeners>, seq: u64, now_ms: u64) -> (u
         }
     }
     (sent, dropped)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

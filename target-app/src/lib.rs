@@ -23,6 +23,7 @@ mod guard;
 pub mod heap;
 mod limiter;
 mod lingering;
+mod lock;
 mod metrics;
 mod openapi;
 mod pool;

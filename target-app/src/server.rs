@@ -29,7 +29,7 @@ pub(crate) const BUFFER_MAX_BYTES: usize = 8 * 1024;
 /// Between two looks at idle connections and the heap.
 const UPKEEP: Duration = Duration::from_millis(250);
 /// How long to leave the listener alone when no connection can be taken; who comes meanwhile waits in the kernel's queue.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
 /// Why the app did not start, or stopped by itself.
 #[derive(Debug, thiserror::Error)]

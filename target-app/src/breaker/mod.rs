@@ -11,13 +11,14 @@ mod guarded;
 pub(crate) use self::fallback::{Catalog, Fallback};
 pub(crate) use self::guarded::Guarded;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use prometheus::{GaugeVec, IntCounter};
 
 use self::circuit::{Circuit, Pass};
 use crate::clock;
+use crate::lock::lock;
 use crate::metrics::Maker;
 use crate::profile;
 use crate::store::{Answer, StoreError};
@@ -93,7 +94,6 @@ impl Breaker {
     }
 
     fn circuit(&self) -> MutexGuard<'_, Circuit> {
-        // Nothing in there panics half-way through a change.
-        self.circuit.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.circuit)
     }
 }

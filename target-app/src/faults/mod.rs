@@ -12,7 +12,7 @@ pub(crate) use self::order::{Order, Resource};
 pub(crate) use self::outage::Outage;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use tokio::sync::{Notify, watch};
 
 use crate::clock;
+use crate::lock::lock;
 use crate::routes::Problem;
 
 /// The faults of this process.
@@ -195,7 +196,7 @@ impl Faults {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

@@ -7,7 +7,7 @@
 //! named key) with the window and the memory of Stripe's webhooks. RFC 9421 (HTTP Message Signatures) is the standard for
 //! it; what its structured fields add, a choice of what is signed, the app does not want to leave to its clients.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request, State};
@@ -21,6 +21,7 @@ use ring::{digest, hmac};
 use super::replay::Memory;
 use super::{Reason, peer};
 use crate::app::{App, route_of};
+use crate::lock::lock;
 use crate::profile::RequestSigning;
 use crate::routes::Problem;
 use crate::session::{hex, unhex};
@@ -72,7 +73,7 @@ impl Signatures {
         }
         let text = signed_text(head, timestamp, nonce, body);
         hmac::verify(&self.key, text.as_bytes(), &signature).map_err(|_| Reason::SignatureWrong)?;
-        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut memory = lock(&self.memory);
         self.narrowed.inc_by(memory.take(signature, signed_s, now_s)?);
         Ok(())
     }

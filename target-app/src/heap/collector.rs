@@ -8,10 +8,12 @@
 //! V8 gives up when collecting is all that is left to do: after four collections in a row that left more than 80 % live and between which the
 //! program ran for less than 40 % of the time ("Ineffective mark-compacts near heap limit": `Heap::CheckIneffectiveMarkCompact`). So does this.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use prometheus::Histogram;
+
+use crate::lock::lock;
 
 /// The share of the limit whose marking nobody notices.
 const CONCURRENT: f64 = 0.7;
@@ -54,7 +56,7 @@ impl Collector {
 
     /// Takes garbage. The thread has to stand still for a collection that this brings about, and for one that another thread has begun.
     pub(super) fn litter(&self, garbage_bytes: u64, live_bytes: u64, now: Instant) -> Verdict {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.state);
         state.garbage_bytes += garbage_bytes;
         if let Some(rest) = state.resumed.and_then(|resumes| resumes.checked_duration_since(now))
             && !rest.is_zero()

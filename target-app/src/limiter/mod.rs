@@ -10,7 +10,7 @@ mod accounts;
 mod shared;
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use axum::extract::Request;
@@ -18,6 +18,7 @@ use axum::http::{HeaderMap, StatusCode};
 use prometheus::IntCounter;
 
 use self::accounts::Accounts;
+use crate::lock::lock;
 use crate::profile::{self, LimiterBackend};
 use crate::redis::{Redis, Unanswered};
 use crate::routes::Problem;
@@ -147,10 +148,6 @@ impl Limiter {
             format!("a user may ask {points} times in {window:?}; ask again when Retry-After has passed");
         Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", detail).retry_after(wait)
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 mod process;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use axum::http::StatusCode;
@@ -12,6 +12,7 @@ use prometheus::{
     IntGauge, Opts, Registry, TextEncoder,
 };
 
+use crate::lock::lock;
 use crate::route::Route;
 use crate::socket::BREACHES;
 use crate::store::Pooled;
@@ -187,7 +188,7 @@ impl Metrics {
 
     /// Everything as Prometheus text.
     pub(crate) fn render(&self, readings: &Readings) -> prometheus::Result<String> {
-        let states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        let states = lock(&self.states);
         states.set(readings);
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }

@@ -14,13 +14,14 @@ pub(crate) use hold::Lease;
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
 use self::hold::Slot;
 use crate::clock;
+use crate::lock::lock;
 
 /// Callers that may wait at a time; beyond it they are refused at once, so memory stays bounded under any overload.
 pub(crate) const WAITING_MAX: usize = 100_000;
@@ -169,8 +170,7 @@ enum Admission<C> {
 
 impl<C> Shared<C> {
     fn state(&self) -> MutexGuard<'_, State<C>> {
-        // Nothing in here panics half-way through a change, so a poisoned lock guards a sound state.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     fn open_slot(&self, state: &mut State<C>) -> Result<Slot<C>, PoolError> {

@@ -1,12 +1,13 @@
 //! The metrics of a node, under the names of the usual exporter (redis_exporter), each with the number of the node.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use prometheus::{Counter, CounterVec, Gauge, GaugeVec, Opts, Registry, TextEncoder};
 
 use super::keyspace::Keyspace;
 use super::thread::Account;
+use crate::lock::lock;
 use crate::metrics::{Maker, raise};
 
 pub(super) struct Figures {
@@ -64,7 +65,7 @@ impl Figures {
     }
 
     pub(super) fn text(&self, account: &Account, keyspace: &Keyspace, clients: usize) -> String {
-        let states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        let states = lock(&self.states);
         states.up.set(1.0);
         states.clients.set(clients as f64);
         let mut processed = 0;

@@ -12,7 +12,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
@@ -31,8 +31,9 @@ use self::thread::Thread;
 use super::slots::{node_of_slot, range_of, slot_of};
 use crate::clock;
 use crate::fleet::{Membership, Place, give_figures};
+use crate::lock::lock;
 use crate::profile;
-use crate::server::{ServeError, bind};
+use crate::server::{ACCEPT_PAUSE, ServeError, bind};
 use crate::timer::Timer;
 
 /// Clients at a time, as Redis has it (`maxclients`).
@@ -41,8 +42,6 @@ const CLIENTS_MAX: usize = 10_000;
 const PIPELINE_MAX: usize = 4_096;
 /// Largest request.
 const REQUEST_MAX_BYTES: usize = 1 << 20;
-/// How long to leave the listener alone when no connection can be taken.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
 /// What a process serves that is a node.
 pub(crate) struct Serving<'a> {
@@ -273,7 +272,7 @@ impl Node {
     }
 
     fn keyspace(&self) -> MutexGuard<'_, Keyspace> {
-        self.keyspace.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.keyspace)
     }
 }
 
