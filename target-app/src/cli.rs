@@ -323,9 +323,8 @@ impl Serve {
         let announce = |address| printed = announced(out, "http", address, None, None);
         runtime(1.0).map_err(CliError::Runtime)?.block_on(async {
             let interrupted = interrupted(self.exit_with_stdin).map_err(CliError::Runtime)?;
-            let figures = Some(membership.listen().map_err(ServeError::no_socket)?);
             let (dials, listen) = (profile.dials(), self.listen);
-            let fronting = Fronting { dials, listen, shared: true, upstream, figures };
+            let fronting = Fronting { dials, listen, shared: true, upstream, fleet: Some(membership) };
             front(fronting, announce, interrupted).await?;
             Ok::<_, CliError>(())
         })?;

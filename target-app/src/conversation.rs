@@ -90,7 +90,7 @@ async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         if let Some(peer) = peer {
             request.extensions_mut().insert(peer);
         }
-        routes.call(Lingering::of(request))
+        routes.call(Lingering::of(request, ()))
     });
     // Who has yet to say something owes an answer as well.
     let client_spoke = Arc::new(AtomicBool::new(true));

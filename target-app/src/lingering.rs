@@ -17,21 +17,32 @@ const LINGERING: Duration = Duration::from_secs(5);
 /// How much of it is taken in that time.
 const LINGERING_MAX_BYTES: usize = 16 << 20;
 
+/// Who wants to know that the rest of a request is being thrown away.
+pub(crate) trait Watch: Clone + Send + Unpin + 'static {
+    fn lingers(&self, lingers: bool);
+}
+
+/// Nobody does.
+impl Watch for () {
+    fn lingers(&self, _: bool) {}
+}
+
 /// The body of a request; what nobody wants of it is read and thrown away.
-pub(crate) struct Lingering {
+pub(crate) struct Lingering<W: Watch> {
     body: Option<Incoming>,
+    watch: W,
     /// The client has been told to wait with it, and need not be asked for it only to throw it away.
     held_back: bool,
 }
 
-impl Lingering {
-    pub(crate) fn of(request: Request<Incoming>) -> Request<Self> {
+impl<W: Watch> Lingering<W> {
+    pub(crate) fn of(request: Request<Incoming>, watch: W) -> Request<Self> {
         let held_back = request.headers().contains_key(header::EXPECT);
-        request.map(|body| Self { body: Some(body), held_back })
+        request.map(|body| Self { body: Some(body), watch, held_back })
     }
 }
 
-impl Body for Lingering {
+impl<W: Watch> Body for Lingering<W> {
     type Data = Bytes;
     type Error = hyper::Error;
 
@@ -52,11 +63,17 @@ impl Body for Lingering {
     }
 }
 
-impl Drop for Lingering {
+impl<W: Watch> Drop for Lingering<W> {
     fn drop(&mut self) {
         let left = self.body.take().filter(|body| !self.held_back && !body.is_end_stream());
         if let Some((body, runtime)) = left.zip(Handle::try_current().ok()) {
-            runtime.spawn(timeout(LINGERING, thrown_away(body)));
+            let watch = self.watch.clone();
+            watch.lingers(true);
+            runtime.spawn(async move {
+                // Of one who goes on for longer hyper closes the connection.
+                let _ = timeout(LINGERING, thrown_away(body)).await;
+                watch.lingers(false);
+            });
         }
     }
 }

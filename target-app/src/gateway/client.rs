@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::slots::{Doing, Slot};
+use crate::lingering::Watch;
 
 /// One client that has a slot.
 pub(super) struct Client {
@@ -24,11 +25,19 @@ pub(super) struct Client {
     handed_over: AtomicBool,
     /// It speaks something else than HTTP from now on.
     tunnel: AtomicBool,
+    /// What comes from it is the rest of a request that has its answer, and is thrown away.
+    lingers: AtomicBool,
 }
 
 impl Client {
     pub(super) fn new(address: IpAddr, slot: Slot) -> Arc<Self> {
-        Arc::new(Self { address, slot, handed_over: AtomicBool::new(false), tunnel: AtomicBool::new(false) })
+        Arc::new(Self {
+            address,
+            slot,
+            handed_over: AtomicBool::new(false),
+            tunnel: AtomicBool::new(false),
+            lingers: AtomicBool::new(false),
+        })
     }
 
     /// A request has arrived; false when the client had to make room meanwhile.
@@ -40,6 +49,11 @@ impl Client {
     /// It works until it ends.
     pub(super) fn becomes_a_tunnel(&self) {
         self.tunnel.store(true, Ordering::Relaxed);
+    }
+
+    /// Something has come from it; false when it had to make room meanwhile.
+    fn hears(&self) -> bool {
+        self.lingers.load(Ordering::Relaxed) || self.slot.hears()
     }
 
     fn flushed(&self) {
@@ -56,6 +70,13 @@ pub(super) struct Watched {
     pub(super) client: Arc<Client>,
 }
 
+/// Who has had the answer may be closed meanwhile, as with nginx in its `lingering_close`: the rest of that request is no next one.
+impl Watch for Arc<Client> {
+    fn lingers(&self, lingers: bool) {
+        self.lingers.store(lingers, Ordering::Relaxed);
+    }
+}
+
 impl AsyncRead for Watched {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -64,8 +85,7 @@ impl AsyncRead for Watched {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if matches!(read, Poll::Ready(Ok(()))) && buffer.filled().len() > before && !self.client.slot.hears()
-        {
+        if matches!(read, Poll::Ready(Ok(()))) && buffer.filled().len() > before && !self.client.hears() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
         read

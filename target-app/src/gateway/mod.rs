@@ -26,7 +26,7 @@ use self::edge::Edge;
 use self::figures::Figures;
 use self::slots::{Doing, Slots};
 use self::upstream::Upstream;
-use crate::fleet::give_figures;
+use crate::fleet::{Membership, give_figures};
 use crate::profile::Dials;
 use crate::server::{BUFFER_MAX_BYTES, ServeError, bind, refusal};
 
@@ -44,8 +44,8 @@ pub struct Fronting<'a> {
     pub shared: bool,
     /// Where the replicas listen.
     pub upstream: SocketAddr,
-    /// Where it gives its figures, one text a connection.
-    pub figures: Option<UnixListener>,
+    /// The fleet it is the gateway of, which it gives its figures, if it is of one.
+    pub fleet: Option<Membership>,
 }
 
 /// Everything the connections share.
@@ -65,13 +65,14 @@ pub async fn front(
     announce: impl FnOnce(SocketAddr),
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
-    let Fronting { dials, listen, shared, upstream, figures } = fronting;
+    let Fronting { dials, listen, shared, upstream, fleet } = fronting;
     let failed = |source| ServeError::Listen { listen, source };
     let listener = bind(listen, shared).map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     let (stopping, stopped) = watch::channel(false);
     let gateway = Gateway::new(dials, upstream, stopped).map_err(|e| ServeError::Setup(e.to_string()))?;
     let gateway = Arc::new(gateway);
+    let figures = fleet.as_ref().map(Membership::listen).transpose().map_err(ServeError::no_socket)?;
     announce(bound);
 
     tokio::select! {
@@ -86,6 +87,9 @@ pub async fn front(
     let drain = Duration::from_millis(dials.app.drain_ms);
     // What has not finished by then is cut off with the runtime.
     let _ = tokio::time::timeout(drain, gateway.slots.drained()).await;
+    if let Some(fleet) = fleet {
+        fleet.leave_figures(&gateway.text());
+    }
     Ok(())
 }
 
@@ -109,13 +113,15 @@ impl Gateway {
     async fn tell(&self, listener: Option<UnixListener>) {
         match listener {
             Some(listener) => {
-                give_figures(listener, || {
-                    self.figures.render(&self.slots, self.edge.readings()).unwrap_or_default()
-                })
-                .await;
+                give_figures(listener, || self.text()).await;
             }
             None => std::future::pending().await,
         }
+    }
+
+    /// Its metrics, in Prometheus text.
+    fn text(&self) -> String {
+        self.figures.render(&self.slots, self.edge.readings()).unwrap_or_default()
     }
 }
 

@@ -45,7 +45,7 @@ pub(super) async fn answer(
         return Err(MadeRoom);
     }
     gateway.figures.requests.inc();
-    let response = match outward(request, client.address) {
+    let response = match outward(request, &client) {
         Ok((request, None)) => edge::answer(&gateway, request).await,
         Ok((request, Some(upgrade))) => tunnel(&gateway, &client, request, upgrade).await,
         Err(problem) => problem.into_response(),
@@ -94,7 +94,7 @@ pub(super) fn relayed(response: Response<Incoming>, lease: Lease) -> Response<Bo
 /// The request as the replica gets it, and the client's side of the tunnel if it asks for one.
 fn outward(
     mut request: Request<Incoming>,
-    from: IpAddr,
+    client: &Arc<Client>,
 ) -> Result<(Request<Body>, Option<OnUpgrade>), Problem> {
     if request.method() == Method::CONNECT {
         let detail = "the gateway stands in front of one app and leads nowhere else";
@@ -102,7 +102,7 @@ fn outward(
     }
     let protocol = upgrades_to(request.headers());
     let upgrade = protocol.is_some().then(|| on(&mut request));
-    let (mut parts, body) = Lingering::of(request).into_parts();
+    let (mut parts, body) = Lingering::of(request, Arc::clone(client)).into_parts();
     // A proxy may be asked with the whole address; the host is then in there.
     if let Some(authority) = parts.uri.authority()
         && let Ok(host) = HeaderValue::from_str(authority.as_str())
@@ -125,7 +125,7 @@ fn outward(
         parts.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         parts.headers.insert(header::UPGRADE, protocol);
     }
-    say_who_asked(&mut parts.headers, from);
+    say_who_asked(&mut parts.headers, client.address);
     Ok((Request::from_parts(parts, Body::new(body)), upgrade))
 }
 

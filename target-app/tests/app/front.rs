@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use axum::Router;
 use target_app::ServeError;
+use target_app::fleet::Membership;
 use target_app::gateway::{Fronting, front};
 use target_app::profile::Profile;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -33,13 +34,13 @@ impl Front {
     pub(crate) async fn of(dials: &[&str], upstream: SocketAddr) -> Self {
         let profile = Profile::named("gateway-single").unwrap().with_dials(dials).unwrap();
         let directory = TempDir::new().unwrap();
-        let figures = UnixListener::bind(socket(&directory)).unwrap();
+        let fleet = Membership::new("gateway-0/1".parse().unwrap(), directory.path().to_owned());
         let (bound, address) = oneshot::channel();
         let (stop, stopped) = oneshot::channel::<()>();
         let end = tokio::spawn(async move {
             let listen = SocketAddr::from(([127, 0, 0, 1], 0));
             let dials = profile.dials();
-            let fronting = Fronting { dials, listen, shared: false, upstream, figures: Some(figures) };
+            let fronting = Fronting { dials, listen, shared: false, upstream, fleet: Some(fleet) };
             front(fronting, |at| bound.send(at).unwrap(), async { drop(stopped.await) }).await
         });
         Self { remote: Remote::at(address.await.unwrap()), directory, stop, end }
@@ -82,7 +83,7 @@ impl Front {
 }
 
 fn socket(directory: &TempDir) -> PathBuf {
-    directory.path().join("gateway.sock")
+    directory.path().join("gateway-0.sock")
 }
 
 /// A connection on which anything can be said.

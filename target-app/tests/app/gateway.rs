@@ -256,6 +256,30 @@ async fn an_answer_before_the_request_is_whole_reaches_the_client() {
     front.until("nginx_upstream_connections", 0.0).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_goes_on_after_its_answer_makes_room_like_one_that_waits() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let upstream = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut raw = Raw(listener.accept().await.unwrap().0);
+        raw.0.peek(&mut [0]).await.unwrap();
+        raw.say("HTTP/1.1 413 Payload Too Large\r\nContent-Length: 9\r\n\r\ntoo large").await;
+    });
+    let front = Front::of(&["gateway.worker_connections=2"], upstream).await;
+    let mut client = front.connect().await;
+    client.say("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\nx").await;
+    assert!(client.answer().await.ends_with("too large"));
+    front.until("nginx_connections_waiting", 1.0).await;
+    // More than the sockets between them hold: the gateway has read most of it.
+    client.say(&"x".repeat(16_000_000)).await;
+    let states = ["nginx_connections_waiting", "nginx_connections_reading", "nginx_upstream_connections"];
+    let figures = front.figures().await;
+    assert_eq!(states.map(|name| figures.sum(name, &[])), [1.0, 0.0, 0.0]);
+    let _others = (front.connect().await, front.connect().await);
+    front.until("nginx_connections_reused_total", 1.0).await;
+    assert_eq!(client.rest().await, "", "it is closed for another");
+}
+
 #[tokio::test]
 async fn garbage_is_refused_and_harms_nobody() {
     let app = Running::quick().await;

@@ -79,6 +79,26 @@ async fn a_killed_gateway_is_followed_by_another_and_no_counter_falls() {
 }
 
 #[tokio::test]
+async fn what_a_gateway_counts_while_it_drains_is_not_lost() {
+    let fleet = fleet(&["app.drain_ms=20000", "mongodb.service_time_ms=5000"], &[]);
+    let leaving = gateway(&fleet);
+    let replica = fleet.processes().into_iter().find(|pid| *pid != leaving).unwrap();
+    let remote = fleet.remote.clone();
+    let order = tokio::spawn(async move { remote.post("/api/orders", &json!({"product_id": 1})).await });
+    let behind = fleet.inner.as_ref().unwrap();
+    behind.scrape_until(|scrape| scrape.sum("db_client_connection_count", &["state=\"used\""]) == 1.0).await;
+    kill_process(leaving, Signal::TERM).unwrap();
+    // It takes no more clients from now on, and tells nobody anything until its end.
+    while tokio::net::TcpStream::connect(fleet.remote.address).await.is_ok() {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    kill_process(replica, Signal::KILL).unwrap();
+    assert_eq!(order.await.unwrap().error(), "bad_gateway");
+    let scrape = fleet.restarted(2.0).await;
+    assert_eq!(scrape.sum("nginx_upstream_failures_total", &["broken"]), 1.0);
+}
+
+#[tokio::test]
 async fn a_killed_replica_is_a_bad_gateway_until_it_is_back() {
     let fleet = fleet(&["mongodb.service_time_ms=2000"], &[]);
     let replica = fleet.processes().into_iter().find(|pid| *pid != gateway(&fleet)).unwrap();
