@@ -41,7 +41,7 @@ impl Figures {
         };
         let figures = Self {
             counts: make
-                .registered(GaugeVec::new(named(JOB_COUNT, "Jobs in the queue by state."), &["state"])?)?,
+                .registered(GaugeVec::new(named(JOB_COUNT, "Jobs in the queue by state; of a fleet, whose replicas all count the same ones, the highest of what they read."), &["state"])?)?,
             completed: count("bullmq_jobs_completed_total", "Jobs whose order was placed.")?,
             failed: count("bullmq_jobs_failed_total", "Jobs that failed for the last time.")?,
             retried: count("bullmq_jobs_retried_total", "Failures after which a job is tried again.")?,
