@@ -266,6 +266,12 @@ fn nothing_of_eco_100k_gives_way_below_a_hundred_thousand_users() {
     visits.sockets_per_user = 1.0;
     let ceilings = explain(&profile, profile.replicas, &visits);
     assert!(ceilings.len() >= 2 && ceilings.iter().all(|c| c.users > 200_000.0), "{ceilings:?}");
+    // Whose every act is an order.
+    let mut visits = Visits::thinking(10.0);
+    visits.add("POST /api/orders", 1.0).unwrap();
+    let ceilings = explain(&profile, profile.replicas, &visits);
+    assert!(ceilings.iter().any(|c| c.resource == "queue.workers"), "{ceilings:?}");
+    assert!(ceilings.iter().all(|c| c.users > 110_000.0), "{ceilings:?}");
 }
 
 #[test]
