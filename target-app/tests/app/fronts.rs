@@ -262,6 +262,14 @@ async fn nginx_compresses_for_those_who_ask() {
 }
 
 #[test]
+fn what_the_compose_file_changes_in_the_configuration_is_there() {
+    let compose = include_str!("../../deploy/compose.yaml");
+    let changed = compose.split("-e \"s/").skip(1).map(|rest| rest.split('/').next().unwrap());
+    let missing: Vec<_> = changed.clone().filter(|text| CONFIGURATION.matches(text).count() != 1).collect();
+    assert_eq!((changed.count(), missing), (3, vec![]));
+}
+
+#[test]
 fn nginx_takes_the_part_with_tls() {
     let folder = TempDir::new().unwrap();
     let issued = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
