@@ -1,4 +1,4 @@
-//! How an order gets from the supervisor of a fleet to its replicas: each listens on a socket in the fleet's directory, is sent a line with the
+//! How an order gets from the supervisor of a fleet to its replicas and Redis nodes: each listens on a socket in the fleet's directory, is sent a line with the
 //! instant of the order, which is the same for all, and then the order, and says what is on then.
 
 use std::io;
@@ -17,7 +17,7 @@ use crate::fleet::accept;
 const TEXT_MAX_BYTES: u64 = 64 * 1024;
 const WAIT: Duration = Duration::from_secs(2);
 
-/// Tells the replica behind this socket an order; without one it is only asked. What is on there then, as JSON.
+/// Tells the process behind this socket an order; without one it is only asked. What is on there then, as JSON.
 pub(crate) async fn tell(socket: &Path, order: &str, at_ms: u64) -> io::Result<String> {
     let told = async {
         let mut connection = UnixStream::connect(socket).await?;

@@ -20,8 +20,8 @@ use crate::routes::Problem;
 pub(crate) enum Subjects {
     /// This process.
     Own(Arc<Faults>),
-    /// The replicas of a fleet, by the sockets they obey on if they are there.
-    Fleet(Vec<PathBuf>),
+    /// The replicas of a fleet and the nodes of its embedded Redis, by the sockets they obey on if they are there.
+    Fleet { replicas: Vec<PathBuf>, redis: Vec<PathBuf> },
 }
 
 /// What of the store can be told.
@@ -61,7 +61,7 @@ pub(crate) async fn serve(
 
 /// What is on.
 async fn ask(State(subjects): State<Subjects>) -> Response {
-    answer(&subjects, "").await
+    answer(&subjects, None, "").await
 }
 
 /// Has all of them do as ordered.
@@ -75,33 +75,57 @@ async fn order(
     if let Some(why) = telling.refuses(&order) {
         return Err(unfit(why));
     }
+    if !order.is_for_replicas() && !subjects.has_redis() {
+        return Err(unfit(
+            "there is no embedded Redis here: a profile that asks Redis for something, served without --redis, has one"
+                .to_owned(),
+        ));
+    }
     if let Subjects::Own(faults) = &subjects {
         faults.order(&order, clock::now(), clock::unix_ms());
     }
-    Ok(answer(&subjects, &text).await)
+    Ok(answer(&subjects, Some(order), &text).await)
 }
 
-/// `{"replicas": [...]}`: of each what is on, or why it could not be told. A fleet is told by asking.
-async fn answer(subjects: &Subjects, order: &str) -> Response {
-    let (mut replicas, mut status) = (Vec::new(), StatusCode::OK);
-    let now_ms = clock::unix_ms();
-    match subjects {
-        Subjects::Own(faults) => replicas.push(faults.told(clock::now(), now_ms)),
-        Subjects::Fleet(sockets) => {
-            // Those that the autoscaler does not want now have none.
-            let there = sockets.iter().filter(|socket| socket.exists());
-            let told = there.map(|socket| tell(socket, order, now_ms));
-            for told in futures_util::future::join_all(told).await {
-                replicas.push(match told {
-                    Ok(text) => serde_json::from_str(&text).unwrap_or(Value::Null),
-                    Err(e) => {
-                        status = StatusCode::BAD_GATEWAY;
-                        json!({"error": e.to_string()})
-                    }
-                });
-            }
-        }
+impl Subjects {
+    fn has_redis(&self) -> bool {
+        matches!(self, Self::Fleet { redis, .. } if !redis.is_empty())
     }
-    let kind = [(header::CONTENT_TYPE, "application/json")];
-    (status, kind, json!({"replicas": replicas}).to_string()).into_response()
+}
+
+/// `{"replicas": [...]}`, and beside it `"redis"` where there are nodes: of each what is on, or why it could not be told. A fleet is told by asking;
+/// whom the order does not concern is only asked.
+async fn answer(subjects: &Subjects, order: Option<Order>, text: &str) -> Response {
+    let mut whole = true;
+    let at_ms = clock::unix_ms();
+    let answer = match subjects {
+        Subjects::Own(faults) => json!({"replicas": [faults.told(clock::now(), at_ms)]}),
+        Subjects::Fleet { replicas, redis } => {
+            let words =
+                |concerned: fn(Order) -> bool| order.filter(|order| concerned(*order)).map_or("", |_| text);
+            let replicas = tell_all(replicas, words(Order::is_for_replicas), at_ms, &mut whole).await;
+            let mut answer = json!({"replicas": replicas});
+            if !redis.is_empty() {
+                answer["redis"] = tell_all(redis, words(Order::is_for_redis), at_ms, &mut whole).await;
+            }
+            answer
+        }
+    };
+    let status = if whole { StatusCode::OK } else { StatusCode::BAD_GATEWAY };
+    (status, [(header::CONTENT_TYPE, "application/json")], answer.to_string()).into_response()
+}
+
+/// What each says; not whole where one says nothing.
+async fn tell_all(sockets: &[PathBuf], order: &str, at_ms: u64, whole: &mut bool) -> Value {
+    // Those that the autoscaler does not want now have none.
+    let there = sockets.iter().filter(|socket| socket.exists());
+    let told = futures_util::future::join_all(there.map(|socket| tell(socket, order, at_ms))).await;
+    let said = told.into_iter().map(|told| match told {
+        Ok(text) => serde_json::from_str(&text).unwrap_or(Value::Null),
+        Err(e) => {
+            *whole = false;
+            json!({"error": e.to_string()})
+        }
+    });
+    said.collect()
 }

@@ -39,6 +39,8 @@ pub(crate) enum Resource {
     Mongodb,
     /// What a request costs the CPU.
     Cpu,
+    /// What a command takes the thread of an embedded Redis node.
+    Redis,
 }
 
 impl Order {
@@ -47,6 +49,16 @@ impl Order {
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let order: Self = serde_json::from_str(text).map_err(|e| e.to_string())?;
         order.fit().map(|()| order)
+    }
+
+    /// Whether replicas have something to do with it.
+    pub(super) fn is_for_replicas(self) -> bool {
+        !matches!(self, Self::Slow { resource: Resource::Redis, .. })
+    }
+
+    /// Whether the nodes of an embedded Redis have.
+    pub(super) fn is_for_redis(self) -> bool {
+        matches!(self, Self::Slow { resource: Resource::Redis, .. } | Self::None)
     }
 
     fn fit(self) -> Result<(), String> {
@@ -99,7 +111,7 @@ mod tests {
         for_ms is from 1 to 3600000, not 0
         unknown field `force`, expected `for_ms`
         ratio is from 0 to 1, not 1.5
-        unknown variant `disk`, expected `mongodb` or `cpu`
+        unknown variant `disk`, expected one of `mongodb`, `cpu`, `redis`
         factor is from 0 to 100, not -1
         invalid type: floating point `1000000000.0`, expected u64
         ");

@@ -13,7 +13,7 @@ use tokio::process::{Child, ChildStderr, ChildStdin, Command};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 
-use super::place::{Place, Role};
+use super::place::Place;
 use super::restarts::{FailingProcess, Life, Restarts};
 use super::roll::Roll;
 use super::{figures_socket, left_figures, orders_socket};
@@ -81,9 +81,8 @@ impl Keeper {
                     None => {
                         // Of one that is let go nobody should wait for an answer.
                         let _ = std::fs::remove_file(figures_socket(&self.directory, self.place));
-                        if self.place.role == Role::Replica {
-                            let _ = std::fs::remove_file(orders_socket(&self.directory, self.place.number));
-                        }
+                        // A gateway has none.
+                        let _ = std::fs::remove_file(orders_socket(&self.directory, self.place));
                         return Ok(());
                     }
                 },

@@ -3,8 +3,8 @@
 //! `/metrics` for all of them together. Beside them there may be processes of other roles (see [`Role`]), kept alive alike.
 //!
 //! The supervisor keeps a private directory: the store's file, its own socket for the figures of the fleet
-//! (`fleet.sock`), one for those of each process (`replica-N.sock`) and a file that it leaves with its last ones (`replica-N.figures`), for each replica a
-//! socket on which it is told what is to go wrong (`orders-N.sock`); and under TLS the certificate that all replicas show, with its key.
+//! (`fleet.sock`), one for those of each process (`replica-N.sock`) and a file that it leaves with its last ones (`replica-N.figures`), for each replica and
+//! Redis node a socket on which it is told what is to go wrong (`orders-replica-N.sock`); and under TLS the certificate that all replicas show, with its key.
 
 mod address;
 mod autoscaler;
@@ -73,9 +73,9 @@ impl Membership {
         bind_anew(figures_socket(&self.directory, self.place))
     }
 
-    /// The socket this replica is told on what is to go wrong.
+    /// The socket this process is told on what is to go wrong.
     pub(crate) fn listen_for_orders(&self) -> io::Result<UnixListener> {
-        bind_anew(orders_socket(&self.directory, self.place.number))
+        bind_anew(orders_socket(&self.directory, self.place))
     }
 
     /// Leaves the last figures of this process for its keeper, so that nothing is lost which it counted while it drained. Where that fails, the
@@ -134,6 +134,6 @@ fn left_figures(directory: &Path, place: Place) -> PathBuf {
     directory.join(format!("{}.figures", place.stem()))
 }
 
-fn orders_socket(directory: &Path, number: u32) -> PathBuf {
-    directory.join(format!("orders-{number}.sock"))
+fn orders_socket(directory: &Path, place: Place) -> PathBuf {
+    directory.join(format!("orders-{}.sock", place.stem()))
 }

@@ -106,9 +106,13 @@ pub async fn supervise(
         .transpose()
         .map_err(|e| ServeError::Setup(format!("no orders for faults: {e}")))?;
     let orders = faults.map(|listener| {
-        let sockets = (0..replicas_max).map(|number| orders_socket(directory.path(), number)).collect();
-        let telling = order.store.telling(profile.dials());
-        tokio::spawn(faults::serve(listener, Subjects::Fleet(sockets), telling))
+        let sockets = |role, of| {
+            let place = |number| Place { role, number, of };
+            (0..of).map(|number| orders_socket(directory.path(), place(number))).collect()
+        };
+        let replicas = sockets(Role::Replica, replicas_max);
+        let subjects = Subjects::Fleet { replicas, redis: sockets(Role::Redis, redis_nodes) };
+        tokio::spawn(faults::serve(listener, subjects, order.store.telling(profile.dials())))
     });
 
     let mut announce = Some(announce);

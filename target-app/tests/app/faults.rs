@@ -22,10 +22,14 @@ pub(crate) struct Breakable {
 
 impl Breakable {
     pub(crate) fn serving(arguments: &[&str]) -> Self {
+        Self::of("baseline", arguments)
+    }
+
+    fn of(profile: &str, arguments: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_target-app"))
             .args([
                 "serve",
-                "baseline",
+                profile,
                 "--listen",
                 "127.0.0.1:0",
                 "--exit-with-stdin",
@@ -207,9 +211,43 @@ async fn orders_reach_every_replica() {
 }
 
 #[tokio::test]
+async fn redis_nodes_are_slow_when_told_and_have_nothing_to_do_with_other_orders() {
+    // A command takes 1 ms; a read is one, and where nothing is found two.
+    let broken = Breakable::of("redis-cluster", &[]);
+    assert_eq!(broken.status().await, 200);
+    let slow = json!({"fault": "slow", "resource": "redis", "factor": 100, "for_ms": 60_000});
+    let answer = broken.faults.post("/admin/faults", &slow).await.json();
+    let [replicas, redis] = ["replicas", "redis"].map(|name| answer[name].as_array().unwrap().clone());
+    assert!(replicas.iter().all(|replica| replica["slow"] == json!([])), "{replicas:?}");
+    assert_eq!(redis.len(), 3);
+    assert!(redis.iter().all(|node| node["slow"][0]["factor"] == 100.0), "{redis:?}");
+    let took_s = || async {
+        let scrape = broken.app.scrape().await;
+        scrape.sum("redis_commands_duration_seconds_total", &["cmd=\"get\""])
+    };
+    let before_s = took_s().await;
+    for _ in 0..3 {
+        assert_eq!(broken.status().await, 200);
+    }
+    let after_s = took_s().await;
+    assert!((after_s - before_s - 0.3).abs() < 1e-6, "{before_s} {after_s}");
+    broken.order(json!({"fault": "errors", "ratio": 1.0, "for_ms": 60_000})).await;
+    let answer = broken.faults.get("/admin/faults").await.json();
+    assert_eq!(
+        (&answer["replicas"][0]["errors"]["ratio"], &answer["redis"][0]["errors"]),
+        (&json!(1.0), &Value::Null)
+    );
+    broken.order(json!({"fault": "none"})).await;
+    let answer = broken.faults.get("/admin/faults").await.json();
+    assert!(answer["redis"].as_array().unwrap().iter().all(|node| node["slow"] == json!([])), "{answer}");
+}
+
+#[tokio::test]
 async fn what_is_no_order_is_refused_and_changes_nothing() {
     let broken = Breakable::serving(&[]);
-    for wrong in [json!({"fault": "meteor"}), json!({"fault": "errors", "ratio": 2, "for_ms": 5}), json!([])]
+    let no_redis = json!({"fault": "slow", "resource": "redis", "factor": 2, "for_ms": 5});
+    for wrong in
+        [json!({"fault": "meteor"}), json!({"fault": "errors", "ratio": 2, "for_ms": 5}), json!([]), no_redis]
     {
         let answer = broken.faults.post("/admin/faults", &wrong).await;
         assert_eq!((answer.status.as_u16(), answer.error().as_str()), (422, "unfit_fault"), "{wrong}");

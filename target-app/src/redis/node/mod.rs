@@ -30,6 +30,7 @@ use self::keyspace::{Keyspace, NoInteger, TimeLeft};
 use self::thread::Thread;
 use super::slots::{node_of_slot, range_of, slot_of};
 use crate::clock;
+use crate::faults::{Faults, Resource, obey};
 use crate::fleet::{Membership, Place, give_figures};
 use crate::lock::lock;
 use crate::profile;
@@ -70,11 +71,13 @@ pub(crate) async fn serve(
     let node = Node::new(place.number, addresses, dials).map_err(|e| setup(e.to_string()))?;
     let node = Arc::new(node);
     let figures = fleet.listen().map_err(|e| setup(format!("no socket for the fleet: {e}")))?;
+    let orders = fleet.listen_for_orders().map_err(|e| setup(format!("no socket for orders: {e}")))?;
     let listener = bind(listen, true).map_err(|source| ServeError::Listen { listen, source })?;
     announce(listen);
     tokio::select! {
         () = Arc::clone(&node).serve(listener) => {}
         () = give_figures(figures, || node.text()) => {}
+        () = obey(orders, Arc::clone(&node.faults)) => {}
         () = stop => {}
     }
     fleet.leave_figures(&node.text());
@@ -89,6 +92,7 @@ pub(crate) struct Node {
     thread: Thread,
     keyspace: Mutex<Keyspace>,
     clients: AtomicUsize,
+    faults: Arc<Faults>,
     figures: Figures,
 }
 
@@ -108,6 +112,8 @@ impl Node {
             thread: Thread::idle(service_time, clock::now()),
             keyspace: Mutex::new(Keyspace::of(max_bytes)),
             clients: AtomicUsize::new(0),
+            // Its memory is bounded by other means: nothing is leaked here.
+            faults: Arc::new(Faults::new(0)),
             figures: Figures::of_node(number)?,
         })
     }
@@ -147,7 +153,8 @@ impl Node {
         while let Some(Ok(request)) = requests.next().await {
             let now = clock::now();
             let command = Command::read(request);
-            let done = self.thread.admit(command.as_ref().map_or("unknown", Command::name), now);
+            let name = command.as_ref().map_or("unknown", Command::name);
+            let done = self.thread.admit(name, self.faults.slows(Resource::Redis, now), now);
             // In the order in which the thread comes to them, and as of that moment, so that nobody can tell that it was earlier.
             let reply = command.map_or_else(|Refused(why)| Reply::Error(why), |c| self.execute(c, done));
             if answers.send((done, reply.bytes())).await.is_err() {

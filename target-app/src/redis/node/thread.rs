@@ -15,6 +15,7 @@ use crate::lock::lock;
 struct Turn {
     name: &'static str,
     came: Instant,
+    takes: Duration,
     done: Instant,
 }
 
@@ -53,20 +54,22 @@ impl Thread {
         Self { service_time, state: Mutex::new(state) }
     }
 
-    /// A command comes and gets in line (of those that are not known, `unknown`); when it is done.
-    pub(super) fn admit(&self, name: &'static str, now: Instant) -> Instant {
+    /// A command comes and gets in line (of those that are not known, `unknown`), and takes so many times as long as one usually does; when it is
+    /// done.
+    pub(super) fn admit(&self, name: &'static str, slower: f64, now: Instant) -> Instant {
         let mut state = self.state();
-        state.settle(self.service_time, now);
-        let done = state.busy_until.max(now) + self.service_time;
+        state.settle(now);
+        let takes = self.service_time.mul_f64(slower);
+        let done = state.busy_until.max(now) + takes;
         state.busy_until = done;
-        state.line.push_back(Turn { name, came: now, done });
+        state.line.push_back(Turn { name, came: now, takes, done });
         done
     }
 
     /// What it has done by now, whether or not its clients have read it.
     pub(super) fn account(&self, now: Instant) -> Account {
         let mut state = self.state();
-        state.settle(self.service_time, now);
+        state.settle(now);
         Account { pending: state.line.len(), ..state.account.clone() }
     }
 
@@ -77,12 +80,12 @@ impl Thread {
 
 impl State {
     /// Accounts for those that are done.
-    fn settle(&mut self, service_time: Duration, now: Instant) {
+    fn settle(&mut self, now: Instant) {
         while let Some(turn) = self.line.pop_front_if(|turn| turn.done <= now) {
-            self.account.waited += (turn.done - turn.came).saturating_sub(service_time);
+            self.account.waited += (turn.done - turn.came).saturating_sub(turn.takes);
             let served = self.account.by_command.entry(turn.name).or_default();
             served.count += 1;
-            served.took += service_time;
+            served.took += turn.takes;
         }
     }
 }
@@ -100,7 +103,7 @@ mod tests {
     fn a_command_waits_for_those_before_it_and_for_no_others() {
         let (start, ms) = (clock::now(), Duration::from_millis(1));
         let thread = Thread::idle(10 * ms, start);
-        let turns = [0, 0, 5, 100].map(|after| thread.admit("get", start + after * ms));
+        let turns = [0, 0, 5, 100].map(|after| thread.admit("get", 1.0, start + after * ms));
         let done = turns.map(|done| (done - start).as_millis());
         assert_eq!(done, [10, 20, 30, 110]);
         let account = thread.account(start + 109 * ms);
@@ -111,6 +114,16 @@ mod tests {
         assert_eq!((account.by_command["get"].count, account.by_command["get"].took), (4, 40 * ms));
     }
 
+    #[test]
+    fn a_slow_command_holds_up_those_behind_it_and_its_time_is_counted_as_it_was() {
+        let (start, ms) = (clock::now(), Duration::from_millis(1));
+        let thread = Thread::idle(10 * ms, start);
+        let done = [5.0, 1.0].map(|slower| (thread.admit("get", slower, start) - start).as_millis());
+        assert_eq!(done, [50, 60]);
+        let account = thread.account(start + 60 * ms);
+        assert_eq!((account.by_command["get"].took, account.waited), (60 * ms, 50 * ms));
+    }
+
     proptest! {
         #[test]
         fn it_is_never_idle_while_someone_waits_and_never_does_two_at_once(gaps in proptest::collection::vec(0_u64..400, 1..200)) {
@@ -119,7 +132,7 @@ mod tests {
             let mut last_done = now;
             for gap in gaps {
                 now += Duration::from_micros(gap);
-                let done = thread.admit("get", now);
+                let done = thread.admit("get", 1.0, now);
                 assert_eq!(done, last_done.max(now) + service);
                 last_done = done;
             }
