@@ -26,8 +26,8 @@ pub const EVENT_STREAM_BYTES: u64 = 1_800;
 /// A connected socket inside the kernel, one end.
 pub const KERNEL_SOCKET_BYTES: u64 = 2_800;
 
-/// A connection as the bundled target-app holds it.
-pub const TARGET_CONNECTION_BYTES: u64 = 11_600;
+/// A connection as the bundled target-app holds it: `cargo bench -p target-app --bench density`.
+pub const TARGET_CONNECTION_BYTES: u64 = 13_000;
 
 /// CPU of one request over the whole tool, where its threads are always busy.
 pub const REQUEST_CPU_NS: f64 = 12_500.0;
