@@ -14,12 +14,12 @@ export PATH="$PATH:/usr/sbin:/sbin"
 # The database of whoever runs this is not for tests to write to.
 unset TARGET_MONGODB_URI
 
-readonly SLICES=(install fmt clippy unit integration tidy doc deny deploy fuzz build openapi cost e2e find)
+readonly SLICES=(install fmt clippy unit integration tidy doc deny deploy fuzz build openapi cost e2e find bottlenecks)
 
 # program : Debian package : what is skipped without it ("needed" if nothing can be)
 readonly PROGRAMS=(
   "cc:build-essential:needed"
-  "python3:python3:tests against Python's http.server and of the store in a MongoDB (integration), the check of the found load line (find), the document of the target (openapi)"
+  "python3:python3:tests against Python's http.server and of the store in a MongoDB (integration), the check of the found load line (find), the table of bottlenecks (bottlenecks), the document of the target (openapi)"
   "nginx:nginx-light:tests against nginx, as a server and as the gateway of the target (integration)"
   "nghttpd:nghttp2-server:tests against nghttpd (integration)"
   "node:nodejs:tests against Node's http (integration)"
@@ -33,6 +33,8 @@ readonly PROGRAMS=(
 # A find is eight levels of about sixteen seconds, and a page is drawn at once; past these times something hangs.
 readonly FIND_SECONDS_MAX=600
 readonly PAGE_SECONDS_MAX=60
+# The table is five runs of three quarters of a minute and eight of twenty seconds, and a few more where something else loads the machine.
+readonly BOTTLENECKS_SECONDS_MAX=480
 readonly OPENAPI_SECONDS_MAX=300
 # Pinned, since a later version may look for what this one does not.
 readonly SCHEMATHESIS_VERSION=4.32.5
@@ -303,6 +305,18 @@ look_at() {
   wrong=$(grep -cE 'NaN|>undefined<' "$scratch/page.html" || true)
   echo "report: lines with charts $drawn, lines with numbers that are none $wrong"
   ((drawn > 0 && wrong == 0))
+}
+
+# Each bottleneck of the bundled target bites where it is computed to, and each cure moves it. A run of which the generator was the limit is run again
+# by the script itself.
+slice_bottlenecks() {
+  if ! has python3; then
+    skip "the table of bottlenecks (bottlenecks): there is no python3"
+    return
+  fi
+  cargo build --locked --release
+  python3 -m doctest scripts/bottlenecks.py
+  timeout --kill-after=10 "$BOTTLENECKS_SECONDS_MAX" python3 scripts/bottlenecks.py --small --plimsoll target/release/plimsoll
 }
 
 # Runs one slice apart from this shell, so that `set -e` holds inside and a failure ends the slice only.
