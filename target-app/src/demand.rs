@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-/// One kind of store operation. Each checks a pooled connection out exactly once.
+/// One kind of store operation. Each checks a pooled connection out once, of each server that it has to ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Operation {
     ProductsList,

@@ -9,7 +9,7 @@ pub struct Route {
     pub method: &'static str,
     pub template: &'static str,
     pub cpu: CpuClass,
-    /// Store operations of one successful request, each one checkout of a pooled connection. Where there is a job queue, an order's is its job's.
+    /// Store operations of one successful request, each one checkout of a pooled connection of each server that it asks. Where there is a job queue, an order's is its job's.
     pub operations: &'static [Operation],
 }
 

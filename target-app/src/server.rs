@@ -167,7 +167,7 @@ impl Orders {
             Self::Supervisor(listener) => faults::obey(listener, faults).await,
             Self::Listener(listener) => {
                 // It ends only with the runtime.
-                let _ = faults::serve(listener, Subjects::Own(faults), store.telling(&app.dials)).await;
+                let _ = faults::serve(listener, Subjects::Own(faults), store.telling(&app.dials, None)).await;
             }
         }
     }

@@ -73,22 +73,33 @@ fn replica_set_note(dials: &Dials, visits: &Visits) -> Option<String> {
     if set.members == 1 || visits.in_store(dials, |_| 1.0) == 0.0 {
         return None;
     }
-    let timeout_s = dials.mongodb.server_selection_timeout_ms as f64 / 1e3;
+    let seconds = |ms: u64| format!("{} s", ms as f64 / 1e3);
+    let timeout_ms = dials.mongodb.server_selection_timeout_ms;
     let voters = set.members + set.arbiters;
     let left = voters - 1;
-    let missing = match left > voters / 2 {
-        true => format!("for {} s, until another is elected", set.election_ms as f64 / 1e3),
+    let elects = left > voters / 2;
+    let missing = match elects {
+        true => format!("for {}, until another is elected", seconds(set.election_ms)),
         false => format!("until it is back, since {left} of {voters} voters is no majority"),
     };
-    let lost = match set.write_concern {
-        _ if left <= voters / 2 => String::new(),
+    let refused = match elects && set.election_ms < timeout_ms {
+        true => "waits for it".to_owned(),
+        false => format!("is refused after {}", seconds(timeout_ms)),
+    };
+    let outcome = match set.write_concern {
+        _ if !elects => String::new(),
         WriteConcern::One => {
-            format!(". What was written in the last {} ms is lost then, acknowledged or not", set.lag_ms)
+            format!(" What was written in the last {} ms is lost then, acknowledged or not.", set.lag_ms)
         }
-        WriteConcern::Majority => ". No acknowledged write is lost then".to_owned(),
+        // A majority of the voters, or all that have documents, where arbiters make that fewer.
+        WriteConcern::Majority if set.members - 1 < (voters / 2 + 1).min(set.members) => {
+            " No acknowledged write is lost then; but none is confirmed until it is back, since an arbiter keeps nothing."
+                .to_owned()
+        }
+        WriteConcern::Majority => " No acknowledged write is lost then.".to_owned(),
     };
     Some(format!(
-        "replica set: a primary that dies is missing {missing}; whoever needs one is refused after {timeout_s} s{lost}."
+        "replica set: a primary that dies is missing {missing}; whoever needs one {refused}.{outcome}"
     ))
 }
 

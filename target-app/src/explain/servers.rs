@@ -2,7 +2,7 @@
 
 use super::Visits;
 use crate::demand::Operation;
-use crate::profile::{Dials, WriteConcern};
+use crate::profile::{Dials, ReadPreference};
 use crate::store::Topology;
 
 impl Visits {
@@ -12,10 +12,9 @@ impl Visits {
         let mut demands = vec![0.0; topology.servers()];
         if !self.real_mongodb {
             let wanted = |op: Operation| !dials.cached(op);
-            for (operation, times, scan_s) in self.operations(dials, wanted) {
-                let hold_s = times * (dials.hold_s(operation) + scan_s + confirmation_s(dials, operation));
-                let preference = dials.mongodb.replica_set.read_preference;
-                let visits = topology.visits(operation, preference, dials.store.users);
+            for asked in self.operations(dials, wanted) {
+                let visits = topology.visits(asked.operation, asked.from, dials.store.users);
+                let hold_s = asked.times * asked.hold_s;
                 demands.iter_mut().zip(visits).for_each(|(demand_s, visits)| *demand_s += hold_s * visits);
             }
         }
@@ -27,42 +26,47 @@ impl Visits {
             .collect()
     }
 
-    /// How long the users themselves wait for servers that nobody else uses. Several that are asked at once take as long as one.
+    /// How long the users themselves wait for servers that nobody else uses. Several that are asked at once take as long as one, which they do where the
+    /// service time is constant.
     pub(super) fn awaited_store_s(&self, dials: &Dials) -> f64 {
         if self.real_mongodb {
             return 0.0;
         }
         let wanted = |op: Operation| !dials.cached(op) && !dials.queued(op);
-        self.operations(dials, wanted)
-            .map(|(op, times, scan_s)| times * (dials.hold_s(op) + scan_s + confirmation_s(dials, op)))
-            .fold(0.0, |sum, held_s| sum + held_s)
+        self.operations(dials, wanted).fold(0.0, |sum, asked| sum + asked.times * asked.hold_s)
     }
 
-    /// The operations of one iteration that are wanted, how often each is, and what it scans each time.
-    fn operations(
-        &self,
-        dials: &Dials,
-        wanted: impl Fn(Operation) -> bool,
-    ) -> impl Iterator<Item = (Operation, f64, f64)> {
+    /// The operations of one iteration that are wanted.
+    fn operations(&self, dials: &Dials, wanted: impl Fn(Operation) -> bool) -> impl Iterator<Item = Asked> {
+        let from = dials.mongodb.replica_set.read_preference;
         self.requests.iter().flat_map(move |visit| {
+            let times = visit.times;
+            let asked = |operation| {
+                // Those of all products go by their ids.
+                let indexed = visit.of_all && operation == Operation::ProductsList;
+                let scan_s = if indexed { 0.0 } else { dials.scan_s(operation) };
+                let hold_s = dials.hold_s(operation) + scan_s + dials.confirmation_s(operation);
+                let first = looks_first(dials, operation, times);
+                first.into_iter().chain([Asked { operation, times, hold_s, from }])
+            };
             let operations = visit.route.operations.iter().copied().filter(|op| wanted(*op));
-            let operations: Vec<_> = operations.flat_map(|op| with_what_goes_before(dials, op)).collect();
-            let scan_s =
-                |op| if visit.of_all && op == Operation::ProductsList { 0.0 } else { dials.scan_s(op) };
-            operations.into_iter().map(move |op| (op, visit.times, scan_s(op)))
+            operations.flat_map(asked).collect::<Vec<_>>()
         })
     }
 }
 
-/// Of several shards none knows whether another has a user's email already: all are asked before one is added.
-fn with_what_goes_before(dials: &Dials, operation: Operation) -> impl Iterator<Item = Operation> {
-    let looks = operation == Operation::UserInsert && dials.mongodb.shards > 1;
-    looks.then_some(Operation::UserByEmail).into_iter().chain([operation])
+/// An operation of one iteration.
+struct Asked {
+    operation: Operation,
+    times: f64,
+    hold_s: f64,
+    /// Which members are read from.
+    from: ReadPreference,
 }
 
-/// How long a write waits until a majority has it.
-fn confirmation_s(dials: &Dials, operation: Operation) -> f64 {
-    let set = &dials.mongodb.replica_set;
-    let waits = operation.writes() && set.write_concern == WriteConcern::Majority && set.members > 1;
-    if waits { set.lag_ms as f64 / 1e3 } else { 0.0 }
+/// Of several shards none knows whether another has a user's email already: all primaries are asked before one user is added, and go through all they have.
+fn looks_first(dials: &Dials, operation: Operation, times: f64) -> Option<Asked> {
+    let looks = operation == Operation::UserInsert && dials.mongodb.shards > 1;
+    let hold_s = dials.hold_s(Operation::UserByEmail) + dials.scan_s(operation);
+    looks.then_some(Asked { operation: Operation::UserByEmail, times, hold_s, from: ReadPreference::Primary })
 }

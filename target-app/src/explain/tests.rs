@@ -345,4 +345,20 @@ fn what_a_lost_primary_costs_is_said() {
     ");
     insta::assert_snapshot!(words(&["mongodb.replica_set.members=2", "mongodb.replica_set.write_concern=majority"]), @"replica set: a primary that dies is missing until it is back, since 1 of 2 voters is no majority; whoever needs one is refused after 5 s.");
     assert_eq!(words(&[]), "");
+    let shop = ["mongodb.replica_set.members=2", "mongodb.replica_set.arbiters=1"];
+    let quick =
+        [&shop[..], &["mongodb.replica_set.write_concern=majority", "mongodb.replica_set.election_ms=900"]];
+    insta::assert_snapshot!(words(&quick.concat()), @"replica set: a primary that dies is missing for 0.9 s, until another is elected; whoever needs one waits for it. No acknowledged write is lost then; but none is confirmed until it is back, since an arbiter keeps nothing.");
+}
+
+#[test]
+fn a_job_keeps_its_worker_until_a_majority_has_its_order() {
+    let set = ["mongodb.replica_set.members=2", "mongodb.replica_set.write_concern=majority"];
+    let dials =
+        [&set[..], &["queue.concurrency=50", "queue.job_ms=100", "mongodb.max_pool_size=100"]].concat();
+    let workers = with(&dials, &[("POST /api/orders", 1.0)], 1.0).swap_remove(0);
+    assert_eq!(
+        (workers.resource.as_str(), workers.rate_per_s.round()),
+        ("queue.workers", (50.0 / 0.17_f64).round())
+    );
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::Router;
 use axum::extract::State;
@@ -14,6 +15,7 @@ use tokio::net::TcpListener;
 use super::{Faults, Order, Resource, tell};
 use crate::clock;
 use crate::routes::Problem;
+use crate::store::{StoreError, keep_outage};
 
 /// Who is told.
 #[derive(Clone)]
@@ -24,26 +26,37 @@ pub(crate) enum Subjects {
     Fleet { replicas: Vec<PathBuf>, redis: Vec<PathBuf> },
 }
 
+/// Primaries that can be killed before the app is started anew: each is remembered.
+const KILLED_MAX: usize = 1_000;
+
 /// What of the store can be told.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) enum Telling {
-    /// The embedded one does as ordered, with so many shards.
-    Embedded { shards: u32 },
+    /// The embedded one does as ordered, with so many shards. What befalls it is also kept in this file, where several processes have it in common.
+    Embedded { shards: u32, kept_in: Option<PathBuf> },
     /// Nothing: it is a database elsewhere.
     Nothing,
 }
 
 impl Telling {
     /// Why an order does not fit, if it does not.
-    fn refuses(self, order: &Order) -> Option<String> {
+    fn refuses(&self, order: &Order) -> Option<String> {
         match (self, order) {
             (Self::Nothing, Order::Slow { resource: Resource::Mongodb, .. } | Order::KillPrimary { .. }) => {
                 Some("a real MongoDB does as it does: only the embedded store can be told".to_owned())
             }
-            (Self::Embedded { shards }, Order::KillPrimary { shard, .. }) if *shard >= shards => {
+            (Self::Embedded { shards, .. }, Order::KillPrimary { shard, .. }) if shard >= shards => {
                 Some(format!("shard is from 0 to {}, not {shard}", shards - 1))
             }
             _ => None,
+        }
+    }
+
+    /// Writes it down for the processes that are not told, since they are not there yet or are too busy to listen.
+    fn keep(&self, order: Order, at_ms: u64) -> Result<(), StoreError> {
+        match (self, order.outage(at_ms)) {
+            (Self::Embedded { kept_in: Some(file), .. }, Some(outage)) => keep_outage(file, outage),
+            _ => Ok(()),
         }
     }
 }
@@ -54,14 +67,15 @@ pub(crate) async fn serve(
     subjects: Subjects,
     telling: Telling,
 ) -> std::io::Result<()> {
-    let order = post(move |subjects, text| order(subjects, text, telling));
+    let killed = Arc::new(AtomicUsize::new(0));
+    let order = post(move |subjects, text| order(subjects, text, telling, killed));
     let routes = Router::new().route("/admin/faults", get(ask).merge(order)).with_state(subjects);
     axum::serve(listener, routes).await
 }
 
 /// What is on.
 async fn ask(State(subjects): State<Subjects>) -> Response {
-    answer(&subjects, None, "").await
+    answer(&subjects, None, "", clock::unix_ms()).await
 }
 
 /// Has all of them do as ordered.
@@ -69,6 +83,7 @@ async fn order(
     State(subjects): State<Subjects>,
     text: String,
     telling: Telling,
+    killed: Arc<AtomicUsize>,
 ) -> Result<Response, Problem> {
     let unfit = |why: String| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "unfit_fault", why);
     let order = Order::parse(&text).map_err(unfit)?;
@@ -81,10 +96,16 @@ async fn order(
                 .to_owned(),
         ));
     }
-    if let Subjects::Own(faults) = &subjects {
-        faults.order(&order, clock::now(), clock::unix_ms());
+    let kills = matches!(order, Order::KillPrimary { .. });
+    if kills && killed.fetch_add(1, Ordering::Relaxed) >= KILLED_MAX {
+        return Err(unfit(format!("{KILLED_MAX} primaries have been killed: start the app anew")));
     }
-    Ok(answer(&subjects, Some(order), &text).await)
+    let at_ms = clock::unix_ms();
+    telling.keep(order, at_ms)?;
+    if let Subjects::Own(faults) = &subjects {
+        faults.order(&order, clock::now(), at_ms);
+    }
+    Ok(answer(&subjects, Some(order), &text, at_ms).await)
 }
 
 impl Subjects {
@@ -95,9 +116,8 @@ impl Subjects {
 
 /// `{"replicas": [...]}`, and beside it `"redis"` where there are nodes: of each what is on, or why it could not be told. A fleet is told by asking;
 /// whom the order does not concern is only asked.
-async fn answer(subjects: &Subjects, order: Option<Order>, text: &str) -> Response {
+async fn answer(subjects: &Subjects, order: Option<Order>, text: &str, at_ms: u64) -> Response {
     let mut whole = true;
-    let at_ms = clock::unix_ms();
     let answer = match subjects {
         Subjects::Own(faults) => json!({"replicas": [faults.told(clock::now(), at_ms)]}),
         Subjects::Fleet { replicas, redis } => {

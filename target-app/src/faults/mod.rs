@@ -32,7 +32,7 @@ pub(crate) struct Faults {
     leak_max_bytes: u64,
     ordered: Notify,
     drops: watch::Sender<u64>,
-    /// All there were, in the order in which they were told.
+    /// All there were, one after the other.
     outages: watch::Sender<Vec<Outage>>,
 }
 
@@ -92,14 +92,12 @@ impl Faults {
                 state.leaked.push(vec![1; usize::try_from(bytes.min(room)).unwrap_or(0)]);
             }
             Order::DropConnections => self.drops.send_modify(|number| *number += 1),
-            Order::KillPrimary { shard, for_ms } => self.befalls(Outage::Death { at_ms, shard, for_ms }),
-            Order::None => {
-                *state = State::default();
-                self.befalls(Outage::End { at_ms });
-            }
+            Order::KillPrimary { .. } => {}
+            Order::None => *state = State::default(),
         }
         self.on.store(!state.is_idle(), Ordering::Relaxed);
         drop(state);
+        self.recall(order.outage(at_ms).as_slice());
         self.ordered.notify_waiters();
     }
 
@@ -147,20 +145,10 @@ impl Faults {
         self.outages.subscribe()
     }
 
-    /// What befell them before this process was there.
-    pub(crate) fn recall(&self, outages: Vec<Outage>) {
-        self.outages.send_replace(outages);
-    }
-
-    /// An end of nothing is not written down.
-    fn befalls(&self, outage: Outage) {
+    /// What befell them, as somebody else was told: before this process was there, or past it.
+    pub(crate) fn recall(&self, known: &[Outage]) {
         self.outages.send_if_modified(|outages| {
-            let matters = matches!(outage, Outage::Death { .. })
-                || !outage::left_ms(outages, outage.at_ms()).is_empty();
-            if matters {
-                outages.push(outage);
-            }
-            matters
+            known.iter().fold(false, |new, outage| outage::add(outages, *outage) || new)
         });
     }
 

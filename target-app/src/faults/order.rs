@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Outage;
+
 /// Longest fault, in milliseconds: an hour, which is the shop's recovery time objective.
 const FOR_MAX_MS: u64 = 3_600_000;
 /// A request that the CPU is worked for is not interrupted, and a hold that has begun not shortened: neither may last long.
@@ -59,6 +61,15 @@ impl Order {
     /// Whether the nodes of an embedded Redis have.
     pub(super) fn is_for_redis(self) -> bool {
         matches!(self, Self::Slow { resource: Resource::Redis, .. } | Self::None)
+    }
+
+    /// What befalls the servers of the store by it, if anything does.
+    pub(super) fn outage(self, at_ms: u64) -> Option<Outage> {
+        match self {
+            Self::KillPrimary { shard, for_ms } => Some(Outage::Death { at_ms, shard, for_ms }),
+            Self::None => Some(Outage::End { at_ms }),
+            _ => None,
+        }
     }
 
     fn fit(self) -> Result<(), String> {

@@ -1,12 +1,25 @@
 //! What befalls the servers of the store: told to every process of a fleet with the same instants, so that all see the same of it.
 
-/// Instants are milliseconds since 1970.
+/// Instants are milliseconds since 1970. Of one instant, deaths come before ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outage {
     /// The primary of a shard dies, and is back after so long.
     Death { at_ms: u64, shard: u32, for_ms: u64 },
     /// Whoever is still down is back.
     End { at_ms: u64 },
+}
+
+/// Adds one in its place; whether it was not known yet. One end after another changes nothing and is left out.
+pub(super) fn add(outages: &mut Vec<Outage>, new: Outage) -> bool {
+    let order = |outage: &Outage| (outage.at_ms(), matches!(outage, Outage::End { .. }));
+    let place = outages.partition_point(|outage| order(outage) <= order(&new));
+    let before = outages[..place].last();
+    let is_end = |outage: Option<&Outage>| matches!(outage, Some(Outage::End { .. }));
+    if outages.contains(&new) || (is_end(Some(&new)) && is_end(before)) {
+        return false;
+    }
+    outages.insert(place, new);
+    true
 }
 
 impl Outage {
@@ -36,7 +49,23 @@ pub(super) fn left_ms(outages: &[Outage], now_ms: u64) -> Vec<(u32, u64)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Outage, left_ms};
+    use super::{Outage, add, left_ms};
+
+    #[test]
+    fn what_is_told_late_or_twice_comes_to_the_same() {
+        let death = |at_ms| Outage::Death { at_ms, shard: 0, for_ms: 5 };
+        let end = |at_ms| Outage::End { at_ms };
+        let told = |outages: &[Outage]| {
+            let mut all = Vec::new();
+            for outage in outages {
+                add(&mut all, *outage);
+            }
+            all
+        };
+        let in_time = told(&[death(10), end(20), death(20), death(30), end(40), end(50)]);
+        assert_eq!(in_time, [death(10), death(20), end(20), death(30), end(40)]);
+        assert_eq!(told(&[end(40), death(30), death(30), end(20), death(10), death(20)]), in_time);
+    }
 
     #[test]
     fn an_outage_is_told_of_until_it_is_over_or_ended() {

@@ -73,7 +73,7 @@ pub async fn supervise(
     let inner = profile.has_gateway().then(|| reserve(0)).transpose()?;
     let directory = TempDir::with_prefix("target-app-").map_err(FleetError::Directory)?;
     let prepared = order.store.prepare(directory.path(), profile.dials()).await;
-    let _home = prepared.map_err(|e| ServeError::Setup(e.to_string()))?;
+    let home = prepared.map_err(|e| ServeError::Setup(e.to_string()))?;
     if profile.dials().tls.version == TlsVersion::Tls13 {
         let (certificates, key) = identity_files(directory.path());
         let identity = order.protections.identity(listen.ip());
@@ -112,7 +112,7 @@ pub async fn supervise(
         };
         let replicas = sockets(Role::Replica, replicas_max);
         let subjects = Subjects::Fleet { replicas, redis: sockets(Role::Redis, redis_nodes) };
-        tokio::spawn(faults::serve(listener, subjects, order.store.telling(profile.dials())))
+        tokio::spawn(faults::serve(listener, subjects, order.store.telling(profile.dials(), home.as_ref())))
     });
 
     let mut announce = Some(announce);

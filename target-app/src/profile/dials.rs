@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::mongodb::{Indexes, Mongodb, ReadPreference, ReplicaSet};
+use super::mongodb::{Indexes, Mongodb, ReadPreference, ReplicaSet, WriteConcern};
 use crate::demand::{CpuClass, Operation, Plan};
 
 /// Every dial of a profile.
@@ -368,15 +368,16 @@ impl Dials {
     }
 
     /// What scanning adds to a hold, in seconds, in the store as it begins: a search or a list of a category goes through all products, a login
-    /// through half of the users on the mean, a registration through all. Leads there are none yet.
+    /// through half of the users on the mean, a registration through all. Leads there are none yet. Each shard goes through its own, and only the one that has
+    /// a user stops half-way.
     pub fn scan_s(&self, operation: Operation) -> f64 {
-        // Each shard goes through its own.
-        let users = f64::from(self.store.users) / f64::from(self.mongodb.shards);
+        let shards = f64::from(self.mongodb.shards);
+        let users = f64::from(self.store.users) / shards;
         let products = f64::from(self.store.products);
         let documents = match operation {
             _ if self.plan(operation) != Plan::CollScan => 0.0,
             Operation::ProductsList | Operation::ProductsSearch => products,
-            Operation::UserByEmail => (users + 1.0) / 2.0,
+            Operation::UserByEmail => users - (users - 1.0) / 2.0 / shards,
             Operation::UserInsert => users,
             _ => 0.0,
         };
@@ -410,7 +411,15 @@ impl Dials {
 
     /// Mean time one job keeps a worker that waits for nothing, in seconds.
     pub fn job_s(&self) -> f64 {
-        self.queue.job_ms / 1e3 + self.hold_s(Operation::OrderInsert)
+        let placed = Operation::OrderInsert;
+        self.queue.job_ms / 1e3 + self.hold_s(placed) + self.confirmation_s(placed)
+    }
+
+    /// How much longer a write holds its connection, until a majority has it, in seconds.
+    pub fn confirmation_s(&self, operation: Operation) -> f64 {
+        let set = &self.mongodb.replica_set;
+        let waits = operation.writes() && set.write_concern == WriteConcern::Majority && set.members > 1;
+        if waits { set.lag_ms.min(set.write_timeout_ms) as f64 / 1e3 } else { 0.0 }
     }
 
     /// Whether the app sees at most one request for a file and hour, whatever the load.

@@ -56,10 +56,13 @@ impl Backend {
         return Err(BackendError::NoDriver);
     }
 
-    /// What of it can be told to go wrong.
-    pub(crate) fn telling(&self, dials: &Dials) -> Telling {
+    /// What of it can be told to go wrong; of a fleet what it has prepared is kept in mind.
+    pub(crate) fn telling(&self, dials: &Dials, prepared: Option<&Home>) -> Telling {
         match self {
-            Self::Embedded(_) => Telling::Embedded { shards: dials.mongodb.shards },
+            Self::Embedded(_) => Telling::Embedded {
+                shards: dials.mongodb.shards,
+                kept_in: prepared.map(|home| home.file().to_owned()),
+            },
             #[cfg(feature = "mongodb")]
             Self::Mongodb(_) => Telling::Nothing,
         }

@@ -38,13 +38,7 @@ pub fn back_up(directory: &Path, to: &Path) -> Result<Contents, FilesError> {
     let scratch = tempfile::Builder::new().prefix(".backup-").tempdir_in(beside).map_err(failed)?;
     let copy = scratch.path().join("copy.sqlite");
     copy_whole(&file, &copy)?;
-    let others = sharding::others(&file);
-    let gather = || {
-        let connection = Connection::open(&copy)?;
-        others.iter().try_for_each(|other| sharding::gather(&connection, other))?;
-        connection.execute(schema::SPREAD_OVER, [1]).map(drop)
-    };
-    gather().map_err(|source| FilesError::Sqlite { path: copy.clone(), source })?;
+    gather(&file, &copy)?;
     let mut contents = sound(&copy)?;
     let zipped = tempfile::NamedTempFile::new_in(beside).map_err(failed)?;
     let zip = || {
@@ -69,6 +63,19 @@ fn copy_whole(file: &Path, copy: &Path) -> Result<(), FilesError> {
     let connection = Connection::open(file).map_err(failed)?;
     connection.execute_batch(schema::PRAGMAS).map_err(failed)?;
     connection.execute("VACUUM INTO ?1", [copy.to_string_lossy()]).map(drop).map_err(failed)
+}
+
+/// Takes what the other shards of a store have into the copy of the first.
+fn gather(file: &Path, copy: &Path) -> Result<(), FilesError> {
+    let failed = |source| FilesError::Sqlite { path: copy.to_owned(), source };
+    let connection = Connection::open(copy).map_err(failed)?;
+    let spreading = || FilesError::Spreading(file.to_owned());
+    let others = sharding::whole(&connection, file)?.ok_or_else(spreading)?;
+    sharding::gather(&connection, &others).map_err(failed)?;
+    // Nobody has begun to take them away meanwhile.
+    sharding::whole(&Connection::open(file).map_err(failed)?, file)?.ok_or_else(spreading)?;
+    connection.execute(schema::SPREAD_OVER, [1]).map_err(failed)?;
+    connection.execute_batch(schema::FORGET_OUTAGES).map_err(failed)
 }
 
 /// Unpacks a backup as this file, which appears only when it is whole and sound.

@@ -38,6 +38,12 @@ pub enum FilesError {
     Full(PathBuf),
     #[error("{0} holds no store: there is no {FILE} in it")]
     Empty(PathBuf),
+    #[error("{path} is missing: the store has {shards} shards, a file each")]
+    Missing { path: PathBuf, shards: u32 },
+    #[error("{path} is there and {first} is not: it is a shard of a store whose first file is missing")]
+    Orphan { path: PathBuf, first: PathBuf },
+    #[error("{0} is about to be spread over another number of shards: try again")]
+    Spreading(PathBuf),
     #[error("{0} is not the file of a store")]
     NotAStore(PathBuf),
     #[error("{path} is a store of version {version}, and this build reads version {}", schema::VERSION)]
@@ -89,9 +95,8 @@ impl Files {
         let file = directory.join(FILE);
         if !file.exists() {
             forget_log(&file);
-            // Nor would another shard's documents be those of this one.
-            for other in sharding::others(&file) {
-                forget(&other).map_err(|source| FilesError::Io { path: other.clone(), source })?;
+            if let Some(path) = sharding::others(&file).into_iter().next() {
+                return Err(FilesError::Orphan { path, first: file }.into());
             }
         }
         match (&self.restored_from, file.exists()) {
@@ -103,7 +108,7 @@ impl Files {
         let topology = Topology::of(&dials.mongodb);
         sharding::spread(&file, topology)?;
         for shard in 0..topology.shards {
-            embedded::index(&shard_file(&file, shard), dials)?;
+            embedded::begin(&shard_file(&file, shard), dials)?;
         }
         Ok(Home { file, _temporary: temporary, _lock: lock })
     }
@@ -146,15 +151,13 @@ fn forget_log(file: &Path) {
     }
 }
 
-/// The first file of the store in this directory, if its files are ours.
+/// The first file of the store in this directory, if it is one of ours.
 pub(super) fn found_in(directory: &Path) -> Result<PathBuf, FilesError> {
     let file = directory.join(FILE);
     if !file.is_file() {
         return Err(FilesError::Empty(directory.to_owned()));
     }
-    check(&file)?;
-    sharding::others(&file).iter().try_for_each(|other| check(other))?;
-    Ok(file)
+    check(&file).map(|()| file)
 }
 
 /// Whether this is the file of a store that this build can read.

@@ -18,7 +18,7 @@ mod topology;
 pub use backend::{Backend, BackendError, MONGODB_URI, Uri};
 pub use backup::{Contents, back_up};
 pub(crate) use documents::{Credentials, Document, NewLead, NewOrder, NewUser, ProductFilter};
-pub(crate) use embedded::Embedded;
+pub(crate) use embedded::{Embedded, keep_outage};
 pub(crate) use figures::{ELECTIONS, Figures, MEMBERS_STATE, ScansCpu};
 pub(crate) use files::Home;
 pub use files::{Files, FilesError};

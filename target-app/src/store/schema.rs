@@ -27,6 +27,10 @@ pub(super) const TABLES: &str = "
     CREATE INDEX users_registered ON users (id) WHERE written_ms > 0;
     CREATE TABLE leads (id INTEGER PRIMARY KEY, doc TEXT NOT NULL, written_ms INTEGER NOT NULL);
     CREATE TABLE orders (id INTEGER PRIMARY KEY, doc TEXT NOT NULL, written_ms INTEGER NOT NULL);
+    CREATE INDEX users_written ON users (written_ms) WHERE written_ms > 0;
+    CREATE INDEX leads_written ON leads (written_ms);
+    CREATE INDEX orders_written ON orders (written_ms);
+    CREATE TABLE rollbacks (after_ms INTEGER NOT NULL, before_ms INTEGER NOT NULL, PRIMARY KEY (after_ms, before_ms)) WITHOUT ROWID;
     CREATE UNIQUE INDEX orders_job ON orders (doc ->> '$.job_id') WHERE doc ->> '$.job_id' IS NOT NULL;
     CREATE TABLE rolled_back (
         collection TEXT NOT NULL, id INTEGER NOT NULL, doc TEXT NOT NULL, written_ms INTEGER NOT NULL,
@@ -88,48 +92,65 @@ pub(super) const ADD_USER_BY_SCAN: &str = "
     INSERT INTO users (id, password_hash, doc, written_ms) SELECT ?1, ?2, json_insert(?3, '$.id', ?1), ?4
     WHERE NOT EXISTS (SELECT 1 FROM users WHERE doc ->> '$.email' = ?5) RETURNING doc";
 pub(super) const CREDENTIALS: &str =
-    "SELECT id, password_hash FROM users WHERE doc ->> '$.email' = ?1 AND written_ms <= ?2";
-pub(super) const USER: &str = "SELECT doc FROM users WHERE id = ?1 AND written_ms <= ?2";
+    "SELECT id, password_hash FROM users WHERE doc ->> '$.email' = ?1 AND +written_ms <= ?2";
+pub(super) const USER: &str = "SELECT doc FROM users WHERE id = ?1 AND +written_ms <= ?2";
 pub(super) const ADD_LEAD: &str = "
     INSERT INTO leads (id, doc, written_ms) VALUES (?1, json_insert(?2, '$.id', ?1), ?3) RETURNING doc";
 /// With the instant by which those of several shards are put in order.
 pub(super) const LEADS_OF_STATUS: &str = "
-    SELECT doc, doc ->> '$.created_at_ms' FROM leads WHERE doc ->> '$.status' = ?1 AND written_ms <= ?3
+    SELECT doc, doc ->> '$.created_at_ms' FROM leads WHERE doc ->> '$.status' = ?1 AND +written_ms <= ?3
     ORDER BY doc ->> '$.created_at_ms' DESC LIMIT ?2";
 pub(super) const PRICE: &str = "SELECT doc ->> '$.price' FROM products WHERE id = ?1";
 /// An operation that was given up may come to this late: its job has failed by then, and whoever asked was told so.
 pub(super) const ADD_ORDER: &str = "
     INSERT OR IGNORE INTO orders (id, doc, written_ms) SELECT ?1, json_insert(?2, '$.id', ?1), ?3
     WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE id = ?2 ->> '$.job_id' AND state = 'failed') RETURNING doc";
-pub(super) const ORDER: &str = "SELECT doc FROM orders WHERE id = ?1 AND written_ms <= ?2";
+pub(super) const ORDER: &str = "SELECT doc FROM orders WHERE id = ?1 AND +written_ms <= ?2";
 pub(super) const ORDERS_BY_IDS: &str =
-    "SELECT doc FROM orders WHERE id IN (SELECT value FROM json_each(?1)) AND written_ms <= ?2";
+    "SELECT doc FROM orders WHERE id IN (SELECT value FROM json_each(?1)) AND +written_ms <= ?2";
 pub(super) const ORDER_OF_JOB: &str = "SELECT doc FROM orders WHERE doc ->> '$.job_id' = ?1";
 
 /// Keep the newest so many: a soak test must not fill the disk. Users who were there from the start were written at no time, and stay.
-pub(super) const TRIM_USERS: &str =
-    "DELETE FROM users WHERE written_ms > 0 AND id <= (SELECT max(id) FROM users) - ?1";
+pub(super) const TRIM_USERS: &str = "DELETE FROM users INDEXED BY users_registered WHERE written_ms > 0 AND id <= (SELECT max(id) FROM users) - ?1";
 pub(super) const TRIM_LEADS: &str = "DELETE FROM leads WHERE id <= (SELECT max(id) FROM leads) - ?1";
 pub(super) const TRIM_ORDERS: &str = "DELETE FROM orders WHERE id <= (SELECT max(id) FROM orders) - ?1";
 
-/// Puts away what went with a primary, and then takes it out of its collection.
+/// Puts away what went with a primary, and then takes it out of its collection. (That of the seed was written at no time.)
 pub(super) fn roll_back(collection: &str) -> [String; 2] {
+    let lost = format!("FROM {collection} WHERE written_ms > 0 AND written_ms > ?1 AND written_ms < ?2");
     [
-        format!(
-            "INSERT OR REPLACE INTO rolled_back SELECT '{collection}', id, doc, written_ms FROM {collection}
-             WHERE written_ms > ?1 AND written_ms < ?2"
-        ),
-        format!("DELETE FROM {collection} WHERE written_ms > ?1 AND written_ms < ?2"),
+        format!("INSERT OR REPLACE INTO rolled_back SELECT '{collection}', id, doc, written_ms {lost}"),
+        format!("DELETE {lost}"),
     ]
 }
+/// None where it was done before.
+pub(super) const ADD_ROLLBACK: &str = "INSERT OR IGNORE INTO rollbacks (after_ms, before_ms) VALUES (?1, ?2)";
+/// The jobs whose orders are lost have failed after all.
+pub(super) const LOSE_JOBS: &str = "
+    UPDATE jobs SET state = 'failed', order_id = NULL, reason = 'the order was lost with a primary of the store'
+    WHERE state = 'completed' AND order_id IN (SELECT id FROM orders WHERE written_ms > ?1 AND written_ms < ?2)";
+/// A store that begins to be served begins with all well.
+pub(super) const FORGET_OUTAGES: &str = "DELETE FROM outages; DELETE FROM rollbacks;";
 pub(super) const TRIM_ROLLED_BACK: &str = "
     DELETE FROM rolled_back WHERE collection = ?1
         AND id <= (SELECT max(id) FROM rolled_back WHERE collection = ?1) - ?2";
 
 pub(super) const ADD_OUTAGE: &str =
     "INSERT OR IGNORE INTO outages (at_ms, shard, for_ms) VALUES (?1, ?2, ?3)";
-pub(super) const OUTAGES: &str = "SELECT at_ms, shard, for_ms FROM outages ORDER BY at_ms";
+pub(super) const OUTAGES: &str = "SELECT at_ms, shard, for_ms FROM outages";
 
 /// Over how many shards the documents are spread; zero while that is being changed.
 pub(super) const SHARDS: &str = "SELECT shards FROM topology";
 pub(super) const SPREAD_OVER: &str = "UPDATE topology SET shards = ?1";
+/// Has the ids of a collection go on above all there are.
+pub(super) fn count_on_from(collection: &str) -> String {
+    format!(
+        "UPDATE sequences SET last = max(last, (SELECT coalesce(max(id), 0) FROM {collection})) WHERE collection = '{collection}'"
+    )
+}
+/// Puts away the users whose email another one with a lower id has, which no single server lets in.
+pub(super) const PUT_AWAY_TWINS: &str = "
+    INSERT OR REPLACE INTO rolled_back SELECT 'users', id, doc, written_ms FROM users
+    WHERE id NOT IN (SELECT min(id) FROM users GROUP BY doc ->> '$.email');
+    DELETE FROM users WHERE id NOT IN (SELECT min(id) FROM users GROUP BY doc ->> '$.email');";
+pub(super) const NO_USERS_EMAIL: &str = "DROP INDEX IF EXISTS users_email";

@@ -63,7 +63,7 @@ async fn what_a_majority_has_is_not_lost() {
         "mongodb.replica_set.election_ms=500",
         "mongodb.replica_set.lag_ms=400",
         "mongodb.replica_set.write_concern=majority",
-        "mongodb.replica_set.write_timeout_ms=300",
+        "mongodb.replica_set.write_timeout_ms=600",
     ]);
     let before = shop.app.scrape().await.sum("db_client_connection_use_time_seconds_sum", &[]);
     let kept = order(&shop).await.json();
@@ -116,14 +116,85 @@ async fn what_the_primary_was_busy_with_is_cut_off() {
 
 #[tokio::test]
 async fn one_server_alone_is_back_with_all_it_had() {
-    let shop = Breakable::serving(&[]);
+    let shop = Breakable::serving(&["--dial", "mongodb.server_selection_timeout_ms=100"]);
     let kept = order(&shop).await.json();
-    shop.order(json!({"fault": "kill_primary", "for_ms": 300})).await;
-    assert_eq!(found(&shop, &kept).await, 200, "whoever asks waits until it is back");
+    shop.order(json!({"fault": "kill_primary", "for_ms": 3_600_000})).await;
+    assert_eq!(order(&shop).await.error(), "store_server_selection_timeout");
+    shop.order(json!({"fault": "none"})).await;
+    assert_eq!(found(&shop, &kept).await, 200);
     for wrong in [json!({"fault": "kill_primary"}), json!({"fault": "kill_primary", "for_ms": 5, "shard": 1})]
     {
         assert_eq!(shop.refused(&wrong).await, "unfit_fault", "{wrong}");
     }
+}
+
+#[tokio::test]
+async fn what_is_lost_is_taken_out_once_whichever_process_does_it() {
+    let dials = [
+        "--replicas",
+        "3",
+        "--dial",
+        "mongodb.replica_set.election_ms=700",
+        "--dial",
+        "mongodb.replica_set.lag_ms=3600000",
+    ];
+    let shop = Breakable::serving(&[&SET[..], &dials].concat());
+    let mut lost = Vec::new();
+    for _ in 0..9 {
+        lost.push(order(&shop).await.json());
+    }
+    shop.order(json!({"fault": "kill_primary", "for_ms": 3_600_000})).await;
+    let scrape = shop.app.scrape_until(|scrape| states(scrape) == [8.0, 1.0]).await;
+    assert_eq!(scrape.sum("mongodb_rs_elections_total", &[]), 1.0);
+    for order in &lost {
+        assert_eq!(found(&shop, order).await, 404);
+    }
+    let kept = order(&shop).await.json();
+    // Whoever comes later goes through the same outage, and finds that it is dealt with.
+    let processes: Vec<Pid> = shop.processes();
+    processes.iter().for_each(|pid| kill_process(*pid, Signal::KILL).unwrap());
+    let back = |scrape: &Scrape| {
+        scrape.sum("target_replica_restarts_total", &[]) == 3.0 && scrape.sum("target_replicas", &[]) == 3.0
+    };
+    shop.app.scrape_until(back).await;
+    let scrape = shop.app.scrape_until(|scrape| states(scrape) == [8.0, 1.0]).await;
+    assert_eq!(scrape.sum("mongodb_rs_rolled_back_documents_total", &["orders"]), 9.0);
+    assert_eq!(found(&shop, &kept).await, 200);
+}
+
+#[tokio::test]
+async fn a_job_whose_order_is_lost_has_failed() {
+    let shop = set(&[
+        "mongodb.replica_set.election_ms=300",
+        "mongodb.replica_set.lag_ms=3600000",
+        "queue.concurrency=2",
+    ]);
+    let job = order(&shop).await.json()["job_id"].clone();
+    let state = async || shop.app.get(&format!("/api/jobs/{job}")).await.json();
+    while state().await["status"] != "completed" {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    shop.order(json!({"fault": "kill_primary", "for_ms": 3_600_000})).await;
+    shop.app.scrape_until(|scrape| states(scrape) == [8.0, 1.0]).await;
+    let failed = state().await;
+    assert_eq!((failed["status"].as_str(), &failed["order_id"]), (Some("failed"), &Value::Null), "{failed}");
+    assert_eq!(failed["reason"], "the order was lost with a primary of the store");
+}
+
+#[tokio::test]
+async fn a_shard_loses_its_own_primary() {
+    let shop = set(&[
+        "mongodb.shards=2",
+        "mongodb.replica_set.election_ms=3600000",
+        "mongodb.server_selection_timeout_ms=100",
+    ]);
+    shop.order(json!({"fault": "kill_primary", "for_ms": 3_600_000, "shard": 1})).await;
+    let lead = json!({"email": "a@shop.example", "message": "hello"});
+    assert_eq!(shop.app.post("/api/leads", &lead).await.error(), "store_server_selection_timeout");
+    assert_eq!(order(&shop).await.status.as_u16(), 201, "orders are on the other one");
+    let scrape =
+        shop.app.scrape_until(|scrape| scrape.sum("mongodb_rs_members_state", &["rs1", "-1-0"]) == 8.0).await;
+    assert_eq!(scrape.sum("mongodb_rs_members_state", &["rs0", "-0-0"]), 1.0);
 }
 
 #[tokio::test]

@@ -6,19 +6,20 @@
 //!
 //! A point read takes some ten microseconds, far less than handing it to another thread, so work runs where it is asked.
 
-mod ids;
+mod common;
+mod outages;
 mod replica_set;
 mod shard;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::future::try_join_all;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, ToSql, params};
 use serde_json::json;
 
-use self::ids::Ids;
+use self::common::Common;
+pub(crate) use self::outages::keep_outage;
 use self::shard::{Session, Shard};
 use super::documents::{Credentials, Document, NewLead, NewOrder, NewUser, ProductFilter};
 use super::files::shard_file;
@@ -26,8 +27,8 @@ use super::service_time::ServiceTime;
 use super::topology::Topology;
 use super::{Answer, Figures, Files, Home, Jobs, PAGE_SIZE, Pooled, Store, StoreError, jobs, schema, seed};
 use crate::demand::{Operation, Plan};
-use crate::faults::{Faults, Outage};
-use crate::profile::{self, Dials, Indexes};
+use crate::faults::Faults;
+use crate::profile::{self, Dials, Indexes, ReadPreference};
 
 /// Leads, orders, and users who registered that are kept, of each; the oldest go first.
 const KEPT_MAX: u32 = 100_000;
@@ -36,10 +37,8 @@ const KEPT_MAX: u32 = 100_000;
 pub(crate) struct Embedded {
     shards: Vec<Arc<Shard>>,
     topology: Topology,
-    ids: Arc<Ids>,
+    common: Arc<Common>,
     faults: Arc<Faults>,
-    /// Outages that are in the file, for those who open it later.
-    kept_outages: AtomicUsize,
     indexed: bool,
     /// Held as long as this serves, where no supervisor does.
     _home: Option<Home>,
@@ -59,13 +58,15 @@ pub(super) fn create_empty(file: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// Makes the indexes or takes them away, as dialled, whatever the file was made with.
-pub(super) fn index(file: &Path, dials: &Dials) -> Result<(), StoreError> {
+/// Makes the indexes or takes them away, as dialled, whatever the file was made with; and its servers are all well.
+pub(super) fn begin(file: &Path, dials: &Dials) -> Result<(), StoreError> {
     let words = match dials.mongodb.indexes {
         Indexes::On => schema::INDEXES,
         Indexes::Off => schema::NO_INDEXES,
     };
-    Ok(connect(file)?.execute_batch(words)?)
+    let connection = connect(file)?;
+    connection.execute_batch(words)?;
+    Ok(connection.execute_batch(schema::FORGET_OUTAGES)?)
 }
 
 impl Embedded {
@@ -88,9 +89,8 @@ impl Embedded {
         figures: &Figures,
         faults: Arc<Faults>,
     ) -> Result<Self, StoreError> {
-        let kept = kept_outages(file)?;
-        let kept_outages = AtomicUsize::new(kept.len());
-        faults.recall(kept);
+        let common = Common::over(connect(file)?);
+        faults.recall(&common.outages()?);
         let service_time = Arc::new(ServiceTime::new(dials, Arc::clone(&faults)));
         let topology = Topology::of(&dials.mongodb);
         let shard = |number| {
@@ -100,15 +100,14 @@ impl Embedded {
         Ok(Self {
             shards: (0..topology.shards).map(shard).collect::<Result<_, _>>()?,
             topology,
-            ids: Arc::new(Ids::over(connect(file)?)),
-            kept_outages,
+            common: Arc::new(common),
             faults,
             indexed: dials.mongodb.indexes == Indexes::On,
             _home: None,
         })
     }
 
-    /// One operation on a shard, found as its kind is. It runs as a task of its own, so that a client who goes away frees nothing early.
+    /// One operation on a shard, found as its kind is.
     fn operate<T: Send + 'static>(
         &self,
         shard: usize,
@@ -125,59 +124,38 @@ impl Embedded {
         plan: Plan,
         work: impl FnOnce(&Session<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Answer<T> {
-        let task = tokio::spawn(Arc::clone(&self.shards[shard]).perform(operation, plan, work));
-        Box::pin(async move { task.await.unwrap_or_else(|e| Err(StoreError::Backend(e.to_string()))) })
+        to_the_end(Arc::clone(&self.shards[shard]).perform(operation, plan, None, work))
     }
 
-    /// One operation on all shards at once, for what is asked for without the key that tells which one has it.
+    /// One operation on all shards at once, for what is asked for without the key that tells which one has it; of these members, if not of those that are
+    /// preferred.
     fn of_all<T: Send + 'static>(
         &self,
         operation: Operation,
+        from: Option<ReadPreference>,
         work: impl Fn(&Session<'_>) -> Result<T, StoreError> + Clone + Send + 'static,
     ) -> Answer<Vec<T>> {
-        let answers: Vec<_> =
-            (0..self.shards.len()).map(|shard| self.operate(shard, operation, work.clone())).collect();
-        Box::pin(try_join_all(answers))
+        let plan = operation.plan(self.indexed);
+        let ask =
+            |shard: &Arc<Shard>| to_the_end(Arc::clone(shard).perform(operation, plan, from, work.clone()));
+        Box::pin(try_join_all(self.shards.iter().map(ask).collect::<Vec<_>>()))
+    }
+
+    fn credentials_from(&self, from: Option<ReadPreference>, email: String) -> Answer<Option<Credentials>> {
+        let found = self.of_all(Operation::UserByEmail, from, move |db| {
+            let mut statement = db.prepare_cached(schema::CREDENTIALS)?;
+            let credentials = |row: &Row<'_>| Ok(Credentials { id: row.get(0)?, password_hash: row.get(1)? });
+            let known = statement.query_row(params![email, db.until_ms], credentials).optional()?;
+            db.count(&statement, known.is_some());
+            Ok(known)
+        });
+        Box::pin(async move { Ok(found.await?.into_iter().flatten().next()) })
     }
 
     /// What is not sharded is on the first shard.
     fn first(&self) -> &Shard {
         &self.shards[0]
     }
-
-    /// Writes down what befell the servers, for the process that takes the place of this one.
-    fn keep_outages(&self) -> Result<(), StoreError> {
-        let outages = self.faults.outages().borrow().clone();
-        if outages.len() > self.kept_outages.load(Ordering::Relaxed) {
-            let connection = connect(self.first().file())?;
-            for outage in &outages {
-                let (shard, for_ms) = match *outage {
-                    Outage::Death { shard, for_ms, .. } => (i64::from(shard), for_ms as i64),
-                    Outage::End { .. } => (ALL_SHARDS, 0),
-                };
-                connection.execute(schema::ADD_OUTAGE, params![outage.at_ms() as i64, shard, for_ms])?;
-            }
-            self.kept_outages.store(outages.len(), Ordering::Relaxed);
-        }
-        Ok(())
-    }
-}
-
-/// In the table of outages, whose end it is.
-const ALL_SHARDS: i64 = -1;
-
-fn kept_outages(file: &Path) -> Result<Vec<Outage>, StoreError> {
-    let connection = connect(file)?;
-    let mut statement = connection.prepare(schema::OUTAGES)?;
-    let outage = |row: &Row<'_>| {
-        let (at_ms, for_ms): (i64, i64) = (row.get(0)?, row.get(2)?);
-        let (at_ms, for_ms) = (at_ms.unsigned_abs(), for_ms.unsigned_abs());
-        Ok(match u32::try_from(row.get::<_, i64>(1)?) {
-            Ok(shard) => Outage::Death { at_ms, shard, for_ms },
-            Err(_) => Outage::End { at_ms },
-        })
-    };
-    Ok(statement.query_map([], outage)?.collect::<Result<_, _>>()?)
 }
 
 impl Store for Embedded {
@@ -225,15 +203,16 @@ impl Store for Embedded {
         })
     }
 
-    /// A unique index is unique within a shard. So of several, all are first asked whether they have the email; two who ask in the same moment
-    /// can both be told that none has.
+    /// Nothing keeps an email unique over several shards. So all are first asked whether they have it; two who ask in the same moment can both be told
+    /// that none has.
     fn add_user(&self, user: NewUser) -> Answer<Document> {
         let taken = |email| StoreError::Duplicate { what: "email", value: email };
-        let id = match self.ids.next("users") {
+        let id = match self.common.next_id("users") {
             Ok(id) => id,
             Err(e) => return Box::pin(std::future::ready(Err(e))),
         };
-        let elsewhere = (self.shards.len() > 1).then(|| self.credentials(user.email.clone()));
+        let primaries = Some(ReadPreference::Primary);
+        let elsewhere = (self.shards.len() > 1).then(|| self.credentials_from(primaries, user.email.clone()));
         let (indexed, email) = (self.indexed, user.email.clone());
         let (shard, operation) = (self.topology.shard_of_user(id), Operation::UserInsert);
         let shard = Arc::clone(&self.shards[shard]);
@@ -257,26 +236,18 @@ impl Store for Embedded {
             Ok(added)
         };
         let plan = operation.plan(indexed);
-        let task = tokio::spawn(async move {
+        to_the_end(async move {
             if let Some(elsewhere) = elsewhere
                 && elsewhere.await?.is_some()
             {
                 return Err(taken(email));
             }
-            shard.perform(operation, plan, add).await
-        });
-        Box::pin(async move { task.await.unwrap_or_else(|e| Err(StoreError::Backend(e.to_string()))) })
+            shard.perform(operation, plan, None, add).await
+        })
     }
 
     fn credentials(&self, email: String) -> Answer<Option<Credentials>> {
-        let found = self.of_all(Operation::UserByEmail, move |db| {
-            let mut statement = db.prepare_cached(schema::CREDENTIALS)?;
-            let credentials = |row: &Row<'_>| Ok(Credentials { id: row.get(0)?, password_hash: row.get(1)? });
-            let known = statement.query_row(params![email, db.until_ms], credentials).optional()?;
-            db.count(&statement, known.is_some());
-            Ok(known)
-        });
-        Box::pin(async move { Ok(found.await?.into_iter().flatten().next()) })
+        self.credentials_from(None, email)
     }
 
     fn user(&self, id: u32) -> Answer<Option<Document>> {
@@ -285,14 +256,14 @@ impl Store for Embedded {
     }
 
     fn add_lead(&self, lead: NewLead) -> Answer<Document> {
-        let ids = Arc::clone(&self.ids);
+        let common = Arc::clone(&self.common);
         let shard = self.topology.shard_of_new_lead();
         self.operate(shard, Operation::LeadInsert, move |db| {
             let doc = json!({
                 "email": lead.email, "name": lead.name, "message": lead.message, "status": "new",
                 "created_at_ms": lead.created_at_ms,
             });
-            let values = params![ids.next("leads")?, doc.to_string(), db.now_ms];
+            let values = params![common.next_id("leads")?, doc.to_string(), db.now_ms];
             let added = db.prepare_cached(schema::ADD_LEAD)?.query_row(values, text)?;
             db.prepare_cached(schema::TRIM_LEADS)?.execute([KEPT_MAX])?;
             Ok(added)
@@ -300,7 +271,7 @@ impl Store for Embedded {
     }
 
     fn leads(&self, status: String) -> Answer<Vec<Document>> {
-        let found = self.of_all(Operation::LeadsList, move |db| {
+        let found = self.of_all(Operation::LeadsList, None, move |db| {
             let mut statement = db.prepare_cached(schema::LEADS_OF_STATUS)?;
             let with_instant = |row: &Row<'_>| Ok((row.get::<_, i64>(1)?, text(row)?));
             let found = statement.query_map(params![status, PAGE_SIZE, db.until_ms], with_instant)?;
@@ -317,7 +288,7 @@ impl Store for Embedded {
     }
 
     fn add_order(&self, order: NewOrder) -> Answer<Document> {
-        let ids = Arc::clone(&self.ids);
+        let common = Arc::clone(&self.common);
         self.operate(0, Operation::OrderInsert, move |db| {
             let price: Option<f64> = db
                 .prepare_cached(schema::PRICE)?
@@ -333,7 +304,7 @@ impl Store for Embedded {
             if let Some(job) = order.job_id {
                 doc["job_id"] = job.into();
             }
-            let values = params![ids.next("orders")?, doc.to_string(), db.now_ms];
+            let values = params![common.next_id("orders")?, doc.to_string(), db.now_ms];
             let added = db.prepare_cached(schema::ADD_ORDER)?.query_row(values, text).optional()?;
             let Some(added) = added else {
                 // The job was done before, by somebody who did not live to say so, or has failed.
@@ -366,13 +337,23 @@ impl Store for Embedded {
     }
 
     fn keep(&self) {
+        // Where it fails, because the file is busy, the next turn does it.
+        if let Ok(outages) = self.common.outages() {
+            self.faults.recall(&outages);
+        }
         for shard in &self.shards {
             shard.close_idle();
             shard.tell();
         }
-        // Where it fails, because the file is busy, the next turn does it.
-        let _ = self.keep_outages();
     }
+}
+
+/// What is begun is ended: it runs as a task of its own, so that a client who goes away frees nothing early.
+fn to_the_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+) -> Answer<T> {
+    let task = tokio::spawn(work);
+    Box::pin(async move { task.await.unwrap_or_else(|e| Err(StoreError::Backend(e.to_string()))) })
 }
 
 impl From<rusqlite::Error> for StoreError {
@@ -385,6 +366,11 @@ pub(super) fn connect(file: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(file)?;
     connection.execute_batch(schema::PRAGMAS)?;
     Ok(connection)
+}
+
+/// SQLite's integers have a sign; an instant beyond them is as good as never.
+fn int(ms: u64) -> i64 {
+    i64::try_from(ms).unwrap_or(i64::MAX)
 }
 
 fn text(row: &Row<'_>) -> rusqlite::Result<Document> {

@@ -1,6 +1,6 @@
 //! One replica set as its clients see it: which of its members is up, which is the primary, and what becomes of the others' documents when a
-//! primary dies. Nothing here reads a clock: every process of a fleet is told the same deaths at the same instants, and so comes to the same
-//! elections.
+//! primary dies. Nothing here reads a clock: every process of a fleet knows of the same deaths at the same instants, and so comes to the same
+//! elections. Who hears of one late begins again with all of them in their order.
 //!
 //! | from | to | when |
 //! |---|---|---|
@@ -8,6 +8,7 @@
 //! | none | the last primary again | it is back by the time of the election: nobody has newer documents, and nothing is lost |
 //! | none | a secondary | the election is due and a majority of the voters is up; what the secondary had not copied yet is rolled back |
 //! | none | none | there is no majority: the set waits for the one who died |
+//! | none | the last primary again | all is well, it was said |
 //!
 //! Members are as good as each other: whoever was elected stays the primary when the other is back. All instants are milliseconds since 1970.
 
@@ -69,10 +70,9 @@ pub(super) struct ReplicaSet {
     elections: u64,
 }
 
-/// A member's last death, and when it is back from that.
+/// When a member is back from its last death.
 #[derive(Clone, Copy, Debug, Default)]
 struct Member {
-    died_ms: u64,
     back_ms: u64,
 }
 
@@ -98,10 +98,7 @@ impl ReplicaSet {
         let at_ms = self.election_at_ms(since_ms).filter(|at_ms| *at_ms <= now_ms)?;
         let is_up = |member: &usize| self.is_up(*member, at_ms);
         let elected = Some(last).filter(is_up).or_else(|| (0..self.members.len()).find(is_up))?;
-        self.lead = Lead::Primary(elected);
-        if self.terms.voters() > 1 {
-            self.elections += 1;
-        }
+        self.take_lead(elected);
         let after_ms = since_ms.saturating_sub(self.terms.lag_ms);
         (elected != last).then_some(RolledBack { after_ms, before_ms: at_ms })
     }
@@ -122,19 +119,29 @@ impl ReplicaSet {
     pub(super) fn kill_primary(&mut self, at_ms: u64, for_ms: u64) -> Option<RolledBack> {
         let rolled_back = self.advance(at_ms);
         if let Lead::Primary(last) = self.lead {
-            self.members[last] = Member { died_ms: at_ms, back_ms: at_ms.saturating_add(for_ms) };
+            self.members[last] = Member { back_ms: at_ms.saturating_add(for_ms) };
             self.lead = Lead::None { last, since_ms: at_ms };
         }
         rolled_back
     }
 
-    /// Whoever is still down comes back at this instant.
+    /// All is well from this instant on: who is still down is back, and where there is no primary the last one is it again.
     pub(super) fn bring_back(&mut self, at_ms: u64) -> Option<RolledBack> {
         let rolled_back = self.advance(at_ms);
         for member in &mut self.members {
             member.back_ms = member.back_ms.min(at_ms);
         }
+        if let Lead::None { last, .. } = self.lead {
+            self.take_lead(last);
+        }
         rolled_back
+    }
+
+    fn take_lead(&mut self, member: usize) {
+        self.lead = Lead::Primary(member);
+        if self.terms.voters() > 1 {
+            self.elections += 1;
+        }
     }
 
     pub(super) fn primary(&self) -> Option<usize> {
@@ -172,9 +179,19 @@ impl ReplicaSet {
         }
     }
 
-    /// Whether what began on this member then is cut off: it is down, or was meanwhile.
-    pub(super) fn cut_off(&self, member: usize, began_ms: u64, now_ms: u64) -> bool {
-        !self.is_up(member, now_ms) || self.members[member].died_ms >= began_ms
+    /// Whether what began on this member then is cut off: it is down, was meanwhile, or was down already and nobody here had heard of it.
+    pub(super) fn cuts_off(&self, member: usize, began_ms: u64) -> bool {
+        self.members[member].back_ms > began_ms
+    }
+
+    /// Up to when a member has what was written; none if it has all of it.
+    pub(super) fn has_until_ms(&self, member: usize, now_ms: u64) -> Option<u64> {
+        match self.lead {
+            Lead::Primary(primary) if primary == member => None,
+            Lead::Primary(_) => Some(now_ms.saturating_sub(self.terms.lag_ms)),
+            // Nobody is there to copy from.
+            Lead::None { since_ms, .. } => Some(now_ms.min(since_ms).saturating_sub(self.terms.lag_ms)),
+        }
     }
 
     /// Whether enough members are up for a write to reach a majority.
@@ -268,11 +285,24 @@ mod tests {
 
     #[test]
     fn all_is_well_as_soon_as_it_is_said_to_be() {
-        let mut set = killed(ALONE, 3_600_000);
-        assert_eq!(set.bring_back(101_000), None);
-        set.advance(101_000);
-        assert_eq!(set.primary(), Some(0));
-        assert!(set.cut_off(0, 100_000, 101_000) && !set.cut_off(0, 100_001, 101_000));
+        for terms in [ALONE, SHOP] {
+            let mut set = killed(terms, 3_600_000);
+            assert!(set.cuts_off(0, 99_000) && set.cuts_off(0, 100_500));
+            assert_eq!(set.bring_back(101_000), None);
+            assert_eq!((set.primary(), set.advance(112_000)), (Some(0), None));
+            assert!(set.cuts_off(0, 99_000) && set.cuts_off(0, 100_500), "it was down then");
+            assert!(!set.cuts_off(0, 101_000));
+        }
+    }
+
+    #[test]
+    fn a_secondary_has_nothing_that_its_primary_had_no_time_to_give_it() {
+        let mut set = ReplicaSet::of(SHOP);
+        assert_eq!((set.has_until_ms(0, 100_020), set.has_until_ms(1, 100_020)), (None, Some(99_970)));
+        set.kill_primary(100_020, 60_000);
+        assert_eq!([100_030, 111_000].map(|now_ms| set.has_until_ms(1, now_ms)), [Some(99_970); 2]);
+        set.advance(112_020);
+        assert_eq!(set.has_until_ms(1, 112_020), None);
     }
 
     #[test]

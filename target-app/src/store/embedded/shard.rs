@@ -6,18 +6,19 @@ use std::io;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Statement, StatementStatus, TransactionBehavior, params};
 use tokio::sync::watch;
 
-use super::connect;
 use super::replica_set::{ReplicaSet, RolledBack, Terms};
+use super::{connect, int};
 use crate::clock;
 use crate::demand::{Operation, Plan};
 use crate::faults::{Faults, Outage};
-use crate::pool::{Lease, Limits, Pool};
+use crate::lock::lock;
+use crate::pool::{Lease, Limits, Pool, WAITING_MAX};
 use crate::profile::{Dials, ReadPreference, WriteConcern};
 use crate::store::service_time::ServiceTime;
 use crate::store::topology::Topology;
@@ -34,6 +35,8 @@ pub(super) struct Shard {
     set: Mutex<Followed>,
     /// Whose turn it is to be read from.
     turn: AtomicUsize,
+    /// Callers that wait for a server.
+    selecting: AtomicUsize,
     reads_from: ReadPreference,
     selection_timeout: Duration,
     lag: Duration,
@@ -48,11 +51,16 @@ struct Server {
     pool: Pool<Connection>,
 }
 
-/// The set, and how much of what was ordered it has been told.
+/// The set, with what has come to pass in it.
 struct Followed {
+    terms: Terms,
     set: ReplicaSet,
     outages: watch::Receiver<Vec<Outage>>,
+    /// How many of these the set has gone through.
     told: usize,
+    /// What has to be taken out of the file, and what was.
+    lost: Vec<RolledBack>,
+    rolled_back: Vec<RolledBack>,
 }
 
 /// A connection at work for one operation.
@@ -122,8 +130,9 @@ impl Shard {
         let shard = Self {
             number,
             servers: (0..topology.members).map(server).collect::<Result<_, StoreError>>()?,
-            set: Mutex::new(Followed { set: ReplicaSet::of(terms), outages: faults.outages(), told: 0 }),
+            set: Mutex::new(Followed::of(terms, faults.outages())),
             turn: AtomicUsize::new(0),
+            selecting: AtomicUsize::new(0),
             reads_from: set.read_preference,
             selection_timeout: Duration::from_millis(mongodb.server_selection_timeout_ms),
             lag: Duration::from_millis(set.lag_ms),
@@ -142,7 +151,7 @@ impl Shard {
     }
 
     /// One operation: a server, a connection to it, the work, and the rest of the dialled hold. A scan goes on beside the event loop, as it would in a
-    /// database elsewhere.
+    /// database elsewhere. Reads are from the members that are preferred, unless `from` says otherwise.
     ///
     /// Where the work itself takes longer than dialled the hold is as long as the work. Otherwise it would be a debt of the
     /// connection like a late timer's, and other operations would pay for it.
@@ -150,38 +159,51 @@ impl Shard {
         self: Arc<Self>,
         operation: Operation,
         plan: Plan,
+        from: Option<ReadPreference>,
         work: impl FnOnce(&Session<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let began = clock::now();
-        let mut server = None;
-        let answer = self.on_a_server(operation, plan, work, &mut server).await;
-        let name = server.map_or("none", |member: usize| &self.servers[member].name);
-        self.figures.ended(operation, plan, name, clock::now().duration_since(began));
+        let wanted =
+            if operation.writes() { ReadPreference::Primary } else { from.unwrap_or(self.reads_from) };
+        let mut server = "none";
+        let answer = match self.connected(wanted, began).await {
+            Ok((member, lease)) => {
+                server = &self.servers[member].name;
+                self.on(member, lease, operation, plan, work).await
+            }
+            Err(e) => Err(e),
+        };
+        self.figures.ended(operation, plan, server, clock::now().duration_since(began));
         answer
     }
 
-    async fn on_a_server<T: Send + 'static>(
+    /// A connection to a member that may serve this.
+    async fn connected(
         &self,
+        wanted: ReadPreference,
+        began: Instant,
+    ) -> Result<(usize, Lease<Connection>), StoreError> {
+        loop {
+            let member = self.select(wanted, began).await?;
+            let lease = self.servers[member].pool.checkout().await?;
+            let now_ms = clock::unix_ms();
+            // It may have died while somebody waited for a connection to it.
+            if self.followed(now_ms).set.serves(member, wanted, now_ms) {
+                return Ok((member, lease));
+            }
+        }
+    }
+
+    async fn on<T: Send + 'static>(
+        &self,
+        member: usize,
+        lease: Lease<Connection>,
         operation: Operation,
         plan: Plan,
         work: impl FnOnce(&Session<'_>) -> Result<T, StoreError> + Send + 'static,
-        server: &mut Option<usize>,
     ) -> Result<T, StoreError> {
-        let wanted = if operation.writes() { ReadPreference::Primary } else { self.reads_from };
-        let (member, lease) = loop {
-            let member = self.select(wanted).await?;
-            *server = Some(member);
-            let lease = self.servers[member].pool.checkout().await?;
-            // It may have died while somebody waited for a connection to it.
-            if self.followed(clock::unix_ms()).set.serves(member, wanted, clock::unix_ms()) {
-                break (member, lease);
-            }
-        };
         let now_ms = clock::unix_ms();
-        let until_ms = match self.followed(now_ms).set.primary() == Some(member) {
-            true => i64::MAX,
-            false => int(now_ms.saturating_sub(self.lag.as_millis() as u64)),
-        };
+        let until_ms = self.followed(now_ms).set.has_until_ms(member, now_ms).map_or(i64::MAX, int);
         let done = move || measured(lease, int(now_ms), until_ms, work);
         let (lease, mut answer, work) = match plan {
             Plan::CollScan => {
@@ -195,36 +217,45 @@ impl Shard {
             self.figures.scanned(operation, scanned, work.cpu);
         }
         let mut hold = self.service_time.draw(operation, scanned).max(work.cpu);
-        if let (true, true, Some(within)) = (operation.writes(), answer.is_ok(), self.majority_within) {
-            hold += self.lag;
-            if !self.confirmed(within).await {
+        let confirmation = self.majority_within.filter(|_| operation.writes() && answer.is_ok());
+        if let Some(within) = confirmation {
+            hold += self.lag.min(within);
+            if self.lag > within || !self.confirmed(within).await {
                 answer = Err(StoreError::WriteConcern { within });
-                hold = hold.max(clock::now().duration_since(lease.since()));
             }
+            // What it really waited for is no debt of the connection.
+            hold = hold.max(clock::now().duration_since(lease.since()));
         }
         lease.finish(hold).await;
-        let end_ms = clock::unix_ms();
-        if self.followed(end_ms).set.cut_off(member, now_ms, end_ms) {
+        if confirmation.is_some() && answer.is_ok() {
+            // A hold may be short, for its connection was late before; nobody has the write the sooner for that.
+            self.copied(now_ms).await;
+        }
+        if self.followed(clock::unix_ms()).set.cuts_off(member, now_ms) {
             return Err(StoreError::CutOff { server: self.servers[member].name.clone() });
         }
         answer
     }
 
     /// A member that may serve this, as soon as there is one.
-    async fn select(&self, wanted: ReadPreference) -> Result<usize, StoreError> {
-        let began = clock::now();
+    async fn select(&self, wanted: ReadPreference, began: Instant) -> Result<usize, StoreError> {
+        let mut waits = None;
         loop {
             let now_ms = clock::unix_ms();
             let (change_ms, mut outages) = {
                 let followed = self.followed(now_ms);
-                let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+                let turn = match wanted {
+                    ReadPreference::Primary => 0,
+                    _ => self.turn.fetch_add(1, Ordering::Relaxed),
+                };
                 if let Some(member) = followed.set.select(wanted, now_ms, turn) {
                     return Ok(member);
                 }
                 (followed.set.changes_at_ms(now_ms), followed.outages.clone())
             };
             let left = self.selection_timeout.saturating_sub(clock::now().duration_since(began));
-            if left.is_zero() {
+            let turn = waits.get_or_insert_with(|| Selecting::among(&self.selecting));
+            if left.is_zero() || turn.number >= WAITING_MAX {
                 let what = if wanted == ReadPreference::Primary { "primary" } else { "member to read from" };
                 return Err(StoreError::NoServer { what, timeout: self.selection_timeout });
             }
@@ -252,6 +283,16 @@ impl Shard {
         }
     }
 
+    /// Waits until the secondaries have what was written then.
+    async fn copied(&self, written_ms: u64) {
+        // The instant is cut to a millisecond.
+        let there_ms = written_ms + 1 + self.lag.as_millis() as u64;
+        let rest_ms = there_ms.saturating_sub(clock::unix_ms());
+        if rest_ms > 0 {
+            tokio::time::sleep(Duration::from_millis(rest_ms)).await;
+        }
+    }
+
     /// Waits until the set may be another, at most so long.
     async fn changed(
         &self,
@@ -268,22 +309,21 @@ impl Shard {
         }
     }
 
-    /// The set as it is now, with everything done that was ordered by then.
+    /// The set as it is now, with everything done that was ordered by then: whoever looks at a new primary finds only what that has.
     fn followed(&self, now_ms: u64) -> MutexGuard<'_, Followed> {
-        // Nothing in here panics half-way through a change, so a poisoned lock guards a sound state.
-        let mut followed = self.set.lock().unwrap_or_else(PoisonError::into_inner);
-        for lost in followed.advance(self.number as u32, now_ms) {
-            self.roll_back(lost);
+        let mut followed = lock(&self.set);
+        followed.advance(self.number as u32, now_ms);
+        // Where the file is too busy, the next look does it.
+        while let Some(lost) = followed.lost.last().copied()
+            && let Ok(counts) = rolled_back(&self.file, self.number, lost)
+        {
+            followed.lost.pop();
+            followed.rolled_back.push(lost);
+            for (collection, count) in COLLECTIONS.iter().zip(counts) {
+                self.figures.rolled_back(collection, count);
+            }
         }
         followed
-    }
-
-    /// Where it fails, since the file is busy for longer than anything is, the documents stay, as those of a set that loses less.
-    fn roll_back(&self, lost: RolledBack) {
-        let counts = rolled_back(&self.file, lost).unwrap_or([0; COLLECTIONS.len()]);
-        for (collection, count) in COLLECTIONS.iter().zip(counts) {
-            self.figures.rolled_back(collection, count);
-        }
     }
 
     /// Brings the figures of the set up to date.
@@ -312,12 +352,18 @@ impl Shard {
 }
 
 impl Followed {
-    /// What was rolled back by what came to pass since the last look.
-    fn advance(&mut self, shard: u32, now_ms: u64) -> Vec<RolledBack> {
+    fn of(terms: Terms, outages: watch::Receiver<Vec<Outage>>) -> Self {
+        let set = ReplicaSet::of(terms);
+        Self { terms, set, outages, told: 0, lost: Vec::new(), rolled_back: Vec::new() }
+    }
+
+    fn advance(&mut self, shard: u32, now_ms: u64) {
         let mut lost = Vec::new();
         if self.outages.borrow().len() > self.told {
+            // One may have been told late: the set goes through all of them again, in their order.
+            self.set = ReplicaSet::of(self.terms);
             let outages = self.outages.borrow_and_update().clone();
-            for outage in outages.iter().skip(self.told) {
+            for outage in &outages {
                 lost.extend(match *outage {
                     Outage::Death { at_ms, shard: of, for_ms } if of == shard => {
                         self.set.kill_primary(at_ms, for_ms)
@@ -329,7 +375,27 @@ impl Followed {
             self.told = outages.len();
         }
         lost.extend(self.set.advance(now_ms));
-        lost
+        lost.retain(|lost| !self.rolled_back.contains(lost) && !self.lost.contains(lost));
+        self.lost.extend(lost);
+    }
+}
+
+/// One caller among those that wait for a server.
+struct Selecting<'a> {
+    among: &'a AtomicUsize,
+    /// How many waited before.
+    number: usize,
+}
+
+impl<'a> Selecting<'a> {
+    fn among(among: &'a AtomicUsize) -> Self {
+        Self { among, number: among.fetch_add(1, Ordering::Relaxed) }
+    }
+}
+
+impl Drop for Selecting<'_> {
+    fn drop(&mut self) {
+        self.among.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -350,23 +416,23 @@ fn measured<T>(
     (lease, answer, work)
 }
 
-/// How many documents of each collection were taken out. Every process of a fleet does it; whoever comes first finds them.
-fn rolled_back(file: &Path, lost: RolledBack) -> rusqlite::Result<[usize; COLLECTIONS.len()]> {
+/// How many documents of each collection were taken out. Every process of a fleet comes to it; whoever is first does it.
+fn rolled_back(file: &Path, shard: usize, lost: RolledBack) -> rusqlite::Result<[usize; COLLECTIONS.len()]> {
     let mut connection = connect(file)?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut counts = [0; COLLECTIONS.len()];
-    for (collection, count) in COLLECTIONS.iter().zip(&mut counts) {
-        let [put_away, take_out] = schema::roll_back(collection);
-        let span = params![int(lost.after_ms), int(lost.before_ms)];
-        transaction.execute(&put_away, span)?;
-        *count = transaction.execute(&take_out, span)?;
-        transaction.execute(schema::TRIM_ROLLED_BACK, params![collection, ROLLED_BACK_MAX])?;
+    let span = params![int(lost.after_ms), int(lost.before_ms)];
+    if transaction.execute(schema::ADD_ROLLBACK, span)? == 1 {
+        if shard == 0 {
+            transaction.execute(schema::LOSE_JOBS, span)?;
+        }
+        for (collection, count) in COLLECTIONS.iter().zip(&mut counts) {
+            let [put_away, take_out] = schema::roll_back(collection);
+            transaction.execute(&put_away, span)?;
+            *count = transaction.execute(&take_out, span)?;
+            transaction.execute(schema::TRIM_ROLLED_BACK, params![collection, ROLLED_BACK_MAX])?;
+        }
     }
     transaction.commit()?;
     Ok(counts)
-}
-
-/// SQLite's integers have a sign; an instant beyond them is as good as never.
-fn int(ms: u64) -> i64 {
-    i64::try_from(ms).unwrap_or(i64::MAX)
 }
