@@ -12,6 +12,7 @@ pub mod load;
 pub mod measure;
 pub mod preflight;
 pub mod probe;
+pub mod queueing;
 pub mod record;
 pub mod report;
 pub mod run;

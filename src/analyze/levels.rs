@@ -1,7 +1,7 @@
 //! The table of levels: what was measured in each judged span, with the laws applied and the readings of the resources averaged.
 
-use super::laws::{interactive_residual_ratio, interactive_response_s};
 use super::{Input, LevelInput};
+use crate::queueing::laws::{interactive_residual_ratio, interactive_response_s};
 use crate::record::rows::SaturationRow;
 use crate::record::summary::{Level, LevelResource};
 use crate::scenario::plan::LoadUnit;

@@ -10,7 +10,6 @@ mod clocks;
 pub mod explain;
 pub mod findings;
 pub mod fit;
-pub mod laws;
 pub mod levels;
 pub mod next;
 mod omission;

@@ -46,6 +46,12 @@ const MODULES: &[Module] = &[
     module("threshold", Layer::Meaning, &["clock", "scenario", "load", "search"], WORLD),
     module("load", Layer::Meaning, &["clock", "scenario", "search", "threshold"], WORLD),
     module("search", Layer::Meaning, &["clock", "load"], WORLD),
+    module(
+        "queueing",
+        Layer::Meaning,
+        &["clock", "seed", "limits", "endpoint", "threshold", "load", "search", "scenario"],
+        WORLD,
+    ),
     module("scenario", Layer::Meaning, &["clock"], WORLD_BUT_FILES),
     module("measure", Layer::Measurement, &["scenario", "load", "probe"], WORLD),
     module("record", Layer::Measurement, &["scenario", "load", "search", "probe", "clock"], RUNTIME),

@@ -1,0 +1,301 @@
+//! One level of a network: stations and pools side by side, under one bound on how many jobs there are. From the inside out it yields
+//! the throughput with 1, 2, … jobs, which is what the pool around it looks like from outside (a flow-equivalent server); from the
+//! outside in it says where the jobs are, given how many there are.
+//!
+//! Sources: Lazowska, Zahorjan, Graham and Sevcik, "Quantitative System Performance", 1984, chapters 8 and 9 (flow-equivalent servers,
+//! memory constraints); Reiser and Lavenberg, J. ACM 27(2), 1980 (queues of single servers by recursion over the population).
+
+use super::model::{Branch, Network, Servers};
+use super::weights::{Rates, Weights};
+use std::ops::Range;
+
+/// Shares below this of the largest are left out where a distribution is spread over stations.
+const NEGLIGIBLE: f64 = 1e-25;
+
+/// Who is on a level.
+#[derive(Debug)]
+enum Content {
+    /// A station with servers, by its index in the network.
+    Station(usize),
+    /// A pool, by its index, and what it guards. Its population is at most its slots.
+    Pool(usize, Box<Level>),
+}
+
+#[derive(Debug)]
+struct Member {
+    content: Content,
+    rates: Rates,
+    /// The convolution of all others of the level; `None` where nobody asks for it.
+    others: Option<Weights>,
+}
+
+/// A level, solved for every population up to its limit.
+#[derive(Debug)]
+pub(super) struct Level {
+    members: Vec<Member>,
+    /// ΣD of the stations without a queue, s, and who they are.
+    pub(super) delay_s: f64,
+    delays: Vec<usize>,
+    g: Weights,
+    scale_per_s: f64,
+    jobs_max: usize,
+    /// Terms summed here and inside, for a bound on the work.
+    pub(super) terms: u64,
+}
+
+/// Where jobs are, by station and by pool, summed up while a distribution is spread from the outside in.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Whereabouts {
+    /// Mean jobs at each station, in service and waiting.
+    pub(super) at_station: Vec<f64>,
+    /// Requests per second that pass each station.
+    pub(super) flow_per_s: Vec<f64>,
+    pub(super) at_pool: Vec<AtPool>,
+    /// Terms summed while spreading.
+    pub(super) terms: u64,
+}
+
+/// A pool over time.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct AtPool {
+    /// Mean slots in use.
+    pub(super) busy: f64,
+    /// Mean requests that wait for one.
+    pub(super) waiting: f64,
+    /// Share of the time in which no slot is free.
+    pub(super) p_all_busy: f64,
+    /// Share of those who ask for a slot and give up; `None` without a timeout.
+    pub(super) timeout_ratio: Option<f64>,
+}
+
+impl Whereabouts {
+    pub(super) fn nowhere(network: &Network) -> Self {
+        Self {
+            at_station: vec![0.0; network.stations.len()],
+            flow_per_s: vec![0.0; network.stations.len()],
+            at_pool: vec![AtPool::default(); network.pools.len()],
+            terms: 0,
+        }
+    }
+}
+
+impl Level {
+    /// Solves a branch for up to `jobs_max` jobs. On the outermost level, whose population moves between thinking and the rest, stations
+    /// without a queue are not part of the convolution: they are like thinking.
+    pub(super) fn solve(network: &Network, branch: &Branch, jobs_max: usize, outermost: bool) -> Self {
+        let mut members = Vec::new();
+        let (mut delays, mut delay_s, mut terms) = (Vec::new(), 0.0, 0);
+        for &index in &branch.stations {
+            let station = &network.stations[index];
+            match station.servers {
+                Servers::Count(servers) => members.push(Member {
+                    content: Content::Station(index),
+                    rates: Rates::servers(station.demand_s, servers, jobs_max),
+                    others: None,
+                }),
+                Servers::Delay => {
+                    delay_s += station.demand_s;
+                    delays.push(index);
+                }
+            }
+        }
+        for (index, inside) in &branch.pools {
+            let level = Self::solve(network, inside, network.pools[*index].slots.min(jobs_max), false);
+            // Its own, and its throughput with each number of requests.
+            terms += level.terms + level.jobs_max as u64;
+            let rates = level.rates();
+            members.push(Member { content: Content::Pool(*index, Box::new(level)), rates, others: None });
+        }
+        // The longest list of rates first: it is taken as it is, and each of the others costs as many terms as it has rates.
+        members.sort_by_key(|member| std::cmp::Reverse(member.rates.kept()));
+        let mut level =
+            Self { members, delay_s, delays, g: Weights::nothing(), scale_per_s: 1.0, jobs_max, terms };
+        level.scale_per_s =
+            level.members.iter().map(|member| member.rates.max()).fold(f64::INFINITY, f64::min);
+        let in_line = (!outermost && delay_s > 0.0).then(|| Rates::servers(delay_s, jobs_max, jobs_max));
+        if level.scale_per_s.is_infinite() {
+            level.scale_per_s = in_line.as_ref().map_or(1.0, Rates::max);
+        }
+        level.g = level.convolution(in_line.as_ref(), None);
+        for left_out in 0..level.members.len() {
+            let needed = match level.members[left_out].content {
+                Content::Pool(..) => true,
+                Content::Station(_) => level.members[left_out].rates.kept() > 1,
+            };
+            if needed {
+                let others = level.convolution(in_line.as_ref(), Some(left_out));
+                level.members[left_out].others = Some(others);
+            }
+        }
+        level
+    }
+
+    fn convolution(&mut self, in_line: Option<&Rates>, left_out: Option<usize>) -> Weights {
+        let others = self.members.iter().enumerate().filter(|(index, _)| Some(*index) != left_out);
+        let mut all = in_line.into_iter().chain(others.map(|(_, member)| &member.rates));
+        let Some(first) = all.next() else { return Weights::nothing() };
+        let mut g = Weights::of(first, self.scale_per_s);
+        self.terms += first.kept() as u64;
+        for rates in all {
+            let (joined, terms) = g.with(rates, self.scale_per_s, self.jobs_max);
+            self.terms += terms;
+            g = joined;
+        }
+        g
+    }
+
+    /// Whether jobs can be here at all, other than in stations without a queue.
+    pub(super) fn has_queues(&self) -> bool {
+        !self.members.is_empty()
+    }
+
+    /// X(n), per second, with n ≥ 1 jobs on this level.
+    pub(super) fn throughput_per_s(&self, n: usize) -> f64 {
+        self.g.throughput(n) * self.scale_per_s
+    }
+
+    /// The level as the outside sees it. Rounding must not make it seem to slow down under load.
+    fn rates(&self) -> Rates {
+        let mut fastest = 0.0f64;
+        let per_s = (1..=self.jobs_max).map(|n| {
+            fastest = fastest.max(self.throughput_per_s(n));
+            fastest
+        });
+        // Demands are positive and bounded, and so is what they add up to.
+        Rates::measured(per_s.collect()).unwrap_or_else(|| Rates::servers(1.0, 1, 1))
+    }
+
+    /// X with as many jobs as there may be, per second.
+    pub(super) fn fastest_per_s(&self) -> f64 {
+        self.throughput_per_s(self.jobs_max)
+    }
+
+    pub(super) fn jobs_max(&self) -> usize {
+        self.jobs_max
+    }
+
+    /// Adds where jobs are when n of them are on this level with probability `shares[n]`, and requests pass at `throughput_per_s`.
+    pub(super) fn spread(
+        &self,
+        shares: &[f64],
+        throughput_per_s: f64,
+        network: &Network,
+        found: &mut Whereabouts,
+    ) {
+        for &index in &self.delays {
+            found.at_station[index] = throughput_per_s * network.stations[index].demand_s;
+            found.flow_per_s[index] = throughput_per_s;
+        }
+        let x = throughput_per_s / self.scale_per_s;
+        for member in &self.members {
+            if let Content::Station(index) = &member.content {
+                found.flow_per_s[*index] = throughput_per_s;
+            }
+            match (&member.content, &member.others) {
+                (Content::Station(index), None) => {
+                    found.at_station[*index] = self.single_server_queue(member.rates.max(), shares);
+                }
+                (Content::Station(index), Some(others)) => {
+                    let there = self.marginal(&member.rates, others, shares, x);
+                    found.at_station[*index] = mean(&there.inside) + there.beyond;
+                    found.terms += there.terms;
+                }
+                (Content::Pool(index, level), others) => {
+                    let alone = Weights::nothing();
+                    let others = others.as_ref().unwrap_or(&alone);
+                    let Marginal { inside, beyond, terms } = self.marginal(&member.rates, others, shares, x);
+                    found.terms += terms;
+                    let slots = network.pools[*index].slots;
+                    found.at_pool[*index] = AtPool {
+                        busy: mean(&inside),
+                        waiting: beyond,
+                        p_all_busy: inside.get(slots).copied().unwrap_or(0.0),
+                        timeout_ratio: None,
+                    };
+                    level.spread(&inside, throughput_per_s, network, found);
+                }
+            }
+        }
+    }
+
+    /// Q(n) = D·X(n)·(1 + Q(n−1)), averaged.
+    fn single_server_queue(&self, rate_per_s: f64, shares: &[f64]) -> f64 {
+        let (mut queue, mut sum) = (0.0, 0.0);
+        for (n, share) in shares.iter().enumerate().skip(1) {
+            queue = self.throughput_per_s(n) / rate_per_s * (1.0 + queue);
+            sum += share * queue;
+        }
+        sum
+    }
+
+    /// The distribution of the jobs at one member, all beyond its last different rate counted there, and the mean number beyond it:
+    /// P(j) = f(j) Σ_n shares(n)/G(n) · G_others(n−j). The weights are tilted by the throughput, f(j)·x^j, so that what is likely is
+    /// near 1 and what underflows is too rare to count.
+    fn marginal(&self, rates: &Rates, others: &Weights, shares: &[f64], x: f64) -> Marginal {
+        let tilt = x.ln();
+        let ln_share = |n: usize| shares[n].ln() - self.g.ln(n) - n as f64 * tilt;
+        let populations = significant(shares);
+        let highest = populations.end - 1;
+        let to_outside = scaled(populations.clone().map(ln_share));
+        let beside = scaled((0..=highest).map(|i| others.ln(i) + i as f64 * tilt));
+        let f = Weights::of(rates, self.scale_per_s);
+        let here = scaled((0..=rates.kept()).map(|j| f.ln(j) + j as f64 * tilt));
+        // Tails past the last rate: H(i) = Σ r^l·beside(i−l) and, weighted by l, W(i), with r = x/μ_max.
+        let r = x * self.scale_per_s / rates.max();
+        let (mut tail, mut excess) = (vec![0.0; highest + 1], vec![0.0; highest + 1]);
+        for i in 0..=highest {
+            let (h, w) = if i == 0 { (0.0, 0.0) } else { (tail[i - 1], excess[i - 1]) };
+            tail[i] = beside[i] + r * h;
+            excess[i] = r * (w + h);
+        }
+        let (everywhere, support) = (0..highest + 1, significant(&beside));
+        // Setting up all of these is one pass each.
+        let mut terms = 4 * (highest + 1 + here.len()) as u64;
+        let mut against = |j: usize, beside: &[f64], support: &Range<usize>| -> f64 {
+            if here[j] < NEGLIGIBLE {
+                return 0.0;
+            }
+            let first = populations.start.max(j + support.start);
+            let last = populations.end.min(j + support.end);
+            let parts = (first..last).map(|n| to_outside[n - populations.start] * beside[n - j]);
+            terms += parts.len() as u64;
+            here[j] * parts.fold(0.0, |sum, part| sum + part)
+        };
+        let last = rates.kept();
+        let mut inside: Vec<f64> = (0..last).map(|j| against(j, &beside, &support)).collect();
+        inside.push(against(last, &tail, &everywhere));
+        let beyond = against(last, &excess, &everywhere);
+        let sum: f64 = inside.iter().sum();
+        inside.iter_mut().for_each(|share| *share /= sum);
+        Marginal { inside, beyond: beyond / sum, terms }
+    }
+}
+
+/// How many jobs are at one member.
+struct Marginal {
+    /// Probabilities of 0, 1, …; the last one of that many or more.
+    inside: Vec<f64>,
+    /// Mean number beyond that.
+    beyond: f64,
+    terms: u64,
+}
+
+fn mean(shares: &[f64]) -> f64 {
+    shares.iter().enumerate().map(|(n, share)| n as f64 * share).sum()
+}
+
+/// From the first to past the last entry that counts beside the largest.
+fn significant(shares: &[f64]) -> Range<usize> {
+    let floor = shares.iter().copied().fold(0.0, f64::max) * NEGLIGIBLE;
+    let first = shares.iter().position(|share| *share > floor).unwrap_or(0);
+    let last = shares.iter().rposition(|share| *share > floor).unwrap_or(0);
+    first..last + 1
+}
+
+/// Logarithms to numbers of which the largest is 1.
+fn scaled(ln: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut values: Vec<f64> = ln.collect();
+    let peak = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    values.iter_mut().for_each(|value| *value = (*value - peak).exp());
+    values
+}
