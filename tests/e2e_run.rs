@@ -239,6 +239,7 @@ fn every_command_has_help_with_an_example() {
         "find",
         "check",
         "report",
+        "solve",
         "schema",
         "target",
         "target serve",

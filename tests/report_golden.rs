@@ -4,6 +4,8 @@
 mod goldens;
 
 use plimsoll::preflight::{Examination, Explanation};
+use plimsoll::queueing::answer::Answers;
+use plimsoll::queueing::model::Model;
 use plimsoll::record::summary::Summary;
 use plimsoll::report::text::Text;
 use plimsoll::report::{FORMATS, Format, by_name};
@@ -221,6 +223,8 @@ fn schema_is_up_to_date() {
         ("explain", schemars::schema_for!(Explanation)),
         ("doctor", schemars::schema_for!(Examination)),
         ("trace", schemars::schema_for!(Trace)),
+        ("model", schemars::schema_for!(Model)),
+        ("solve", schemars::schema_for!(Answers)),
     ] {
         let file = format!("docs/schemas/{name}.schema.json");
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(&file);

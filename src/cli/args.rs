@@ -54,6 +54,11 @@ pub(super) enum Command {
         after_help = "Examples:\n  plimsoll report reports/shop\n  plimsoll report reports/shop --format md"
     )]
     Report(ReportArgs),
+    /// Solve a queueing model: stations, pools, think time, users or a rate
+    #[command(
+        after_help = "Examples:\n  plimsoll solve model.json\n  plimsoll solve model.json --json | jq .throughput_per_s\n  echo '{\"users\":[100,400],\"think_s\":1,\"stations\":[{\"name\":\"db\",\"demand_s\":0.02,\"servers\":\"delay\"}],\"pools\":[{\"name\":\"pool\",\"slots\":10,\"guards\":[\"db\"]}]}' | plimsoll solve -\n\ndocs/solve.md has the format and the methods."
+    )]
+    Solve(SolveArgs),
     /// Print the JSON Schema of the scenario language, for editors
     #[command(after_help = "Example:\n  plimsoll schema > scenario.schema.json")]
     Schema,
@@ -173,6 +178,22 @@ pub(super) struct ReportArgs {
     pub(super) json: bool,
 }
 
+#[derive(Args, Debug)]
+pub(super) struct SolveArgs {
+    /// The model, a JSON file; - for standard input
+    #[arg(value_name = "MODEL.json")]
+    pub(super) model: PathBuf,
+    /// Simulate this many requests instead of solving: percentiles, and answers where no formula holds [default: 1M]
+    #[arg(long, value_name = "REQUESTS", value_parser = simulated, num_args = 0..=1, default_missing_value = "1M")]
+    pub(super) simulate: Option<u64>,
+    /// Seed of the simulation
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "simulate")]
+    pub(super) seed: u64,
+    /// Print one JSON document
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
 #[derive(Debug, Subcommand)]
 pub(super) enum TargetCommand {
     /// Serve a profile until interrupted
@@ -245,6 +266,14 @@ fn in_shell(word: &str) -> String {
 /// `500`, `100k`, `1M`.
 fn count(text: &str) -> Result<u64, String> {
     crate::units::count(text).map_err(|error| error.to_string())
+}
+
+/// Enough for intervals, and not more than a few hundred megabytes of response times.
+fn simulated(text: &str) -> Result<u64, String> {
+    const REQUESTS: std::ops::RangeInclusive<u64> = 1000..=20_000_000;
+    let requests = count(text)?;
+    let refused = || format!("expected {} to {} requests", REQUESTS.start(), REQUESTS.end());
+    REQUESTS.contains(&requests).then_some(requests).ok_or_else(refused)
 }
 
 fn agents(text: &str) -> Result<Agents, String> {

@@ -11,6 +11,7 @@ mod load;
 mod process;
 mod report;
 mod run;
+mod solve;
 mod target;
 mod trace;
 
@@ -60,6 +61,7 @@ pub fn main(process: &mut Process<'_>) -> u8 {
         Command::Trace(args) => trace::trace(process, &args),
         Command::Doctor(args) => doctor::doctor(process, &args),
         Command::Report(args) => report::report(process, &args),
+        Command::Solve(args) => solve::solve(process, &args),
         Command::Target(command) => target::target(process, command),
         Command::Agent => agent::agent(process),
         Command::Schema => check::schema(process),
