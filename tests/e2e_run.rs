@@ -232,6 +232,12 @@ fn the_target_is_listed_and_explained_from_its_dials() {
     }
 }
 
+/// Standard input is empty here.
+#[test]
+fn a_model_can_come_from_standard_input() {
+    plimsoll(["solve", "-"]).run().exits(2).says("standard input: EOF");
+}
+
 #[test]
 fn every_command_has_help_with_an_example() {
     let commands = [

@@ -56,7 +56,7 @@ pub(super) enum Command {
     Report(ReportArgs),
     /// Solve a queueing model: stations, pools, think time, users or a rate
     #[command(
-        after_help = "Examples:\n  plimsoll solve model.json\n  plimsoll solve model.json --json | jq .throughput_per_s\n  echo '{\"users\":[100,400],\"think_s\":1,\"stations\":[{\"name\":\"db\",\"demand_s\":0.02,\"servers\":\"delay\"}],\"pools\":[{\"name\":\"pool\",\"slots\":10,\"guards\":[\"db\"]}]}' | plimsoll solve -\n\ndocs/solve.md has the format and the methods."
+        after_help = "Examples:\n  plimsoll solve model.json\n  plimsoll solve model.json --json | jq .throughput_per_s\n  plimsoll solve - --simulate < model.json\n\ndocs/solve.md has the format and the methods."
     )]
     Solve(SolveArgs),
     /// Print the JSON Schema of the scenario language, for editors

@@ -29,6 +29,16 @@ struct Member {
     others: Option<Weights>,
 }
 
+impl Member {
+    /// A single server has a recursion of its own.
+    fn needs_the_others(&self) -> bool {
+        match self.content {
+            Content::Pool(..) => true,
+            Content::Station(_) => self.rates.kept() > 1,
+        }
+    }
+}
+
 /// A level, solved for every population up to its limit.
 #[derive(Debug)]
 pub(super) struct Level {
@@ -116,32 +126,40 @@ impl Level {
         if level.scale_per_s.is_infinite() {
             level.scale_per_s = in_line.as_ref().map_or(1.0, Rates::max);
         }
-        level.g = level.convolution(in_line.as_ref(), None);
-        for left_out in 0..level.members.len() {
-            let needed = match level.members[left_out].content {
-                Content::Pool(..) => true,
-                Content::Station(_) => level.members[left_out].rates.kept() > 1,
-            };
-            if needed {
-                let others = level.convolution(in_line.as_ref(), Some(left_out));
-                level.members[left_out].others = Some(others);
-            }
-        }
+        let beside = in_line.map_or_else(Weights::nothing, |rates| Weights::of(&rates, level.scale_per_s));
+        level.g = level.joined(&beside, 0..level.members.len());
+        level.leave_one_out(&beside, 0..level.members.len());
         level
     }
 
-    fn convolution(&mut self, in_line: Option<&Rates>, left_out: Option<usize>) -> Weights {
-        let others = self.members.iter().enumerate().filter(|(index, _)| Some(*index) != left_out);
-        let mut all = in_line.into_iter().chain(others.map(|(_, member)| &member.rates));
-        let Some(first) = all.next() else { return Weights::nothing() };
-        let mut g = Weights::of(first, self.scale_per_s);
-        self.terms += first.kept() as u64;
-        for rates in all {
-            let (joined, terms) = g.with(rates, self.scale_per_s, self.jobs_max);
+    /// `g` and these members.
+    fn joined(&mut self, g: &Weights, members: Range<usize>) -> Weights {
+        let mut g = g.clone();
+        for member in &self.members[members] {
+            let (joined, terms) = g.with(&member.rates, self.scale_per_s, self.jobs_max);
             self.terms += terms;
             g = joined;
         }
         g
+    }
+
+    /// Gives each of these members the convolution of all others, of which `g` has those outside the range: by halves, so that a level of
+    /// many parts costs a few convolutions for each of them and not one for each pair.
+    fn leave_one_out(&mut self, g: &Weights, members: Range<usize>) {
+        if !self.members[members.clone()].iter().any(Member::needs_the_others) {
+            return;
+        }
+        if members.len() == 1 {
+            self.members[members.start].others = Some(g.clone());
+            return;
+        }
+        let middle = members.start + members.len() / 2;
+        for (half, others) in
+            [(members.start..middle, middle..members.end), (middle..members.end, members.start..middle)]
+        {
+            let beside = self.joined(g, others);
+            self.leave_one_out(&beside, half);
+        }
     }
 
     /// Whether jobs can be here at all, other than in stations without a queue.
@@ -154,15 +172,9 @@ impl Level {
         self.g.throughput(n) * self.scale_per_s
     }
 
-    /// The level as the outside sees it. Rounding must not make it seem to slow down under load.
+    /// The level as the outside sees it.
     fn rates(&self) -> Rates {
-        let mut fastest = 0.0f64;
-        let per_s = (1..=self.jobs_max).map(|n| {
-            fastest = fastest.max(self.throughput_per_s(n));
-            fastest
-        });
-        // Demands are positive and bounded, and so is what they add up to.
-        Rates::measured(per_s.collect()).unwrap_or_else(|| Rates::servers(1.0, 1, 1))
+        Rates::measured((1..=self.jobs_max).map(|n| self.throughput_per_s(n)))
     }
 
     /// X with as many jobs as there may be, per second.

@@ -23,11 +23,14 @@ impl Rates {
         Self((1..=servers.min(jobs_max).max(1)).map(|n| n as f64 / demand_s).collect())
     }
 
-    /// The throughput of a subnetwork with 1, 2, … jobs in it, which is what the outside sees of it. `None` if there is none, or if it
-    /// is not a number above zero.
-    pub(super) fn measured(per_s: Vec<f64>) -> Option<Self> {
-        let sound = !per_s.is_empty() && per_s.iter().all(|rate| *rate > 0.0 && rate.is_finite());
-        sound.then_some(Self(per_s))
+    /// The throughput of a subnetwork with 1, 2, … jobs in it, of which there is at least one: what the outside sees of it. Rounding must
+    /// not make it seem to slow down under load.
+    pub(super) fn measured(per_s: impl Iterator<Item = f64>) -> Self {
+        let rising = per_s.scan(0.0f64, |fastest, rate| {
+            *fastest = fastest.max(rate);
+            Some(*fastest)
+        });
+        Self(rising.collect())
     }
 
     /// How many of them differ.
@@ -85,6 +88,9 @@ impl Weights {
     /// ends where the rates are constant. Yields how many terms were summed as well.
     pub(super) fn with(&self, rates: &Rates, scale_per_s: f64, jobs_max: usize) -> (Self, u64) {
         let f = Self::of(rates, scale_per_s);
+        if self.ln.len() == 1 && self.tail_ln == f64::NEG_INFINITY {
+            return (f, rates.kept() as u64);
+        }
         let d: Vec<f64> = (0..rates.kept())
             .map(|j| f.ln[j] + if j == 0 { 0.0 } else { (1.0 - rates.at(j) / rates.max()).max(0.0).ln() })
             .collect();
@@ -148,7 +154,7 @@ mod tests {
             vec![Rates::servers(0.5, 3, 30), Rates::servers(0.2, 1, 30), Rates::servers(1.0, 30, 30)],
             vec![Rates::servers(1.0, 1, 30), Rates::servers(1.0, 1, 30)],
             vec![Rates::servers(0.1, 20, 30), Rates::servers(0.1, 7, 30)],
-            vec![Rates::measured(vec![1.0, 1.5, 1.5, 1.8]).unwrap(), Rates::servers(0.4, 2, 30)],
+            vec![Rates::measured([1.0, 1.5, 1.5, 1.8].into_iter()), Rates::servers(0.4, 2, 30)],
         ];
         for stations in sets {
             let expected = plainly(&stations, 30);
@@ -167,9 +173,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_rate_is_refused() {
-        for broken in [vec![], vec![0.0], vec![1.0, f64::NAN], vec![f64::INFINITY], vec![-1.0]] {
-            assert_eq!(Rates::measured(broken), None);
-        }
+    fn a_rate_does_not_fall_by_rounding() {
+        let rates = Rates::measured([1.0, 2.0, 2.0 - 1e-15, 2.0].into_iter());
+        assert_eq!((rates.at(3), rates.at(4), rates.at(9), rates.max()), (2.0, 2.0, 2.0, 2.0));
     }
 }

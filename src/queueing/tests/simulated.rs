@@ -123,6 +123,32 @@ fn a_timeout_in_a_closed_network() {
     assert!(simulated.response_s.unwrap() < 0.05 + 0.02 * 1.05);
 }
 
+/// Who gives up inside gives back what it held outside: otherwise the outer pool fills up and nothing moves.
+#[test]
+fn a_timeout_inside_another_pool() {
+    let network = network(
+        r#"{"users":300,"think_s":1,"stations":[{"name":"cpu","demand_s":0.002},{"name":"db","demand_s":0.03,"servers":"delay"}],
+            "pools":[{"name":"outer","slots":20,"guards":["cpu","db"]},{"name":"inner","slots":5,"guards":["db"],"timeout_s":0.02}]}"#,
+    );
+    let simulated = run(&network, &Options::exponential(&network, 100_000), 11);
+    let inside: f64 = simulated.stations.iter().map(|station| station.queue.unwrap()).sum();
+    let [outer, inner] = [&simulated.pools[0], &simulated.pools[1]];
+    within(outer.busy.unwrap(), inside + inner.waiting.unwrap(), 1e-9);
+    within(simulated.throughput_per_s.unwrap(), inner.busy.unwrap() / 0.03, 0.01);
+    assert!(inner.timeout_ratio.unwrap() > 0.2 && outer.timeout_ratio.is_none(), "{simulated:?}");
+    assert!(simulated.throughput_per_s.unwrap() > 120.0, "{simulated:?}");
+}
+
+/// A timeout that was not needed does not end a later wait.
+#[test]
+fn a_timeout_ends_its_own_wait() {
+    let network = network(
+        r#"{"users":3,"think_s":0.01,"stations":[{"name":"db","demand_s":0.1}],"pools":[{"name":"p","slots":1,"guards":["db"],"timeout_s":100}]}"#,
+    );
+    let simulated = run(&network, &Options::exponential(&network, 20_000), 2);
+    assert_eq!(simulated.pools[0].timeout_ratio, Some(0.0));
+}
+
 #[test]
 fn the_seed_decides() {
     let network = network(r#"{"users":5,"think_s":1,"stations":[{"name":"a","demand_s":0.1}]}"#);
