@@ -44,8 +44,9 @@ fn bounded_queues_of_the_octave_package() {
     near(bounded(5, 400, 4.0, 1.0).p_wait, erlang_c(5, 4.0).unwrap(), 1e-9);
 }
 
-/// The call center of Garnett, Mandelbaum and Reiman: 48 calls a minute of a minute each, 50 agents, a patience of two minutes: 3.1 %
-/// leave and the wait is 3.7 s, where Erlang C has 20.8 s.
+/// The call center by which Mandelbaum and Zeltyn, "The Palm/Erlang-A Queue, with Applications to Call Centers", 2005, show what leaving
+/// changes: 48 calls a minute of a minute each, 50 agents, a patience of two minutes: 3.1 % leave and the wait is 3.7 s, where Erlang C has
+/// 20.8 s.
 #[test]
 fn the_call_center_of_erlang_a() {
     let patient = erlang_a(50, 48.0, 1.0, 2.0).unwrap();
