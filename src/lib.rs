@@ -6,6 +6,7 @@ pub mod cli;
 pub mod clock;
 pub mod endpoint;
 pub mod engine;
+pub mod fit;
 pub mod limits;
 pub mod live;
 pub mod load;

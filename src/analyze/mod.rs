@@ -9,7 +9,6 @@ pub mod attribute;
 mod clocks;
 pub mod explain;
 pub mod findings;
-pub mod fit;
 pub mod levels;
 pub mod next;
 mod omission;

@@ -1,7 +1,8 @@
 //! The walls behind the first one: what each request takes of every resource, and the load at which that fills it.
 
-use super::fit::line;
 use super::saturate::{names, saturated};
+use crate::fit::evidence::evidence;
+use crate::fit::line::line;
 use crate::record::summary::{Level, NextWall};
 use crate::scenario::plan::LoadUnit;
 
@@ -116,15 +117,6 @@ pub fn walls(levels: &[Level], knee: Option<&Level>, except: &[&str], unit: &Uni
     walls
 }
 
-/// Evidence class of a load at which a resource would be `factor` times as busy as it ever was.
-fn evidence(factor: f64) -> &'static str {
-    match factor {
-        ..=1.0 => "measured",
-        ..=1.25 => "interpolated",
-        _ => "extrapolated",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,9 +174,5 @@ mod tests {
             .map(|(users, used)| level(users, 20.0, [("app.cpu", cpu(2.0, used))]))
             .into();
         assert!(walls(&levels, None, &[], &unit_users()).is_empty());
-        assert_eq!(
-            (evidence(0.99), evidence(1.2), evidence(8.0)),
-            ("measured", "interpolated", "extrapolated")
-        );
     }
 }

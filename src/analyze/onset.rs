@@ -1,10 +1,10 @@
 //! The load at which a resource begins to make work wait. Levels are a few points apart from each other, so it is read off the shape of
 //! the wait between them: nothing, then a straight line.
 
-use super::fit::hinge;
 use super::levels::wait_per_request_s;
 use super::next::{Demand, Unit};
 use super::saturate::saturated;
+use crate::fit::line::hinge;
 use crate::record::summary::Level;
 use crate::scenario::plan::LoadUnit;
 

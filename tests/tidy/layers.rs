@@ -45,6 +45,7 @@ const MODULES: &[Module] = &[
     module("endpoint", Layer::Ground, &["clock", "seed", "limits"], WORLD),
     module("threshold", Layer::Meaning, &["clock", "scenario", "load", "search"], WORLD),
     module("load", Layer::Meaning, &["clock", "scenario", "search", "threshold"], WORLD),
+    module("fit", Layer::Meaning, &["clock", "scenario", "load", "search", "threshold"], WORLD),
     module("search", Layer::Meaning, &["clock", "load"], WORLD),
     module(
         "queueing",

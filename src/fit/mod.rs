@@ -1,0 +1,8 @@
+//! Fits: from measured points to the coefficients of a law, with the uncertainty that the points leave. Pure mathematics on numbers; who
+//! reads them from where is the caller's affair.
+
+pub mod evidence;
+pub mod line;
+mod matrix;
+mod student;
+pub mod usl;
