@@ -1,8 +1,11 @@
 //! Fits: from measured points to the coefficients of a law, with the uncertainty that the points leave. Pure mathematics on numbers; who
 //! reads them from where is the caller's affair.
 
+pub mod classes;
+pub mod demand;
 pub mod evidence;
 pub mod line;
 mod matrix;
+pub mod nnls;
 mod student;
 pub mod usl;
