@@ -3,6 +3,8 @@
 
 mod goldens;
 
+use plimsoll::analyze::demand::ServiceDemands;
+use plimsoll::analyze::usl::Scaling;
 use plimsoll::preflight::{Examination, Explanation};
 use plimsoll::queueing::answer::Answers;
 use plimsoll::queueing::model::Model;
@@ -225,6 +227,8 @@ fn schema_is_up_to_date() {
         ("trace", schemars::schema_for!(Trace)),
         ("model", schemars::schema_for!(Model)),
         ("solve", schemars::schema_for!(Answers)),
+        ("fit_usl", schemars::schema_for!(Scaling)),
+        ("fit_demand", schemars::schema_for!(ServiceDemands)),
     ] {
         let file = format!("docs/schemas/{name}.schema.json");
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(&file);

@@ -50,13 +50,13 @@ fn build(input: &Input<'_>, measured: &LevelInput, readings: &[Reading<'_>]) -> 
 }
 
 /// A row with the span of time that it speaks for.
-struct Reading<'a> {
-    row: &'a SaturationRow,
-    from_s: f64,
+pub(super) struct Reading<'a> {
+    pub(super) row: &'a SaturationRow,
+    pub(super) from_s: f64,
 }
 
 /// A reading covers the time since the one before it of the same resource; the first is taken to cover one second.
-fn reading_spans(rows: &[SaturationRow]) -> Vec<Reading<'_>> {
+pub(super) fn reading_spans(rows: &[SaturationRow]) -> Vec<Reading<'_>> {
     let mut before: BTreeMap<&str, f64> = BTreeMap::new();
     rows.iter()
         .map(|row| {
@@ -64,6 +64,11 @@ fn reading_spans(rows: &[SaturationRow]) -> Vec<Reading<'_>> {
             Reading { row, from_s }
         })
         .collect()
+}
+
+/// used / limit of a reading, where it has a limit.
+pub(super) fn utilization(row: &SaturationRow) -> Option<f64> {
+    row.utilization.or_else(|| row.limit.filter(|&limit| limit > 0.0).map(|limit| row.used / limit))
 }
 
 #[derive(Default)]
@@ -126,8 +131,7 @@ impl Sums {
         self.used += row.used * seconds;
         self.limit = row.limit.or(self.limit);
         self.waiting.add(row.waiting, seconds);
-        let utilization =
-            row.utilization.or_else(|| row.limit.filter(|&limit| limit > 0.0).map(|limit| row.used / limit));
+        let utilization = utilization(row);
         self.utilization.add(utilization, seconds);
         self.readings += 1;
         self.full += u32::from(utilization.is_some_and(|ratio| ratio >= FULL_RATIO));

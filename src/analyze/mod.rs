@@ -7,6 +7,7 @@ use crate::scenario::plan::LoadUnit;
 
 pub mod attribute;
 mod clocks;
+pub mod demand;
 pub mod explain;
 pub mod findings;
 pub mod levels;
@@ -17,6 +18,7 @@ pub mod saturate;
 pub mod summary;
 #[cfg(test)]
 mod testbed;
+pub mod usl;
 
 /// What the analysis reads from a record.
 #[derive(Clone, Debug)]

@@ -59,6 +59,12 @@ pub(super) enum Command {
         after_help = "Examples:\n  plimsoll solve model.json\n  plimsoll solve model.json --json | jq .throughput_per_s\n  plimsoll solve - --simulate < model.json\n\ndocs/solve.md has the format and the methods."
     )]
     Solve(SolveArgs),
+    /// Fit a law to measurements: how throughput scales, or what a request takes of each resource
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  plimsoll fit usl loads.csv\n  plimsoll fit demand reports/shop --json | jq .resources"
+    )]
+    Fit(FitCommand),
     /// Print the JSON Schema of the scenario language, for editors
     #[command(after_help = "Example:\n  plimsoll schema > scenario.schema.json")]
     Schema,
@@ -195,6 +201,43 @@ pub(super) struct SolveArgs {
 }
 
 #[derive(Debug, Subcommand)]
+pub(super) enum FitCommand {
+    /// The Universal Scalability Law of a table of loads and throughputs, with intervals and a verdict on its peak
+    #[command(
+        after_help = "Examples:\n  plimsoll fit usl loads.csv\n  plimsoll fit usl loads.csv --json | jq '{verdict, peak_n}'\n  plimsoll fit usl loads.csv --throughput 1500\n\nThe table is CSV with the header n,x: a load (users, processes, replicas) and its throughput a line. docs/fit.md has the methods."
+    )]
+    Usl(UslArgs),
+    /// The service demands of a run: what one request takes of each resource
+    #[command(
+        after_help = "Examples:\n  plimsoll fit demand reports/shop\n  plimsoll fit demand reports/shop --json | jq '.resources[] | {resource, demands}'\n\nOnly windows count in which no resource was at 90 % of its limit. docs/fit.md has the methods."
+    )]
+    Demand(DemandArgs),
+}
+
+#[derive(Args, Debug)]
+pub(super) struct UslArgs {
+    /// The table: CSV with the header n,x
+    #[arg(value_name = "DATA.csv")]
+    pub(super) data: PathBuf,
+    /// Say the least load that yields this throughput, too
+    #[arg(long, value_name = "X", value_parser = throughput)]
+    pub(super) throughput: Option<f64>,
+    /// Print one JSON document
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct DemandArgs {
+    /// The folder of a run
+    #[arg(value_name = "RUN")]
+    pub(super) run: PathBuf,
+    /// Print one JSON document
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
 pub(super) enum TargetCommand {
     /// Serve a profile until interrupted
     #[command(
@@ -274,6 +317,11 @@ fn simulated(text: &str) -> Result<u64, String> {
     let requests = count(text)?;
     let refused = || format!("expected {} to {} requests", REQUESTS.start(), REQUESTS.end());
     REQUESTS.contains(&requests).then_some(requests).ok_or_else(refused)
+}
+
+fn throughput(text: &str) -> Result<f64, String> {
+    let value: Option<f64> = text.parse().ok().filter(|value: &f64| value.is_finite() && *value > 0.0);
+    value.ok_or_else(|| "expected a number above 0".to_owned())
 }
 
 fn agents(text: &str) -> Result<Agents, String> {

@@ -7,6 +7,7 @@ mod chart;
 mod check;
 mod doctor;
 mod explain;
+mod fit;
 mod load;
 mod process;
 mod report;
@@ -61,6 +62,7 @@ pub fn main(process: &mut Process<'_>) -> u8 {
         Command::Trace(args) => trace::trace(process, &args),
         Command::Doctor(args) => doctor::doctor(process, &args),
         Command::Report(args) => report::report(process, &args),
+        Command::Fit(command) => fit::fit(process, &command),
         Command::Solve(args) => solve::solve(process, &args),
         Command::Target(command) => target::target(process, command),
         Command::Agent => agent::agent(process),

@@ -8,4 +8,5 @@ pub mod line;
 mod matrix;
 pub mod nnls;
 mod student;
+pub mod table;
 pub mod usl;

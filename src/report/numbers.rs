@@ -43,6 +43,22 @@ pub fn quantity(value: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
+/// Four significant digits, with a power of ten where the value is far below 1: `0.02773`, `1.044e-4`, `90.00`, `12,342`.
+pub fn coefficient(value: f64) -> String {
+    if !value.is_finite() {
+        return NO_NUMBER.into();
+    }
+    match value.abs() {
+        0.0 => "0".into(),
+        ..0.01 => format!("{value:.3e}").replace('-', "−").replacen("e−", "e-", 1),
+        999.95.. => format!("{}{}", if value < 0.0 { "−" } else { "" }, count(value.abs().round() as u64)),
+        size => {
+            let decimals = (3.0 - size.log10().floor()).clamp(0.0, 6.0) as usize;
+            format!("{value:.decimals$}").replace('-', "−")
+        }
+    }
+}
+
 /// Two significant digits, for predictions that deserve no more: `4,100`, `87`, `8.1`.
 pub fn about(value: f64) -> String {
     if !value.is_finite() || value == 0.0 {
@@ -139,7 +155,9 @@ pub fn tick(value: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{about, bytes, clock, count, counted, deviation, ms, percent, quantity, rate, span, tick};
+    use super::{
+        about, bytes, clock, coefficient, count, counted, deviation, ms, percent, quantity, rate, span, tick,
+    };
     use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 
     #[test]
@@ -161,6 +179,15 @@ mod tests {
         for (value, want) in cases {
             assert_eq!(quantity(value), want, "{value}");
         }
+    }
+
+    #[test]
+    fn four_significant_digits_for_coefficients() {
+        let values = [0.027_728, 1.0437e-4, -0.002_26, 89.995, -3.5, 999.94, 12_341.7, 0.0, f64::NAN];
+        assert_eq!(
+            values.map(coefficient),
+            ["0.02773", "1.044e-4", "−2.260e-3", "90.00", "−3.500", "999.9", "12,342", "0", "–"]
+        );
     }
 
     #[test]
