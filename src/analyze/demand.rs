@@ -139,10 +139,7 @@ fn fit(
         .collect();
     let random = &mut stream(recorded.manifest.seed, Purpose::Bootstrap, number as u64, 0);
     let found = demands(&windows, random).ok_or_else(|| {
-        format!(
-            "{} of its windows can be used, and a demand takes {WINDOWS_MIN} and more for each further class",
-            windows.len()
-        )
+        format!("{} of its windows can be used, and a demand takes {WINDOWS_MIN}", windows.len())
     })?;
     let total = |window: &Window| window.rates_per_s.iter().sum::<f64>();
     let requests: f64 = windows.iter().map(|window| total(window) * window.seconds).sum();
@@ -242,8 +239,8 @@ fn warnings(document: &ServiceDemands) -> Vec<Warning> {
     if together > 0 {
         warn(
             "classes_together",
-            "endpoints whose rates rise and fall together cannot be told apart: their demand is that of a request of either".to_owned(),
-            "run the journeys with other shares (`run: {browse: 3, buy: 1}`) at some levels",
+            "endpoints whose rates rise and fall together, or more than a fifth as many as windows, cannot be told apart: their demand is the mean of their requests".to_owned(),
+            "run longer, and the journeys with other shares (`run: {browse: 3, buy: 1}`) at some levels",
         );
     }
     warnings

@@ -4,6 +4,8 @@ use super::matrix::{Matrix, inverse};
 
 /// Variance inflation past which classes are put together (Belsley, Kuh and Welsch, "Regression Diagnostics", 1980, name 10 as the usual bound).
 pub const VIF_MAX: f64 = 10.0;
+/// Windows for each coefficient of a class: with fewer, a regression describes the windows and not the classes.
+pub const WINDOWS_EACH: usize = 5;
 /// Standard deviation over mean below which a rate is as good as constant, and cannot be told apart from what is used without any request.
 pub const VARIES_MIN: f64 = 0.1;
 /// Keeps a correlation matrix invertible where columns are copies of each other, whose inflation then comes out as a thousand million.
@@ -17,8 +19,8 @@ pub struct Group {
     pub vif: f64,
 }
 
-/// Puts classes together until no group's factor is above [`VIF_MAX`]: the most inflated one goes to the group whose rate is most like its own.
-/// `rates` has a row a window and a column a class. A class of constant rate goes to the largest other one.
+/// Puts classes together until no group's factor is above [`VIF_MAX`] and there is a group for [`WINDOWS_EACH`] windows at most: the most inflated one goes
+/// to the group whose rate is most like its own. `rates` has a row a window and a column a class. A class of constant rate goes to the largest other one.
 pub fn groups(rates: &[Vec<f64>]) -> Vec<Group> {
     let classes = rates.first().map_or(0, Vec::len);
     let mut members: Vec<Vec<usize>> = (0..classes).map(|class| vec![class]).collect();
@@ -27,7 +29,9 @@ pub fn groups(rates: &[Vec<f64>]) -> Vec<Group> {
         let correlations = correlations(&columns);
         let vif = inflation(&columns, &correlations);
         let worst = (0..members.len()).max_by(|&a, &b| vif[a].total_cmp(&vif[b]));
-        let Some(worst) = worst.filter(|&worst| vif[worst] > VIF_MAX && members.len() > 1) else {
+        let too_many = members.len() * WINDOWS_EACH > rates.len();
+        let Some(worst) = worst.filter(|&worst| members.len() > 1 && (too_many || vif[worst] > VIF_MAX))
+        else {
             return members.into_iter().zip(vif).map(|(classes, vif)| Group { classes, vif }).collect();
         };
         let constant = varies(&columns[worst]) < VARIES_MIN;
@@ -123,7 +127,9 @@ mod tests {
         // Two columns with correlation r have the factor 1/(1 − r²) each: here r = 0.8.
         let rates: Vec<Vec<f64>> =
             [(1.0, 2.0), (2.0, 1.0), (3.0, 4.0), (4.0, 3.0), (5.0, 5.0)].map(|(a, b)| vec![a, b]).into();
+        let rates: Vec<Vec<f64>> = rates.iter().chain(&rates).cloned().collect();
         let found = groups(&rates);
+        assert_eq!(groups(&rates[..5]).len(), 1, "five windows are too few for two");
         assert_eq!(found.len(), 2);
         assert!((found[0].vif - 1.0 / (1.0 - 0.64)).abs() < 1e-6, "{found:?}");
     }

@@ -12,8 +12,7 @@ use super::student::t_quantile;
 use crate::seed::Stream;
 use rand::RngExt as _;
 
-/// Windows beyond the number of coefficients without which nothing is told, and windows in all.
-const SPARE_MIN: usize = 3;
+/// Windows without which nothing is told.
 pub const WINDOWS_MIN: usize = 6;
 /// Windows of a block: neighbors within one share what made them differ (a collection, a checkpoint).
 const BLOCK: (usize, usize) = (3, 6);
@@ -76,7 +75,7 @@ pub fn demands(windows: &[Window], random: &mut Stream) -> Option<Demands> {
     let total = totals(windows);
     let with_background = varies(&total) >= VARIES_MIN;
     let columns = groups.len() + usize::from(with_background);
-    if windows.len() < WINDOWS_MIN.max(columns + SPARE_MIN) || total.iter().sum::<f64>() <= 0.0 {
+    if windows.len() < WINDOWS_MIN || total.iter().sum::<f64>() <= 0.0 {
         return None;
     }
     let mut design: Vec<Vec<f64>> = groups.iter().map(|group| summed(&rates, &group.classes)).collect();

@@ -8,6 +8,9 @@ use crate::record::recorded::Recorded;
 use crate::report::numbers::{about, coefficient, counted, quantity};
 use crate::report::plain;
 
+/// Endpoints of one class that are named; the document has them all.
+const NAMES_MAX: usize = 4;
+
 pub(super) fn demand(process: &mut Process<'_>, args: &DemandArgs) -> u8 {
     let found = match Recorded::open(&args.run) {
         Ok(recorded) => service_demands(&recorded),
@@ -88,6 +91,10 @@ fn resource(out: &mut String, found: &ResourceDemand) {
 
 fn demand_of(class: &ClassDemand) -> String {
     let [low, high] = class.ci95_ms.map(coefficient);
-    let names: Vec<String> = class.endpoints.iter().map(|name| plain::name(name)).collect();
+    let mut names: Vec<String> =
+        class.endpoints.iter().take(NAMES_MAX).map(|name| plain::name(name)).collect();
+    if class.endpoints.len() > NAMES_MAX {
+        names.push(format!("{} more", class.endpoints.len() - NAMES_MAX));
+    }
     format!("{} ms a request of {}   95 % [{low} .. {high}]", coefficient(class.demand_ms), names.join(" + "))
 }
