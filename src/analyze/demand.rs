@@ -215,9 +215,8 @@ fn warnings(document: &ServiceDemands) -> Vec<Warning> {
     for resource in &document.resources {
         let name = &resource.resource;
         if let Some(Drift { lower_ms, upper_ms, moved: true }) = resource.drift {
-            let times = upper_ms / lower_ms;
             let text = format!(
-                "{name}: a request takes {times:.2} times as much under the higher half of the loads as under the lower, more than {:.0} % apart: one demand does not hold for all loads",
+                "{name}: a request takes {lower_ms:.3} ms under the lower half of the loads and {upper_ms:.3} ms under the higher, more than {:.0} % apart: one demand does not hold for all loads",
                 MOVED_MIN * 100.0
             );
             warn(

@@ -163,6 +163,21 @@ fn what_cannot_be_told_apart_is_said() {
 }
 
 #[test]
+fn a_demand_that_moves_is_said() {
+    let loads: Vec<(f64, f64)> = (1..=8).map(|k| (50.0 * f64::from(k), 0.0)).collect();
+    let mut record = recorded(&loads);
+    for row in record.saturation.iter_mut().filter(|row| row.resource == "app.cpu") {
+        row.used += (row.used - 0.1).powi(2) * 4.0;
+    }
+    let found = service_demands(&record);
+    let moved: Vec<bool> =
+        found.resources.iter().map(|resource| resource.drift.is_some_and(|drift| drift.moved)).collect();
+    assert_eq!(moved, [true, false]);
+    let [warning] = &found.warnings[..] else { panic!("{:?}", found.warnings) };
+    assert!(warning.code == "demand_moves" && warning.text.starts_with("app.cpu: "), "{warning:?}");
+}
+
+#[test]
 fn an_empty_record_is_no_trouble() {
     let mut empty = recorded(&[]);
     assert_eq!(service_demands(&empty).windows, 0);
