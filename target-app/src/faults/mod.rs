@@ -148,7 +148,11 @@ impl Faults {
     /// What befell them, as somebody else was told: before this process was there, or past it.
     pub(crate) fn recall(&self, known: &[Outage]) {
         self.outages.send_if_modified(|outages| {
-            known.iter().fold(false, |new, outage| outage::add(outages, *outage) || new)
+            let before = outages.len();
+            for outage in known {
+                outage::add(outages, *outage);
+            }
+            outages.len() > before
         });
     }
 

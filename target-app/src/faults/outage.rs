@@ -9,17 +9,16 @@ pub(crate) enum Outage {
     End { at_ms: u64 },
 }
 
-/// Adds one in its place; whether it was not known yet. One end after another changes nothing and is left out.
-pub(super) fn add(outages: &mut Vec<Outage>, new: Outage) -> bool {
+/// Adds one in its place, if it was not known yet. One end after another changes nothing and is left out.
+pub(super) fn add(outages: &mut Vec<Outage>, new: Outage) {
     let order = |outage: &Outage| (outage.at_ms(), matches!(outage, Outage::End { .. }));
     let place = outages.partition_point(|outage| order(outage) <= order(&new));
     let before = outages[..place].last();
     let is_end = |outage: Option<&Outage>| matches!(outage, Some(Outage::End { .. }));
-    if outages.contains(&new) || (is_end(Some(&new)) && is_end(before)) {
-        return false;
+    let changes_nothing = outages.contains(&new) || (is_end(Some(&new)) && is_end(before));
+    if !changes_nothing {
+        outages.insert(place, new);
     }
-    outages.insert(place, new);
-    true
 }
 
 impl Outage {

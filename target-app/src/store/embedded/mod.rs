@@ -6,7 +6,7 @@
 //!
 //! A point read takes some ten microseconds, far less than handing it to another thread, so work runs where it is asked.
 
-mod common;
+mod ledger;
 mod outages;
 mod replica_set;
 mod shard;
@@ -18,7 +18,7 @@ use futures_util::future::try_join_all;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, ToSql, params};
 use serde_json::json;
 
-use self::common::Common;
+use self::ledger::Ledger;
 pub(crate) use self::outages::keep_outage;
 use self::shard::{Session, Shard};
 use super::documents::{Credentials, Document, NewLead, NewOrder, NewUser, ProductFilter};
@@ -37,7 +37,7 @@ const KEPT_MAX: u32 = 100_000;
 pub(crate) struct Embedded {
     shards: Vec<Arc<Shard>>,
     topology: Topology,
-    common: Arc<Common>,
+    ledger: Arc<Ledger>,
     faults: Arc<Faults>,
     indexed: bool,
     /// Held as long as this serves, where no supervisor does.
@@ -89,8 +89,8 @@ impl Embedded {
         figures: &Figures,
         faults: Arc<Faults>,
     ) -> Result<Self, StoreError> {
-        let common = Common::over(connect(file)?);
-        faults.recall(&common.outages()?);
+        let ledger = Ledger::over(connect(file)?);
+        faults.recall(&ledger.outages()?);
         let service_time = Arc::new(ServiceTime::new(dials, Arc::clone(&faults)));
         let topology = Topology::of(&dials.mongodb);
         let shard = |number| {
@@ -100,7 +100,7 @@ impl Embedded {
         Ok(Self {
             shards: (0..topology.shards).map(shard).collect::<Result<_, _>>()?,
             topology,
-            common: Arc::new(common),
+            ledger: Arc::new(ledger),
             faults,
             indexed: dials.mongodb.indexes == Indexes::On,
             _home: None,
@@ -207,7 +207,7 @@ impl Store for Embedded {
     /// that none has.
     fn add_user(&self, user: NewUser) -> Answer<Document> {
         let taken = |email| StoreError::Duplicate { what: "email", value: email };
-        let id = match self.common.next_id("users") {
+        let id = match self.ledger.next_id("users") {
             Ok(id) => id,
             Err(e) => return Box::pin(std::future::ready(Err(e))),
         };
@@ -256,14 +256,14 @@ impl Store for Embedded {
     }
 
     fn add_lead(&self, lead: NewLead) -> Answer<Document> {
-        let common = Arc::clone(&self.common);
+        let ledger = Arc::clone(&self.ledger);
         let shard = self.topology.shard_of_new_lead();
         self.operate(shard, Operation::LeadInsert, move |db| {
             let doc = json!({
                 "email": lead.email, "name": lead.name, "message": lead.message, "status": "new",
                 "created_at_ms": lead.created_at_ms,
             });
-            let values = params![common.next_id("leads")?, doc.to_string(), db.now_ms];
+            let values = params![ledger.next_id("leads")?, doc.to_string(), db.now_ms];
             let added = db.prepare_cached(schema::ADD_LEAD)?.query_row(values, text)?;
             db.prepare_cached(schema::TRIM_LEADS)?.execute([KEPT_MAX])?;
             Ok(added)
@@ -288,7 +288,7 @@ impl Store for Embedded {
     }
 
     fn add_order(&self, order: NewOrder) -> Answer<Document> {
-        let common = Arc::clone(&self.common);
+        let ledger = Arc::clone(&self.ledger);
         self.operate(0, Operation::OrderInsert, move |db| {
             let price: Option<f64> = db
                 .prepare_cached(schema::PRICE)?
@@ -304,7 +304,7 @@ impl Store for Embedded {
             if let Some(job) = order.job_id {
                 doc["job_id"] = job.into();
             }
-            let values = params![common.next_id("orders")?, doc.to_string(), db.now_ms];
+            let values = params![ledger.next_id("orders")?, doc.to_string(), db.now_ms];
             let added = db.prepare_cached(schema::ADD_ORDER)?.query_row(values, text).optional()?;
             let Some(added) = added else {
                 // The job was done before, by somebody who did not live to say so, or has failed.
@@ -338,7 +338,7 @@ impl Store for Embedded {
 
     fn keep(&self) {
         // Where it fails, because the file is busy, the next turn does it.
-        if let Ok(outages) = self.common.outages() {
+        if let Ok(outages) = self.ledger.outages() {
             self.faults.recall(&outages);
         }
         for shard in &self.shards {

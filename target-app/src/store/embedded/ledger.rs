@@ -10,9 +10,9 @@ use super::outages;
 use crate::faults::Outage;
 use crate::lock::lock;
 
-pub(super) struct Common(Mutex<Connection>);
+pub(super) struct Ledger(Mutex<Connection>);
 
-impl Common {
+impl Ledger {
     pub(super) fn over(connection: Connection) -> Self {
         Self(Mutex::new(connection))
     }
