@@ -61,7 +61,7 @@ class Bottleneck:
 
 # By scenario.
 BOTTLENECKS = {
-    "mongo-pool": Bottleneck("baseline", "mongodb.pool", ["pool-100", "cached"], "mongodb.service_time_ms=50"),
+    "mongo-pool": Bottleneck("baseline", "mongodb.pool", ["pool-100", "cached", "read-replicas"], "mongodb.service_time_ms=50"),
     "redis-commands": Bottleneck("redis-single", "redis.main_thread", ["redis-cluster", "l1-cache"], "redis.command_us=2000"),
     "websocket-heap": Bottleneck("websocket-heap", "app.heap", ["lean-sockets", "replicas-4"], "heap.limit_bytes=100663296"),
     "gateway-connections": Bottleneck("gateway-single", "gateway.connections", ["gateway-wide"], None),

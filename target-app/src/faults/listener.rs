@@ -35,6 +35,7 @@ pub(crate) enum Telling {
     /// The embedded one does as ordered, with so many shards. What befalls it is also kept in this file, where several processes have it in common.
     Embedded { shards: u32, kept_in: Option<PathBuf> },
     /// Nothing: it is a database elsewhere.
+    #[cfg_attr(not(feature = "mongodb"), expect(dead_code, reason = "there is no other store"))]
     Nothing,
 }
 
