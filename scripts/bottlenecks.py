@@ -28,9 +28,11 @@ FULL_RATIO = 0.95
 # Between these shares a resource shows what a user costs it: below, chance is much of it and a cache is still being filled; above, users begin to wait and
 # ask for less.
 TELLING_RATIOS = (0.6, 0.85)
-# A resource is cured where the load that filled it fills no more of it than this. It is half-way between what the weakest of the cures leaves (36 %)
-# and what one that does nothing would (100 %), so that neither is a matter of chance.
-CURED_RATIO = 0.67
+# A resource is cured where the load that filled it fills no more of it than this. It is half-way between what the weakest of the cures leaves (51 % of each
+# of two pools) and what one that does nothing would (100 %), so that neither is a matter of chance.
+CURED_RATIO = 0.75
+# Nor is it cured by failing: of what meets a cure hardly anything may.
+CURED_FAILED_RATIO = 0.01
 # A single second may be anything on a machine that others use too. So shares that have to stay below something are medians of so many seconds.
 MEDIAN_OF_S = 5
 # A cure gets its load within the first of these, and is looked at in the second.
@@ -128,9 +130,10 @@ def percent(ratio):
 
 
 class Run:
-    """What a run recorded of how full each resource was."""
+    """What a run recorded of how full each resource was, and which share of the iterations failed."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, failed_ratio):
+        self.failed_ratio = failed_ratio
         users = {}
         with open(folder / "timeline.csv", newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file):
@@ -207,7 +210,8 @@ class Measure:
         ended = sum(counts[end] for end in ("completed", "failed", "dropped", "interrupted", "lost"))
         if counts["planned"] != ended:
             sys.exit(f"{folder}: planned {counts['planned']}, all ends together {ended}")
-        return Run(folder)
+        failed = sum(counts[end] for end in ("failed", "dropped", "lost"))
+        return Run(folder, failed / max(1, counts["planned"]))
 
     def bottleneck(self, name):
         """Prints a row for the bottleneck and one for each cure; whether all is as computed."""
@@ -231,12 +235,13 @@ class Measure:
         print(f"| `{name}` | `{profile}` | {resource} at {computed:,.0f} | full at {users:,} ({fills / computed:.2f}) | {beside} | {answer} |", flush=True)
         for cure in bottleneck.cures:
             stages = [f"{{to: {users}, over: {CURE_RAMP_S}s}}", f"{{hold: {CURE_HOLD_S}s}}"]
-            fullest = self.run(cure, scenario, stages).fullest_with(users, resource)
+            run = self.run(cure, scenario, stages)
+            fullest = run.fullest_with(users, resource)
             first, ceiling = self.explain(cure, scenario)[0]
-            cured = fullest <= CURED_RATIO and ceiling > users
+            cured = fullest <= CURED_RATIO and ceiling > users and run.failed_ratio <= CURED_FAILED_RATIO
             good &= cured
             answer = "yes" if cured else "**no**"
-            print(f"| | cure `{cure}` | {first} at {ceiling:,.0f} | {resource} {percent(fullest)} full with {users:,} users | | {answer} |", flush=True)
+            print(f"| | cure `{cure}` | {first} at {ceiling:,.0f} | {resource} {percent(fullest)} full with {users:,} users | {percent(run.failed_ratio)} failed | {answer} |", flush=True)
         return good
 
 

@@ -220,7 +220,7 @@ async fn account(State(app): State<Arc<App>>, request: Request, next: Next) -> R
     let mut exchange = Exchange { app: &app, route, began: clock::now(), answered: false };
     // Judged on arrival, before anything is spent on it, so that a user's points go in the order of the requests whatever the
     // CPU is busy with. A rejection then waits for its turn as every answer does, since the same process writes it within
-    // the same quota, but it pays only for HTTP, and neither its body is read nor a connection or a handler taken up.
+    // the same quota, but it pays only for HTTP, and takes up neither a connection nor a handler; what is read of its body is thrown away.
     let judged = route.limited() && app.limiter.is_on();
     let wait = match judged.then(|| User::of(&request, &app.tokens, clock::unix_ms())) {
         Some(user) => app.limiter.rejects(user, exchange.began).await,

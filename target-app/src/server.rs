@@ -129,11 +129,10 @@ pub async fn serve(
     if end.is_ok() {
         let drain = Duration::from_millis(dials.app.drain_ms);
         let finish = async {
-            app.connections.drained().await;
-            // Only now can no more jobs come in.
-            if let Some(workers) = &mut workers {
-                workers.finish().await;
-            }
+            let Some(workers) = &mut workers else { return app.connections.drained().await };
+            // Then no more jobs can come in. But a client that does not go away leaves the jobs half of the time.
+            let _ = tokio::time::timeout(drain / 2, app.connections.drained()).await;
+            workers.finish().await;
         };
         // What has not finished by then is cut off with the runtime.
         let _ = tokio::time::timeout(drain, finish).await;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::{Value, json};
@@ -26,6 +26,8 @@ pub(crate) enum Subjects {
     Fleet { replicas: Vec<PathBuf>, redis: Vec<PathBuf> },
 }
 
+/// What befalls the servers of a fleet does so a little later than it is written down: by then it can be read by every process.
+const NOTICE_MS: u64 = 50;
 /// Primaries that can be killed before the app is started anew: each is remembered.
 const KILLED_MAX: usize = 1_000;
 
@@ -53,6 +55,13 @@ impl Telling {
         }
     }
 
+    fn notice_ms(&self) -> u64 {
+        match self {
+            Self::Embedded { kept_in: Some(_), .. } => NOTICE_MS,
+            _ => 0,
+        }
+    }
+
     /// Writes it down for the processes that are not told, since they are not there yet or are too busy to listen.
     fn keep(&self, order: Order, at_ms: u64) -> Result<(), StoreError> {
         match (self, order.outage(at_ms)) {
@@ -69,7 +78,7 @@ pub(crate) async fn serve(
     telling: Telling,
 ) -> std::io::Result<()> {
     let killed = Arc::new(AtomicUsize::new(0));
-    let order = post(move |subjects, text| order(subjects, text, telling, killed));
+    let order = post(move |subjects, headers, text| order(subjects, headers, text, telling, killed));
     let routes = Router::new().route("/admin/faults", get(ask).merge(order)).with_state(subjects);
     axum::serve(listener, routes).await
 }
@@ -79,14 +88,19 @@ async fn ask(State(subjects): State<Subjects>) -> Response {
     answer(&subjects, None, "", clock::unix_ms()).await
 }
 
-/// Has all of them do as ordered.
+/// Has all of them do as ordered. A page in a browser, which says where it comes from, has no business here.
 async fn order(
     State(subjects): State<Subjects>,
+    headers: HeaderMap,
     text: String,
     telling: Telling,
     killed: Arc<AtomicUsize>,
 ) -> Result<Response, Problem> {
     let unfit = |why: String| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "unfit_fault", why);
+    if headers.contains_key(header::ORIGIN) {
+        let detail = "faults are not ordered by pages in a browser";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "foreign_origin", detail));
+    }
     let order = Order::parse(&text).map_err(unfit)?;
     if let Some(why) = telling.refuses(&order) {
         return Err(unfit(why));
@@ -101,7 +115,7 @@ async fn order(
     if kills && killed.fetch_add(1, Ordering::Relaxed) >= KILLED_MAX {
         return Err(unfit(format!("{KILLED_MAX} primaries have been killed: start the app anew")));
     }
-    let at_ms = clock::unix_ms();
+    let at_ms = clock::unix_ms() + telling.notice_ms();
     telling.keep(order, at_ms)?;
     if let Subjects::Own(faults) = &subjects {
         faults.order(&order, clock::now(), at_ms);

@@ -130,9 +130,19 @@ impl Faults {
         if !self.on.load(Ordering::Relaxed) {
             return 1.0;
         }
+        self.pace(resource, now).0
+    }
+
+    /// How many times as long a resource takes for everything, and until when.
+    pub(crate) fn pace(&self, resource: Resource, now: Instant) -> (f64, Instant) {
         let state = self.state();
         let slow = state.slow.iter().find(|slow| slow.resource == resource && now < slow.until);
-        slow.map_or(1.0, |slow| slow.factor)
+        slow.map_or((1.0, now), |slow| (slow.factor, slow.until))
+    }
+
+    /// Waits for the next order from now on, asked for before it is waited for.
+    pub(crate) fn ordered(&self) -> impl Future<Output = ()> {
+        self.ordered.notified()
     }
 
     /// Changes each time that all client connections are to be dropped.

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
@@ -18,6 +18,7 @@ use super::restarts::{FailingProcess, Life, Restarts};
 use super::roll::Roll;
 use super::{figures_socket, left_figures, orders_socket};
 use crate::clock;
+use crate::lock::lock;
 
 /// From its start to its first word.
 const START_MAX: Duration = Duration::from_secs(15);
@@ -182,7 +183,7 @@ impl Process {
     async fn how(&self, status: std::io::Result<ExitStatus>) -> String {
         // Its last words are on their way through the pipe.
         tokio::task::yield_now().await;
-        let words = self.words.lock().unwrap_or_else(PoisonError::into_inner);
+        let words = lock(&self.words);
         let words = String::from_utf8_lossy(&words).trim().replace('\n', " / ");
         let status = status.map_or_else(|e| e.to_string(), |status| status.to_string());
         if words.is_empty() { status } else { format!("{status}, saying: {words}") }
@@ -195,7 +196,7 @@ async fn keep_last_words(mut stderr: ChildStderr, words: Arc<Mutex<Vec<u8>>>) {
         if count == 0 {
             break;
         }
-        let mut words = words.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut words = lock(&words);
         words.extend_from_slice(&bytes[..count]);
         let excess = words.len().saturating_sub(WORDS_MAX_BYTES);
         words.drain(..excess);

@@ -1,7 +1,7 @@
 //! The roll of a fleet: which of its processes live, what each said last, and what the dead ones have counted.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::net::UnixListener;
 use tokio::time::{Duration, MissedTickBehavior, interval};
@@ -9,6 +9,7 @@ use tokio::time::{Duration, MissedTickBehavior, interval};
 use super::figures::Figures;
 use super::place::{Place, Role};
 use super::{figures_socket, link};
+use crate::lock::lock;
 
 /// What the replicas tell of their CPU.
 const CPU_SECONDS: &str = "process_cpu_seconds_total";
@@ -200,8 +201,7 @@ impl Roll {
     }
 
     fn entries(&self) -> MutexGuard<'_, Entries> {
-        // Nothing in here panics half-way through a change, so a poisoned lock guards a sound state.
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.entries)
     }
 }
 

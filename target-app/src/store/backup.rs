@@ -72,8 +72,9 @@ fn gather(file: &Path, copy: &Path) -> Result<(), FilesError> {
     let spreading = || FilesError::Spreading(file.to_owned());
     let others = sharding::whole(&connection, file)?.ok_or_else(spreading)?;
     sharding::gather(&connection, &others).map_err(failed)?;
-    // Nobody has begun to take them away meanwhile.
-    sharding::whole(&Connection::open(file).map_err(failed)?, file)?.ok_or_else(spreading)?;
+    // Nobody has begun to spread them anew meanwhile.
+    let now = sharding::whole(&Connection::open(file).map_err(failed)?, file)?;
+    now.filter(|now| *now == others).ok_or_else(spreading)?;
     connection.execute(schema::SPREAD_OVER, [1]).map_err(failed)?;
     connection.execute_batch(schema::FORGET_OUTAGES).map_err(failed)
 }

@@ -94,10 +94,10 @@ impl Files {
         let directory = self.directory.as_deref().or(shared).or(made).unwrap_or_else(|| Path::new("."));
         let file = directory.join(FILE);
         if !file.exists() {
-            forget_log(&file);
             if let Some(path) = sharding::others(&file).into_iter().next() {
                 return Err(FilesError::Orphan { path, first: file }.into());
             }
+            forget_log(&file);
         }
         match (&self.restored_from, file.exists()) {
             (Some(_), true) => return Err(FilesError::Full(directory.to_owned()).into()),
@@ -134,15 +134,14 @@ pub(super) fn shard_file(first: &Path, shard: usize) -> PathBuf {
     }
 }
 
-/// Takes a database away.
+/// Takes a database away, and its log before it.
 pub(super) fn forget(file: &Path) -> io::Result<()> {
-    fs::remove_file(file)?;
     forget_log(file);
-    Ok(())
+    fs::remove_file(file)
 }
 
 /// The log of a database that somebody took away would be taken for that of the next one.
-fn forget_log(file: &Path) {
+pub(super) fn forget_log(file: &Path) {
     for suffix in ["-wal", "-shm"] {
         let mut name = file.as_os_str().to_owned();
         name.push(suffix);

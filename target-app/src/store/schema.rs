@@ -135,8 +135,11 @@ pub(super) const TRIM_ROLLED_BACK: &str = "
     DELETE FROM rolled_back WHERE collection = ?1
         AND id <= (SELECT max(id) FROM rolled_back WHERE collection = ?1) - ?2";
 
-pub(super) const ADD_OUTAGE: &str =
-    "INSERT OR IGNORE INTO outages (at_ms, shard, for_ms) VALUES (?1, ?2, ?3)";
+/// An end after which nobody has died is left out.
+pub(super) const ADD_OUTAGE: &str = "
+    INSERT OR IGNORE INTO outages (at_ms, shard, for_ms) SELECT ?1, ?2, ?3 WHERE ?2 >= 0 OR EXISTS (
+        SELECT 1 FROM outages WHERE shard >= 0
+            AND at_ms >= (SELECT coalesce(max(at_ms), 0) FROM outages WHERE shard < 0))";
 pub(super) const OUTAGES: &str = "SELECT at_ms, shard, for_ms FROM outages";
 
 /// Over how many shards the documents are spread; zero while that is being changed.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 
 use super::embedded::{connect, create_empty};
-use super::files::{forget, shard_file};
+use super::files::{forget, forget_log, shard_file};
 use super::topology::{SHARDS_MAX, Topology};
 use super::{FilesError, StoreError, files, schema};
 
@@ -61,11 +61,10 @@ pub(super) fn others(first: &Path) -> Vec<PathBuf> {
 pub(super) fn gather(into: &Connection, others: &[PathBuf]) -> rusqlite::Result<()> {
     into.execute(schema::NO_USERS_EMAIL, [])?;
     for other in others {
+        // In one transaction, and so as of one instant.
         beside(into, other, || {
-            SPREAD.iter().try_for_each(|table| {
-                let copy = format!("INSERT OR IGNORE INTO main.{table} SELECT * FROM other.{table}");
-                into.execute(&copy, []).map(drop)
-            })
+            let copy = |table| format!("INSERT OR IGNORE INTO main.{table} SELECT * FROM other.{table};");
+            into.execute_batch(&format!("BEGIN; {} COMMIT;", SPREAD.map(copy).concat()))
         })?;
     }
     if !others.is_empty() {
@@ -83,6 +82,7 @@ fn give(from: &Connection, file: &Path, shard: usize, topology: Topology) -> Res
     let making = file.with_extension("making");
     let _ = forget(&making);
     drop(create_empty(&making)?);
+    forget_log(file);
     fs::rename(&making, file).map_err(|source| FilesError::Io { path: file.to_owned(), source })?;
     let ranges = shard + 1;
     let own = [

@@ -243,6 +243,24 @@ async fn redis_nodes_are_slow_when_told_and_have_nothing_to_do_with_other_orders
 }
 
 #[tokio::test]
+async fn what_has_piled_up_before_a_slow_redis_is_served_at_its_pace_after_that() {
+    let broken = Breakable::of("redis-single", &["--dial", "redis.timeout_ms=60000"]);
+    let slow = json!({"fault": "slow", "resource": "redis", "factor": 100, "for_ms": 3_600_000});
+    broken.order(slow).await;
+    // 0.1 s a command: four seconds of them, if they were to be served at that pace.
+    let mut reads = tokio::task::JoinSet::new();
+    for _ in 0..40 {
+        let app = broken.app.clone();
+        reads.spawn(async move { app.get("/api/products/1").await.status.as_u16() });
+    }
+    broken.app.scrape_until(|scrape| scrape.sum("redis_commands_pending", &[]) >= 10.0).await;
+    broken.order(json!({"fault": "none"})).await;
+    assert!(reads.join_all().await.iter().all(|status| *status == 200));
+    let took_s = broken.app.scrape().await.sum("redis_commands_duration_seconds_total", &[]);
+    assert!(took_s < 3.0, "it has gone on being slow: {took_s}");
+}
+
+#[tokio::test]
 async fn what_is_no_order_is_refused_and_changes_nothing() {
     let broken = Breakable::serving(&[]);
     let no_redis = json!({"fault": "slow", "resource": "redis", "factor": 2, "for_ms": 5});

@@ -20,14 +20,14 @@ use redis::ValueCodec;
 use tokio::io::AsyncWriteExt;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::bytes::BytesMut;
 use tokio_util::codec::{Decoder, FramedRead};
 
 use self::command::{Command, Refused, Reply};
 use self::figures::Figures;
 use self::keyspace::{Keyspace, NoInteger, TimeLeft};
-use self::thread::Thread;
+use self::thread::{Pace, Thread, Ticket};
 use super::slots::{node_of_slot, range_of, slot_of};
 use crate::clock;
 use crate::faults::{Faults, Resource, obey};
@@ -78,6 +78,7 @@ pub(crate) async fn serve(
         () = Arc::clone(&node).serve(listener) => {}
         () = give_figures(figures, || node.text()) => {}
         () = obey(orders, Arc::clone(&node.faults)) => {}
+        () = node.keep_pace() => {}
         () = stop => {}
     }
     fleet.leave_figures(&node.text());
@@ -147,17 +148,18 @@ impl Node {
         let _ = stream.set_nodelay(true);
         let (read, write) = stream.into_split();
         let (answers, queue) = mpsc::channel(PIPELINE_MAX);
-        let writes = tokio::spawn(Self::answer(write, queue));
+        let writes = tokio::spawn(Arc::clone(&self).answer(write, queue));
         let mut requests = FramedRead::new(read, Requests::default());
         // What does not parse ends the conversation, as it does with Redis.
         while let Some(Ok(request)) = requests.next().await {
             let now = clock::now();
             let command = Command::read(request);
             let name = command.as_ref().map_or("unknown", Command::name);
-            let done = self.thread.admit(name, self.faults.slows(Resource::Redis, now), now);
+            let ticket = self.thread.admit(name, now);
             // In the order in which the thread comes to them, and as of that moment, so that nobody can tell that it was earlier.
-            let reply = command.map_or_else(|Refused(why)| Reply::Error(why), |c| self.execute(c, done));
-            if answers.send((done, reply.bytes())).await.is_err() {
+            let reply =
+                command.map_or_else(|Refused(why)| Reply::Error(why), |c| self.execute(c, ticket.done));
+            if answers.send((ticket, reply.bytes())).await.is_err() {
                 break;
             }
         }
@@ -167,27 +169,57 @@ impl Node {
     }
 
     /// Sends each answer at its moment, and those that are due by then with it.
-    async fn answer(mut write: OwnedWriteHalf, mut queue: mpsc::Receiver<(Instant, Vec<u8>)>) {
+    async fn answer(
+        self: Arc<Self>,
+        mut write: OwnedWriteHalf,
+        mut queue: mpsc::Receiver<(Ticket, Vec<u8>)>,
+    ) {
         let mut timer = Timer::new().ok();
+        let mut paces = self.thread.paces();
         let mut held = None;
         let mut bytes = Vec::new();
         let mut open = true;
         loop {
             let next = if held.is_some() { held.take() } else { queue.recv().await };
-            let Some((done, answer)) = next else { return };
-            wait_until(&mut timer, done).await;
+            let Some((ticket, answer)) = next else { return };
+            self.served(ticket, &mut timer, &mut paces).await;
             bytes.clear();
             bytes.extend_from_slice(&answer);
             let now = clock::now();
-            while let Ok((done, answer)) = queue.try_recv() {
-                if done > now {
-                    held = Some((done, answer));
+            while let Ok((ticket, answer)) = queue.try_recv() {
+                if self.thread.done(ticket) > now {
+                    held = Some((ticket, answer));
                     break;
                 }
                 bytes.extend_from_slice(&answer);
             }
             // For a client that is gone the thread works off what it has sent, as Redis does with what it has read.
             open = open && write.write_all(&bytes).await.is_ok();
+        }
+    }
+
+    /// Waits until the thread has done it, whatever its pace is meanwhile.
+    async fn served(&self, ticket: Ticket, timer: &mut Option<Timer>, paces: &mut watch::Receiver<()>) {
+        loop {
+            // Marked before the look, so that no change goes unheard in between.
+            paces.mark_unchanged();
+            let done = self.thread.done(ticket);
+            tokio::select! {
+                () = wait_until(timer, done) => return,
+                // Fails only when the thread is gone.
+                Ok(()) = paces.changed() => {}
+            }
+        }
+    }
+
+    /// Has the thread go at the pace that is ordered, for ever.
+    async fn keep_pace(&self) {
+        loop {
+            let ordered = self.faults.ordered();
+            let now = clock::now();
+            let (slower, until) = self.faults.pace(Resource::Redis, now);
+            self.thread.go_at(Pace { slower, until }, now);
+            ordered.await;
         }
     }
 

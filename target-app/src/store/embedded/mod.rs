@@ -89,18 +89,18 @@ impl Embedded {
         figures: &Figures,
         faults: Arc<Faults>,
     ) -> Result<Self, StoreError> {
-        let ledger = Ledger::over(connect(file)?);
+        let ledger = Arc::new(Ledger::over(connect(file)?));
         faults.recall(&ledger.outages()?);
         let service_time = Arc::new(ServiceTime::new(dials, Arc::clone(&faults)));
         let topology = Topology::of(&dials.mongodb);
         let shard = |number| {
             let of_shard = shard_file(file, number);
-            Shard::open(number, of_shard, dials, &service_time, figures, &faults).map(Arc::new)
+            Shard::open(number, of_shard, dials, &service_time, figures, &faults, &ledger).map(Arc::new)
         };
         Ok(Self {
             shards: (0..topology.shards).map(shard).collect::<Result<_, _>>()?,
             topology,
-            ledger: Arc::new(ledger),
+            ledger,
             faults,
             indexed: dials.mongodb.indexes == Indexes::On,
             _home: None,

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, Statement, StatementStatus, TransactionBehavior, params};
 use tokio::sync::watch;
 
+use super::ledger::Ledger;
 use super::replica_set::{ReplicaSet, RolledBack, Terms};
 use super::{connect, int};
 use crate::clock;
@@ -44,6 +45,8 @@ pub(super) struct Shard {
     majority_within: Option<Duration>,
     service_time: Arc<ServiceTime>,
     figures: Figures,
+    faults: Arc<Faults>,
+    ledger: Arc<Ledger>,
 }
 
 struct Server {
@@ -105,7 +108,8 @@ impl Shard {
         dials: &Dials,
         service_time: &Arc<ServiceTime>,
         figures: &Figures,
-        faults: &Faults,
+        faults: &Arc<Faults>,
+        ledger: &Arc<Ledger>,
     ) -> Result<Self, StoreError> {
         let mongodb = &dials.mongodb;
         let limits = Limits {
@@ -140,6 +144,8 @@ impl Shard {
                 .then(|| Duration::from_millis(set.write_timeout_ms)),
             service_time: Arc::clone(service_time),
             figures: figures.clone(),
+            faults: Arc::clone(faults),
+            ledger: Arc::clone(ledger),
             file,
         };
         shard.tell();
@@ -228,8 +234,10 @@ impl Shard {
         }
         lease.finish(hold).await;
         if confirmation.is_some() && answer.is_ok() {
-            // A hold may be short, for its connection was late before; nobody has the write the sooner for that.
+            // A hold may be short, for its connection was late before; nobody has the write the sooner for that. And a death that others
+            // know of would be heard too late.
             self.copied(now_ms).await;
+            self.faults.recall(&self.ledger.outages()?);
         }
         if self.followed(clock::unix_ms()).set.cuts_off(member, now_ms) {
             return Err(StoreError::CutOff { server: self.servers[member].name.clone() });
@@ -248,10 +256,10 @@ impl Shard {
                     ReadPreference::Primary => 0,
                     _ => self.turn.fetch_add(1, Ordering::Relaxed),
                 };
-                if let Some(member) = followed.set.select(wanted, now_ms, turn) {
+                if let Some(member) = followed.select(wanted, now_ms, turn) {
                     return Ok(member);
                 }
-                (followed.set.changes_at_ms(now_ms), followed.outages.clone())
+                (followed.changes_at_ms(now_ms), followed.outages.clone())
             };
             let left = self.selection_timeout.saturating_sub(clock::now().duration_since(began));
             let turn = waits.get_or_insert_with(|| Selecting::among(&self.selecting));
@@ -273,7 +281,7 @@ impl Shard {
                 if followed.set.confirms(now_ms) {
                     return true;
                 }
-                (followed.set.changes_at_ms(now_ms), followed.outages.clone())
+                (followed.changes_at_ms(now_ms), followed.outages.clone())
             };
             let left = within.saturating_sub(clock::now().duration_since(began));
             if left.is_zero() {
@@ -313,7 +321,7 @@ impl Shard {
     fn followed(&self, now_ms: u64) -> MutexGuard<'_, Followed> {
         let mut followed = lock(&self.set);
         followed.advance(self.number as u32, now_ms);
-        // Where the file is too busy, the next look does it.
+        // Where the file is too busy, nobody is served until a later look has done it.
         while let Some(lost) = followed.lost.last().copied()
             && let Ok(counts) = rolled_back(&self.file, self.number, lost)
         {
@@ -357,13 +365,30 @@ impl Followed {
         Self { terms, set, outages, told: 0, lost: Vec::new(), rolled_back: Vec::new() }
     }
 
+    /// How many outages have come to pass.
+    fn due(&self, now_ms: u64) -> usize {
+        self.outages.borrow().partition_point(|outage| outage.at_ms() <= now_ms)
+    }
+
+    /// When something is different next.
+    fn changes_at_ms(&self, now_ms: u64) -> Option<u64> {
+        let outage = self.outages.borrow().get(self.told).map(|outage| outage.at_ms());
+        self.set.changes_at_ms(now_ms).into_iter().chain(outage).min()
+    }
+
+    /// A member that may serve this; none while documents are in the file that its primary does not have.
+    fn select(&self, wanted: ReadPreference, now_ms: u64, turn: usize) -> Option<usize> {
+        self.set.select(wanted, now_ms, turn).filter(|_| self.lost.is_empty())
+    }
+
     fn advance(&mut self, shard: u32, now_ms: u64) {
         let mut lost = Vec::new();
-        if self.outages.borrow().len() > self.told {
+        if self.due(now_ms) != self.told {
             // One may have been told late: the set goes through all of them again, in their order.
             self.set = ReplicaSet::of(self.terms);
+            self.told = self.due(now_ms);
             let outages = self.outages.borrow_and_update().clone();
-            for outage in &outages {
+            for outage in outages.iter().take(self.told) {
                 lost.extend(match *outage {
                     Outage::Death { at_ms, shard: of, for_ms } if of == shard => {
                         self.set.kill_primary(at_ms, for_ms)
@@ -372,7 +397,6 @@ impl Followed {
                     Outage::End { at_ms } => self.set.bring_back(at_ms),
                 });
             }
-            self.told = outages.len();
         }
         lost.extend(self.set.advance(now_ms));
         lost.retain(|lost| !self.rolled_back.contains(lost) && !self.lost.contains(lost));

@@ -19,7 +19,7 @@ mod sql;
 
 pub(super) use self::sql::TABLES;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
@@ -27,6 +27,7 @@ use utoipa::ToSchema;
 
 use super::StoreError;
 use super::documents::NewOrder;
+use crate::lock::lock;
 use crate::profile;
 
 /// Where a job is.
@@ -270,7 +271,7 @@ impl Jobs {
 
     fn connection(&self) -> MutexGuard<'_, Connection> {
         // Each statement is whole or was not.
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.connection)
     }
 }
 
