@@ -117,7 +117,8 @@ pub fn service_demands(recorded: &Recorded) -> ServiceDemands {
             }
         }
     }
-    document.warnings = warnings(&document);
+    document.warnings = whose_run(recorded);
+    document.warnings.extend(warnings(&document));
     document
 }
 
@@ -198,6 +199,31 @@ fn mean_demand_s(found: &Demands, windows: &[Window]) -> f64 {
         found.demands.iter().map(|demand| (of(&demand.group.classes), demand.demand_s.value)).collect();
     let all: f64 = each.iter().map(|(rate, _)| rate).sum();
     each.iter().map(|(rate, demand_s)| rate * demand_s).sum::<f64>() / all
+}
+
+/// What the run itself lacks.
+fn whose_run(recorded: &Recorded) -> Vec<Warning> {
+    let progress = &recorded.manifest.progress;
+    let warning = |code: &str, text: &str, remedy: &str| Warning {
+        code: code.to_owned(),
+        text: text.to_owned(),
+        remedy: remedy.to_owned(),
+    };
+    let invalid = (!progress.generator.valid).then(|| {
+        warning(
+            "invalid_run",
+            "the generator was the limit in this run: the load was not what it says",
+            "take a run that is valid",
+        )
+    });
+    let cut_off = (!recorded.manifest.finished).then(|| {
+        warning(
+            "unfinished_run",
+            "the run did not end by itself: its last window may be a part of one",
+            "take a run that is finished",
+        )
+    });
+    invalid.into_iter().chain(cut_off).collect()
 }
 
 fn warnings(document: &ServiceDemands) -> Vec<Warning> {

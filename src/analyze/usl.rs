@@ -22,7 +22,7 @@ pub struct Scaling {
     pub verdict: Verdict,
     /// Residual standard error, √(SSE/(points − 3)).
     pub rse: f64,
-    /// `measured` where the peak lies within the loads, `interpolated` up to 1.25 × the largest, else `extrapolated`.
+    /// `measured` where the peak lies within the loads, `interpolated` up to 1.25 × the largest, else `extrapolated`; likewise below the least.
     pub evidence: Option<String>,
     pub interval_kind: IntervalKind,
     pub points: usize,
@@ -62,7 +62,8 @@ pub fn scaling(points: &[Point], throughput: Option<f64>) -> Result<Scaling, Unf
     let fitted = usl::fit(points)?;
     let shape = usl::shape(points, &fitted);
     let law = fitted.law();
-    let class = |n: f64| evidence(n / fitted.n_max).to_owned();
+    // Below the least load nothing was measured either.
+    let class = |n: f64| evidence((n / fitted.n_max).max(fitted.n_min / n)).to_owned();
     let peak_n = law.peak_n();
     let load_for = throughput.map(|throughput| {
         let n = match shape.hard_limit {

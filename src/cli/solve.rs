@@ -102,6 +102,9 @@ fn block(answer: &Answer) -> String {
         }
         None => format!("{load}: UNSTABLE, a queue grows without end\n"),
     };
+    if answer.simulation.is_some() && answer.stability.as_ref().is_some_and(|stability| !stability.stable) {
+        out.push_str("UNSTABLE, a queue grows without end: these are the means of as many requests as were simulated, and of no more\n");
+    }
     if let Some(stability) = &answer.stability
         && let (Some(from), Some(name)) = (stability.unstable_from_per_s, &stability.limited_by)
     {

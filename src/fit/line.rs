@@ -40,16 +40,22 @@ pub struct Hinge {
     pub slope: f64,
 }
 
-/// Places at which the hinge is tried; a two-thousandth of the range is far below what any level can resolve.
+/// Places at which the hinge is tried, in all and between two neighbours at least: loads may be spread over orders of magnitude.
 const PLACES: usize = 2000;
+const PLACES_BETWEEN_MIN: usize = 20;
 
-/// The hinge with a rising arm that leaves the least squares, `points` in order of x. At least two points must lie on the arm, or its slope
+/// The hinge with a rising arm that leaves the least squares, `points` in order of x. Points at two places at least must lie on the arm, or its slope
 /// and place could be traded for each other: `None` otherwise.
 pub fn hinge(points: &[(f64, f64)]) -> Option<Hinge> {
-    let (first, last) = (points.first()?.0, points.get(points.len().checked_sub(2)?)?.0);
+    let mut xs: Vec<f64> = points.iter().map(|(x, _)| *x).collect();
+    xs.dedup();
+    let xs = &xs[..xs.len().checked_sub(1)?];
+    let between = (PLACES / xs.len().max(1)).max(PLACES_BETWEEN_MIN);
+    let places = xs.windows(2).flat_map(|ends| {
+        (0..between).map(move |place| ends[0] + (ends[1] - ends[0]) * place as f64 / between as f64)
+    });
     let mut best: Option<(f64, Hinge)> = None;
-    for place in 0..PLACES {
-        let onset = first + (last - first) * place as f64 / PLACES as f64;
+    for onset in places {
         let arm: Vec<(f64, f64)> = points.iter().map(|&(x, y)| ((x - onset).max(0.0), y)).collect();
         let Some(fitted) = line(&arm) else { continue };
         let squares: f64 = arm.iter().map(|(x, y)| (y - fitted.intercept - fitted.slope * x).powi(2)).sum();
@@ -97,5 +103,15 @@ mod tests {
         assert_eq!(hinge(&[(1.0, 0.0)]), None);
         let found = hinge(&[(100.0, 0.0), (200.0, 0.0), (300.0, 0.0), (400.0, 50.0)]).unwrap();
         assert!(found.onset <= 300.0);
+        let one_place = [(-64.0, 0.0), (-8.0, 0.0), (-1.0, 40.0), (-1.0, 41.0)];
+        assert!(hinge(&one_place).is_none_or(|found| found.onset <= -8.0));
+    }
+
+    #[test]
+    fn a_hinge_is_found_among_loads_of_many_magnitudes() {
+        let points: Vec<_> =
+            [1.0, 10.0, 100.0, 1e3, 1e4, 1e5, 1e6].map(|n| (n, 2.0 * f64::max(0.0, n - 300.0))).into();
+        let found = hinge(&points).unwrap();
+        assert!((found.onset / 300.0 - 1.0).abs() < 0.1, "{found:?}");
     }
 }

@@ -34,12 +34,8 @@ pub fn solve(network: &Network, rate_per_s: f64) -> Result<Answer, Vec<Fault>> {
     }
     let passages: Vec<Passage<'_>> =
         network.root.pools.iter().map(|pool| Passage::new(network, pool)).collect();
-    let limit = limit(network, &passages);
-    let (unstable_from_per_s, limited_by) = limit.clone().unzip();
-    if let Some((from_per_s, _)) = limit
-        && rate_per_s >= from_per_s
-    {
-        let stability = Stability { stable: false, unstable_from_per_s, limited_by };
+    let stability = stability(network, rate_per_s);
+    if !stability.stable {
         return Ok(Answer::unstable(network, rate_per_s, stability));
     }
     let mut found = Whereabouts::nowhere(network);
@@ -71,8 +67,18 @@ pub fn solve(network: &Network, rate_per_s: f64) -> Result<Answer, Vec<Fault>> {
     let method = if exact { Method::Exact } else { Method::Decomposition };
     let mut answer = Answer::new(network, method, through_per_s, response_s, &found);
     answer.rate_per_s = Some(rate_per_s);
-    answer.stability = Some(Stability { stable: true, unstable_from_per_s, limited_by });
+    answer.stability = Some(stability);
     Ok(answer)
+}
+
+/// Whether queues have means at this rate of arrivals.
+pub(super) fn stability(network: &Network, rate_per_s: f64) -> Stability {
+    let passages: Vec<Passage<'_>> =
+        network.root.pools.iter().map(|pool| Passage::new(network, pool)).collect();
+    let limit = limit(network, &passages);
+    let stable = limit.as_ref().is_none_or(|(from_per_s, _)| rate_per_s < *from_per_s);
+    let (unstable_from_per_s, limited_by) = limit.unzip();
+    Stability { stable, unstable_from_per_s, limited_by }
 }
 
 fn timed_within(branch: &Branch, network: &Network, timed: &mut Vec<usize>) {

@@ -8,6 +8,7 @@
 use super::answer::{Answer, Method, Simulation};
 use super::level::{AtPool, Whereabouts};
 use super::model::{Branch, Load, Network, Servers};
+use super::open::stability;
 use rand::{Rng, RngExt as _};
 use std::collections::BinaryHeap;
 
@@ -340,6 +341,7 @@ impl<R: Rng> World<'_, R> {
         answer.users = users;
         if let Load::Open { rate_per_s } = self.network.load {
             answer.rate_per_s = Some(rate_per_s);
+            answer.stability = Some(stability(self.network, rate_per_s));
         }
         answer.simulation = Some(Simulation {
             seed,

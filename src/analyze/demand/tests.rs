@@ -31,6 +31,23 @@ fn reading(t_s: f64, resource: &str, kind: &str, used: f64, limit: f64) -> Satur
 /// A pool of 10 held 20 ms by a read and 10 ms by a write, and two cores of which a read takes 0.5 ms and a write 2 ms, with 0.1 at rest. Rates wobble
 /// by one request a second.
 fn recorded(levels: &[(f64, f64)]) -> Recorded {
+    let mut recorded = unfinished(levels);
+    recorded.manifest.finished = true;
+    recorded.manifest.progress.generator.valid = true;
+    recorded
+}
+
+#[test]
+fn a_run_that_says_little_is_told_to() {
+    let codes = |recorded: &Recorded| -> Vec<String> {
+        service_demands(recorded).warnings.iter().map(|warning| warning.code.clone()).collect()
+    };
+    let levels = [(50.0, 20.0), (100.0, 60.0), (150.0, 30.0), (200.0, 90.0)];
+    assert_eq!(codes(&unfinished(&levels)), ["invalid_run", "unfinished_run"]);
+    assert_eq!(codes(&recorded(&levels)), [""; 0]);
+}
+
+fn unfinished(levels: &[(f64, f64)]) -> Recorded {
     let mut recorded = Recorded {
         dir: "made-up".into(),
         manifest: Manifest {

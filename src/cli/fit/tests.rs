@@ -105,8 +105,9 @@ fn what_is_wrong_with_a_table_is_said_with_its_line() {
 /// Writes the folder of a run with a pool held 20 ms a request and a CPU, six levels of 20 s.
 fn run(dir: &Path) {
     let write = |name: &str, text: String| std::fs::write(dir.join(name), text).expect("a file");
-    let manifest = crate::record::rows::Manifest {
+    let mut manifest = crate::record::rows::Manifest {
         scenario: "made-up".into(),
+        finished: true,
         seed: 7,
         duration_s: 120.0,
         endpoints: vec![crate::record::rows::EndpointEntry {
@@ -117,6 +118,7 @@ fn run(dir: &Path) {
         }],
         ..Default::default()
     };
+    manifest.progress.generator.valid = true;
     write("record.json", serde_json::to_string(&manifest).expect("JSON"));
     let mut timeline = "t_s,endpoint,users,offered,sent,completed,failed,dropped,p50,p90,p99,p99_9,max,service_p50,service_p99,service_max,bytes_received,bytes_sent\n".to_owned();
     let mut saturation =

@@ -25,6 +25,10 @@ pub enum Verdict {
     HardLimit,
 }
 
+/// Where the criteria of two models differ by no more than this, both have substantial support (Burnham and Anderson, Model Selection and Multimodel
+/// Inference, 2002, section 2.6): then the law, which is what was asked for, is not given up.
+const AICC_TIE: f64 = 2.0;
+
 /// Throughput that rises along a straight line and then stays.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct HardLimit {
@@ -37,9 +41,10 @@ pub struct HardLimit {
 }
 
 impl HardLimit {
-    /// The load that yields throughput `x`; `None` beyond the limit.
+    /// The load that yields throughput `x`; `None` beyond the limit, and where the line comes to it below a load of nothing.
     pub fn load_for(&self, x: f64) -> Option<f64> {
-        (x <= self.x).then(|| self.from_n - (self.x - x) / self.per_n)
+        let n = self.from_n - (self.x - x) / self.per_n;
+        (x <= self.x && n > 0.0).then_some(n)
     }
 }
 
@@ -68,7 +73,7 @@ pub fn shape(points: &[Point], fitted: &Fitted) -> Shape {
     // Slope, place of the bend, and limit.
     let aicc_segments = segments.and_then(|(_, squares)| aicc(squares, 3));
     let preferred = match (aicc_usl, aicc_segments) {
-        (Some(usl), Some(segments)) => segments < usl,
+        (Some(usl), Some(segments)) => segments + AICC_TIE < usl,
         _ => false,
     };
     let hard_limit =

@@ -93,3 +93,11 @@ proptest! {
         let _ = shape(&points, &fitted);
     }
 }
+
+#[test]
+fn a_line_that_comes_to_a_throughput_below_no_load_at_all_yields_it_nowhere() {
+    let limit = HardLimit { x: 600.0, from_n: 515.0, per_n: 0.97 };
+    assert_eq!(limit.load_for(600.1), None);
+    assert_eq!(limit.load_for(20.0), None, "the line is 100 at a load of nothing");
+    assert!(limit.load_for(120.0).is_some_and(|n| n > 0.0));
+}
