@@ -333,6 +333,7 @@ impl<'w> Coordinator<'w> {
                     store.manifest.levels.push(mark);
                     store.write_manifest()?;
                 }
+                Act::Warn(warning) => store.manifest.progress.warnings.push(warning),
                 Act::Say(text) => self.event(store, self.reached_s, "search", &text)?,
                 Act::Done(outcome) => {
                     let line =

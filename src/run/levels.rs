@@ -8,8 +8,11 @@
 //! | judging | inside a window | the second is added to it |
 //! | judging | at the end of the last window, too few requests, or windows whose seconds came late | one more window, up to [`WINDOWS_FACTOR_MAX`] times as many |
 //! | judging | at the end of the last window | the level is marked; cooling after a bad one, else the next level |
-//! | cooling | at its end | the next level |
+//! | cooling | at its end, and the goals are met again | the next level |
+//! | cooling | [`RECOVERY_MAX_S`] after the bad level, or five times the cooling | the system does not recover: a search is over, a staircase goes on |
 //! | over | any | nothing |
+//!
+//! A system that is still busy with a bad level would make the next one bad as well, whatever that is.
 
 use crate::clock::Nanos;
 use crate::endpoint::Endpoint;
@@ -17,18 +20,25 @@ use crate::limits::MERGE_SLACK;
 use crate::measure::snapshot::Snapshot;
 use crate::measure::span::Span;
 use crate::record::rows::LevelMark;
+use crate::record::summary::Warning;
 use crate::scenario::plan::LevelTiming;
 use crate::search::goal::TrialStats;
 use crate::search::level::{self, LevelResult};
 use crate::search::line::Outcome;
 use crate::search::{Goal, Levels, Step};
 use crate::units::NANOS_PER_S;
+use std::collections::VecDeque;
 
 /// A level whose windows hold too few requests is held longer, at most this many times as long.
 const WINDOWS_FACTOR_MAX: u32 = 4;
 
 /// Load left on the system after a bad level, so that its queues can empty while it is still seen to answer.
 const COOLDOWN_SHARE: f64 = 0.2;
+
+/// Who does not meet its goals again by then, at that share of the load, does not recover by itself.
+const RECOVERY_MAX_S: u64 = 60;
+/// A cooling that is longer than that was asked for by somebody who knows that it takes long.
+const RECOVERY_COOLDOWNS: u64 = 5;
 
 /// What a second leads to.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,6 +49,7 @@ pub enum Act {
         over_s: f64,
     },
     Mark(LevelMark),
+    Warn(Warning),
     /// A decision with its reason, for the events.
     Say(String),
     /// The levels are over.
@@ -57,8 +68,18 @@ pub struct LevelRun {
 enum State {
     Settling { level: f64, judged_from_s: u64 },
     Judging { level: f64, from_s: u64, windows: Vec<(Snapshot, u64)> },
-    Cooling { until_s: u64 },
+    Cooling(Cooling),
     Over,
+}
+
+/// The time after a bad level.
+struct Cooling {
+    /// The bad level, and the load since.
+    level: f64,
+    low: f64,
+    from_s: u64,
+    /// Merged seconds, the last ones only: as many as the scenario has a cooling last.
+    latest: VecDeque<Snapshot>,
 }
 
 impl LevelRun {
@@ -82,7 +103,7 @@ impl LevelRun {
         match &self.state {
             State::Settling { level, .. } => Some((*level, false)),
             State::Judging { level, .. } => Some((*level, true)),
-            State::Cooling { .. } | State::Over => None,
+            State::Cooling(_) | State::Over => None,
         }
     }
 
@@ -113,9 +134,59 @@ impl LevelRun {
                     Vec::new()
                 }
             }
-            State::Cooling { until_s } if now_s >= *until_s => self.next_level(acts_from_s),
-            State::Settling { .. } | State::Cooling { .. } | State::Over => Vec::new(),
+            State::Cooling(_) => self.cool(second, acts_from_s),
+            State::Settling { .. } | State::Over => Vec::new(),
         }
+    }
+
+    /// Whether the system has come out of a bad level.
+    fn cool(&mut self, second: &Snapshot, acts_from_s: u64) -> Vec<Act> {
+        let cooldown_s = whole_seconds(self.timing.cooldown).max(1);
+        let State::Cooling(cooling) = &mut self.state else { return Vec::new() };
+        let now_s = second.end_s;
+        if now_s <= cooling.from_s {
+            return Vec::new();
+        }
+        cooling.latest.push_back(second.clone());
+        while cooling.latest.len() as u64 > cooldown_s {
+            cooling.latest.pop_front();
+        }
+        let since_s = now_s - cooling.from_s;
+        if since_s < cooldown_s {
+            return Vec::new();
+        }
+        let (level, low) = (cooling.level, cooling.low);
+        let mut latest = Snapshot::default();
+        cooling.latest.iter().for_each(|second| latest.add(second));
+        let span =
+            Span { snapshot: &latest, endpoints: &self.endpoints, seconds: cooldown_s as f64, readings: &[] };
+        if level::judge(low, &self.goals, &[&span], self.exceed).good {
+            let mut acts = Vec::new();
+            if since_s > cooldown_s {
+                acts.push(Act::Say(format!(
+                    "the goals are met again at {low}, {since_s} s after level {level}"
+                )));
+            }
+            acts.extend(self.next_level(acts_from_s));
+            return acts;
+        }
+        if since_s < RECOVERY_MAX_S.max(RECOVERY_COOLDOWNS * cooldown_s) {
+            return Vec::new();
+        }
+        self.chooser.did_not_recover();
+        let text = format!(
+            "the target did not recover from level {level}: {since_s} s later it does not meet the goals at {low}"
+        );
+        let mut acts = vec![
+            Act::Say(text.clone()),
+            Act::Warn(Warning {
+                code: "non_recovering".into(),
+                text,
+                remedy: "look for what stays behind an overload: queues without a bound, retries, connections or memory that are not given back".into(),
+            }),
+        ];
+        acts.extend(self.next_level(acts_from_s));
+        acts
     }
 
     fn judge(&mut self, now_s: u64, acts_from_s: u64) -> Vec<Act> {
@@ -145,8 +216,10 @@ impl LevelRun {
         if good || cooldown_s == 0 || matches!(self.chooser.next(), Step::Done(_)) {
             acts.extend(self.next_level(acts_from_s));
         } else {
-            acts.push(Act::Steer { value: (level * COOLDOWN_SHARE).max(1.0), over_s: 0.0 });
-            self.state = State::Cooling { until_s: acts_from_s + cooldown_s };
+            let low = (level * COOLDOWN_SHARE).max(1.0);
+            acts.push(Act::Steer { value: low, over_s: 0.0 });
+            let latest = VecDeque::new();
+            self.state = State::Cooling(Cooling { level, low, from_s: acts_from_s, latest });
         }
         acts
     }
@@ -265,7 +338,7 @@ mod tests {
                 match act {
                     Act::Mark(mark) => marks.push(mark),
                     Act::Done(_) => done = true,
-                    Act::Steer { .. } | Act::Say(_) => {}
+                    Act::Steer { .. } | Act::Say(_) | Act::Warn(_) => {}
                 }
             }
         }
@@ -304,7 +377,7 @@ mod tests {
                 Snapshot { late, ..second(end_s, 500, if end_s == 4 { 900_000_000 } else { 1_000_000 }) };
             marks.extend(run.second(&told, end_s).into_iter().filter_map(|act| match act {
                 Act::Mark(mark) => Some(mark),
-                Act::Steer { .. } | Act::Say(_) | Act::Done(_) => None,
+                Act::Steer { .. } | Act::Say(_) | Act::Warn(_) | Act::Done(_) => None,
             }));
         }
         assert_eq!(
@@ -321,6 +394,56 @@ mod tests {
         let marked =
             |end_s: &u64| run.second(&late(*end_s), *end_s).iter().any(|act| matches!(act, Act::Mark(_)));
         assert_eq!((1..40).find(marked), Some(2 + 4 * 4), "four times as many windows");
+    }
+
+    /// Levels 10 and 20, of which the second is bad; afterwards every second is slow until `until_s`. The words of the search, and the warnings.
+    fn after_a_bad_level(until_s: u64) -> (Vec<String>, Vec<Warning>, u64) {
+        let rules = crate::scenario::plan::SearchRules {
+            from: 10.0,
+            to: 40.0,
+            grow: 2.0,
+            precision: 0.3,
+            exceed: 0.5,
+            fail_when: vec![p99_goal()],
+        };
+        let search = crate::search::controller::Search::new(rules, LoadUnit::Users);
+        let mut run = LevelRun { chooser: Box::new(search), ..level_run(vec![p99_goal()], Vec::new()) };
+        run.start(0);
+        let (mut words, mut warnings, mut over_s) = (Vec::new(), Vec::new(), 0);
+        for end_s in 1..200 {
+            let slow = run.level().is_some_and(|(level, _)| level > 15.0) || (10..until_s).contains(&end_s);
+            for act in run.second(&second(end_s, 500, if slow { 900_000_000 } else { 20_000_000 }), end_s) {
+                match act {
+                    Act::Say(text) => words.push(text),
+                    Act::Warn(warning) => warnings.push(warning),
+                    Act::Done(_) => over_s = end_s,
+                    Act::Steer { .. } | Act::Mark(_) => {}
+                }
+            }
+        }
+        (words, warnings, over_s)
+    }
+
+    #[test]
+    fn after_a_bad_level_the_next_one_waits_until_the_goals_are_met_again() {
+        let (words, warnings, over_s) = after_a_bad_level(20);
+        assert_eq!(warnings, []);
+        let recovered: Vec<_> = words.iter().filter(|text| text.contains("met again")).collect();
+        assert_eq!(recovered, ["the goals are met again at 4, 8 s after level 20"], "{words:?}");
+        assert!(over_s > 20);
+        let (words, ..) = after_a_bad_level(0);
+        assert!(!words.iter().any(|text| text.contains("met again")), "it was well all the time: {words:?}");
+    }
+
+    #[test]
+    fn a_target_that_does_not_recover_ends_the_search() {
+        let (words, warnings, over_s) = after_a_bad_level(1_000);
+        assert_eq!(
+            warnings.iter().map(|warning| warning.code.as_str()).collect::<Vec<_>>(),
+            ["non_recovering"]
+        );
+        insta::assert_snapshot!(warnings[0].text, @"the target did not recover from level 20: 60 s later it does not meet the goals at 4");
+        assert_eq!((over_s, words.last()), (12 + 60, Some(&warnings[0].text)));
     }
 
     /// The judged spans of levels when the part begins at `start_s` and each second `end_s` is taken in at `now_s(end_s)`.

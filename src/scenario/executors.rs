@@ -17,6 +17,8 @@ const GRACEFUL_STOP: Duration = Duration::from_secs(30);
 const MAX_IN_FLIGHT: u32 = 10_000;
 const EXCEED: f64 = 0.5;
 const PRECISION: f64 = 0.05;
+/// Of a search; after it the goals have to be met again.
+const COOLDOWN: Duration = Duration::from_secs(2);
 
 /// Levels of one staircase; more is a curve.
 const LEVELS_MAX: u64 = 1_000;
@@ -285,11 +287,11 @@ impl Builder<'_> {
         (settle, ramp.unwrap_or(settle / 2))
     }
 
-    fn cooldown(&mut self, fields: &Fields<'_>) -> Duration {
+    fn cooldown(&mut self, fields: &Fields<'_>, otherwise: Duration) -> Duration {
         fields
             .get("cooldown")
             .and_then(|node| reader::duration(node, "`cooldown`", &mut self.sink))
-            .unwrap_or_default()
+            .unwrap_or(otherwise)
     }
 
     fn staircase(&mut self, fields: &Fields<'_>, safety: &Safety) -> Option<Executor> {
@@ -299,7 +301,8 @@ impl Builder<'_> {
         let (settle, ramp) = self.settling(fields);
         let hold = fields.need("hold", "write hold: 60s, the judged part of a level", &mut self.sink);
         let window = hold.and_then(|node| reader::lasting(node, "`hold`", &mut self.sink))?;
-        let timing = LevelTiming { ramp, settle, window, windows: 1, cooldown: self.cooldown(fields) };
+        let timing =
+            LevelTiming { ramp, settle, window, windows: 1, cooldown: self.cooldown(fields, Duration::ZERO) };
         let fail_when = fields.get("fail_when").map(|node| self.goals(node)).unwrap_or_default();
         Some(Executor::Step { of, levels: levels?, timing, open, fail_when })
     }
@@ -374,7 +377,7 @@ impl Builder<'_> {
             fields.get(key).and_then(|node| reader::share(node, key, &mut self.sink)).unwrap_or(otherwise)
         };
         let (exceed, precision) = (share("exceed", EXCEED), share("precision", PRECISION));
-        let cooldown = self.cooldown(fields);
+        let cooldown = self.cooldown(fields, COOLDOWN);
         let goals =
             fields.need("fail_when", "say what is too much: fail_when: [p99(http) > 100ms]", &mut self.sink);
         let fail_when = goals.map(|node| self.goals(node)).unwrap_or_default();

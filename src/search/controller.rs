@@ -13,6 +13,7 @@ pub struct Search {
     rules: SearchRules,
     unit: LoadUnit,
     results: Vec<LevelResult>,
+    over: bool,
 }
 
 /// The least level worth asking for while going down: one user, or one iteration a second.
@@ -20,7 +21,7 @@ const LEVEL_MIN: f64 = 1.0;
 
 impl Search {
     pub fn new(rules: SearchRules, unit: LoadUnit) -> Self {
-        Self { rules, unit, results: Vec::new() }
+        Self { rules, unit, results: Vec::new(), over: false }
     }
 
     /// Where to look next and why; `None` when there is nothing left to learn.
@@ -86,7 +87,7 @@ impl Search {
 
 impl Levels for Search {
     fn next(&mut self) -> Step {
-        match self.propose() {
+        match self.propose().filter(|_| !self.over) {
             Some((level, reason)) => Step::Probe { level, reason },
             None => Step::Done(outcome(&self.results, self.unit)),
         }
@@ -94,6 +95,11 @@ impl Levels for Search {
 
     fn record(&mut self, result: LevelResult) {
         self.results.push(result);
+    }
+
+    /// What is judged from now on would be judged of a system that has not recovered.
+    fn did_not_recover(&mut self) {
+        self.over = true;
     }
 }
 

@@ -79,7 +79,10 @@ struct Verdict<'a> {
 
 impl<'a> Verdict<'a> {
     fn of(goal: &'a Goal, windows: &[&dyn TrialStats], exceed: f64) -> Self {
-        let single: Vec<Trial> = windows.iter().map(|window| goal.judge(*window)).collect();
+        let mut single: Vec<Trial> = windows.iter().map(|window| goal.judge(*window)).collect();
+        if goal.asks_for_requests() {
+            silence(&mut single);
+        }
         let trials = join(goal, &single);
         let bad = trials.iter().filter(|trial| trial.is_bad).count();
         let durations = Durations {
@@ -124,22 +127,44 @@ pub(super) fn excess(bad_ratio: f64, bad_ratio_max: f64, requests: u64) -> f64 {
     bad_ratio.max(half) / bad_ratio_max.max(half)
 }
 
+/// Requests that end in a window on the mean, from which on one in which none does is no chance: of as many that end independently of each other
+/// e^-14 = 1e-6 of the windows are empty.
+const SILENCE_MEAN_MIN: f64 = 14.0;
+
+/// A window in which no request ended, where as many do otherwise, is bad: the target stood still. Joined with others it would be nothing at all.
+fn silence(windows: &mut [Trial]) {
+    let ended = || windows.iter().filter(|window| window.all > 0);
+    let mean = ended().map(|window| window.all as f64).sum::<f64>() / (ended().count().max(1) as f64);
+    if mean >= SILENCE_MEAN_MIN {
+        for window in windows.iter_mut().filter(|window| window.all == 0) {
+            (window.bad_ratio, window.is_bad, window.enough) = (1.0, true, true);
+        }
+    }
+}
+
 /// Joins neighbours until each trial has enough requests; what is left at the end joins the last.
 fn join(goal: &Goal, windows: &[Trial]) -> Vec<Trial> {
     let mut joined: Vec<Trial> = Vec::new();
     for window in windows {
         match joined.last_mut() {
-            Some(last) if !last.enough => *last = goal.merge(&[*last, *window]),
+            // Silence says something alone.
+            Some(last) if !last.enough && !is_silent(window) => *last = goal.merge(&[*last, *window]),
             _ => joined.push(*window),
         }
     }
     if joined.len() > 1
         && let Some(rest) = joined.pop_if(|last| !last.enough)
-        && let Some(last) = joined.last_mut()
     {
-        *last = goal.merge(&[*last, rest]);
+        match joined.iter_mut().rev().find(|trial| !is_silent(trial)) {
+            Some(last) => *last = goal.merge(&[*last, rest]),
+            None => joined.push(rest),
+        }
     }
     joined
+}
+
+fn is_silent(trial: &Trial) -> bool {
+    trial.is_bad && trial.all == 0
 }
 
 #[cfg(test)]
@@ -197,6 +222,25 @@ mod tests {
         let share = Stat::Dropped { ratio: true };
         let dropped = Goal::from_threshold(threshold("dropped > 1%", share, Op::Greater, 0.01)).unwrap();
         assert!(judged(&[dropped], &[window(0, 0, 0)]).good, "it says nothing about requests");
+    }
+
+    #[test]
+    fn a_target_that_stands_still_is_not_good_for_what_it_did_before() {
+        let goals = [p99_over_100ms()];
+        let (well, still) = (window(500, 0, 0), window(0, 0, 0));
+        let hung = judged(&goals, &[well.clone(), still.clone(), still.clone()]);
+        assert!(!hung.good && hung.windows_bad == 2 && hung.windows == 3, "{hung:?}");
+        assert_eq!(hung.failed_by.as_deref(), Some("p99(http) > 100ms"));
+        let once = judged(&goals, &[well.clone(), still.clone(), well]);
+        assert!(once.good && once.windows_bad == 1, "one window of three may be bad");
+        let late = judged(&goals, &[window(500, 0, 0), window(0, 0, 0), window(3, 0, 0)]);
+        assert!(
+            late.good && (late.windows, late.windows_bad) == (2, 1),
+            "what is left joins no silence: {late:?}"
+        );
+        // A request now and then, of which a window may well have none.
+        let rare = judged(&goals, &[window(9, 0, 0), still, window(7, 0, 0)]);
+        assert!(rare.good && !rare.enough && rare.windows == 1, "{rare:?}");
     }
 
     #[test]

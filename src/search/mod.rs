@@ -37,6 +37,8 @@ pub trait Levels {
     fn next(&mut self) -> Step;
     /// The result of the level that [`Levels::next`] asked for.
     fn record(&mut self, result: level::LevelResult);
+    /// The system does not come out of the level that was recorded last.
+    fn did_not_recover(&mut self);
 }
 
 #[derive(Clone, Debug, PartialEq)]

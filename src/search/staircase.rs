@@ -34,6 +34,9 @@ impl Levels for Staircase {
     fn record(&mut self, result: LevelResult) {
         self.results.push(result);
     }
+
+    /// All that were asked for are taken.
+    fn did_not_recover(&mut self) {}
 }
 
 #[cfg(test)]
