@@ -21,9 +21,12 @@ fuzz_target!(|text: &str| {
     };
     let few_users = match &network.load {
         Load::Closed { users, .. } => users.all().iter().all(|users| *users <= MODERATE as u64),
+        Load::Classes(classes) => classes.iter().all(|class| class.users <= MODERATE as u64),
         Load::Open { .. } => true,
     };
-    let few_slots = network.pools.iter().all(|pool| pool.slots <= MODERATE);
+    let few_slots = network.pools.iter().all(|pool| {
+        pool.slots <= MODERATE && pool.queue_max.is_none_or(|queue_max| queue_max <= MODERATE)
+    });
     let few_servers = network.stations.iter().all(|station| match station.servers {
         Servers::Count(servers) => servers <= MODERATE,
         Servers::Delay => true,
@@ -36,7 +39,7 @@ fuzz_target!(|text: &str| {
         let at_pools = answer
             .pools
             .iter()
-            .flat_map(|pool| [pool.busy, pool.waiting, pool.timeout_ratio, pool.p_all_busy]);
+            .flat_map(|pool| [pool.busy, pool.waiting, pool.timeout_ratio, pool.rejected_ratio, pool.p_all_busy]);
         let all = [answer.throughput_per_s, answer.response_s].into_iter().chain(at_stations).chain(at_pools);
         for value in all.flatten() {
             assert!(value.is_finite() && value >= 0.0, "{text}: {answer:?}");

@@ -8,6 +8,7 @@ mod check;
 mod doctor;
 mod explain;
 mod fit;
+mod input;
 mod load;
 mod process;
 mod report;

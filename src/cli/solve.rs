@@ -1,29 +1,21 @@
 //! `plimsoll solve`: what a queueing model says, by formulas or by simulation. The format and the methods are in docs/solve.md.
 
 use super::args::SolveArgs;
-use super::{Process, exit};
+use super::{Process, exit, input};
 use crate::queueing::answer::{Answer, Answers, Method};
 use crate::queueing::model::{Fault, Load, Network, read::read};
 use crate::queueing::simulate::{Options, simulate};
 use crate::queueing::solve as solve_model;
 use crate::report::numbers::{NO_NUMBER, count, counted, ms, quantity};
 use crate::seed::{Purpose, stream};
-use std::io::Read as _;
-use std::path::Path;
 
 /// A model of a hundred stations and pools is a few KB.
 const MODEL_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
-/// What stands for standard input.
-const STDIN: &str = "-";
-
 pub(super) fn solve(process: &mut Process<'_>, args: &SolveArgs) -> u8 {
-    let name = if args.model == Path::new(STDIN) {
-        "standard input".to_owned()
-    } else {
-        args.model.display().to_string()
-    };
-    let text = match text_of(&args.model) {
+    let name = input::name(&args.model);
+    let read = input::read(&args.model, MODEL_BYTES_MAX);
+    let text = match read.and_then(|bytes| String::from_utf8(bytes).map_err(std::io::Error::other)) {
         Ok(text) => text,
         Err(error) => {
             process.complain(&format!("plimsoll: cannot read {name}: {error}"));
@@ -42,38 +34,30 @@ pub(super) fn solve(process: &mut Process<'_>, args: &SolveArgs) -> u8 {
     if args.json { process.print_json(&answers) } else { process.print(&shown(answers.all())) }
 }
 
-fn text_of(path: &Path) -> std::io::Result<String> {
-    let mut text = String::new();
-    if path == Path::new(STDIN) {
-        std::io::stdin().lock().take(MODEL_BYTES_MAX + 1).read_to_string(&mut text)?;
-    } else {
-        std::fs::File::open(path)?.take(MODEL_BYTES_MAX + 1).read_to_string(&mut text)?;
-    }
-    if text.len() as u64 > MODEL_BYTES_MAX {
-        return Err(std::io::Error::other(format!("a model has at most {MODEL_BYTES_MAX} bytes")));
-    }
-    Ok(text)
-}
-
 fn answers(text: &str, requests: Option<u64>, seed: u64) -> Result<Answers, Vec<Fault>> {
     let network = read(text)?;
     let all = match requests {
         None => solve_model(&network)?,
-        Some(requests) => simulated(&network, requests, seed),
+        Some(requests) => simulated(&network, requests, seed)?,
     };
     Ok(Answers::to(&network, all))
 }
 
-fn simulated(network: &Network, requests: u64, seed: u64) -> Vec<Answer> {
-    let options = Options::exponential(network, requests);
+fn simulated(network: &Network, requests: u64, seed: u64) -> Result<Vec<Answer>, Vec<Fault>> {
+    let options = Options::of(network, requests);
     let run = |users: Option<u64>| {
         // Each number of users has a stream of its own, so that it says the same alone and in a list.
         let mut rng = stream(seed, Purpose::User, 0, users.unwrap_or(0));
         simulate(network, users, &options, seed, &mut rng)
     };
     match &network.load {
-        Load::Closed { users, .. } => users.all().iter().map(|users| run(Some(*users))).collect(),
-        Load::Open { .. } => vec![run(None)],
+        Load::Closed { users, .. } => Ok(users.all().iter().map(|users| run(Some(*users))).collect()),
+        Load::Open { .. } => Ok(vec![run(None)]),
+        Load::Classes(_) => Err(vec![Fault {
+            path: "classes".to_owned(),
+            what: "several classes are not simulated".to_owned(),
+            remedy: "leave --simulate out, or simulate one class (users)".to_owned(),
+        }]),
     }
 }
 
@@ -90,6 +74,7 @@ fn block(answer: &Answer) -> String {
     let method = match answer.method {
         Method::Exact => "exact",
         Method::Decomposition => "approximate: decomposition",
+        Method::Schweitzer => "approximate: Schweitzer",
         Method::Simulated => "simulated",
     };
     let mut out = match answer.throughput_per_s {
@@ -131,23 +116,67 @@ fn block(answer: &Answer) -> String {
             number(station.queue)
         ));
     }
+    pools(&mut out, answer);
+    classes(&mut out, answer);
+    out
+}
+
+fn pools(out: &mut String, answer: &Answer) {
+    let bounded = answer.pools.iter().any(|pool| pool.rejected_ratio.is_some());
     if !answer.pools.is_empty() {
         out.push_str(&format!(
-            "\n{:<20} {:>12} {:>14} {:>12} {:>12}\n",
+            "\n{:<20} {:>12} {:>14} {:>12} {:>12}",
             "pool", "slots busy", "waiting", "all busy", "timeouts"
         ));
+        out.push_str(&if bounded { format!(" {:>12}\n", "turned away") } else { "\n".to_owned() });
     }
     for pool in &answer.pools {
         out.push_str(&format!(
-            "{:<20} {:>12} {:>14} {:>12} {:>12}\n",
+            "{:<20} {:>12} {:>14} {:>12} {:>12}",
             pool.name,
             number(pool.busy),
             number(pool.waiting),
             share(pool.p_all_busy),
             share(pool.timeout_ratio)
         ));
+        out.push_str(&if bounded {
+            format!(" {:>12}\n", share(pool.rejected_ratio))
+        } else {
+            "\n".to_owned()
+        });
     }
-    out
+    for pool in &answer.pools {
+        let Some(retries) = pool.retries else { continue };
+        let name = &pool.name;
+        out.push_str(&format!(
+            "\n{name}: {} attempts/s with those that are sent again",
+            quantity(retries.attempts_per_s)
+        ));
+        if let Some(stuck) = retries.stuck_attempts_per_s {
+            out.push_str(&format!("; after a burst {} attempts/s may go on for ever", quantity(stuck)));
+        }
+        out.push('\n');
+        if let Some(metastable) = retries.metastable {
+            out.push_str(&format!(
+                "{name}: METASTABLE from {} requests/s on, and lost from {} on: between these a burst can push it over\n",
+                quantity(metastable.above_per_s),
+                quantity(metastable.lost_per_s)
+            ));
+        }
+    }
+}
+
+fn classes(out: &mut String, answer: &Answer) {
+    let Some(classes) = &answer.classes else { return };
+    out.push_str(&format!("\n{:<20} {:>12} {:>14}\n", "class", "requests/s", "mean response"));
+    for class in classes {
+        let response = time(Some(class.response_s));
+        out.push_str(&format!(
+            "{:<20} {:>12} {response:>14}\n",
+            class.name,
+            quantity(class.throughput_per_s)
+        ));
+    }
 }
 
 fn number(value: Option<f64>) -> String {

@@ -2,6 +2,7 @@
 
 use super::level::Whereabouts;
 use super::model::{Network, Servers};
+use super::retries::Metastable;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -11,9 +12,11 @@ use serde::Serialize;
 pub enum Method {
     /// The model's own answer, to rounding: exponential service and, in open models, Poisson arrivals.
     Exact,
-    /// An approximation: a pool around several stations is taken for one station with their joint throughput, or a pool with a
-    /// timeout is fed by what another one let through.
+    /// An approximation: a pool around several stations is taken for one station with their joint throughput, times are constant, or a pool
+    /// is fed by what another one let through.
     Decomposition,
+    /// Schweitzer's approximation, of several classes of users.
+    Schweitzer,
     /// A discrete-event simulation.
     Simulated,
 }
@@ -48,6 +51,19 @@ pub struct Answer {
     pub simulation: Option<Simulation>,
     pub stations: Vec<StationAnswer>,
     pub pools: Vec<PoolAnswer>,
+    /// Models with classes: each of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub classes: Option<Vec<ClassAnswer>>,
+}
+
+/// One class of users.
+#[derive(Clone, Debug, JsonSchema, PartialEq, Serialize)]
+pub struct ClassAnswer {
+    pub name: String,
+    pub throughput_per_s: f64,
+    pub response_s: f64,
+    /// Mean requests of this class at each station, in the order of the stations.
+    pub queues: Vec<f64>,
 }
 
 #[derive(Clone, Debug, JsonSchema, PartialEq, Serialize)]
@@ -92,8 +108,23 @@ pub struct PoolAnswer {
     pub waiting: Option<f64>,
     /// Share of the requests that ask for a slot and give up; null without a timeout.
     pub timeout_ratio: Option<f64>,
+    /// Share of the requests that ask for a slot and are turned away, as the line is full; null where any number may wait.
+    pub rejected_ratio: Option<f64>,
     /// Share of the time with no slot free; null if unstable.
     pub p_all_busy: Option<f64>,
+    /// Where requests are sent again; null where none is.
+    pub retries: Option<Retries>,
+}
+
+/// What sending requests again makes of a pool.
+#[derive(Clone, Copy, Debug, JsonSchema, PartialEq, Serialize)]
+pub struct Retries {
+    /// Requests that ask for a slot per second, those that are sent again among them. All other numbers are those of this state.
+    pub attempts_per_s: f64,
+    /// As many in the bad state, in which a burst can leave the pool at this load; null where there is none.
+    pub stuck_attempts_per_s: Option<f64>,
+    /// The loads between which there is a bad state beside the good one; null where there is none at any load.
+    pub metastable: Option<Metastable>,
 }
 
 impl Answers {
@@ -134,7 +165,9 @@ impl Answer {
             busy: Some(at.busy),
             waiting: Some(at.waiting),
             timeout_ratio: at.timeout_ratio,
+            rejected_ratio: at.rejected_ratio,
             p_all_busy: Some(at.p_all_busy),
+            retries: None,
         });
         Self {
             users: None,
@@ -146,6 +179,7 @@ impl Answer {
             simulation: None,
             stations: stations.collect(),
             pools: pools.collect(),
+            classes: None,
         }
     }
 
@@ -161,7 +195,9 @@ impl Answer {
             busy: None,
             waiting: None,
             timeout_ratio: None,
+            rejected_ratio: None,
             p_all_busy: None,
+            retries: None,
         });
         Self {
             users: None,
@@ -173,6 +209,7 @@ impl Answer {
             simulation: None,
             stations: stations.collect(),
             pools: pools.collect(),
+            classes: None,
         }
     }
 }

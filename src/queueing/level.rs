@@ -5,12 +5,16 @@
 //! Sources: Lazowska, Zahorjan, Graham and Sevcik, "Quantitative System Performance", 1984, chapters 8 and 9 (flow-equivalent servers,
 //! memory constraints); Reiser and Lavenberg, J. ACM 27(2), 1980 (queues of single servers by recursion over the population).
 
-use super::model::{Branch, Network, Servers};
+use super::line::Line;
+use super::model::{Branch, Load, Network, Pool, Servers};
 use super::weights::{Rates, Weights};
 use std::ops::Range;
 
 /// Shares below this of the largest are left out where a distribution is spread over stations.
 const NEGLIGIBLE: f64 = 1e-25;
+
+/// 1 − C² a slot past which the correction for steady holds is more than 5 % off before a line that loses requests: found by simulation.
+const STEADY_MAX: f64 = 0.15;
 
 /// Who is on a level.
 #[derive(Debug)]
@@ -25,6 +29,12 @@ enum Content {
 struct Member {
     content: Content,
     rates: Rates,
+    /// Servers, or slots: with more jobs than that somebody waits.
+    full: usize,
+    /// Squared coefficient of variation of what flows out of it while somebody waits: 1 where all is exponential.
+    cv2: f64,
+    /// The line before a pool that may lose requests, on the outermost level of a closed network.
+    line: Option<Line>,
     /// The convolution of all others of the level; `None` where nobody asks for it.
     others: Option<Weights>,
 }
@@ -34,7 +44,7 @@ impl Member {
     fn needs_the_others(&self) -> bool {
         match self.content {
             Content::Pool(..) => true,
-            Content::Station(_) => self.rates.kept() > 1,
+            Content::Station(_) => self.rates.kept() > 1 || self.cv2 < 1.0,
         }
     }
 }
@@ -76,6 +86,28 @@ pub(super) struct AtPool {
     pub(super) p_all_busy: f64,
     /// Share of those who ask for a slot and give up; `None` without a timeout.
     pub(super) timeout_ratio: Option<f64>,
+    /// Share of those who ask for a slot and are turned away; `None` where any number may wait.
+    pub(super) rejected_ratio: Option<f64>,
+    /// Where requests may be lost in a closed network: how many per second are not, and how many of those that wait will not be.
+    pub(super) kept: Option<Kept>,
+}
+
+/// Who gets a slot of a pool that loses requests.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Kept {
+    pub(super) per_s: f64,
+    pub(super) waiting: f64,
+}
+
+impl AtPool {
+    /// A pool that loses nobody, though it may.
+    pub(super) fn none_lost(pool: &Pool) -> Self {
+        Self {
+            timeout_ratio: pool.timeout_s.map(|_| 0.0),
+            rejected_ratio: pool.queue_max.map(|_| 0.0),
+            ..Self::default()
+        }
+    }
 }
 
 impl Whereabouts {
@@ -101,6 +133,9 @@ impl Level {
                 Servers::Count(servers) => members.push(Member {
                     content: Content::Station(index),
                     rates: Rates::servers(station.demand_s, servers, jobs_max),
+                    full: servers,
+                    cv2: station.service_cv2(),
+                    line: None,
                     others: None,
                 }),
                 Servers::Delay => {
@@ -113,8 +148,14 @@ impl Level {
             let level = Self::solve(network, inside, network.pools[*index].slots.min(jobs_max), false);
             // Its own, and its throughput with each number of requests.
             terms += level.terms + level.jobs_max as u64;
-            let rates = level.rates();
-            members.push(Member { content: Content::Pool(*index, Box::new(level)), rates, others: None });
+            let pool = &network.pools[*index];
+            let closed = !matches!(network.load, Load::Open { .. });
+            let line = (outermost && closed && pool.can_lose() && jobs_max > pool.slots)
+                .then(|| Line::before(pool, level.rates(), jobs_max - pool.slots));
+            let rates = line.as_ref().map_or_else(|| level.rates(), Line::rates);
+            let (full, cv2) = (pool.slots, level.flow_cv2(network));
+            let content = Content::Pool(*index, Box::new(level));
+            members.push(Member { content, rates, full, cv2, line, others: None });
         }
         // The longest list of rates first: it is taken as it is, and each of the others costs as many terms as it has rates.
         members.sort_by_key(|member| std::cmp::Reverse(member.rates.kept()));
@@ -186,6 +227,94 @@ impl Level {
         self.jobs_max
     }
 
+    /// Squared coefficient of variation of what flows out of the full level, over times so long that all who are on it have left often: the
+    /// jobs at each part, as a share of all, squared, times that of the part. Exact for one job, whose stages follow each other, for any
+    /// number in delays alone, and where one part holds all.
+    pub(super) fn flow_cv2(&self, network: &Network) -> f64 {
+        let cv2_of = |delay: &usize| network.stations[*delay].service_cv2();
+        match (&self.members[..], &self.delays[..]) {
+            ([member], []) => return member.cv2,
+            ([], [delay]) => return cv2_of(delay),
+            _ => {}
+        }
+        let jobs = self.jobs_max as f64;
+        let mut shares = vec![0.0; self.jobs_max + 1];
+        shares[self.jobs_max] = 1.0;
+        let x = self.fastest_per_s();
+        let delays = self.delays.iter().map(|delay| (x * network.stations[*delay].demand_s, cv2_of(delay)));
+        let members = self.members.iter().map(|member| {
+            let there = match &member.others {
+                None => self.single_server_queue(member.rates.max(), &shares),
+                Some(others) => {
+                    let there = self.marginal(&member.rates, others, &shares, x / self.scale_per_s);
+                    mean(&there.inside) + there.beyond
+                }
+            };
+            (there, member.cv2)
+        });
+        delays.chain(members).map(|(there, cv2)| (there / jobs).powi(2) * cv2).sum()
+    }
+
+    /// The smaller of the flows in and out with n jobs here has a part that is only to and fro where what flows out is steadier than a Poisson
+    /// process: that part, (1 − C²)/2, weighted by how likely it is that somebody waits; for n = 0, 1, … `None` where all is exponential.
+    pub(super) fn steadiness(&self) -> Option<Vec<f64>> {
+        // Beside other parts a line that loses requests is taken for one that all leave as at random.
+        let alone = self.members.len() == 1;
+        let counts = |member: &&Member| {
+            member.cv2 < 1.0 && member.full <= self.jobs_max && (alone || member.line.is_none())
+        };
+        let steady: Vec<&Member> = self.members.iter().filter(counts).collect();
+        if steady.is_empty() {
+            return None;
+        }
+        let mut parts = vec![0.0f64; self.jobs_max + 1];
+        for member in steady {
+            let part = (1.0 - member.cv2) / 2.0;
+            for (n, full) in self.p_full(member).into_iter().enumerate() {
+                parts[n] = parts[n].max(part * full);
+            }
+        }
+        Some(parts)
+    }
+
+    /// The pool with a line that may lose requests though its holds are so steady, for so few slots, that the correction for them is too coarse.
+    pub(super) fn too_steady(&self) -> Option<usize> {
+        self.members.iter().find_map(|member| match (&member.content, &member.line) {
+            (Content::Pool(index, _), Some(line)) => {
+                let coarse = line.room() > 0 && 1.0 - member.cv2 > STEADY_MAX * member.full as f64;
+                coarse.then_some(*index)
+            }
+            _ => None,
+        })
+    }
+
+    /// The probability that all servers or slots of a member are in use with 0, 1, … jobs on this level: T(n)/G(n), where
+    /// T(n) = f(m)·G_others(n − m) + T(n − 1)/μ_max is the part of G with m or more of them there.
+    fn p_full(&self, member: &Member) -> Vec<f64> {
+        let others = match &member.others {
+            Some(others) if self.members.len() > 1 => others,
+            _ => {
+                // Who comes to a full line does not wait.
+                let room = member.line.as_ref().map_or(usize::MAX, Line::room);
+                let waits = |n: usize| n >= member.full && n - member.full < room;
+                return (0..=self.jobs_max).map(|n| f64::from(u8::from(waits(n)))).collect();
+            }
+        };
+        let f = Weights::of(&member.rates, self.scale_per_s);
+        let step_ln = f.ln(member.full + 1) - f.ln(member.full);
+        let mut there_ln = f64::NEG_INFINITY;
+        let p = (0..=self.jobs_max).map(|n| {
+            if n < member.full {
+                return 0.0;
+            }
+            let (fewer, exactly) = (there_ln + step_ln, f.ln(member.full) + others.ln(n - member.full));
+            let peak = fewer.max(exactly);
+            there_ln = peak + ((fewer - peak).exp() + (exactly - peak).exp()).ln();
+            (there_ln - self.g.ln(n)).exp().min(1.0)
+        });
+        p.collect()
+    }
+
     /// Adds where jobs are when n of them are on this level with probability `shares[n]`, and requests pass at `throughput_per_s`.
     pub(super) fn spread(
         &self,
@@ -217,12 +346,18 @@ impl Level {
                     let others = others.as_ref().unwrap_or(&alone);
                     let Marginal { inside, beyond, terms } = self.marginal(&member.rates, others, shares, x);
                     found.terms += terms;
-                    let slots = network.pools[*index].slots;
+                    if let Some(line) = &member.line {
+                        let (at, within) = line.seen(&inside, throughput_per_s);
+                        found.at_pool[*index] = at;
+                        let served_per_s = at.kept.map_or(throughput_per_s, |kept| kept.per_s);
+                        level.spread(&within, served_per_s, network, found);
+                        continue;
+                    }
                     found.at_pool[*index] = AtPool {
                         busy: mean(&inside),
                         waiting: beyond,
-                        p_all_busy: inside.get(slots).copied().unwrap_or(0.0),
-                        timeout_ratio: None,
+                        p_all_busy: inside.get(member.full).copied().unwrap_or(0.0),
+                        ..AtPool::none_lost(&network.pools[*index])
                     };
                     level.spread(&inside, throughput_per_s, network, found);
                 }

@@ -6,6 +6,7 @@ pub mod closed;
 pub mod erlang;
 pub mod laws;
 mod level;
+mod line;
 pub mod model;
 pub mod open;
 pub mod patience;
@@ -19,34 +20,48 @@ use answer::Answer;
 use closed::Closed;
 use model::{Fault, Load, Network, fault};
 
-/// Answers to a model: one for each number of users it asks for, in that order, or one for its rate.
+/// Answers to a model: one for each number of users it asks for, in that order, or one for its rate or its classes.
 ///
 /// # Errors
-/// A pool with a timeout where no formula holds; `simulate` can tell.
+/// A pool that may lose requests where no formula holds; `simulate` can tell.
 pub fn solve(network: &Network) -> Result<Vec<Answer>, Vec<Fault>> {
     match &network.load {
         Load::Open { rate_per_s } => open::solve(network, *rate_per_s).map(|answer| vec![answer]),
+        Load::Classes(classes) => schweitzer::solve(network, classes).map(|answer| vec![answer]),
         Load::Closed { users, think_s } => {
-            let timed = network.pools.iter().enumerate().filter(|(_, pool)| pool.timeout_s.is_some());
-            let faults: Vec<Fault> = timed.map(|(index, _)| closed_with_timeout(index)).collect();
+            let mut faults = open::losing_within(network);
+            faults.extend(losing_before_others(network));
             if !faults.is_empty() {
                 return Err(faults);
             }
             let all = users.all();
             let most = all.iter().copied().max().unwrap_or(0);
             let closed = Closed::new(network, *think_s, most);
+            if let Some(index) = closed.too_steady() {
+                let (key, has) = open::losing_key(&network.pools[index]);
+                let what = format!(
+                    "it has {has} and few slots in a closed model, and what it guards varies so little that the formula is more than 5 % off"
+                );
+                return Err(vec![fault(&format!("pools[{index}].{key}"), &what, "use --simulate")]);
+            }
             Ok(all.iter().map(|users| closed.with_users(*users)).collect())
         }
     }
 }
 
-/// Whoever gives up thinks again, so arrivals depend on the timeouts and these on the arrivals, which are not Poisson for few users.
-fn closed_with_timeout(index: usize) -> Fault {
-    fault(
-        &format!("pools[{index}].timeout_s"),
-        "a timeout in a closed model has no solution in closed form: who gives up thinks again, and arrivals are not Poisson",
-        "leave the timeout out, give open instead of users, or use --simulate",
-    )
+/// Pools of a closed network that may lose requests before they come to other pools: who is lost thinks again, and passes less than others do.
+fn losing_before_others(network: &Network) -> Vec<Fault> {
+    let before_the_last = network.root.pools.iter().rev().skip(1).rev();
+    let losing = before_the_last.filter(|(index, _)| network.pools[*index].can_lose());
+    let told = losing.map(|(index, _)| {
+        let (key, has) = open::losing_key(&network.pools[*index]);
+        let what = format!(
+            "in a closed model it has {has} and other pools come after it, which who is lost here does not pass"
+        );
+        let right = format!("leave {key} out, list the pool last, give open instead of users, or use --simulate");
+        fault(&format!("pools[{index}].{key}"), &what, &right)
+    });
+    told.collect()
 }
 
 #[cfg(test)]

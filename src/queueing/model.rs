@@ -6,7 +6,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use std::fmt;
 
+pub mod classes;
 pub mod read;
+
+pub use classes::Class;
 
 /// Users of one population: arrays of as many numbers are kept.
 pub const USERS_MAX: u64 = 1_000_000;
@@ -20,6 +23,10 @@ pub const PARTS_MAX: usize = 100;
 pub const TIMES_S: (f64, f64) = (1e-9, 1e6);
 /// Arrivals per second.
 pub const RATES_PER_S: (f64, f64) = (1e-6, 1e9);
+/// Requests that may wait for a slot.
+pub const QUEUE_MAX: usize = 100_000;
+/// Requests sent again for each that is not served: a few layers of three retries each.
+pub const RETRIES: (f64, f64) = (0.0, 100.0);
 
 /// A model as it is written.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq)]
@@ -33,6 +40,8 @@ pub struct Model {
     pub think_s: Option<f64>,
     /// Open: requests come whether or not others were answered.
     pub open: Option<Open>,
+    /// Closed, with several classes of users that ask for different things. Approximate.
+    pub classes: Option<Vec<Class>>,
     /// What serves requests.
     pub stations: Vec<Station>,
     /// What bounds how many requests may be at stations at once.
@@ -63,7 +72,7 @@ pub struct Open {
     pub rate_per_s: f64,
 }
 
-#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Station {
     pub name: String,
@@ -73,6 +82,29 @@ pub struct Station {
     #[serde(default)]
     #[schemars(with = "read::NumberOrDelay")]
     pub servers: Servers,
+    /// How the time of service varies. Exponential by default.
+    #[serde(default)]
+    pub service: Service,
+}
+
+impl Station {
+    /// Squared coefficient of variation of its service.
+    pub fn service_cv2(&self) -> f64 {
+        match self.service {
+            Service::Exponential => 1.0,
+            Service::Constant => 0.0,
+        }
+    }
+}
+
+/// How a time of service varies around its mean.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Service {
+    #[default]
+    Exponential,
+    /// The mean, always.
+    Constant,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +119,7 @@ impl Default for Servers {
     }
 }
 
-#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Pool {
     pub name: String,
@@ -97,6 +129,17 @@ pub struct Pool {
     pub guards: Vec<String>,
     /// Longest wait for a slot, s; null or left out: for ever.
     pub timeout_s: Option<f64>,
+    /// Requests that may wait for a slot at once; who finds as many is turned away. Null or left out: any number.
+    pub queue_max: Option<usize>,
+    /// Requests that are sent again for each that gave up or was turned away at its first attempt; 0 by default.
+    pub retry_ratio: Option<f64>,
+}
+
+impl Pool {
+    /// Whether a request may end here without having been served.
+    pub fn can_lose(&self) -> bool {
+        self.timeout_s.is_some() || self.queue_max.is_some()
+    }
 }
 
 /// Something wrong in a model.
@@ -123,6 +166,7 @@ impl fmt::Display for Fault {
 pub enum Load {
     Closed { users: Populations, think_s: f64 },
     Open { rate_per_s: f64 },
+    Classes(Vec<Class>),
 }
 
 /// Stations and pools on one level; stations of inner pools are with those.
@@ -132,6 +176,16 @@ pub struct Branch {
     pub stations: Vec<usize>,
     /// Indices into its pools, with what each guards.
     pub pools: Vec<(usize, Branch)>,
+}
+
+impl Branch {
+    /// Every pool here and inside.
+    fn all_pools(&self) -> Vec<usize> {
+        self.pools
+            .iter()
+            .flat_map(|(index, inside)| std::iter::once(*index).chain(inside.all_pools()))
+            .collect()
+    }
 }
 
 /// A model without a fault.
@@ -158,6 +212,15 @@ impl Network {
         }
         self.root.pools.iter().all(|(_, inside)| one(inside))
     }
+
+    /// Whether every time that somebody waits for the end of is exponential: of all stations but the delays outside all pools.
+    pub fn is_exponential(&self) -> bool {
+        let varies = |(index, station): (usize, &Station)| {
+            let never_waited_for = station.servers == Servers::Delay && self.root.stations.contains(&index);
+            station.service == Service::Exponential || never_waited_for
+        };
+        self.stations.iter().enumerate().all(varies)
+    }
 }
 
 impl Model {
@@ -178,7 +241,21 @@ impl Model {
         }
         self.check_stations(&mut faults);
         self.check_pools(&mut faults);
+        self.check_classes(&mut faults);
         let root = tree::grow(&self.stations, &self.pools, &mut faults);
+        let inside = root.pools.iter().flat_map(|(_, inside)| inside.all_pools());
+        for index in inside.filter(|index| self.pools[*index].retry_ratio.is_some()) {
+            let what = "it lies inside another pool, whose slot a request that is sent again would need";
+            let right = "leave it out, or give it to the outer pool";
+            faults.push(fault(&format!("pools[{index}].retry_ratio"), what, right));
+        }
+        if let (true, Some(Load::Closed { think_s: 0.0, .. })) = (root.stations.is_empty(), &load) {
+            let bounded = self.pools.iter().enumerate().filter(|(_, pool)| pool.queue_max.is_some());
+            for (index, _) in bounded {
+                let what = "who is turned away asks again in no time, for ever";
+                faults.push(fault(&format!("pools[{index}].queue_max"), what, "give think_s"));
+            }
+        }
         match load {
             Some(load) if faults.is_empty() => {
                 Ok(Network { load, stations: self.stations, pools: self.pools, root })
@@ -188,27 +265,22 @@ impl Model {
     }
 
     fn load(&self, faults: &mut Vec<Fault>) -> Option<Load> {
-        match (&self.users, &self.open) {
-            (Some(users), None) => {
+        match (&self.users, &self.open, &self.classes) {
+            (Some(users), None, None) => {
                 let (several, list) = (matches!(users, Populations::Several(_)), users.all());
                 if list.is_empty() || list.len() > POPULATIONS_MAX {
                     let what = format!("there are {} numbers of users", list.len());
                     faults.push(fault("users", &what, &format!("list 1 to {POPULATIONS_MAX}")));
                 }
                 for (index, count) in list.iter().enumerate() {
-                    if !(1..=USERS_MAX).contains(count) {
-                        let path = if several { format!("users[{index}]") } else { "users".to_owned() };
-                        let right = format!("give a number from 1 to {USERS_MAX}");
-                        faults.push(fault(&path, &format!("{count} users"), &right));
-                    }
+                    let path = if several { format!("users[{index}]") } else { "users".to_owned() };
+                    check_users(&path, *count, faults);
                 }
                 let think_s = self.think_s.unwrap_or(0.0);
-                if think_s != 0.0 {
-                    within("think_s", think_s, TIMES_S, "seconds; 0 for none", faults);
-                }
+                check_think("think_s", think_s, faults);
                 Some(Load::Closed { users: users.clone(), think_s })
             }
-            (None, Some(open)) => {
+            (None, Some(open), None) => {
                 within("open.rate_per_s", open.rate_per_s, RATES_PER_S, "requests per second", faults);
                 if self.think_s.is_some() {
                     let right = "leave it out, or give users instead of open";
@@ -216,9 +288,27 @@ impl Model {
                 }
                 Some(Load::Open { rate_per_s: open.rate_per_s })
             }
-            (given, _) => {
-                let what = if given.is_some() { "both users and open" } else { "neither users nor open" };
-                faults.push(fault("", what, "give one: \"users\": 100, or \"open\": {\"rate_per_s\": 100}"));
+            (None, None, Some(classes)) => {
+                if self.think_s.is_some() {
+                    let right = "give each class its own think_s";
+                    faults.push(fault("think_s", "it is of no class", right));
+                }
+                Some(Load::Classes(classes.clone()))
+            }
+            (users, open, classes) => {
+                let given: Vec<&str> =
+                    [(users.is_some(), "users"), (open.is_some(), "open"), (classes.is_some(), "classes")]
+                        .into_iter()
+                        .filter_map(|(given, key)| given.then_some(key))
+                        .collect();
+                let what = if given.is_empty() {
+                    "neither users nor open nor classes".to_owned()
+                } else {
+                    given.join(" and ")
+                };
+                let right =
+                    "give one: \"users\": 100, \"open\": {\"rate_per_s\": 100}, or \"classes\": [...]";
+                faults.push(fault("", &what, right));
                 None
             }
         }
@@ -245,7 +335,36 @@ impl Model {
             if let Some(timeout_s) = pool.timeout_s {
                 within(&format!("{path}.timeout_s"), timeout_s, TIMES_S, "seconds; null for none", faults);
             }
+            if let Some(queue_max) = pool.queue_max.filter(|queue_max| *queue_max > QUEUE_MAX) {
+                let right = format!("give a number from 0 to {QUEUE_MAX}; null for any number");
+                faults.push(fault(&format!("{path}.queue_max"), &format!("{queue_max} requests"), &right));
+            }
+            if let Some(retry_ratio) = pool.retry_ratio {
+                let path = format!("{path}.retry_ratio");
+                within(&path, retry_ratio, RETRIES, "requests for each that is not served", faults);
+                if !pool.can_lose() {
+                    let right = "give timeout_s or queue_max, or leave it out";
+                    faults.push(fault(&path, "every request is served here", right));
+                }
+                if self.open.is_none() {
+                    let right = "leave it out: who thinks and asks again is one who retries; or give open";
+                    faults.push(fault(&path, "users of a closed model ask one request at a time", right));
+                }
+            }
         }
+    }
+}
+
+fn check_users(path: &str, count: u64, faults: &mut Vec<Fault>) {
+    if !(1..=USERS_MAX).contains(&count) {
+        let right = format!("give a number from 1 to {USERS_MAX}");
+        faults.push(fault(path, &format!("{count} users"), &right));
+    }
+}
+
+fn check_think(path: &str, think_s: f64, faults: &mut Vec<Fault>) {
+    if think_s != 0.0 {
+        within(path, think_s, TIMES_S, "seconds; 0 for none", faults);
     }
 }
 

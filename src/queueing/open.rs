@@ -1,71 +1,72 @@
 //! Open networks: Poisson arrivals that come whether or not others were answered. Stations are M/M/m; a pool is a birth-death process
-//! over the throughput of what it guards, and with a timeout M/M/c+D. Requests pass the stations outside all pools first, then the pools
-//! in the order of the list; who gives up at one asks for nothing after it.
+//! over the throughput of what it guards, with a timeout M/M/c+D, with a bounded line M/M/c/K. Requests pass the stations outside all pools first, then
+//! the pools in the order of the list; who is not served at one asks for nothing after it.
 //!
-//! Symbols: λ arrivals per second; X(n) throughput of what a pool guards with n slots in use.
+//! Where what leaves a full station or pool is steadier than a Poisson process, the wait is Allen and Cunneen's: that of the exponential one times
+//! f = (1 + C²)/2. A timeout of τ is then one of τ/f of the exponential one, whose waits are f times too long.
+//!
+//! Symbols: λ arrivals per second; X(n) throughput of what a pool guards with n slots in use; C² `Level::flow_cv2`.
 //!
 //! Source: Jackson, Operations Research 5(4), 1957; for the rest see the neighbors.
 
-use super::answer::{Answer, Method, Stability};
+use super::answer::{Answer, Method, Retries, Stability};
 use super::erlang::Waiting;
-use super::level::{Level, Whereabouts};
-use super::model::{Branch, Fault, Network, RATES_PER_S, Servers, fault};
-use super::patience::impatient;
+use super::level::{AtPool, Level, Whereabouts};
+use super::model::{Branch, Fault, Network, Pool, RATES_PER_S, Servers, Station, fault};
+use super::patience::{impatient, leaving_per_s};
+use super::retries::Retrying;
 use super::weights::normalized;
 
 /// The network under `rate_per_s` arrivals.
 ///
 /// # Errors
-/// A pool with a timeout inside another pool, which is no birth-death process; a simulation can tell.
+/// A pool inside another one that may lose requests, which is no birth-death process; a simulation can tell.
 pub fn solve(network: &Network, rate_per_s: f64) -> Result<Answer, Vec<Fault>> {
-    let mut timed = Vec::new();
-    for (_, inside) in &network.root.pools {
-        timed_within(inside, network, &mut timed);
-    }
-    if !timed.is_empty() {
-        timed.sort_unstable();
-        let what =
-            "it has a timeout and lies inside another pool, for which there is no solution in closed form";
-        let right = "leave the timeout out, or use --simulate";
-        return Err(timed
-            .iter()
-            .map(|index| fault(&format!("pools[{index}].timeout_s"), what, right))
-            .collect());
+    let within = losing_within(network);
+    if !within.is_empty() {
+        return Err(within);
     }
     let passages: Vec<Passage<'_>> =
         network.root.pools.iter().map(|pool| Passage::new(network, pool)).collect();
-    let stability = stability(network, rate_per_s);
+    let stability = stability_of(network, &passages, rate_per_s);
     if !stability.stable {
         return Ok(Answer::unstable(network, rate_per_s, stability));
     }
     let mut found = Whereabouts::nowhere(network);
     let mut response_s = 0.0;
+    let mut retried: Vec<Option<Retries>> = vec![None; network.pools.len()];
     for &index in &network.root.stations {
         let station = &network.stations[index];
-        let wait_s = match station.servers {
-            Servers::Count(servers) => Waiting::of(servers, rate_per_s, station.demand_s)
-                .map_or(f64::INFINITY, |waiting| waiting.wait_s),
-            Servers::Delay => 0.0,
-        };
+        let wait_s = wait_s(station, rate_per_s).unwrap_or(f64::INFINITY);
         found.at_station[index] = rate_per_s * (wait_s + station.demand_s);
         found.flow_per_s[index] = rate_per_s;
         response_s += wait_s + station.demand_s;
     }
     let mut through_per_s = rate_per_s;
     for passage in &passages {
-        let passed = passage.pass(through_per_s);
-        through_per_s *= passed.p_served;
+        let (attempts_per_s, retries) = passage.attempts(through_per_s);
+        let passed = passage.pass(attempts_per_s);
+        through_per_s = attempts_per_s * passed.p_served;
         passage.level.spread(&passed.shares, through_per_s, network, &mut found);
         let at = &mut found.at_pool[passage.index];
-        at.waiting = passed.waiting;
-        at.timeout_ratio = passage.timeout_s.map(|_| passed.p_timeout);
+        *at = AtPool {
+            waiting: passed.waiting,
+            timeout_ratio: passage.pool.timeout_s.map(|_| passed.p_timeout),
+            rejected_ratio: passage.pool.queue_max.map(|_| passed.p_rejected),
+            ..*at
+        };
+        retried[passage.index] = retries;
         // Little's law over those who got a slot: their wait and their hold.
         response_s += (passed.served_waiting + at.busy) / through_per_s;
     }
-    let fed_by_a_timeout = passages.iter().rev().skip(1).any(|passage| passage.timeout_s.is_some());
-    let exact = network.is_product_form() && !fed_by_a_timeout;
+    let fed_by_what_was_lost = passages.iter().rev().skip(1).any(|passage| passage.pool.can_lose());
+    let sent_again = retried.iter().any(Option::is_some);
+    let exact = network.is_product_form() && network.is_exponential() && !fed_by_what_was_lost && !sent_again;
     let method = if exact { Method::Exact } else { Method::Decomposition };
     let mut answer = Answer::new(network, method, through_per_s, response_s, &found);
+    for (pool, retries) in answer.pools.iter_mut().zip(retried) {
+        pool.retries = retries;
+    }
     answer.rate_per_s = Some(rate_per_s);
     answer.stability = Some(stability);
     Ok(answer)
@@ -75,27 +76,76 @@ pub fn solve(network: &Network, rate_per_s: f64) -> Result<Answer, Vec<Fault>> {
 pub(super) fn stability(network: &Network, rate_per_s: f64) -> Stability {
     let passages: Vec<Passage<'_>> =
         network.root.pools.iter().map(|pool| Passage::new(network, pool)).collect();
-    let limit = limit(network, &passages);
-    let stable = limit.as_ref().is_none_or(|(from_per_s, _)| rate_per_s < *from_per_s);
-    let (unstable_from_per_s, limited_by) = limit.unzip();
+    stability_of(network, &passages, rate_per_s)
+}
+
+fn stability_of(network: &Network, passages: &[Passage<'_>], rate_per_s: f64) -> Stability {
+    let (from_per_s, limited_by) = limit(network, passages).unzip();
+    // A limit that pools with a timeout set is only as exact as what they let through can be computed, so this rate is looked at itself, too.
+    let stable = from_per_s.is_none_or(|from_per_s| rate_per_s < from_per_s)
+        && is_carried(network, passages, rate_per_s);
+    let unstable_from_per_s =
+        from_per_s.map(|from_per_s| if stable { from_per_s } else { from_per_s.min(rate_per_s) });
     Stability { stable, unstable_from_per_s, limited_by }
 }
 
-fn timed_within(branch: &Branch, network: &Network, timed: &mut Vec<usize>) {
-    for (index, inside) in &branch.pools {
-        if network.pools[*index].timeout_s.is_some() {
-            timed.push(*index);
-        }
-        timed_within(inside, network, timed);
+/// Whether each station and pool is offered less than it can do.
+fn is_carried(network: &Network, passages: &[Passage<'_>], rate_per_s: f64) -> bool {
+    let mut stations = network.root.stations.iter();
+    let stations_do = stations.all(|index| wait_s(&network.stations[*index], rate_per_s).is_some());
+    let mut through_per_s = rate_per_s;
+    stations_do
+        && passages.iter().all(|passage| {
+            let carries = passage.pool.can_lose() || through_per_s / passage.full_per_s() < 1.0;
+            through_per_s = passage.through_per_s(through_per_s);
+            carries
+        })
+}
+
+/// Mean wait at a station, s; `None` where the queue grows without end.
+fn wait_s(station: &Station, rate_per_s: f64) -> Option<f64> {
+    match station.servers {
+        Servers::Count(servers) => Waiting::of(servers, rate_per_s, station.demand_s)
+            .map(|waiting| waiting.allen_cunneen(1.0, station.service_cv2()).wait_s),
+        Servers::Delay => Some(0.0),
     }
+}
+
+/// Pools inside others that may lose requests: for these there is no solution in closed form.
+pub(super) fn losing_within(network: &Network) -> Vec<Fault> {
+    fn collect(branch: &Branch, network: &Network, found: &mut Vec<usize>) {
+        for (index, inside) in &branch.pools {
+            if network.pools[*index].can_lose() {
+                found.push(*index);
+            }
+            collect(inside, network, found);
+        }
+    }
+    let mut found = Vec::new();
+    network.root.pools.iter().for_each(|(_, inside)| collect(inside, network, &mut found));
+    found.sort_unstable();
+    let told = found.iter().map(|index| {
+        let (key, has) = losing_key(&network.pools[*index]);
+        let what = format!(
+            "it has {has} and lies inside another pool, for which there is no solution in closed form"
+        );
+        fault(&format!("pools[{index}].{key}"), &what, &format!("leave {key} out, or use --simulate"))
+    });
+    told.collect()
+}
+
+/// The key by which a pool loses requests, and what it stands for.
+pub(super) fn losing_key(pool: &Pool) -> (&'static str, &'static str) {
+    if pool.timeout_s.is_some() { ("timeout_s", "a timeout") } else { ("queue_max", "a bounded line") }
 }
 
 /// A pool on the way of every request.
 struct Passage<'m> {
     index: usize,
-    name: &'m str,
-    timeout_s: Option<f64>,
+    pool: &'m Pool,
     level: Level,
+    /// f.
+    factor: f64,
 }
 
 /// What happens to arrivals at a pool.
@@ -106,6 +156,7 @@ struct Passed {
     /// Of those who wait, those who will get a slot.
     served_waiting: f64,
     p_timeout: f64,
+    p_rejected: f64,
     p_served: f64,
 }
 
@@ -114,7 +165,8 @@ impl<'m> Passage<'m> {
         let described = &network.pools[pool.0];
         let branch = Branch { stations: Vec::new(), pools: vec![pool.clone()] };
         let level = Level::solve(network, &branch, described.slots, true);
-        Self { index: pool.0, name: &described.name, timeout_s: described.timeout_s, level }
+        let factor = f64::midpoint(1.0, level.flow_cv2(network));
+        Self { index: pool.0, pool: described, level, factor }
     }
 
     /// The rate of what is guarded with all slots in use.
@@ -122,7 +174,33 @@ impl<'m> Passage<'m> {
         self.level.fastest_per_s()
     }
 
-    /// Yields no sense for a pool without a timeout that is offered more than its full rate.
+    /// How many ask for a slot per second when `rate_per_s` do for the first time, and what retries make of the pool, if there are any.
+    fn attempts(&self, rate_per_s: f64) -> (f64, Option<Retries>) {
+        let Some(retries) = self.pool.retry_ratio.filter(|retries| *retries > 0.0) else {
+            return (rate_per_s, None);
+        };
+        let lost = |attempts_per_s: f64| {
+            let passed = self.pass(attempts_per_s);
+            passed.p_timeout + passed.p_rejected
+        };
+        let retrying = Retrying { full_per_s: self.full_per_s(), retries, lost: &lost };
+        let states = retrying.arrivals_per_s(rate_per_s);
+        let attempts_per_s = states.first().copied().unwrap_or(rate_per_s);
+        let stuck_attempts_per_s = states.last().copied().filter(|_| states.len() > 1);
+        let metastable = retrying.metastable();
+        (attempts_per_s, Some(Retries { attempts_per_s, stuck_attempts_per_s, metastable }))
+    }
+
+    /// What is served of it.
+    fn through_per_s(&self, rate_per_s: f64) -> f64 {
+        if !self.pool.can_lose() {
+            return rate_per_s;
+        }
+        let (attempts_per_s, _) = self.attempts(rate_per_s);
+        attempts_per_s * self.pass(attempts_per_s).p_served
+    }
+
+    /// Yields no sense for a pool that loses nobody and is offered more than its full rate.
     fn pass(&self, rate_per_s: f64) -> Passed {
         let slots = self.level.jobs_max();
         let mut ln = vec![0.0];
@@ -133,28 +211,77 @@ impl<'m> Passage<'m> {
             ln.push(ln[n - 1] + ratio.ln());
             last_ratio = ratio * last_ratio / (1.0 + ratio * last_ratio);
         }
+        if let Some(queue_max) = self.pool.queue_max {
+            return self.pass_bounded(ln, rate_per_s, queue_max);
+        }
         let rho = rate_per_s / self.full_per_s();
-        let Some(timeout_s) = self.timeout_s else {
+        let Some(timeout_s) = self.pool.timeout_s else {
             ln.push(ln[slots - 1] + (rho / (1.0 - rho)).ln());
             let shares = normalized(&ln);
-            let waiting = shares[slots] * rho / (1.0 - rho);
-            return Passed { shares, waiting, served_waiting: waiting, p_timeout: 0.0, p_served: 1.0 };
+            let waiting = shares[slots] * rho / (1.0 - rho) * self.factor;
+            return Passed {
+                shares,
+                waiting,
+                served_waiting: waiting,
+                p_timeout: 0.0,
+                p_rejected: 0.0,
+                p_served: 1.0,
+            };
         };
-        let waits = impatient(last_ratio, rate_per_s, self.full_per_s(), timeout_s);
+        let waits = impatient(last_ratio, rate_per_s, self.full_per_s(), timeout_s / self.factor);
         let mut shares = normalized(&ln);
         shares.iter_mut().for_each(|share| *share *= 1.0 - waits.p_wait);
         shares.push(waits.p_wait);
         Passed {
             shares,
-            waiting: rate_per_s * waits.wait_s,
-            served_waiting: rate_per_s * waits.served_wait_s,
+            waiting: rate_per_s * waits.wait_s * self.factor,
+            served_waiting: rate_per_s * waits.served_wait_s * self.factor,
             p_timeout: waits.p_timeout,
+            p_rejected: 0.0,
             p_served: waits.p_served,
+        }
+    }
+
+    /// With at most `queue_max` in line, who give up as well where there is a timeout. `ln` has the weights of the states with a free slot. Where the
+    /// pool is steady, births and deaths are less by what is only to and fro, as in `Closed`.
+    fn pass_bounded(&self, mut ln: Vec<f64>, rate_per_s: f64, queue_max: usize) -> Passed {
+        let (slots, full_per_s) = (self.level.jobs_max(), self.full_per_s());
+        let mut leaving = vec![0.0];
+        if let Some(timeout_s) = self.pool.timeout_s {
+            leaving.extend(leaving_per_s(full_per_s, timeout_s, queue_max));
+        }
+        leaving.resize(queue_max + 1, 0.0);
+        let (mut sum, mut before_per_s) = (ln[slots - 1], 0.0);
+        for (waiting, leaving_per_s) in leaving.iter().enumerate() {
+            // Nobody comes while the line is full.
+            let part = if waiting < queue_max { 1.0 - self.factor } else { 0.0 };
+            let now_per_s = part * rate_per_s.min(full_per_s);
+            sum += ((rate_per_s - before_per_s) / (full_per_s + leaving_per_s - now_per_s)).ln();
+            ln.push(sum);
+            before_per_s = now_per_s;
+        }
+        let mut shares = normalized(&ln);
+        let line = shares.split_off(slots);
+        shares.push(line.iter().sum());
+        let over = |of: &dyn Fn(usize) -> f64| -> f64 {
+            line.iter().enumerate().map(|(waiting, share)| of(waiting) * share).sum()
+        };
+        let waiting = over(&|waiting| waiting as f64);
+        let gave_up_per_s = over(&|waiting| leaving[waiting]);
+        let served_per_s: f64 = (1..=slots).map(|n| self.level.throughput_per_s(n) * shares[n]).sum();
+        let lost_waiting = gave_up_per_s * self.pool.timeout_s.unwrap_or(0.0);
+        Passed {
+            shares,
+            waiting,
+            served_waiting: (waiting - lost_waiting).max(0.0),
+            p_timeout: gave_up_per_s / rate_per_s,
+            p_rejected: line[queue_max],
+            p_served: served_per_s / rate_per_s,
         }
     }
 }
 
-/// The least rate of arrivals at which a queue grows without end, and whose; `None` where timeouts bound all that could.
+/// The least rate of arrivals at which a queue grows without end, and whose; `None` where timeouts and bounded lines are at all that could.
 fn limit(network: &Network, passages: &[Passage<'_>]) -> Option<(f64, String)> {
     let stations = network.root.stations.iter().filter_map(|index| {
         let station = &network.stations[*index];
@@ -163,10 +290,10 @@ fn limit(network: &Network, passages: &[Passage<'_>]) -> Option<(f64, String)> {
             Servers::Delay => None,
         }
     });
-    let pools = passages.iter().enumerate().filter(|(_, passage)| passage.timeout_s.is_none()).filter_map(
+    let pools = passages.iter().enumerate().filter(|(_, passage)| !passage.pool.can_lose()).filter_map(
         |(position, passage)| {
             let from_per_s = offering(&passages[..position], passage.full_per_s())?;
-            Some((from_per_s, passage.name.to_owned()))
+            Some((from_per_s, passage.pool.name.clone()))
         },
     );
     stations.chain(pools).min_by(|a, b| a.0.total_cmp(&b.0))
@@ -174,12 +301,11 @@ fn limit(network: &Network, passages: &[Passage<'_>]) -> Option<(f64, String)> {
 
 /// The rate of arrivals of which the pools before let `wanted_per_s` through; `None` if they never do.
 fn offering(before: &[Passage<'_>], wanted_per_s: f64) -> Option<f64> {
-    let timed: Vec<&Passage<'_>> = before.iter().filter(|passage| passage.timeout_s.is_some()).collect();
-    if timed.is_empty() {
+    if !before.iter().any(|passage| passage.pool.can_lose()) {
         return Some(wanted_per_s);
     }
     let through =
-        |rate_per_s: f64| timed.iter().fold(rate_per_s, |rate, passage| rate * passage.pass(rate).p_served);
+        |rate_per_s: f64| before.iter().fold(rate_per_s, |rate, passage| passage.through_per_s(rate));
     let (mut low, mut high) = (wanted_per_s, RATES_PER_S.1);
     if through(high) < wanted_per_s {
         return None;

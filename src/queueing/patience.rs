@@ -52,6 +52,29 @@ pub fn impatient(last_ratio: f64, rate_per_s: f64, full_per_s: f64, timeout_s: f
     }
 }
 
+/// Requests per second that give up while 1, 2, … `waiting_max` of them wait: a(j) = ν·P(j − 1)/P(≥ j) for a Poisson distribution of mean ντ,
+/// whatever the rate of arrivals, which may depend on how many are there (Movaghar, Queueing Systems 29, 1998, for a fixed timeout). With j in line
+/// the rate is about (j − ντ)/τ where that is much, and next to nothing for j far below ντ, which the pool serves in time.
+pub fn leaving_per_s(full_per_s: f64, timeout_s: f64, waiting_max: usize) -> Vec<f64> {
+    let mean = full_per_s * timeout_s;
+    // Past this many standard deviations a probability is rounding.
+    let wide = 12.0 * mean.sqrt() + 50.0;
+    if mean > waiting_max as f64 + wide {
+        return vec![0.0; waiting_max];
+    }
+    let mut leaving_per_s = vec![0.0; waiting_max];
+    // P(≥ j)/P(j) = 1 + mean/(j + 1)·P(≥ j + 1)/P(j + 1), from far out, where it is known.
+    let far = waiting_max.max((mean + wide) as usize) + 1;
+    let mut ratio = 1.0 / (1.0 - mean / (far as f64 + 1.0));
+    for j in (1..far).rev() {
+        ratio = 1.0 + mean / (j as f64 + 1.0) * ratio;
+        if j <= waiting_max {
+            leaving_per_s[j - 1] = j as f64 / (timeout_s * ratio);
+        }
+    }
+    leaving_per_s
+}
+
 /// ln(e^a + e^b).
 fn ln_sum(a: f64, b: f64) -> f64 {
     let (low, high) = if a < b { (a, b) } else { (b, a) };

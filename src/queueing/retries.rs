@@ -1,32 +1,34 @@
 //! Retries after a timeout at a pool: more arrivals make more timeouts make more arrivals. Where there are two loads that sustain
 //! themselves, a burst can push the system from the good one to the bad one, in which it stays: it is metastable.
 //!
-//! Symbols: λ requests per second; r requests sent again for each that times out; P(Λ) share of timeouts (M/M/c+D) at Λ arrivals per
-//! second. Λ is a fixed point if Λ = λ(1 + r·P(Λ)).
+//! Symbols: λ requests per second; r requests sent again for each whose first attempt is not served; P(Λ) share that is not (M/M/c+D, M/M/c/K) of Λ
+//! arrivals per second. Λ is a fixed point if Λ = λ(1 + r·P(Λ)).
 //!
 //! With r ≤ 1 there is one fixed point for each λ: what times out has used no slot, so nothing is wasted but the wait. With several layers
 //! that each retry, r is more than 1, and the load can fold over.
 //!
 //! Source: Bronson et al., "Metastable failures in distributed systems", HotOS 2021 (the notion).
 
-use super::patience::timed_pool;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 /// Arrivals at which the load is looked at, in steps of this ratio, up to where nearly all time out.
-const STEP: f64 = 1.0005;
+const STEP: f64 = 1.002;
 const OVERLOAD_MAX: f64 = 100.0;
 
-/// A pool with a timeout, and what is done after one.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Retrying {
-    pub slots: usize,
-    pub hold_s: f64,
-    pub timeout_s: f64,
+/// A pool that loses requests, and what is done then.
+#[derive(Clone, Copy)]
+pub struct Retrying<'p> {
+    /// The most it can do.
+    pub full_per_s: f64,
     /// r ≥ 0.
     pub retries: f64,
+    /// P: the share of so many arrivals per second that are not served.
+    pub lost: &'p dyn Fn(f64) -> f64,
 }
 
 /// The loads, in requests per second without retries, between which the system has a good and a bad state.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, JsonSchema, PartialEq, Serialize)]
 pub struct Metastable {
     /// From here on a burst can push it over, and it stays there.
     pub above_per_s: f64,
@@ -34,11 +36,10 @@ pub struct Metastable {
     pub lost_per_s: f64,
 }
 
-impl Retrying {
+impl Retrying<'_> {
     /// λ for which Λ is a fixed point.
     fn requests_per_s(&self, arrivals_per_s: f64) -> f64 {
-        let waits = timed_pool(self.slots, arrivals_per_s, self.hold_s, self.timeout_s);
-        arrivals_per_s / (1.0 + self.retries * waits.p_timeout)
+        arrivals_per_s / (1.0 + self.retries * (self.lost)(arrivals_per_s))
     }
 
     /// All Λ that sustain themselves with λ requests per second, from the good one on: one, or three of which the middle one is unstable
@@ -71,7 +72,7 @@ impl Retrying {
 
     /// Where the load folds over; `None` if it does not, and every load has one state.
     pub fn metastable(&self) -> Option<Metastable> {
-        let full_per_s = self.slots as f64 / self.hold_s;
+        let full_per_s = self.full_per_s;
         let (mut before, mut arrivals) = (0.0, full_per_s / OVERLOAD_MAX);
         let mut lost_per_s = None;
         while arrivals < full_per_s * OVERLOAD_MAX {
@@ -94,17 +95,21 @@ impl Retrying {
 mod tests {
     use super::*;
 
-    fn pool(slots: usize, retries: f64) -> Retrying {
-        Retrying { slots, hold_s: 0.02, timeout_s: 0.1, retries }
+    use super::super::patience::timed_pool;
+
+    /// Does something with a pool of 20 ms and a timeout of 100 ms.
+    fn pool<T>(slots: usize, retries: f64, look: impl Fn(Retrying<'_>) -> T) -> T {
+        let lost = |arrivals_per_s: f64| timed_pool(slots, arrivals_per_s, 0.02, 0.1).p_timeout;
+        look(Retrying { full_per_s: slots as f64 / 0.02, retries, lost: &lost })
     }
 
     #[test]
     fn one_retry_never_folds() {
         for slots in [1, 10, 100, 1000] {
             for retries in [0.0, 0.5, 1.0] {
-                assert_eq!(pool(slots, retries).metastable(), None, "{slots} {retries}");
+                assert_eq!(pool(slots, retries, |pool| pool.metastable()), None, "{slots} {retries}");
             }
-            assert_eq!(pool(slots, 1.0).arrivals_per_s(slots as f64 * 45.0).len(), 1);
+            assert_eq!(pool(slots, 1.0, |pool| pool.arrivals_per_s(slots as f64 * 45.0)).len(), 1);
         }
     }
 
@@ -112,19 +117,19 @@ mod tests {
     /// Λ = 2rν/(1 + r), where it is 4rν/(1 + r)².
     #[test]
     fn three_retries_fold_where_the_fluid_limit_does() {
-        let large = pool(10_000, 3.0);
         let ceiling = 500_000.0;
-        let found = large.metastable().expect("a fold");
+        let states = |requests_per_s: f64| pool(10_000, 3.0, |pool| pool.arrivals_per_s(requests_per_s));
+        let found = pool(10_000, 3.0, |pool| pool.metastable()).expect("a fold");
         assert!((found.above_per_s / (0.75 * ceiling) - 1.0).abs() < 1e-3, "{found:?}");
         assert!((0.97..1.0).contains(&(found.lost_per_s / ceiling)), "{found:?}");
-        let between = large.arrivals_per_s(0.9 * ceiling);
+        let between = states(0.9 * ceiling);
         assert_eq!(between.len(), 3, "{between:?}");
         for arrivals in between {
             let p_timeout = timed_pool(10_000, arrivals, 0.02, 0.1).p_timeout;
             assert!((0.9 * ceiling * (1.0 + 3.0 * p_timeout) / arrivals - 1.0).abs() < 1e-9);
         }
-        assert_eq!(large.arrivals_per_s(0.7 * ceiling).len(), 1);
-        let lost = large.arrivals_per_s(1.1 * ceiling);
+        assert_eq!(states(0.7 * ceiling).len(), 1);
+        let lost = states(1.1 * ceiling);
         assert!(lost.len() == 1 && lost[0] > 2.0 * ceiling, "{lost:?}");
     }
 }

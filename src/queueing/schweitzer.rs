@@ -8,6 +8,10 @@
 //! Source: Schweitzer, "Approximate analysis of multiclass closed networks of queues", Int. Conf. on Stochastic Control and
 //! Optimization, Amsterdam 1979; Bard, Performance '79.
 
+use super::answer::{Answer, ClassAnswer as Told, Method};
+use super::level::Whereabouts;
+use super::model::{Class as Written, Fault, Network, Servers, fault};
+
 /// The change of the largest queue below which the fixed point is found, as a share of all users.
 const STILL_RATIO: f64 = 1e-10;
 /// Hundreds suffice; only a fixed point that is approached ever more slowly takes more.
@@ -29,6 +33,55 @@ pub struct ClassAnswer {
     pub response_s: f64,
     /// Q at each station.
     pub queues: Vec<f64>,
+}
+
+/// The classes of a model.
+///
+/// # Errors
+/// Where no fixed point is reached.
+pub fn solve(network: &Network, written: &[Written]) -> Result<Answer, Vec<Fault>> {
+    let stations = &network.stations;
+    let delays: Vec<bool> = stations.iter().map(|station| station.servers == Servers::Delay).collect();
+    let classes: Vec<Class> = written
+        .iter()
+        .map(|class| Class {
+            users: class.users as f64,
+            think_s: class.think_s.unwrap_or(0.0),
+            demands_s: stations
+                .iter()
+                .map(|station| class.demands_s.get(&station.name).copied().unwrap_or(station.demand_s))
+                .collect(),
+        })
+        .collect();
+    let answers = approximate(&classes, &delays).ok_or_else(|| {
+        vec![fault(
+            "classes",
+            "no fixed point is reached",
+            "give demands and think times that differ by less",
+        )]
+    })?;
+    let mut found = Whereabouts::nowhere(network);
+    for (class, answer) in classes.iter().zip(&answers) {
+        for (index, queue) in answer.queues.iter().enumerate() {
+            found.at_station[index] += queue;
+            // A class is as much of the flow as it keeps the station busy.
+            found.flow_per_s[index] +=
+                answer.throughput_per_s * class.demands_s[index] / stations[index].demand_s;
+        }
+    }
+    let throughput_per_s: f64 = answers.iter().map(|answer| answer.throughput_per_s).sum();
+    let inside: f64 = found.at_station.iter().sum();
+    let mut answer =
+        Answer::new(network, Method::Schweitzer, throughput_per_s, inside / throughput_per_s, &found);
+    answer.users = Some(written.iter().map(|class| class.users).sum());
+    let told = written.iter().zip(answers).map(|(class, answer)| Told {
+        name: class.name.clone(),
+        throughput_per_s: answer.throughput_per_s,
+        response_s: answer.response_s,
+        queues: answer.queues,
+    });
+    answer.classes = Some(told.collect());
+    Ok(answer)
 }
 
 /// The classes sharing stations with one server each; at a station of `delays` nobody waits. `None` if the classes do not have as many

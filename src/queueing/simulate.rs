@@ -7,7 +7,7 @@
 
 use super::answer::{Answer, Method, Simulation};
 use super::level::{AtPool, Whereabouts};
-use super::model::{Branch, Load, Network, Servers};
+use super::model::{Branch, Load, Network, Servers, Service};
 use super::open::stability;
 use rand::{Rng, RngExt as _};
 use std::collections::BinaryHeap;
@@ -16,7 +16,7 @@ mod batches;
 mod queues;
 
 use batches::Batches;
-use queues::{Event, Queue};
+use queues::{Entered, Event, Queue};
 
 /// How long one visit, or one thought, takes.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,10 +44,14 @@ pub struct Options {
 const SETTLING_DIVISOR: u64 = 10;
 
 impl Options {
-    /// Exponential times everywhere.
-    pub fn exponential(network: &Network, requests: u64) -> Self {
+    /// Times as the model has them, thinking exponential.
+    pub fn of(network: &Network, requests: u64) -> Self {
+        let holds = network.stations.iter().map(|station| match station.service {
+            Service::Exponential => Hold::Exponential,
+            Service::Constant => Hold::Constant,
+        });
         Self {
-            holds: vec![Hold::Exponential; network.stations.len()],
+            holds: holds.collect(),
             think: Hold::Exponential,
             requests,
             settling: requests / SETTLING_DIVISOR,
@@ -82,6 +86,8 @@ struct Job {
     waits: u32,
     /// Waits for a slot.
     in_line: bool,
+    /// Was sent again after an attempt that was not served.
+    again: bool,
 }
 
 struct World<'m, R> {
@@ -91,6 +97,10 @@ struct World<'m, R> {
     steps: Vec<Step>,
     jobs: Vec<Job>,
     idle: Vec<usize>,
+    /// Jobs that may go on at this moment: a line of those who are turned away one after the other is no depth of calls.
+    ready: Vec<usize>,
+    /// Requests that are over.
+    ended: u64,
     events: BinaryHeap<Event>,
     sequence: u64,
     now_s: f64,
@@ -117,7 +127,7 @@ pub fn simulate(
     };
     let think_s = match &network.load {
         Load::Closed { think_s, .. } => Some(*think_s),
-        Load::Open { .. } => None,
+        Load::Open { .. } | Load::Classes(_) => None,
     };
     let mut world = World {
         network,
@@ -126,11 +136,13 @@ pub fn simulate(
         steps,
         jobs: Vec::new(),
         idle: Vec::new(),
+        ready: Vec::new(),
+        ended: 0,
         events: BinaryHeap::new(),
         sequence: 0,
         now_s: 0.0,
-        stations: network.stations.iter().map(|station| Queue::new(servers(station.servers))).collect(),
-        pools: network.pools.iter().map(|pool| Queue::new(pool.slots)).collect(),
+        stations: network.stations.iter().map(|station| Queue::new(servers(station.servers), None)).collect(),
+        pools: network.pools.iter().map(|pool| Queue::new(pool.slots, pool.queue_max)).collect(),
         batches: Batches::new(options.requests),
         think_s,
     };
@@ -141,7 +153,7 @@ pub fn simulate(
                 world.think(world.jobs.len() - 1);
             }
         }
-        Load::Open { .. } => world.next_arrival(),
+        Load::Open { .. } | Load::Classes(_) => world.next_arrival(),
     }
     world.run();
     world.answer(users, seed)
@@ -149,25 +161,26 @@ pub fn simulate(
 
 impl<R: Rng> World<'_, R> {
     fn run(&mut self) {
-        let mut ended = 0;
+        let mut settled = false;
         while let Some(event) = self.events.pop() {
             self.now_s = event.at_s;
-            let over = match event.timeout_of {
+            match event.timeout_of {
                 Some(waits) => self.give_up(event.job, waits),
                 None if event.arrival => {
                     self.next_arrival();
-                    self.begin(event.job)
+                    self.begin(event.job);
                 }
                 None => self.go_on(event.job),
-            };
-            if over {
-                ended += 1;
-                if ended == self.options.settling {
-                    self.forget();
-                }
-                if ended == self.options.settling + self.options.requests {
-                    break;
-                }
+            }
+            while let Some(job) = self.ready.pop() {
+                self.proceed(job);
+            }
+            if !settled && self.ended >= self.options.settling {
+                settled = true;
+                self.forget();
+            }
+            if self.ended >= self.options.settling + self.options.requests {
+                break;
             }
         }
     }
@@ -195,12 +208,16 @@ impl<R: Rng> World<'_, R> {
 
     fn next_arrival(&mut self) {
         let Load::Open { rate_per_s } = self.network.load else { return };
-        let job = self.idle.pop().unwrap_or_else(|| {
-            self.jobs.push(Job::default());
-            self.jobs.len() - 1
-        });
+        let job = self.idle_job();
         let gap_s = self.draw(&Hold::Exponential, 1.0 / rate_per_s);
         self.at(gap_s, job, None, true);
+    }
+
+    fn idle_job(&mut self) -> usize {
+        self.idle.pop().unwrap_or_else(|| {
+            self.jobs.push(Job::default());
+            self.jobs.len() - 1
+        })
     }
 
     fn think(&mut self, job: usize) {
@@ -209,21 +226,22 @@ impl<R: Rng> World<'_, R> {
         self.at(thought_s, job, None, true);
     }
 
-    fn begin(&mut self, job: usize) -> bool {
+    fn begin(&mut self, job: usize) {
         self.jobs[job].step = 0;
         self.jobs[job].begun_s = self.now_s;
-        self.proceed(job)
+        self.jobs[job].again = false;
+        self.proceed(job);
     }
 
     /// The visit is over.
-    fn go_on(&mut self, job: usize) -> bool {
+    fn go_on(&mut self, job: usize) {
         if let Step::Visit(station) = self.steps[self.jobs[job].step]
             && let Some(next) = self.stations[station].leave(self.now_s)
         {
             self.serve(station, next);
         }
         self.jobs[job].step += 1;
-        self.proceed(job)
+        self.proceed(job);
     }
 
     fn serve(&mut self, station: usize, job: usize) {
@@ -232,31 +250,34 @@ impl<R: Rng> World<'_, R> {
         self.at(took_s, job, None, false);
     }
 
-    /// From its step on until it has to wait for something; true if the request is over.
-    fn proceed(&mut self, job: usize) -> bool {
+    /// From its step on until it has to wait for something, or is over.
+    fn proceed(&mut self, job: usize) {
         loop {
             let Some(step) = self.steps.get(self.jobs[job].step).copied() else {
                 self.batches.answered(self.now_s, self.now_s - self.jobs[job].begun_s);
                 self.end(job);
-                return true;
+                return;
             };
             match step {
                 Step::Visit(station) => {
-                    if self.stations[station].enter(self.now_s, job) {
+                    if matches!(self.stations[station].enter(self.now_s, job), Entered::Served) {
                         self.serve(station, job);
                     }
-                    return false;
+                    return;
                 }
-                Step::Ask(pool) if !self.pools[pool].enter(self.now_s, job) => {
-                    self.jobs[job].in_line = true;
-                    self.jobs[job].waits = self.jobs[job].waits.wrapping_add(1);
-                    if let Some(timeout_s) = self.network.pools[pool].timeout_s {
-                        let waits = self.jobs[job].waits;
-                        self.at(timeout_s, job, Some(waits), false);
+                Step::Ask(pool) => match self.pools[pool].enter(self.now_s, job) {
+                    Entered::Served => self.jobs[job].step += 1,
+                    Entered::Waits => {
+                        self.jobs[job].in_line = true;
+                        self.jobs[job].waits = self.jobs[job].waits.wrapping_add(1);
+                        if let Some(timeout_s) = self.network.pools[pool].timeout_s {
+                            let waits = self.jobs[job].waits;
+                            self.at(timeout_s, job, Some(waits), false);
+                        }
+                        return;
                     }
-                    return false;
-                }
-                Step::Ask(_) => self.jobs[job].step += 1,
+                    Entered::TurnedAway => return self.lose(job, pool),
+                },
                 Step::GiveBack(pool) => {
                     self.jobs[job].step += 1;
                     self.hand_on(pool);
@@ -270,24 +291,42 @@ impl<R: Rng> World<'_, R> {
         let Some(next) = self.pools[pool].leave(self.now_s) else { return };
         self.jobs[next].in_line = false;
         self.jobs[next].step += 1;
-        // What a pool guards takes time, so this ends nobody's request.
-        self.proceed(next);
+        self.ready.push(next);
     }
 
-    fn give_up(&mut self, job: usize, waits: u32) -> bool {
+    fn give_up(&mut self, job: usize, waits: u32) {
         let Job { step, in_line, waits: now, .. } = self.jobs[job];
         let (true, Some(Step::Ask(pool))) = (in_line && now == waits, self.steps.get(step).copied()) else {
-            return false;
+            return;
         };
         self.jobs[job].in_line = false;
         self.pools[pool].give_up(self.now_s, job);
+        self.lose(job, pool);
+    }
+
+    /// A request ends at a pool without a slot of it.
+    fn lose(&mut self, job: usize, pool: usize) {
+        let lost = self.jobs[job];
         // The slots it has of the pools around this one.
-        for held in self.held(step) {
+        for held in self.held(lost.step) {
             self.hand_on(held);
         }
         self.batches.given_up(self.now_s);
         self.end(job);
-        true
+        if !lost.again {
+            self.send_again(lost, pool);
+        }
+    }
+
+    /// As many as are sent for one that was not served: a whole number, and another one as often as it takes.
+    fn send_again(&mut self, lost: Job, pool: usize) {
+        let retries = self.network.pools[pool].retry_ratio.unwrap_or(0.0);
+        let one_more = retries.fract() > 0.0 && self.rng.random::<f64>() < retries.fract();
+        for _ in 0..retries.trunc() as usize + usize::from(one_more) {
+            let job = self.idle_job();
+            self.jobs[job] = Job { again: true, waits: self.jobs[job].waits, ..lost };
+            self.ready.push(job);
+        }
     }
 
     fn held(&self, step: usize) -> Vec<usize> {
@@ -303,9 +342,10 @@ impl<R: Rng> World<'_, R> {
     }
 
     fn end(&mut self, job: usize) {
+        self.ended += 1;
         match self.network.load {
             Load::Closed { .. } => self.think(job),
-            Load::Open { .. } => self.idle.push(job),
+            Load::Open { .. } | Load::Classes(_) => self.idle.push(job),
         }
     }
 
@@ -321,12 +361,15 @@ impl<R: Rng> World<'_, R> {
         }
         for (index, queue) in self.pools.iter_mut().enumerate() {
             let seen = queue.seen(now_s);
-            let timed = self.network.pools[index].timeout_s.is_some();
+            let pool = &self.network.pools[index];
+            let of_asked = |lost: u64| lost as f64 / (seen.asked as f64).max(1.0);
             found.at_pool[index] = AtPool {
                 busy: seen.busy_s / seen_s,
                 waiting: seen.waiting_s / seen_s,
                 p_all_busy: seen.full_s / seen_s,
-                timeout_ratio: timed.then(|| seen.given_up as f64 / (seen.asked as f64).max(1.0)),
+                timeout_ratio: pool.timeout_s.map(|_| of_asked(seen.given_up)),
+                rejected_ratio: pool.queue_max.map(|_| of_asked(seen.turned_away)),
+                kept: None,
             };
         }
         let summary = self.batches.summary(now_s);

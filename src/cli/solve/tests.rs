@@ -87,6 +87,16 @@ fn a_simulation_on_a_page_and_as_a_document() {
     insta::assert_snapshot!(format!("{page}\n{}", rounded(&document)));
 }
 
+#[test]
+fn lines_retries_and_classes_on_a_page() {
+    let retries = r#"{"open":{"rate_per_s":400},"stations":[{"name":"db","demand_s":0.02,"servers":"delay"}],
+        "pools":[{"name":"mongodb.pool","slots":10,"guards":["db"],"timeout_s":0.1,"queue_max":100,"retry_ratio":3}]}"#;
+    insta::assert_snapshot!(format!("{}\n{}", told(retries, &[]), told(CLASSES, &[])));
+}
+
+const CLASSES: &str = r#"{"classes":[{"name":"browse","users":90,"think_s":1},{"name":"buy","users":10,"think_s":2,"demands_s":{"db":0.02}}],
+    "stations":[{"name":"cpu","demand_s":0.005},{"name":"db","demand_s":0.008}]}"#;
+
 /// One number of users in a list is a list of one answer, so that a script need not look.
 #[test]
 fn a_list_is_answered_by_a_list() {
@@ -113,6 +123,10 @@ fn refusals_name_the_file_the_place_and_what_would_be_right() {
     };
     let two_faults = r#"{"users":0,"stations":[{"name":"a","demand_s":0.1}],"pools":[{"name":"p","slots":1,"guards":["b"]}]}"#;
     let closed_timeout = pool(r#""users":400,"think_s":1"#, "0.1");
+    let steady = r#"{"users":9,"think_s":1,"stations":[{"name":"a","demand_s":0.1,"service":"constant"}],
+        "pools":[{"name":"p","slots":1,"guards":["a"],"timeout_s":1}]}"#;
+    let classes =
+        r#"{"classes":[{"name":"x","users":3,"think_s":1}],"stations":[{"name":"a","demand_s":0.1}]}"#;
     let inner_timeout = r#"{"open":{"rate_per_s":1},"stations":[{"name":"a","demand_s":0.1}],
         "pools":[{"name":"p","slots":2,"guards":["a"]},{"name":"q","slots":1,"guards":["a"],"timeout_s":1}]}"#;
     insta::assert_snapshot!(
@@ -120,7 +134,8 @@ fn refusals_name_the_file_the_place_and_what_would_be_right() {
             refused("{", &[]),
             refused(two_faults, &[]),
             refused(two_faults, &["--json"]),
-            refused(&closed_timeout, &[]),
+            refused(steady, &[]),
+            refused(classes, &["--simulate"]),
             refused(inner_timeout, &[]),
             refused(&closed_timeout, &["--simulate", "10"]),
         ]
@@ -142,6 +157,8 @@ fn documents_fit_their_schemas() {
         (pool(r#""users":7"#, "0.1"), &["--json", "--simulate", "1000"]),
         (pool(r#""open":{"rate_per_s":490}"#, "0.1"), &["--json"]),
         (pool(r#""open":{"rate_per_s":700}"#, "null"), &["--json"]),
+        (pool(r#""open":{"rate_per_s":490}"#, r#"0.1,"queue_max":5,"retry_ratio":3"#), &["--json"]),
+        (CLASSES.to_owned(), &["--json"]),
     ] {
         let model: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert!(models.is_valid(&model), "{text}");
@@ -155,10 +172,4 @@ fn documents_fit_their_schemas() {
         assert!(!models.is_valid(&serde_json::from_str(broken).unwrap()), "{broken}");
     }
     assert!(!answers.is_valid(&serde_json::json!({"users": 1})));
-}
-
-#[test]
-fn a_file_that_is_not_there() {
-    let error = text_of(Path::new("there/is/none.json")).expect_err("no file");
-    assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
 }

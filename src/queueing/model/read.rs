@@ -29,7 +29,7 @@ pub fn read(text: &str) -> Result<Network, Vec<Fault>> {
 fn unnamed(text: &str) -> Vec<Fault> {
     let Ok(document) = serde_json::from_str::<serde_json::Value>(text) else { return Vec::new() };
     let mut objects = vec![(String::new(), &document), ("open".to_owned(), &document["open"])];
-    for list in ["stations", "pools"] {
+    for list in ["stations", "pools", "classes"] {
         let all = document[list].as_array().into_iter().flatten().enumerate();
         objects.extend(all.map(|(index, object)| (format!("{list}[{index}]"), object)));
     }
@@ -41,7 +41,7 @@ fn refusal(path: &str, error: &serde_json::Error) -> Fault {
     let remedy = if error.is_syntax() || error.is_eof() {
         "write one JSON document; numbers are finite"
     } else {
-        "a model has users and think_s, or open; stations with name, demand_s, servers; pools with name, slots, guards, timeout_s"
+        "a model has users and think_s, open, or classes with name, users, think_s, demands_s; stations with name, demand_s, servers, service; pools with name, slots, guards, timeout_s, queue_max, retry_ratio"
     };
     fault(path, &error.to_string(), remedy)
 }

@@ -62,6 +62,38 @@ fn no_patience_is_erlang_b_and_all_of_it_erlang_c() {
     assert!(patient.p_timeout < 1e-300);
 }
 
+/// P(j − 1)/P(≥ j), summed plainly.
+#[test]
+fn who_waits_leaves_as_a_poisson_distribution_has_it() {
+    let (full, timeout) = (500.0, 0.05);
+    let mean: f64 = full * timeout;
+    let mut p = vec![(-mean).exp()];
+    for j in 1..400 {
+        p.push(p[j - 1] * mean / j as f64);
+    }
+    let leaving = leaving_per_s(full, timeout, 100);
+    for j in 1..=100 {
+        let beyond: f64 = p[j..].iter().sum();
+        near(leaving[j - 1], full * p[j - 1] / beyond, 1e-9);
+    }
+    // Under a constant rate of arrivals it is M/M/c+D again: the shares of those in line are λ/(ν + a) apart.
+    let rate = 520.0;
+    let blocked = erlang_b(9, rate / 50.0);
+    let mut shares = vec![1.0, blocked * rate / full];
+    let mut last = shares[1];
+    let mut gave_up = 0.0;
+    for leaving in leaving_per_s(full, timeout, 300) {
+        last *= rate / (full + leaving);
+        shares.push(last);
+        gave_up += last * leaving;
+    }
+    // Of the states below c − 1 only B's share is needed: all of them together are 1.
+    let all: f64 = shares.iter().sum();
+    near(gave_up / all / rate, timed_pool(10, rate, 0.02, timeout).p_timeout, 1e-9);
+    assert_eq!(leaving_per_s(1e6, 1e6, 3), [0.0; 3]);
+    assert!(leaving_per_s(1e-6, 1e-9, 1000).iter().all(|leaving| leaving.is_finite()));
+}
+
 /// What is served is what the slots can do, however hopeless the overload.
 #[test]
 fn nothing_overflows() {

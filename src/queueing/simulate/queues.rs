@@ -41,6 +41,8 @@ impl Eq for Event {}
 #[derive(Debug)]
 pub(super) struct Queue {
     room: usize,
+    /// How many may wait.
+    line_max: usize,
     busy: usize,
     line: VecDeque<usize>,
     since_s: f64,
@@ -55,11 +57,21 @@ pub(super) struct Seen {
     pub(super) full_s: f64,
     pub(super) asked: u64,
     pub(super) given_up: u64,
+    pub(super) turned_away: u64,
+}
+
+/// What becomes of a job that comes.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Entered {
+    Served,
+    Waits,
+    TurnedAway,
 }
 
 impl Queue {
-    pub(super) fn new(room: usize) -> Self {
-        Self { room, busy: 0, line: VecDeque::new(), since_s: 0.0, seen: Seen::default() }
+    pub(super) fn new(room: usize, line_max: Option<usize>) -> Self {
+        let line_max = line_max.unwrap_or(usize::MAX);
+        Self { room, line_max, busy: 0, line: VecDeque::new(), since_s: 0.0, seen: Seen::default() }
     }
 
     fn advance(&mut self, now_s: f64) {
@@ -72,16 +84,19 @@ impl Queue {
         self.since_s = now_s;
     }
 
-    /// True if there was room; otherwise the job waits in line.
-    pub(super) fn enter(&mut self, now_s: f64, job: usize) -> bool {
+    pub(super) fn enter(&mut self, now_s: f64, job: usize) -> Entered {
         self.advance(now_s);
         self.seen.asked += 1;
         if self.busy < self.room {
             self.busy += 1;
-            return true;
+            return Entered::Served;
+        }
+        if self.line.len() >= self.line_max {
+            self.seen.turned_away += 1;
+            return Entered::TurnedAway;
         }
         self.line.push_back(job);
-        false
+        Entered::Waits
     }
 
     /// One leaves; the first in line takes its place.

@@ -25,7 +25,12 @@ fn models() -> impl Strategy<Value = Model> {
         let stations: Vec<Station> = stations
             .into_iter()
             .enumerate()
-            .map(|(index, (demand_s, servers))| Station { name: format!("s{index}"), demand_s, servers })
+            .map(|(index, (demand_s, servers))| Station {
+                name: format!("s{index}"),
+                demand_s,
+                servers,
+                ..Station::default()
+            })
             .collect();
         let last = stations.len() - 1;
         let pools = slots.into_iter().enumerate().map(|(index, slots)| Pool {
@@ -37,13 +42,14 @@ fn models() -> impl Strategy<Value = Model> {
                     (0..last.saturating_sub(index - 1).max(1)).map(|station| format!("s{station}")).collect()
                 }
             },
-            timeout_s: None,
+            ..Pool::default()
         });
         Model {
             pools: pools.collect(),
             users: Some(Populations::Several(users)),
             think_s: Some(think_s),
             open: None,
+            classes: None,
             stations,
         }
     })
@@ -173,19 +179,24 @@ proptest! {
 /// The same for sizes at which a plain product of weights would overflow and a sum over all states would not end.
 #[test]
 fn large_networks_add_up() {
-    let station =
-        |name: &str, demand_s: f64, servers: Servers| Station { name: name.into(), demand_s, servers };
+    let station = |name: &str, demand_s: f64, servers: Servers| Station {
+        name: name.into(),
+        demand_s,
+        servers,
+        ..Station::default()
+    };
     let pool = |name: &str, slots: usize, guards: &[&str]| Pool {
         name: name.into(),
         slots,
         guards: guards.iter().map(|guarded| (*guarded).into()).collect(),
-        timeout_s: None,
+        ..Pool::default()
     };
     for (think_s, slots) in [(0.0, 500), (0.7, 4000), (0.7, 900), (30.0, 900)] {
         let model = Model {
             users: Some(Populations::Several(vec![100, 3900, 20_000])),
             think_s: Some(think_s),
             open: None,
+            classes: None,
             stations: vec![
                 station("cpu", 0.05, Servers::Count(900)),
                 station("db", 0.1, Servers::Count(700)),

@@ -10,6 +10,7 @@ mod laws;
 mod published;
 mod reference;
 mod simulated;
+mod varying;
 
 fn network(text: &str) -> Network {
     read(text).unwrap_or_else(|faults| panic!("{text}: {faults:?}"))

@@ -11,14 +11,14 @@ use rand_pcg::Pcg64Mcg;
 fn run(network: &Network, options: &Options, seed: u64) -> Answer {
     let users = match &network.load {
         Load::Closed { users, .. } => Some(users.all()[0]),
-        Load::Open { .. } => None,
+        Load::Open { .. } | Load::Classes(_) => None,
     };
     simulate(network, users, options, seed, &mut Pcg64Mcg::seed_from_u64(seed))
 }
 
 fn exponential(text: &str, requests: u64) -> (Answer, Answer) {
     let network = network(text);
-    let simulated = run(&network, &Options::exponential(&network, requests), 7);
+    let simulated = run(&network, &Options::of(&network, requests), 7);
     (simulated, super::answer(text))
 }
 
@@ -97,11 +97,11 @@ fn holds_that_are_not_exponential() {
     let network = network(r#"{"open":{"rate_per_s":5},"stations":[{"name":"a","demand_s":0.1}]}"#);
     let waiting = Waiting::of(1, 5.0, 0.1).unwrap().allen_cunneen(1.0, 0.0);
     for hold in [Hold::Constant, Hold::Empirical(vec![0.1])] {
-        let options = Options { holds: vec![hold], ..Options::exponential(&network, 200_000) };
+        let options = Options { holds: vec![hold], ..Options::of(&network, 200_000) };
         within(run(&network, &options, 3).response_s.unwrap(), waiting.wait_s + 0.1, 0.02);
     }
     // The response time of M/M/1 is exponential, which is all that percentiles need.
-    let simulated = run(&network, &Options::exponential(&network, 200_000), 3).simulation.unwrap();
+    let simulated = run(&network, &Options::of(&network, 200_000), 3).simulation.unwrap();
     within(simulated.response_p50_s.unwrap(), 0.2 * 2f64.ln(), 0.02);
     within(simulated.response_p99_s.unwrap(), 0.2 * 100f64.ln(), 0.03);
 }
@@ -113,7 +113,7 @@ fn a_timeout_in_a_closed_network() {
         r#"{"users":600,"think_s":1,"stations":[{"name":"db","demand_s":0.02,"servers":"delay"}],
             "pools":[{"name":"p","slots":10,"guards":["db"],"timeout_s":0.05}]}"#,
     );
-    let simulated = run(&network, &Options::exponential(&network, 150_000), 5);
+    let simulated = run(&network, &Options::of(&network, 150_000), 5);
     let pool = &simulated.pools[0];
     let throughput = simulated.throughput_per_s.unwrap();
     within(pool.busy.unwrap(), throughput * 0.02, 0.01);
@@ -130,7 +130,7 @@ fn a_timeout_inside_another_pool() {
         r#"{"users":300,"think_s":1,"stations":[{"name":"cpu","demand_s":0.002},{"name":"db","demand_s":0.03,"servers":"delay"}],
             "pools":[{"name":"outer","slots":20,"guards":["cpu","db"]},{"name":"inner","slots":5,"guards":["db"],"timeout_s":0.02}]}"#,
     );
-    let simulated = run(&network, &Options::exponential(&network, 100_000), 11);
+    let simulated = run(&network, &Options::of(&network, 100_000), 11);
     let inside: f64 = simulated.stations.iter().map(|station| station.queue.unwrap()).sum();
     let [outer, inner] = [&simulated.pools[0], &simulated.pools[1]];
     within(outer.busy.unwrap(), inside + inner.waiting.unwrap(), 1e-9);
@@ -145,14 +145,14 @@ fn a_timeout_ends_its_own_wait() {
     let network = network(
         r#"{"users":3,"think_s":0.01,"stations":[{"name":"db","demand_s":0.1}],"pools":[{"name":"p","slots":1,"guards":["db"],"timeout_s":100}]}"#,
     );
-    let simulated = run(&network, &Options::exponential(&network, 20_000), 2);
+    let simulated = run(&network, &Options::of(&network, 20_000), 2);
     assert_eq!(simulated.pools[0].timeout_ratio, Some(0.0));
 }
 
 #[test]
 fn the_seed_decides() {
     let network = network(r#"{"users":5,"think_s":1,"stations":[{"name":"a","demand_s":0.1}]}"#);
-    let options = Options::exponential(&network, 2000);
+    let options = Options::of(&network, 2000);
     assert_eq!(run(&network, &options, 1), run(&network, &options, 1));
     assert_ne!(run(&network, &options, 1), run(&network, &options, 2));
 }
@@ -163,7 +163,7 @@ fn nothing_answered_has_no_time() {
     let network = network(
         r#"{"users":100,"think_s":1,"stations":[{"name":"a","demand_s":1000000}],"pools":[{"name":"p","slots":1,"guards":["a"],"timeout_s":1e-9}]}"#,
     );
-    let answer = run(&network, &Options::exponential(&network, 2000), 1);
+    let answer = run(&network, &Options::of(&network, 2000), 1);
     let simulation = answer.simulation.unwrap();
     assert_eq!((answer.throughput_per_s, answer.response_s), (Some(0.0), None));
     assert_eq!((simulation.response_p50_s, simulation.response_half_width_s), (None, None));
