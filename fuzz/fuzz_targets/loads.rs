@@ -6,7 +6,7 @@ use libfuzzer_sys::fuzz_target;
 use plimsoll::fit::{table, usl};
 
 fuzz_target!(|text: &[u8]| {
-    match table::points(text) {
+    match table::points(text, table::Columns::default()) {
         Ok(points) => {
             // More of them cost time and are fitted no differently.
             let points = &points[..points.len().min(50)];

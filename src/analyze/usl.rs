@@ -1,7 +1,7 @@
 //! What the Universal Scalability Law says of measured points, and how far that is to be believed: the document of `plimsoll fit usl`.
 
 use crate::fit::evidence::{INTERPOLATED_MAX, evidence};
-use crate::fit::usl::{self, Estimate, HardLimit, IntervalKind, LOADS_FEW, Point, Unfit, Verdict};
+use crate::fit::usl::{self, Estimate, HardLimit, IntervalKind, LOADS_FEW, Misfit, Point, Unfit, Verdict};
 use crate::record::summary::Warning;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -17,11 +17,16 @@ pub struct Scaling {
     pub gamma: Estimate,
     /// √((1 − α)/β), the load of most throughput by the law; `null` where β is 0. To be believed only where the verdict is `peak`.
     pub peak_n: Option<f64>,
-    /// Throughput there.
+    /// Its interval of 95 %, by the delta method on its logarithm; `null` without a peak, and where a coefficient is at a bound.
+    pub peak_n_ci95: Option<[f64; 2]>,
+    /// Throughput there, with its interval.
     pub peak_x: Option<f64>,
+    pub peak_x_ci95: Option<[f64; 2]>,
     pub verdict: Verdict,
     /// Residual standard error, √(SSE/(points − 3)).
     pub rse: f64,
+    /// Share of the variance of throughput that the law explains; `null` where throughput is everywhere the same.
+    pub r_squared: Option<f64>,
     /// `measured` where the peak lies within the loads, `interpolated` up to 1.25 × the largest, else `extrapolated`; likewise below the least.
     pub evidence: Option<String>,
     pub interval_kind: IntervalKind,
@@ -77,9 +82,12 @@ pub fn scaling(points: &[Point], throughput: Option<f64>) -> Result<Scaling, Unf
         beta: fitted.beta,
         gamma: fitted.gamma,
         peak_n,
+        peak_n_ci95: fitted.peak_n_ci95,
         peak_x: law.peak_x(),
+        peak_x_ci95: fitted.peak_x_ci95,
         verdict: shape.verdict,
         rse: fitted.rse,
+        r_squared: usl::r_squared(points, &fitted),
         evidence: peak_n.map(class),
         interval_kind: fitted.interval_kind,
         points: points.len(),
@@ -94,11 +102,11 @@ pub fn scaling(points: &[Point], throughput: Option<f64>) -> Result<Scaling, Unf
         load_for,
         warnings: Vec::new(),
     };
-    scaling.warnings = warnings(&scaling);
+    scaling.warnings = warnings(&scaling, usl::misfit(points, &fitted));
     Ok(scaling)
 }
 
-fn warnings(scaling: &Scaling) -> Vec<Warning> {
+fn warnings(scaling: &Scaling, misfit: Option<Misfit>) -> Vec<Warning> {
     let mut warnings = Vec::new();
     let mut warn = |code: &str, text: String, remedy: String| {
         warnings.push(Warning { code: code.to_owned(), text, remedy });
@@ -123,6 +131,33 @@ fn warnings(scaling: &Scaling) -> Vec<Warning> {
             "find what is full (`plimsoll find` names it); the law says nothing about a larger one".to_owned(),
         ),
         Verdict::Peak | Verdict::NoPeak => {}
+    }
+    if let (Verdict::Peak, Some(n)) = (scaling.verdict, scaling.peak_n.filter(|n| *n > scaling.n_max)) {
+        warn(
+            "peak_beyond_loads",
+            format!(
+                "the peak is at a load of {n:.4}, beyond the largest measured, {}: no throughput was seen to fall",
+                scaling.n_max
+            ),
+            format!("measure a load of {:.4} or more", n * INTERPOLATED_MAX),
+        );
+    }
+    if let (Some(misfit), false) = (misfit, scaling.verdict == Verdict::HardLimit) {
+        let (what, remedy) = match misfit {
+            Misfit::Superlinear => (
+                "throughput for each unit of load grows with the load, which the law does not know",
+                "look for what makes a small system slow (a cache that does not fit), or measure from there on",
+            ),
+            Misfit::Scattered => (
+                "the law explains less than 90 % of the variance of throughput",
+                "measure each load longer and several times",
+            ),
+            Misfit::Bent => (
+                "residuals lie above and below the law in stretches: the curve has a shape that the law lacks",
+                "take the coefficients for a summary; for pools and CPUs use `plimsoll fit demand`",
+            ),
+        };
+        warn("law_does_not_fit", what.to_owned(), remedy.to_owned());
     }
     if let Some(LoadFor { n: Some(n), throughput, .. }) = &scaling.load_for
         && *n > farthest

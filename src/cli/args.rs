@@ -204,7 +204,7 @@ pub(super) struct SolveArgs {
 pub(super) enum FitCommand {
     /// The Universal Scalability Law of a table of loads and throughputs, with intervals and a verdict on its peak
     #[command(
-        after_help = "Examples:\n  plimsoll fit usl loads.csv\n  plimsoll fit usl loads.csv --json | jq '{verdict, peak_n}'\n  plimsoll fit usl loads.csv --throughput 1500\n\nThe table is CSV with the header n,x: a load (users, processes, replicas) and its throughput a line. docs/fit.md has the methods."
+        after_help = "Examples:\n  plimsoll fit usl loads.csv\n  plimsoll fit usl loads.csv --json | jq '{verdict, peak_n}'\n  plimsoll fit usl loads.csv --throughput 1500\n  jq -r '.levels[] | [.level, .throughput_per_s] | @csv' summary.json | (echo n,x; cat) | plimsoll fit usl -\n\nThe table is CSV with the header n,x: a load (users, processes, replicas) and its throughput a line. docs/fit.md has the methods."
     )]
     Usl(UslArgs),
     /// The service demands of a run: what one request takes of each resource
@@ -216,9 +216,12 @@ pub(super) enum FitCommand {
 
 #[derive(Args, Debug)]
 pub(super) struct UslArgs {
-    /// The table: CSV with the header n,x
+    /// The table: CSV with the header n,x; - for standard input
     #[arg(value_name = "DATA.csv")]
     pub(super) data: PathBuf,
+    /// Names of the columns of load and throughput [default: n,x]
+    #[arg(long, value_name = "N,X", value_parser = columns)]
+    pub(super) columns: Option<(String, String)>,
     /// Say the least load that yields this throughput, too
     #[arg(long, value_name = "X", value_parser = throughput)]
     pub(super) throughput: Option<f64>,
@@ -317,6 +320,16 @@ fn simulated(text: &str) -> Result<u64, String> {
     let requests = count(text)?;
     let refused = || format!("expected {} to {} requests", REQUESTS.start(), REQUESTS.end());
     REQUESTS.contains(&requests).then_some(requests).ok_or_else(refused)
+}
+
+fn columns(text: &str) -> Result<(String, String), String> {
+    let names: Vec<&str> = text.split(',').map(str::trim).collect();
+    match names[..] {
+        [n, x] if !n.is_empty() && !x.is_empty() && n != x => Ok((n.to_owned(), x.to_owned())),
+        _ => {
+            Err("expected two different names with a comma between them, as users,requests_per_s".to_owned())
+        }
+    }
 }
 
 fn throughput(text: &str) -> Result<f64, String> {

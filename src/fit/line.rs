@@ -14,13 +14,8 @@ pub struct Line {
 pub fn line(points: &[(f64, f64)]) -> Option<Line> {
     let n = points.len() as f64;
     let mean_x = points.iter().map(|point| point.0).sum::<f64>() / n;
-    let mean_y = points.iter().map(|point| point.1).sum::<f64>() / n;
     let spread: f64 = points.iter().map(|(x, _)| (x - mean_x).powi(2)).sum();
-    if points.len() < 2 || spread <= 0.0 {
-        return None;
-    }
-    let mut slope = points.iter().map(|(x, y)| (x - mean_x) * (y - mean_y)).sum::<f64>() / spread;
-    let mut intercept = mean_y - slope * mean_x;
+    let (mut intercept, mut slope) = straight(points)?;
     let (mut around, mut free) = (spread, n - 2.0);
     if intercept < 0.0 {
         (around, free) = (points.iter().map(|(x, _)| x * x).sum(), n - 1.0);
@@ -40,22 +35,26 @@ pub struct Hinge {
     pub slope: f64,
 }
 
-/// Places at which the hinge is tried, in all and between two neighbours at least: loads may be spread over orders of magnitude.
-const PLACES: usize = 2000;
-const PLACES_BETWEEN_MIN: usize = 20;
-
 /// The hinge with a rising arm that leaves the least squares, `points` in order of x. Points at two places at least must lie on the arm, or its slope
 /// and place could be traded for each other: `None` otherwise.
+///
+/// The least squares are at a point, or where the mean of the points before meets the line through those behind, between the two: with the points
+/// divided in this way nothing else fits better (Hudson, J. Am. Stat. Assoc. 61, 1966). So these places are all that is tried.
 pub fn hinge(points: &[(f64, f64)]) -> Option<Hinge> {
     let mut xs: Vec<f64> = points.iter().map(|(x, _)| *x).collect();
     xs.dedup();
-    let xs = &xs[..xs.len().checked_sub(1)?];
-    let between = (PLACES / xs.len().max(1)).max(PLACES_BETWEEN_MIN);
-    let places = xs.windows(2).flat_map(|ends| {
-        (0..between).map(move |place| ends[0] + (ends[1] - ends[0]) * place as f64 / between as f64)
+    // The last two places are the arm at least.
+    let places = &xs[..xs.len().checked_sub(2)?];
+    let crossings = xs.windows(2).take(places.len()).filter_map(|between| {
+        let behind = points.partition_point(|(x, _)| *x <= between[0]);
+        let (flat, arm) = points.split_at(behind);
+        let base = (flat.iter().map(|(_, y)| y).sum::<f64>() / flat.len() as f64).max(0.0);
+        let (intercept, slope) = straight(arm)?;
+        let onset = (base - intercept) / slope;
+        (between[0]..=between[1]).contains(&onset).then_some(onset)
     });
     let mut best: Option<(f64, Hinge)> = None;
-    for onset in places {
+    for onset in places.iter().copied().chain(crossings) {
         let arm: Vec<(f64, f64)> = points.iter().map(|&(x, y)| ((x - onset).max(0.0), y)).collect();
         let Some(fitted) = line(&arm) else { continue };
         let squares: f64 = arm.iter().map(|(x, y)| (y - fitted.intercept - fitted.slope * x).powi(2)).sum();
@@ -64,6 +63,16 @@ pub fn hinge(points: &[(f64, f64)]) -> Option<Hinge> {
         }
     }
     best.map(|(_, hinge)| hinge)
+}
+
+/// Intercept, of any sign, and slope of the line through points; `None` for fewer than two different x.
+fn straight(points: &[(f64, f64)]) -> Option<(f64, f64)> {
+    let n = points.len() as f64;
+    let mean_x = points.iter().map(|point| point.0).sum::<f64>() / n;
+    let mean_y = points.iter().map(|point| point.1).sum::<f64>() / n;
+    let spread: f64 = points.iter().map(|(x, _)| (x - mean_x).powi(2)).sum();
+    let slope = points.iter().map(|(x, y)| (x - mean_x) * (y - mean_y)).sum::<f64>() / spread;
+    (points.len() >= 2 && spread > 0.0).then_some((mean_y - slope * mean_x, slope))
 }
 
 #[cfg(test)]
@@ -93,8 +102,30 @@ mod tests {
                 .map(|x| (x, base + slope * (x - onset).max(0.0)))
                 .collect();
             let found = hinge(&points).unwrap();
-            prop_assert!((found.onset - onset).abs() <= 1.0, "{} for {onset}", found.onset);
-            prop_assert!((found.base - base).abs() < slope);
+            prop_assert!((found.onset - onset).abs() <= 1e-6, "{} for {onset}", found.onset);
+            prop_assert!((found.base - base).abs() < 1e-6 * slope);
+        }
+
+        /// No place of a fine grid fits better.
+        #[test]
+        fn nothing_fits_better(ys in proptest::collection::vec(-3.0..9.0_f64, 8), steps in proptest::collection::vec(0.1..3.0_f64, 8)) {
+            let mut x = 0.0;
+            let points: Vec<_> = ys.iter().zip(&steps).enumerate().map(|(k, (y, step))| {
+                x += step;
+                (x, y + if k > 4 { 4.0 * k as f64 } else { 0.0 })
+            }).collect();
+            let squares = |onset: f64| {
+                let arm: Vec<_> = points.iter().map(|&(x, y)| ((x - onset).max(0.0), y)).collect();
+                let fitted = line(&arm).unwrap();
+                let left: f64 = arm.iter().map(|(x, y)| (y - fitted.intercept - fitted.slope * x).powi(2)).sum();
+                (fitted.slope > 0.0).then_some(left)
+            };
+            let Some(found) = hinge(&points) else { return Ok(()) };
+            let least = squares(found.onset).unwrap();
+            for place in 0..1000 {
+                let onset = points[0].0 + (points[6].0 - points[0].0) * f64::from(place) / 1000.0;
+                prop_assert!(squares(onset).is_none_or(|other| other >= least * (1.0 - 1e-9)), "{onset} {found:?}");
+            }
         }
     }
 
@@ -112,6 +143,6 @@ mod tests {
         let points: Vec<_> =
             [1.0, 10.0, 100.0, 1e3, 1e4, 1e5, 1e6].map(|n| (n, 2.0 * f64::max(0.0, n - 300.0))).into();
         let found = hinge(&points).unwrap();
-        assert!((found.onset / 300.0 - 1.0).abs() < 0.1, "{found:?}");
+        assert!((found.onset / 300.0 - 1.0).abs() < 1e-9, "{found:?}");
     }
 }

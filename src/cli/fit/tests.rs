@@ -42,6 +42,16 @@ fn a_peak() {
 }
 
 #[test]
+fn columns_by_other_names() {
+    let table = SPECSDM91.replace("n,x", "users,requests per s");
+    let (code, out, _) = usl(&table, &["--columns", "users,requests per s", "--throughput", "1800"]);
+    assert_eq!((code, out), (0, usl(SPECSDM91, &["--throughput", "1800"]).1));
+    for wrong in ["users", "a,a", "a,,b"] {
+        assert_eq!(usl(&table, &["--columns", wrong]).0, 2, "{wrong}");
+    }
+}
+
+#[test]
 fn no_peak() {
     insta::assert_snapshot!(usl(RAYTRACER, &["--throughput", "400"]).1);
 }

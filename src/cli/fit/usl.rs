@@ -1,27 +1,26 @@
 //! `plimsoll fit usl`: the Universal Scalability Law of a table.
 
 use super::super::args::UslArgs;
+use super::super::input;
 use super::{Process, exit, line, warnings};
 use crate::analyze::usl::{Scaling, scaling};
-use crate::fit::table;
+use crate::fit::table::{self, Columns};
 use crate::fit::usl::{Estimate, IntervalKind, Verdict};
 use crate::report::numbers::{coefficient, counted, quantity};
-use std::io::Read as _;
-use std::path::Path;
 
 /// A table of 100,000 rows, far more than a fit by eye or otherwise makes use of.
 const TABLE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 pub(super) fn usl(process: &mut Process<'_>, args: &UslArgs) -> u8 {
-    let name = args.data.display();
-    let text = match read(&args.data) {
+    let name = input::name(&args.data);
+    let text = match input::read(&args.data, TABLE_BYTES_MAX) {
         Ok(text) => text,
         Err(error) => {
             process.complain(&format!("plimsoll: cannot read {name}: {error}"));
             return exit::USAGE;
         }
     };
-    let points = match table::points(&text) {
+    let points = match table::points(&text, columns(args)) {
         Ok(points) => points,
         Err(flaws) => {
             let lines: Vec<String> = flaws.iter().map(|flaw| format!("{name}:{flaw}")).collect();
@@ -39,13 +38,9 @@ pub(super) fn usl(process: &mut Process<'_>, args: &UslArgs) -> u8 {
     }
 }
 
-fn read(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut text = Vec::new();
-    std::fs::File::open(path)?.take(TABLE_BYTES_MAX + 1).read_to_end(&mut text)?;
-    if text.len() as u64 > TABLE_BYTES_MAX {
-        return Err(std::io::Error::other("it is larger than 4 MiB, which no table of loads is"));
-    }
-    Ok(text)
+/// The names given, or those that a table has if nobody says otherwise.
+fn columns(args: &UslArgs) -> Columns<'_> {
+    args.columns.as_ref().map_or_else(Columns::default, |(n, x)| Columns { n, x })
 }
 
 fn shown(found: &Scaling) -> String {
@@ -106,6 +101,14 @@ fn verdict(out: &mut String, found: &Scaling) {
             let evidence = found.evidence.as_deref().unwrap_or_default();
             let text = format!("throughput {} at load {} ({evidence})", coefficient(x), coefficient(n));
             line(out, "peak", &text);
+            if let (Some([n_low, n_high]), Some([x_low, x_high])) = (found.peak_n_ci95, found.peak_x_ci95) {
+                let [n_low, n_high, x_low, x_high] = [n_low, n_high, x_low, x_high].map(coefficient);
+                line(
+                    out,
+                    "",
+                    &format!("95 %: throughput [{x_low} .. {x_high}] at load [{n_low} .. {n_high}]"),
+                );
+            }
         }
         (Verdict::Unidentified, ..) => line(out, "peak", "unidentified: beyond what these loads tell"),
         _ => line(out, "peak", "no peak: throughput never falls (beta is 0)"),

@@ -1,7 +1,7 @@
 //! The law fitted to points: coefficients, their errors and intervals.
 
 use super::descent::{HIGHEST, best};
-use super::interval::{profile, standard_errors};
+use super::interval::{covariance, profile};
 use super::{Law, Point};
 use crate::fit::student::t_quantile;
 use schemars::JsonSchema;
@@ -39,6 +39,9 @@ pub struct Fitted {
     pub beta: Estimate,
     pub gamma: Estimate,
     pub interval_kind: IntervalKind,
+    /// Intervals of 95 % of the load of most throughput and of that throughput; `None` where a coefficient is at a bound.
+    pub peak_n_ci95: Option<[f64; 2]>,
+    pub peak_x_ci95: Option<[f64; 2]>,
     /// Residual standard error √(SSE/(n − 3)), in the unit of throughput.
     pub rse: f64,
     /// SSE: Σ(x − X(n))².
@@ -89,13 +92,19 @@ pub fn fit(points: &[Point]) -> Result<Fitted, Unfit> {
     let at_bound = [0, 1, 2].map(|i| found.at[i] <= 0.0 || found.at[i] >= HIGHEST[i]);
     let free = points.len() as f64 - 3.0;
     let variance = found.squares / free;
-    let errors = standard_errors(&scaled, found.at, at_bound, variance);
+    let covariance = covariance(&scaled, found.at, at_bound, variance);
+    let errors = [0, 1, 2].map(|i| {
+        let covariance = covariance.as_ref().filter(|_| !at_bound[i])?;
+        Some(covariance[i][i].sqrt())
+    });
     let t = t_quantile(0.975, free);
     let wald = !at_bound.contains(&true) && errors.iter().all(Option::is_some);
     let interval = |which: usize| match errors[which] {
         Some(error) if wald => [found.at[which] - t * error, found.at[which] + t * error],
         _ => profile(&scaled, found, which, found.squares + t * t * variance),
     };
+    let law = Law { alpha: found.at[0], beta: found.at[1], gamma: found.at[2] };
+    let peak = covariance.filter(|_| wald).and_then(|covariance| peak_intervals(law, &covariance, t));
     let estimate = |which: usize| {
         let unit: f64 = if which == 2 { scale } else { 1.0 };
         Estimate {
@@ -109,6 +118,8 @@ pub fn fit(points: &[Point]) -> Result<Fitted, Unfit> {
         beta: estimate(1),
         gamma: estimate(2),
         interval_kind: if wald { IntervalKind::Wald } else { IntervalKind::Profile },
+        peak_n_ci95: peak.map(|[n, _]| n),
+        peak_x_ci95: peak.map(|[_, x]| x.map(|end| end * scale)),
         rse: variance.sqrt() * scale,
         squares: found.squares * scale * scale,
         at_bound: at_bound.iter().filter(|&&at| at).count(),
@@ -116,6 +127,20 @@ pub fn fit(points: &[Point]) -> Result<Fitted, Unfit> {
         n_min: loads[0],
         n_max: loads[loads.len() - 1],
     })
+}
+
+/// Intervals of the place and of the height of the peak by the delta method on their logarithms, which keeps them above 0:
+/// ∂ln N*/∂α = −1/(2(1 − α)), ∂ln N*/∂β = −1/(2β); and since X does not change with N at the peak, ∂X*/∂θ is the gradient of the law there.
+fn peak_intervals(law: Law, covariance: &[[f64; 3]; 3], t: f64) -> Option<[[f64; 2]; 2]> {
+    let n = law.peak_n().filter(|n| *n > 1.0)?;
+    let x = law.throughput(n);
+    let interval = |value: f64, slope: [f64; 3]| {
+        let sum = |i: usize| (0..3).map(|j| slope[i] * covariance[i][j] * slope[j]).sum::<f64>();
+        let factor = (t * (0..3).map(sum).sum::<f64>().max(0.0).sqrt()).exp();
+        [value / factor, value * factor]
+    };
+    let of_n = [-0.5 / (1.0 - law.alpha), -0.5 / law.beta, 0.0];
+    Some([interval(n, of_n), interval(x, law.gradient(n).map(|slope| slope / x))])
 }
 
 #[cfg(test)]

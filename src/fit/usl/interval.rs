@@ -8,24 +8,25 @@ use crate::fit::matrix::inverse;
 const DOUBLINGS_MAX: u32 = 60;
 const HALVINGS: u32 = 45;
 
-/// Standard errors of the coefficients that are not `fixed`, of the covariance s²·(JᵀJ)⁻¹, with s² the residual variance. `None` for those that are,
-/// and for all where the points cannot tell the coefficients apart.
-pub(super) fn standard_errors(
+/// Covariance s²·(JᵀJ)⁻¹ of the coefficients that are not `fixed`, with s² the residual variance; 0 for those that are. `None` where the points cannot
+/// tell the coefficients apart.
+pub(super) fn covariance(
     points: &[Point],
     at: Coefficients,
     fixed: [bool; 3],
     variance: f64,
-) -> [Option<f64>; 3] {
+) -> Option<[[f64; 3]; 3]> {
     let (gram, _) = normal(points, at);
     let free: Vec<usize> = (0..3).filter(|&i| !fixed[i]).collect();
     let part: Vec<Vec<f64>> = free.iter().map(|&i| free.iter().map(|&j| gram[i][j]).collect()).collect();
-    let mut errors = [None; 3];
-    if let Some(inverse) = inverse(&part) {
-        for (place, &i) in free.iter().enumerate() {
-            errors[i] = Some((variance * inverse[place][place]).sqrt());
+    let inverse = inverse(&part)?;
+    let mut covariance = [[0.0; 3]; 3];
+    for (row, &i) in free.iter().enumerate() {
+        for (column, &j) in free.iter().enumerate() {
+            covariance[i][j] = variance * inverse[row][column];
         }
     }
-    errors
+    Some(covariance)
 }
 
 /// Profile likelihood (Bates and Watts, "Nonlinear Regression Analysis and Its Applications", 1988, section 6.1): the values of coefficient `which` for

@@ -10,9 +10,11 @@ mod fitted;
 mod interval;
 #[cfg(test)]
 mod published;
+mod quality;
 mod shape;
 
 pub use fitted::{Estimate, Fitted, IntervalKind, LOADS_FEW, Unfit, fit};
+pub use quality::{Misfit, misfit, r_squared};
 pub use shape::{HardLimit, Shape, Verdict, shape};
 
 /// One measurement.

@@ -2,7 +2,7 @@
 
 use super::{Fitted, Point};
 use crate::fit::evidence::INTERPOLATED_MAX;
-use crate::fit::line::{hinge, line};
+use crate::fit::line::hinge;
 use crate::fit::student::t_quantile;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -76,8 +76,7 @@ pub fn shape(points: &[Point], fitted: &Fitted) -> Shape {
         (Some(usl), Some(segments)) => segments + AICC_TIE < usl,
         _ => false,
     };
-    let hard_limit =
-        segments.map(|(limit, _)| limit).filter(|limit| preferred && stays(points, limit.from_n));
+    let hard_limit = segments.map(|(limit, _)| limit).filter(|limit| preferred && stays(points, limit, most));
     let verdict = match fitted.law().peak_n() {
         _ if hard_limit.is_some() => Verdict::HardLimit,
         None => Verdict::NoPeak,
@@ -89,6 +88,15 @@ pub fn shape(points: &[Point], fitted: &Fitted) -> Shape {
 
 /// Linear, then flat, with the squares it leaves: a hinge seen in a mirror. `None` where too few loads lie on the flat part.
 fn segments(points: &[Point], most: f64) -> Option<(HardLimit, f64)> {
+    let (limit, squares) = bend(points, most)?;
+    let mut flat: Vec<f64> = points.iter().map(|point| point.n).filter(|n| *n >= limit.from_n).collect();
+    flat.sort_by(f64::total_cmp);
+    flat.dedup();
+    (flat.len() >= FLAT_LOADS_MIN).then_some((limit, squares))
+}
+
+/// The same with any number of loads on the flat part.
+fn bend(points: &[Point], most: f64) -> Option<(HardLimit, f64)> {
     // Twice the most keeps the mirrored limit positive, as the hinge wants its base.
     let mut mirrored: Vec<(f64, f64)> = points.iter().map(|point| (-point.n, 2.0 * most - point.x)).collect();
     mirrored.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -98,21 +106,32 @@ fn segments(points: &[Point], most: f64) -> Option<(HardLimit, f64)> {
         .iter()
         .map(|(x, y)| (y - found.base - found.slope * (x - found.onset).max(0.0)).powi(2))
         .sum();
-    let mut flat: Vec<f64> = points.iter().map(|point| point.n).filter(|n| *n >= limit.from_n).collect();
-    flat.sort_by(f64::total_cmp);
-    flat.dedup();
-    (flat.len() >= FLAT_LOADS_MIN).then_some((limit, squares))
+    Some((limit, squares))
 }
 
-/// Whether the throughput from `from_n` on stays: a line through it does not fall, by a t-test at 2.5 %. What falls has a peak.
-fn stays(points: &[Point], from_n: f64) -> bool {
-    let flat: Vec<(f64, f64)> =
-        points.iter().filter(|point| point.n >= from_n).map(|point| (point.n, point.x)).collect();
-    let free = flat.len() as f64 - 2.0;
-    match line(&flat) {
-        Some(fitted) if free >= 1.0 => fitted.slope + t_quantile(0.975, free) * fitted.slope_error >= 0.0,
-        _ => true,
-    }
+/// Whether the throughput from the limit on stays: the line through it does not fall, and the last load does not lie below what the others say; t-tests at
+/// 1 % each, as what falls has a peak. The level part has few points of its own, so the error is that of all points but the last load's around
+/// their own two segments, which a fall at the last load cannot widen.
+fn stays(points: &[Point], limit: &HardLimit, most: f64) -> bool {
+    let last_n = points.iter().map(|point| point.n).fold(0.0, f64::max);
+    let before: Vec<Point> = points.iter().copied().filter(|point| point.n < last_n).collect();
+    let free = before.len() as f64 - 3.0;
+    // With too few points for an error nothing is told of a level.
+    let Some((earlier, squares)) = bend(&before, most).filter(|_| free >= 1.0) else { return false };
+    // Residuals of rounding alone are no error of measurement.
+    let variance = (squares / free).max((ROUNDING * most).powi(2));
+    let t = t_quantile(0.99, free);
+    let mean = |points: &[Point]| points.iter().map(|point| point.x).sum::<f64>() / points.len() as f64;
+    let last: Vec<Point> = points.iter().copied().filter(|point| point.n >= last_n).collect();
+    let level: Vec<Point> = before.iter().copied().filter(|point| point.n >= earlier.from_n).collect();
+    let expected = if level.is_empty() { earlier.x } else { mean(&level) };
+    let error = (variance * (1.0 / last.len() as f64 + 1.0 / level.len().max(1) as f64)).sqrt();
+    let flat: Vec<Point> = points.iter().copied().filter(|point| point.n >= limit.from_n).collect();
+    let mean_n = flat.iter().map(|point| point.n).sum::<f64>() / flat.len() as f64;
+    let spread: f64 = flat.iter().map(|point| (point.n - mean_n).powi(2)).sum();
+    let slope = flat.iter().map(|point| (point.n - mean_n) * point.x).sum::<f64>() / spread;
+    let falls = spread > 0.0 && slope + t * (variance / spread).sqrt() < 0.0;
+    mean(&last) - expected + t * error >= 0.0 && !falls
 }
 
 #[cfg(test)]

@@ -29,7 +29,11 @@ fn specsdm91_as_published() {
     same(law.peak_x().unwrap(), 1884.0, 4);
     same(law.optimal_n().unwrap(), 36.06401, 6);
     same(law.limit_x().unwrap(), 3245.589, 6);
-    // t(0.975, 4) = 2.776.
+    // The delta method by hand: √(aᵀVa) of ln N* with the covariance of the fit, at t(0.975, 4) = 2.776.
+    let [low, high] = fitted.peak_n_ci95.unwrap();
+    assert!(low < 96.52 && 96.52 < high && (low * high).sqrt() - 96.51956 < 1e-3, "{low} {high}");
+    let [low, high] = fitted.peak_x_ci95.unwrap();
+    assert!(1700.0 < low && high < 2100.0, "{low} {high}");
     assert_eq!(fitted.interval_kind, IntervalKind::Wald);
     same(fitted.alpha.ci95[1], 0.0277285 + 2.776445 * 0.0091217, 4);
 }
@@ -105,10 +109,10 @@ fn simulated(law: Law, loads: &[f64], sigma: f64, random: &mut Stream) -> Vec<Po
     loads.iter().map(|&n| Point { n, x: law.throughput(n) + sigma * off() }).collect()
 }
 
-/// Shares of 2,000 intervals that hold the truth, for α, β and γ, and of fits at a bound.
-fn coverage(truth: Law, loads: &[f64], sigma: f64) -> ([f64; 3], f64) {
+/// Shares of 2,000 intervals that hold the truth, for α, β and γ, and for the place and height of the peak where there is one; and of fits at a bound.
+fn coverage(truth: Law, loads: &[f64], sigma: f64) -> ([f64; 5], f64) {
     const FITS: u64 = 2000;
-    let (mut held, mut bound) = ([0.0; 3], 0.0);
+    let (mut held, mut bound, mut peaks) = ([0.0; 5], 0.0, 0.0);
     for id in 0..FITS {
         let points = simulated(truth, loads, sigma, &mut stream(7, Purpose::Bootstrap, 0, id));
         let fitted = fit(&points).unwrap();
@@ -119,8 +123,18 @@ fn coverage(truth: Law, loads: &[f64], sigma: f64) -> ([f64; 3], f64) {
             held[which] += f64::from(u8::from(estimate.ci95[0] <= truth && truth <= estimate.ci95[1]));
         }
         bound += f64::from(u8::from(fitted.at_bound > 0));
+        if let (Some(n), Some(x)) = (fitted.peak_n_ci95, fitted.peak_x_ci95) {
+            peaks += 1.0;
+            for (place, ([low, high], truth)) in
+                [(n, truth.peak_n()), (x, truth.peak_x())].into_iter().enumerate()
+            {
+                held[3 + place] +=
+                    f64::from(u8::from(truth.is_some_and(|truth| low <= truth && truth <= high)));
+            }
+        }
     }
-    (held.map(|held| held / FITS as f64), bound / FITS as f64)
+    let share = [FITS as f64, FITS as f64, FITS as f64, peaks, peaks];
+    ([0, 1, 2, 3, 4].map(|which| held[which] / share[which]), bound / FITS as f64)
 }
 
 #[test]
@@ -135,7 +149,7 @@ fn intervals_hold_the_truth_as_often_as_they_say() {
 fn without_coherency_half_of_the_fits_are_at_the_bound_and_still_hold_it() {
     let loads = [1.0, 4.0, 8.0, 16.0, 24.0, 32.0, 48.0, 64.0];
     let (held, bound) = coverage(Law { alpha: 0.05, beta: 0.0, gamma: 100.0 }, &loads, 12.0);
-    assert!(held.iter().all(|share| (0.93..=0.99).contains(share)), "{held:?}");
+    assert!(held[..3].iter().all(|share| (0.93..=0.99).contains(share)), "{held:?}");
     assert!((0.3..0.7).contains(&bound), "{bound}");
 }
 
