@@ -13,6 +13,7 @@ pub mod load;
 pub mod measure;
 pub mod preflight;
 pub mod probe;
+pub mod promql;
 pub mod queueing;
 pub mod record;
 pub mod report;

@@ -203,3 +203,11 @@ pub const STALE_CONNECTION_TOLD_WITHIN: Duration = Duration::from_millis(300);
 /// How often a request is sent again that the server says it has not looked at. A server that closes each of its connections after a number of
 /// requests says so of all that are on their way to it, and the next connection may be as near its end.
 pub const NOT_PROCESSED_REPEATS_MAX: u32 = 8;
+
+/// One PromQL query, and what in it can nest: the parser and the evaluation call themselves for each. An alert rule has a tenth of both.
+pub const QUERY_BYTES_MAX: usize = 2_000;
+pub const QUERY_OPERATORS_MAX: usize = 200;
+
+/// How far back a query over scrapes may look, and how many points of all its series are kept: 16 bytes each.
+pub const QUERY_WINDOW_MAX: Duration = Duration::from_secs(3600);
+pub const QUERY_POINTS_MAX: usize = 2_000_000;

@@ -283,6 +283,7 @@ mod tests {
             manifest,
             timeline: Vec::new(),
             saturation: Vec::new(),
+            signals: Vec::new(),
             events: Vec::new(),
             intervals: Vec::new(),
         }

@@ -1,27 +1,29 @@
-//! Prometheus text: one scrape as a set of series, and selectors `name{label="value"}` over it.
+//! One scrape: every series with its value, and what has grown since another.
 
+use super::exposition::{self, Sample};
 use crate::limits::{SCRAPE_BYTES_MAX, SCRAPE_TIMEOUT};
-use prometheus_parse::{Scrape as Parsed, Value};
-use std::collections::BTreeMap;
+use crate::promql::{Labels, Query, Selector};
+use std::collections::{BTreeMap, BTreeSet};
 
-/// One scrape: every series with its value. Histograms and summaries appear as their `_sum`, `_count` and `_bucket` series.
+/// When a process of the target began, by the conventions of the client libraries: another time is another process.
+const STARTED: &str = "process_start_time_seconds";
+
+/// Histograms and summaries are their `_sum`, `_count` and `_bucket` series.
 #[derive(Clone, Debug, Default)]
 pub struct Scrape {
-    series: Vec<Series>,
+    series: BTreeMap<String, Vec<(Labels, f64)>>,
+    repeated: usize,
 }
 
-#[derive(Clone, Debug)]
-struct Series {
-    name: String,
-    labels: BTreeMap<String, String>,
-    value: f64,
-}
-
-/// `name{label="value",…}`; labels that are not named may have any value, and what matches is summed up.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MetricSelector {
-    name: String,
-    labels: Vec<(String, String)>,
+/// What became of counters between two scrapes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Growth {
+    /// There is none by that name, in one of the two at least.
+    Unknown,
+    /// By so much, all series together.
+    By(f64),
+    /// One of them fell or is gone: whoever counts has begun anew, and what was counted before is lost.
+    Reset,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -38,81 +40,87 @@ pub enum ScrapeError {
 
 impl Scrape {
     /// # Errors
-    /// The parser's own words for the first line it does not take.
+    /// The first line that is none.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let lines = text.lines().map(|line| Ok::<_, std::io::Error>(line.to_owned()));
-        let parsed = Parsed::parse(lines).map_err(|error| error.to_string())?;
-        let mut series = Vec::with_capacity(parsed.samples.len());
-        for sample in parsed.samples {
-            let labels: BTreeMap<String, String> =
-                sample.labels.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
-            match sample.value {
-                Value::Counter(value) | Value::Gauge(value) | Value::Untyped(value) => {
-                    series.push(Series { name: sample.metric, labels, value });
-                }
-                // Buckets are not asked for by any reading; sums and counts come as series of their own.
-                Value::Histogram(_) | Value::Summary(_) => {}
+        let mut scrape = Self::default();
+        let mut seen = BTreeSet::new();
+        for Sample { name, labels, value } in exposition::parse(text)? {
+            if seen.insert((name.clone(), labels.clone())) {
+                scrape.series.entry(name).or_default().push((labels, value));
+            } else {
+                scrape.repeated += 1;
             }
         }
-        Ok(Self { series })
+        Ok(scrape)
+    }
+
+    /// Lines that told a series a second time; the first of them counts.
+    pub fn repeated(&self) -> usize {
+        self.repeated
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.series.is_empty()
+    }
+
+    /// Adds the value of a query, for [`Scrape::reckoned`] to select.
+    pub fn put(&mut self, query: &Query, value: f64) {
+        self.series.insert(Self::reckoned(query).name().to_owned(), vec![(Labels::new(), value)]);
+    }
+
+    /// The selector of what was put in as the value of this query. No metric has such a name.
+    pub fn reckoned(query: &Query) -> Selector {
+        Selector::new(&format!("= {query}"), &[])
+    }
+
+    /// Every series that matches.
+    pub fn matching<'s>(&'s self, selector: &'s Selector) -> impl Iterator<Item = (&'s Labels, f64)> {
+        let named = self.series.get(selector.name()).map_or(&[][..], Vec::as_slice);
+        let mine = named.iter().filter(|(labels, _)| selector.matches(selector.name(), labels));
+        mine.map(|(labels, value)| (labels, *value))
     }
 
     /// The sum of all matching series; `None` when there is none.
-    pub fn get(&self, selector: &MetricSelector) -> Option<f64> {
-        let matching = self.series.iter().filter(|series| selector.matches(series));
-        matching.fold(None, |sum, series| Some(sum.unwrap_or(0.0) + series.value))
+    pub fn get(&self, selector: &Selector) -> Option<f64> {
+        self.matching(selector).fold(None, |sum, (_, value)| Some(sum.unwrap_or(0.0) + value))
+    }
+
+    /// How many match; `None` when there is none.
+    pub fn count(&self, selector: &Selector) -> Option<f64> {
+        Some(self.matching(selector).count() as f64).filter(|count| *count > 0.0)
     }
 
     pub fn has(&self, name: &str) -> bool {
-        self.series.iter().any(|series| series.name == name)
+        self.series.contains_key(name)
+    }
+
+    /// By how much the matching counters have grown since `earlier`. Series by series: in a sum the reset of one would hide in the growth of the
+    /// others. One that was not there before has grown from zero.
+    pub fn grown(&self, earlier: &Self, selector: &Selector) -> Growth {
+        let before: BTreeMap<&Labels, f64> = earlier.matching(selector).collect();
+        let now: BTreeMap<&Labels, f64> = self.matching(selector).collect();
+        if before.is_empty() || now.is_empty() {
+            return Growth::Unknown;
+        }
+        let lost = before.iter().any(|(labels, value)| now.get(labels).is_none_or(|now| now < value));
+        if lost || self.started(earlier) {
+            return Growth::Reset;
+        }
+        let grown = now.iter().map(|(labels, now)| now - before.get(labels).unwrap_or(&0.0));
+        Growth::By(grown.sum())
+    }
+
+    /// A process of the target has begun since `earlier`, or another answers: its counters may have passed the old ones by now.
+    fn started(&self, earlier: &Self) -> bool {
+        let since = |scrape: &Self| scrape.series.get(STARTED).cloned();
+        matches!((since(earlier), since(self)), (Some(before), Some(now)) if before != now)
     }
 
     /// The distinct values of `label` among the series called `name`.
     pub fn label_values(&self, name: &str, label: &str) -> Vec<String> {
-        let mut values: Vec<String> = self
-            .series
-            .iter()
-            .filter(|series| series.name == name)
-            .filter_map(|series| series.labels.get(label).cloned())
-            .collect();
-        values.sort_unstable();
-        values.dedup();
-        values
-    }
-}
-
-impl MetricSelector {
-    pub fn new(name: &str, labels: &[(&str, &str)]) -> Self {
-        let labels = labels.iter().map(|&(label, value)| (label.to_owned(), value.to_owned())).collect();
-        Self { name: name.to_owned(), labels }
-    }
-
-    /// # Errors
-    /// A sentence saying what the form is.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let form = || format!("`{text}` is not of the form name{{label=\"value\"}}");
-        let (name, rest) = match text.split_once('{') {
-            None => (text, ""),
-            Some((name, rest)) => (name, rest.strip_suffix('}').ok_or_else(form)?),
-        };
-        let name = name.trim();
-        let legal = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
-        if name.is_empty() || !name.chars().all(legal) {
-            return Err(form());
-        }
-        let mut labels = Vec::new();
-        for pair in rest.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
-            let (label, value) = pair.split_once('=').ok_or_else(form)?;
-            let value =
-                value.trim().strip_prefix('"').and_then(|value| value.strip_suffix('"')).ok_or_else(form)?;
-            labels.push((label.trim().to_owned(), value.to_owned()));
-        }
-        Ok(Self { name: name.to_owned(), labels })
-    }
-
-    fn matches(&self, series: &Series) -> bool {
-        series.name == self.name
-            && self.labels.iter().all(|(label, value)| series.labels.get(label) == Some(value))
+        let named = self.series.get(name).map_or(&[][..], Vec::as_slice);
+        let values: BTreeSet<&String> = named.iter().filter_map(|(labels, _)| labels.get(label)).collect();
+        values.into_iter().cloned().collect()
     }
 }
 
@@ -137,14 +145,14 @@ pub async fn fetch(client: &reqwest::Client, url: &str) -> Result<Scrape, Scrape
     let broken = |text: String| ScrapeError::NotMetrics { url: url.to_owned(), text };
     let text = String::from_utf8(bytes).map_err(|_| broken("it is not UTF-8".into()))?;
     let scrape = Scrape::parse(&text).map_err(broken)?;
-    if scrape.series.is_empty() {
+    if scrape.is_empty() {
         return Err(broken("there is no metric in it".into()));
     }
     Ok(scrape)
 }
 
 /// reqwest says "error sending request"; what a person needs is the innermost cause.
-fn root_cause(error: &reqwest::Error) -> String {
+pub(super) fn root_cause(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(inner) = cause.source() {
         cause = inner;
@@ -161,30 +169,39 @@ mod tests {
         # TYPE wait histogram\nwait_bucket{le=\"0.1\"} 4\nwait_bucket{le=\"+Inf\"} 5\nwait_sum 0.5\nwait_count 5\n\
         # TYPE total counter\ntotal 42\n";
 
-    fn get(selector: &str) -> Option<f64> {
-        Scrape::parse(TEXT).expect("parses").get(&MetricSelector::parse(selector).expect("a selector"))
+    fn get(name: &str, labels: &[(&str, &str)]) -> Option<f64> {
+        Scrape::parse(TEXT).expect("parses").get(&Selector::new(name, labels))
     }
 
     #[test]
     fn a_selector_sums_what_it_does_not_name() {
-        assert_eq!(get("pool{pool_name=\"mongodb\", state=\"used\"}"), Some(7.0));
-        assert_eq!(get("pool{pool_name=\"mongodb\"}"), Some(10.0));
-        assert_eq!(get("pool"), Some(11.0));
-        assert_eq!(get("total"), Some(42.0));
-        assert_eq!(get("nothing"), None);
-        assert_eq!(get("pool{state=\"pending\"}"), None);
+        assert_eq!(get("pool", &[("pool_name", "mongodb"), ("state", "used")]), Some(7.0));
+        assert_eq!(get("pool", &[("pool_name", "mongodb")]), Some(10.0));
+        assert_eq!(get("pool", &[]), Some(11.0));
+        assert_eq!(get("total", &[]), Some(42.0));
+        assert_eq!(get("nothing", &[]), None);
+        assert_eq!(get("pool", &[("state", "pending")]), None);
+        assert_eq!((get("wait_sum", &[]), get("wait_bucket", &[("le", "0.1")])), (Some(0.5), Some(4.0)));
     }
 
     #[test]
-    fn sums_and_counts_of_a_histogram_are_series() {
-        assert_eq!(get("wait_sum"), Some(0.5));
-        assert_eq!(get("wait_count"), Some(5.0));
+    fn a_reset_does_not_hide_in_the_growth_of_the_others() {
+        let scrape = |text: &str| Scrape::parse(text).expect("parses");
+        let grown = |before: &str, now: &str| scrape(now).grown(&scrape(before), &Selector::new("c", &[]));
+        assert_eq!(grown("c{i=\"0\"} 5\nc{i=\"1\"} 5", "c{i=\"0\"} 9\nc{i=\"1\"} 6"), Growth::By(5.0));
+        assert_eq!(grown("c{i=\"0\"} 5\nc{i=\"1\"} 5", "c{i=\"0\"} 99\nc{i=\"1\"} 0"), Growth::Reset);
+        assert_eq!(grown("c{i=\"0\"} 5\nc{i=\"1\"} 5", "c{i=\"0\"} 99"), Growth::Reset, "one is gone");
+        assert_eq!(grown("c{i=\"0\"} 5", "c{i=\"0\"} 6\nc{i=\"1\"} 2"), Growth::By(3.0), "one is new");
+        assert_eq!((grown("x 1", "c 1"), grown("c 1", "x 1")), (Growth::Unknown, Growth::Unknown));
+        // It was restarted, and has counted beyond the old number since.
+        let at = |started: u32, count: u32| format!("c {count}\nprocess_start_time_seconds {started}\n");
+        assert_eq!(grown(&at(100, 5), &at(100, 7)), Growth::By(2.0));
+        assert_eq!(grown(&at(100, 5), &at(160, 7)), Growth::Reset);
     }
 
     #[test]
-    fn what_is_no_selector_is_refused() {
-        for text in ["", "a{", "a{b}", "a{b=c}", "{b=\"c\"}", "a b"] {
-            assert!(MetricSelector::parse(text).is_err(), "{text}");
-        }
+    fn a_series_that_is_told_twice_counts_once() {
+        let scrape = Scrape::parse("c{a=\"1\"} 5\nc{a=\"1\"} 6\nc 1\n").expect("parses");
+        assert_eq!((scrape.get(&Selector::new("c", &[])), scrape.repeated()), (Some(6.0), 1));
     }
 }

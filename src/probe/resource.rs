@@ -1,7 +1,8 @@
 //! A resource of the system under load: which series tell of it, and how two scrapes become one reading of the span between them.
 
-use super::prometheus::{MetricSelector, Scrape};
-use crate::record::rows::SaturationRow;
+use super::prometheus::{Growth, Scrape};
+use crate::promql::{Query, Selector};
+use crate::record::rows::{SIGNAL, SaturationRow};
 use std::collections::BTreeMap;
 
 /// What sort of thing it is, which decides how its saturation is judged.
@@ -15,6 +16,8 @@ pub enum Kind {
     Memory,
     /// Anything else that is counted.
     Queue,
+    /// A number that a query gives: no resource, and nothing that could be full.
+    Signal,
 }
 
 impl Kind {
@@ -24,40 +27,92 @@ impl Kind {
             Self::Cpu => "cpu",
             Self::Memory => "memory",
             Self::Queue => "queue",
+            Self::Signal => SIGNAL,
         }
     }
 }
 
-/// The series of one resource. Where a service exports an integral (`…_seconds_total` of slots in use), the mean over the span is
-/// exact; a gauge is only what it was at the two looks.
+/// One figure of a resource in a scrape.
+#[derive(Clone, Debug)]
+pub enum Figure {
+    /// The sum of all series that match, each selector times its factor; of several selectors all must have one.
+    Sum(Vec<(Selector, f64)>),
+    /// How many match: cores, of which each has a series of its own.
+    Count(Selector),
+    /// The sum of those above zero, where `-1` stands for what has no limit.
+    Told(Selector),
+    /// What is so by its nature: a thread is one.
+    Is(f64),
+}
+
+impl Figure {
+    pub fn sum(selector: Selector) -> Self {
+        Self::Sum(vec![(selector, 1.0)])
+    }
+
+    /// Of a scrape: a query that is a selector is the sum of its series, any other what was reckoned of it.
+    pub fn scraped(query: &Query) -> Self {
+        query.selector().map_or_else(|| Self::reckoned(query), |selector| Self::sum(selector.clone()))
+    }
+
+    /// The value of a query as it was put into the scrape.
+    pub fn reckoned(query: &Query) -> Self {
+        Self::sum(Scrape::reckoned(query))
+    }
+
+    fn of(&self, scrape: &Scrape) -> Option<f64> {
+        match self {
+            Self::Sum(terms) => terms
+                .iter()
+                .try_fold(0.0, |sum, (selector, factor)| Some(sum + scrape.get(selector)? * factor)),
+            Self::Count(selector) => scrape.count(selector),
+            Self::Told(selector) => {
+                let told: f64 = scrape.matching(selector).map(|(_, value)| value.max(0.0)).sum();
+                (told > 0.0).then_some(told)
+            }
+            Self::Is(value) => Some(*value),
+        }
+    }
+
+    /// Growth of what is counted.
+    fn grown(&self, earlier: &Scrape, later: &Scrape) -> Growth {
+        let Self::Sum(terms) = self else { return Growth::Unknown };
+        let grown = terms.iter().map(|(selector, factor)| (later.grown(earlier, selector), *factor));
+        grown.fold(Growth::By(0.0), |sum, term| match (sum, term) {
+            (Growth::Reset, _) | (_, (Growth::Reset, _)) => Growth::Reset,
+            (Growth::By(sum), (Growth::By(grown), factor)) => Growth::By(sum + grown * factor),
+            _ => Growth::Unknown,
+        })
+    }
+}
+
+/// The figures of one resource. Where a service exports an integral (`…_seconds_total` of slots in use), the mean over the span is
+/// exact; a gauge is only what it was at the two looks. What is not told is `None`, never a guess.
 #[derive(Clone, Debug)]
 pub struct Resource {
     pub name: String,
     pub kind: Kind,
-    pub used: Option<MetricSelector>,
+    pub used: Option<Figure>,
     /// Counter of used × seconds.
-    pub used_seconds: Option<MetricSelector>,
-    pub limit: Option<MetricSelector>,
-    pub waiting: Option<MetricSelector>,
-    pub waiting_seconds: Option<MetricSelector>,
-    pub errors: Option<MetricSelector>,
-    pub visits: Option<MetricSelector>,
-    pub wait_seconds: Option<MetricSelector>,
-    pub hold_seconds: Option<MetricSelector>,
+    pub used_seconds: Option<Figure>,
+    pub limit: Option<Figure>,
+    pub waiting: Option<Figure>,
+    pub waiting_seconds: Option<Figure>,
+    pub errors: Option<Figure>,
+    pub visits: Option<Figure>,
+    pub wait_seconds: Option<Figure>,
+    pub hold_seconds: Option<Figure>,
 }
 
-/// Roles a scenario may give under `observe: … resources: NAME: {role: selector}`.
-pub const ROLES: &[&str] = &[
-    "used",
-    "used_seconds",
-    "limit",
-    "waiting",
-    "waiting_seconds",
-    "errors",
-    "visits",
-    "wait_seconds",
-    "hold_seconds",
-];
+/// What two looks at a resource amount to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reading {
+    Row(SaturationRow),
+    /// The later look does not tell how much is used.
+    Nothing,
+    /// A counter has begun anew: the span says nothing.
+    Reset,
+}
 
 impl Resource {
     pub fn empty(name: &str, kind: Kind) -> Self {
@@ -76,12 +131,17 @@ impl Resource {
         }
     }
 
+    /// A resource as a scenario defines it; `figure` says where a query's value is found.
+    ///
     /// # Errors
-    /// Which role or selector is wrong.
-    pub fn from_roles(name: &str, roles: &BTreeMap<String, String>) -> Result<Self, String> {
+    /// Which role is wrong.
+    pub fn from_roles(
+        name: &str,
+        roles: &BTreeMap<String, Query>,
+        figure: impl Fn(&Query) -> Figure,
+    ) -> Result<Self, String> {
         let mut resource = Self::empty(name, kind_of(name, roles));
-        for (role, text) in roles {
-            let selector = Some(MetricSelector::parse(text).map_err(|why| format!("{name}.{role}: {why}"))?);
+        for (role, query) in roles {
             let slot = match role.as_str() {
                 "used" => &mut resource.used,
                 "used_seconds" => &mut resource.used_seconds,
@@ -92,36 +152,49 @@ impl Resource {
                 "visits" => &mut resource.visits,
                 "wait_seconds" => &mut resource.wait_seconds,
                 "hold_seconds" => &mut resource.hold_seconds,
-                other => return Err(format!("{name}: no role `{other}`; there are {}", ROLES.join(", "))),
+                other => return Err(format!("{name}: a resource has no figure `{other}`")),
             };
-            *slot = selector;
-        }
-        if resource.used.is_none() && resource.used_seconds.is_none() {
-            return Err(format!(
-                "{name}: give `used` (a gauge) or `used_seconds` (a counter), else nothing can be judged"
-            ));
+            *slot = Some(figure(query));
         }
         Ok(resource)
     }
 
-    /// The reading of the span between two scrapes; `None` when the later one does not tell how much is used. A counter that fell
-    /// (the service was restarted) yields no difference.
-    pub fn reading(&self, before: (&Scrape, f64), now: (&Scrape, f64)) -> Option<SaturationRow> {
+    /// A signal of a scenario, whose value was put into the scrape.
+    pub fn signal(name: &str, query: &Query) -> Self {
+        Self { used: Some(Figure::reckoned(query)), ..Self::empty(name, Kind::Signal) }
+    }
+
+    /// The reading of the span between two scrapes.
+    pub fn reading(&self, before: (&Scrape, f64), now: (&Scrape, f64)) -> Reading {
         let (earlier, earlier_s) = before;
         let (later, now_s) = now;
         let span_s = now_s - earlier_s;
-        let gauge = |selector: &Option<MetricSelector>| later.get(selector.as_ref()?);
-        let delta = |selector: &Option<MetricSelector>| {
-            let selector = selector.as_ref()?;
-            let grown = later.get(selector)? - earlier.get(selector)?;
-            (grown >= 0.0).then_some(grown)
+        let gauge = |figure: &Option<Figure>| figure.as_ref()?.of(later);
+        let growth = |figure: &Option<Figure>| {
+            figure.as_ref().map_or(Growth::Unknown, |figure| figure.grown(earlier, later))
         };
-        let mean = |integral: &Option<MetricSelector>| {
-            (span_s > 0.0).then(|| delta(integral))?.map(|grown| grown / span_s)
+        let counters = [
+            &self.used_seconds,
+            &self.waiting_seconds,
+            &self.errors,
+            &self.visits,
+            &self.wait_seconds,
+            &self.hold_seconds,
+        ];
+        if counters.iter().any(|figure| growth(figure) == Growth::Reset) {
+            return Reading::Reset;
+        }
+        let delta = |figure: &Option<Figure>| match growth(figure) {
+            Growth::By(grown) => Some(grown),
+            Growth::Unknown | Growth::Reset => None,
         };
-        let used = mean(&self.used_seconds).or_else(|| gauge(&self.used))?;
-        let limit = gauge(&self.limit).filter(|limit| *limit > 0.0);
-        Some(SaturationRow {
+        let mean =
+            |integral: &Option<Figure>| (span_s > 0.0).then(|| delta(integral))?.map(|grown| grown / span_s);
+        let Some(used) = mean(&self.used_seconds).or_else(|| gauge(&self.used)) else {
+            return Reading::Nothing;
+        };
+        let limit = gauge(&self.limit).filter(|limit| *limit > 0.0 && limit.is_finite());
+        Reading::Row(SaturationRow {
             t_s: now_s,
             resource: self.name.clone(),
             kind: self.kind.name().to_owned(),
@@ -138,9 +211,9 @@ impl Resource {
 }
 
 /// A resource named in a scenario says what it is by its name and its roles.
-fn kind_of(name: &str, roles: &BTreeMap<String, String>) -> Kind {
+fn kind_of(name: &str, roles: &BTreeMap<String, Query>) -> Kind {
     let part = name.rsplit('.').next().unwrap_or(name);
-    let bytes = roles.get("used").is_some_and(|used| used.contains("bytes"));
+    let bytes = roles.get("used").is_some_and(|used| used.text().contains("bytes"));
     if part == "cpu" {
         Kind::Cpu
     } else if bytes || matches!(part, "heap" | "memory") {
@@ -163,30 +236,47 @@ mod tests {
         .expect("parses")
     }
 
+    fn resource(name: &str, roles: &[(&str, &str)]) -> Result<Resource, String> {
+        let query = |text: &str| Query::of_scrapes(text).expect("a query");
+        let roles = roles.iter().map(|(role, text)| ((*role).to_owned(), query(text))).collect();
+        Resource::from_roles(name, &roles, Figure::scraped)
+    }
+
     fn pool() -> Resource {
         let roles = [("used_seconds", "u"), ("limit", "l"), ("wait_seconds", "w"), ("visits", "c")];
-        let roles = roles.map(|(role, name)| (role.to_owned(), name.to_owned())).into();
-        Resource::from_roles("mongodb.pool", &roles).expect("roles")
+        resource("mongodb.pool", &roles).expect("roles")
     }
 
     #[test]
     fn an_integral_gives_the_exact_mean_of_the_span() {
-        let row = pool()
-            .reading((&scrape(100.0, 1.0, 50.0), 4.0), (&scrape(115.0, 1.5, 250.0), 6.0))
-            .expect("a reading");
+        let reading = pool().reading((&scrape(100.0, 1.0, 50.0), 4.0), (&scrape(115.0, 1.5, 250.0), 6.0));
+        let Reading::Row(row) = reading else { panic!("{reading:?}") };
         assert_eq!((row.used, row.limit, row.utilization), (7.5, Some(10.0), Some(0.75)));
         assert_eq!((row.visits, row.wait_s, row.hold_s), (Some(200.0), Some(0.5), None));
     }
 
     #[test]
-    fn a_restarted_service_yields_no_difference() {
-        let row = pool().reading((&scrape(100.0, 1.0, 50.0), 4.0), (&scrape(1.0, 0.0, 0.0), 5.0));
-        assert!(row.is_none(), "the only figure of use is a counter that fell");
+    fn a_restarted_service_yields_no_reading_of_the_span() {
+        let before = scrape(100.0, 1.0, 50.0);
+        let reading = pool().reading((&before, 4.0), (&scrape(1.0, 0.0, 0.0), 5.0));
+        assert_eq!(reading, Reading::Reset);
+        // One counter that wraps is enough: what else was counted is of the same process.
+        assert_eq!(pool().reading((&before, 4.0), (&scrape(101.0, 0.5, 60.0), 5.0)), Reading::Reset);
+        let nothing = Scrape::parse("l 10\n").expect("parses");
+        assert_eq!(pool().reading((&before, 4.0), (&nothing, 5.0)), Reading::Nothing);
+    }
+
+    #[test]
+    fn a_limit_that_is_not_told_is_none() {
+        let before = Scrape::parse("m_used_bytes 7\nm_max_bytes -1\n").expect("parses");
+        let heap =
+            resource("app.heap", &[("used", "m_used_bytes"), ("limit", "m_max_bytes")]).expect("roles");
+        let Reading::Row(row) = heap.reading((&before, 0.0), (&before, 1.0)) else { panic!("no row") };
+        assert_eq!((row.kind.as_str(), row.used, row.limit, row.utilization), ("memory", 7.0, None, None));
     }
 
     #[test]
     fn an_unknown_role_is_named() {
-        let roles = [("usde".to_owned(), "x".to_owned())].into();
-        assert!(Resource::from_roles("a.pool", &roles).expect_err("refused").contains("usde"));
+        assert!(resource("a.pool", &[("usde", "x")]).expect_err("refused").contains("usde"));
     }
 }

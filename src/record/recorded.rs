@@ -1,19 +1,26 @@
 //! A run folder read back: what analysis and every report start from, right after the run or a year later on another machine.
 
 use super::histogram_log::{self, Interval};
-use super::rows::{Event, Manifest, RECORD_SCHEMA, SaturationRow, TimelineRow};
+use super::rows::{Event, Manifest, RECORD_SCHEMA, SIGNAL, SaturationRow, TimelineRow};
 use super::store::{EVENTS, HISTOGRAMS, MANIFEST, SATURATION, StoreError, TIMELINE};
 use crate::measure::histogram::Histogram;
 use crate::threshold::Which;
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
 
+/// The longest time that one reading is taken to tell of; a gauge may have been anything in a longer one. Prometheus scrapes once a minute unless told
+/// otherwise.
+const READING_SPAN_MAX_S: f64 = 60.0;
+
 #[derive(Clone, Debug)]
 pub struct Recorded {
     pub dir: PathBuf,
     pub manifest: Manifest,
     pub timeline: Vec<TimelineRow>,
+    /// Of resources; what limits a system is sought among these.
     pub saturation: Vec<SaturationRow>,
+    /// Of signals, which thresholds ask for and nothing else.
+    pub signals: Vec<SaturationRow>,
     pub events: Vec<Event>,
     pub intervals: Vec<Interval>,
 }
@@ -39,10 +46,13 @@ impl Recorded {
         let histograms = dir.join(HISTOGRAMS);
         let intervals = histogram_log::parse(&read(&histograms)?)
             .map_err(|text| StoreError::Corrupt { path: histograms, text })?;
+        let readings: Vec<SaturationRow> = rows(&dir.join(SATURATION))?;
+        let (signals, saturation) = readings.into_iter().partition(|row| row.kind == SIGNAL);
         Ok(Self {
             dir: dir.to_path_buf(),
             timeline: rows(&dir.join(TIMELINE))?,
-            saturation: rows(&dir.join(SATURATION))?,
+            saturation,
+            signals,
             events: events(&dir.join(EVENTS))?,
             manifest,
             intervals,
@@ -67,16 +77,29 @@ impl Recorded {
         self.timeline.iter().filter(move |row| row.t_s > span_s[0] + 5e-4 && row.t_s <= span_s[1] + 5e-4)
     }
 
-    /// Readings whose span ended within this one and, one interval earlier, began in it.
-    pub fn readings(&self, span_s: [f64; 2]) -> Vec<SaturationRow> {
-        // The first reading after the start covers time before it, up to one interval: left out.
-        let mut seen = std::collections::HashSet::new();
-        self.saturation
-            .iter()
-            .filter(|row| row.t_s > span_s[0] && row.t_s <= span_s[1] + 5e-4)
-            .filter(|row| !seen.insert(row.resource.clone()))
-            .cloned()
-            .collect()
+    /// Readings of a resource or signal that tell of this span. A reading is of the time since the one before: the first that ended within the
+    /// span began before it and is left out where there are others. A span in which none ended goes by the one that covers it.
+    pub fn readings(&self, name: &str, span_s: [f64; 2]) -> Vec<SaturationRow> {
+        let all = self.saturation.iter().chain(&self.signals).filter(|row| row.resource == name);
+        let mut before = None;
+        let mut inside = Vec::new();
+        for row in all {
+            if row.t_s <= span_s[0] {
+                before = Some(row.t_s);
+            } else if row.t_s <= span_s[1] + 5e-4 {
+                inside.push(row.clone());
+            } else {
+                let covers = before.is_some_and(|before| row.t_s - before <= READING_SPAN_MAX_S);
+                if inside.is_empty() && covers {
+                    inside.push(row.clone());
+                }
+                break;
+            }
+        }
+        if inside.len() > 1 && inside[0].kind != SIGNAL {
+            inside.remove(0);
+        }
+        inside
     }
 
     pub fn whole_span(&self) -> [f64; 2] {

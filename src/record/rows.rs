@@ -32,13 +32,16 @@ pub struct TimelineRow {
     pub bytes_sent: u64,
 }
 
+/// The kind of a [`SaturationRow`] that is no resource: the value of a signal, in `used`.
+pub const SIGNAL: &str = "signal";
+
 /// One reading of one resource: the state over the span since the reading before it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SaturationRow {
     /// When it was read, seconds from the start of the run.
     pub t_s: f64,
     pub resource: String,
-    /// `pool`, `cpu`, `memory` or `queue`.
+    /// `pool`, `cpu`, `memory` or `queue`; of a number that a query gave, [`SIGNAL`].
     pub kind: String,
     /// Mean number in use over the span (connections, cores, bytes).
     pub used: f64,

@@ -124,6 +124,6 @@ impl Stats for RecordedSpan<'_> {
     }
 
     fn resource(&self, name: &str) -> Option<(f64, Option<f64>, Option<f64>)> {
-        mean_reading(&self.recorded.readings(self.span_s), name)
+        mean_reading(&self.recorded.readings(name, self.span_s), name)
     }
 }

@@ -233,12 +233,14 @@ pub fn threshold_mark(result: &str) -> &'static str {
 pub fn threshold_value(text: &str, value: Option<f64>) -> String {
     let Some(value) = value else { return numbers::NO_NUMBER.into() };
     let stat = text.trim_start();
+    // What follows may be a share of windows.
+    let compared = text.split_once(" for ").map_or(text, |(compared, _)| compared);
     let is_latency =
         stat.strip_prefix('p').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
             || ["max", "mean"].iter().any(|name| stat.starts_with(name));
     if is_latency {
         numbers::ms(value)
-    } else if stat.starts_with("error_rate") || text.contains('%') {
+    } else if stat.starts_with("error_rate") || compared.contains('%') {
         percent(value)
     } else if stat.starts_with("rate") {
         numbers::rate(value)
@@ -334,6 +336,7 @@ mod tests {
         assert_eq!(threshold_value("error_rate < 1%", Some(0.0042)), "0.42 %");
         assert_eq!(threshold_value("rate(http) > 100/s", Some(512.0)), "512/s");
         assert_eq!(threshold_value("dropped == 0", Some(3.0)), "3");
+        assert_eq!(threshold_value("value(x) > 5 for 75% of 2s windows", Some(56.0)), "56");
         assert_eq!(in_use(Some("memory"), 536_870_912.0, Some(1_073_741_824.0)), "512 MiB/1 GiB in use");
         assert_eq!(in_use(Some("cpu"), 3.9, Some(4.0)), "3.9/4 cores busy");
     }

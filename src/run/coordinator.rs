@@ -6,7 +6,7 @@ use super::guards::Guards;
 use super::levels::{Act, LevelRun, acts_from_s};
 use super::lost::{arrivals_of, count_lost};
 use super::manifest::steered_part;
-use super::observe::{self, Observed};
+use super::observe::{self, Losses, Observed};
 use super::silence::Silence;
 use super::target::{self, Target};
 use super::{Options, Tick, Watcher};
@@ -51,6 +51,7 @@ pub(super) struct Coordinator<'w> {
     levels: Option<(usize, LevelRun)>,
     guards: Guards,
     silence: Silence,
+    losses: Losses,
     health: Health,
     failures: Failures,
     interrupted_age: Histogram,
@@ -78,6 +79,7 @@ impl<'w> Coordinator<'w> {
             guards: Guards::new(&plan),
             health: Health::new(&plan),
             silence: Silence::new(silent_s_max),
+            losses: Losses::default(),
             plan,
             options,
             watcher,
@@ -132,6 +134,7 @@ impl<'w> Coordinator<'w> {
         let (generator, warnings) = self.health.judge(self.size());
         store.manifest.progress.generator = generator;
         store.manifest.progress.warnings.extend(warnings);
+        store.manifest.progress.warnings.extend(self.losses.warning());
         let ended = failure.or(self.ending.take()).unwrap_or_else(|| Ended {
             how: End::Completed,
             reason: "the load came to its planned end".into(),
@@ -208,7 +211,8 @@ impl<'w> Coordinator<'w> {
                 },
                 heard = observed.recv(), if !blind => match heard {
                     Some(Observed::Readings(rows)) => self.readings(store, rows)?,
-                    Some(Observed::Trouble(text)) => self.event(store, self.reached_s, "probe", &text)?,
+                    Some(Observed::Said(text)) => self.event(store, self.reached_s, "probe", &text)?,
+                    Some(Observed::Lost(loss)) => self.losses.count(loss),
                     None => blind = true,
                 },
                 asked = self.options.interrupts.recv(), if !deaf => match asked {

@@ -2,6 +2,7 @@
 //! ends it. A local run is a swarm of one: one coordinator, as many agents as the load needs, the same messages.
 
 mod coordinator;
+mod flight;
 mod generator;
 mod guards;
 mod levels;

@@ -1,14 +1,16 @@
-//! The probing task: scrapes every source at its interval and turns pairs of scrapes into readings. It runs beside the coordinator, never
-//! on a shard, and a source that does not answer is told once, not every second.
+//! The probing tasks: each reads one source at its interval and turns pairs of looks into readings. They run beside the coordinator, never
+//! on a shard, and what is wrong with a source is told once, not every second.
+
+mod queries;
+mod scrapes;
 
 use super::target::Target;
 use crate::clock::Clock;
 use crate::limits::READINGS_QUEUE_MAX;
-use crate::probe::preset;
-use crate::probe::prometheus::{self, Scrape};
-use crate::probe::resource::Resource;
 use crate::record::rows::SaturationRow;
-use crate::scenario::plan::{Observe, ObserveSource};
+use crate::record::summary::Warning;
+use crate::scenario::plan::{Observe, ObserveSource, Whence};
+use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -16,8 +18,73 @@ use tokio::sync::mpsc;
 #[derive(Debug)]
 pub(super) enum Observed {
     Readings(Vec<SaturationRow>),
-    /// It could not be read, or can be again: a sentence for the events.
-    Trouble(String),
+    /// Something is wrong with it, or is so no more: a sentence for the events.
+    Said(String),
+    Lost(Loss),
+}
+
+/// What there could have been a reading of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Loss {
+    /// The source could not be read.
+    Look,
+    /// The counters of a resource began anew.
+    Reset,
+}
+
+/// How much was lost in a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Losses {
+    looks: u64,
+    resets: u64,
+}
+
+impl Losses {
+    pub(super) fn count(&mut self, loss: Loss) {
+        match loss {
+            Loss::Look => self.looks += 1,
+            Loss::Reset => self.resets += 1,
+        }
+    }
+
+    /// What the record says of it.
+    pub(super) fn warning(self) -> Option<Warning> {
+        let Self { looks, resets } = self;
+        (looks + resets > 0).then(|| Warning {
+            code: "readings_missing".into(),
+            text: format!(
+                "sources of `observe` could not be read {looks} times, and counters of a resource began anew {resets} times; nothing is known of \
+                 the time between the readings around"
+            ),
+            remedy: "see the events `probe` for what was wrong and when".into(),
+        })
+    }
+}
+
+/// Where a task of a source says what it finds.
+struct Voice {
+    out: mpsc::Sender<Observed>,
+    /// What is wrong at present.
+    troubles: BTreeSet<String>,
+}
+
+/// Nobody listens any more.
+struct Deaf;
+
+impl Voice {
+    async fn say(&self, what: Observed) -> Result<(), Deaf> {
+        self.out.send(what).await.map_err(|_| Deaf)
+    }
+
+    /// Tells what is wrong with `what`, unless that was told already.
+    async fn trouble(&mut self, what: &str, text: String) -> Result<(), Deaf> {
+        if self.troubles.insert(what.to_owned()) { self.say(Observed::Said(text)).await } else { Ok(()) }
+    }
+
+    /// Tells that `what` is well again, if it was not.
+    async fn well(&mut self, what: &str, text: impl FnOnce() -> String) -> Result<(), Deaf> {
+        if self.troubles.remove(what) { self.say(Observed::Said(text())).await } else { Ok(()) }
+    }
 }
 
 /// Starts a task for each source. The receiver ends when there is none.
@@ -27,32 +94,37 @@ pub(super) fn start(observe: &Observe, target: &Target, clock: Clock) -> mpsc::R
     if observe.defaulted && target.bundled_url.is_some() {
         sources.push(ObserveSource {
             name: "target-app".into(),
-            scrape: None,
+            whence: Whence::Bundled,
             every: Duration::from_secs(1),
             preset: Some("auto".into()),
             resources: Default::default(),
+            signals: Default::default(),
         });
     }
-    let client = client(target);
+    let client = match client(target) {
+        Ok(client) => client,
+        Err(error) => {
+            let _ = out.try_send(Observed::Said(format!("observe: no HTTP client: {error}")));
+            return readings;
+        }
+    };
     for source in sources {
-        let url = match (&source.scrape, &target.bundled_url) {
-            (Some(url), _) => url.clone(),
-            (None, Some(base)) => format!("{base}/metrics"),
-            (None, None) => {
-                let text = format!(
-                    "observe: `{}` has no `scrape` address, and there is no bundled target",
-                    source.name
-                );
-                let _ = out.try_send(Observed::Trouble(text));
-                continue;
+        let voice = Voice { out: out.clone(), troubles: BTreeSet::new() };
+        match (source.whence.clone(), &target.bundled_url) {
+            (Whence::Scrape(url), _) => {
+                tokio::spawn(scrapes::watch(source, url, client.clone(), clock, voice));
             }
-        };
-        match &client {
-            Ok(client) => {
-                tokio::spawn(watch(source, url, client.clone(), clock, out.clone()));
+            (Whence::Bundled, Some(base)) => {
+                let url = format!("{base}/metrics");
+                tokio::spawn(scrapes::watch(source, url, client.clone(), clock, voice));
             }
-            Err(error) => {
-                let _ = out.try_send(Observed::Trouble(format!("observe: no HTTP client: {error}")));
+            (Whence::Bundled, None) => {
+                let text =
+                    format!("observe: `{}` says no address, and there is no bundled target", source.name);
+                let _ = out.try_send(Observed::Said(text));
+            }
+            (Whence::Prometheus(url), _) => {
+                tokio::spawn(queries::watch(source, url, client.clone(), clock, voice));
             }
         }
     }
@@ -68,63 +140,12 @@ fn client(target: &Target) -> reqwest::Result<reqwest::Client> {
     builder.build()
 }
 
-async fn watch(
-    source: ObserveSource,
-    url: String,
-    client: reqwest::Client,
-    clock: Clock,
-    out: mpsc::Sender<Observed>,
-) {
-    let mut interval = tokio::time::interval(source.every);
+/// A timer of the source's interval; what could not be read in time is not made up for.
+fn interval(every: Duration) -> tokio::time::Interval {
+    let mut interval = tokio::time::interval(every);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-    let mut before: Option<(Scrape, f64)> = None;
-    let mut troubled = false;
-    loop {
-        interval.tick().await;
-        let fetched = prometheus::fetch(&client, &url).await;
-        let now_s = clock.now() as f64 / 1e9;
-        let told = match fetched {
-            Ok(scrape) => {
-                let rows = read(&source, before.as_ref(), (&scrape, now_s));
-                before = Some((scrape, now_s));
-                match rows {
-                    Ok(rows) if troubled => {
-                        troubled = false;
-                        Observed::Trouble(format!("{url} answers again; {} resources", rows.len()))
-                    }
-                    Ok(rows) => Observed::Readings(rows),
-                    Err(_) if troubled => continue,
-                    Err(text) => {
-                        troubled = true;
-                        Observed::Trouble(text)
-                    }
-                }
-            }
-            Err(_) if troubled => continue,
-            Err(error) => {
-                troubled = true;
-                Observed::Trouble(format!("{error}; readings are missing until it answers"))
-            }
-        };
-        if out.send(told).await.is_err() {
-            return;
-        }
-    }
+    interval
 }
 
-/// The readings between two scrapes. Resources are looked for each time: a pool may come up after the first request.
-fn read(
-    source: &ObserveSource,
-    before: Option<&(Scrape, f64)>,
-    now: (&Scrape, f64),
-) -> Result<Vec<SaturationRow>, String> {
-    let mut resources: Vec<Resource> = Vec::new();
-    for (name, roles) in &source.resources {
-        resources.push(Resource::from_roles(name, roles)?);
-    }
-    if let Some(preset) = &source.preset {
-        resources.extend(preset::discover(preset, now.0)?);
-    }
-    let Some((earlier, earlier_s)) = before else { return Ok(Vec::new()) };
-    Ok(resources.iter().filter_map(|resource| resource.reading((earlier, *earlier_s), now)).collect())
-}
+#[cfg(test)]
+mod tests;

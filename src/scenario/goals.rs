@@ -8,12 +8,28 @@ use super::reader;
 use super::suggest;
 use crate::endpoint::Protocol;
 use crate::search::Goal;
-use crate::threshold::{self, Selector, Threshold};
+use crate::threshold::{self, Lasting, Selector, Stat, Threshold};
 
 impl Builder<'_> {
     /// Reads a list of thresholds.
     pub(super) fn thresholds(&mut self, node: &Node, what: &str) -> Vec<Threshold> {
         self.with_places(node, what).into_iter().map(|(threshold, _)| threshold).collect()
+    }
+
+    /// Reads `abort_when`, which goes by the seconds of a run as they come.
+    pub(super) fn watches(&mut self, node: &Node) -> Vec<Threshold> {
+        let read = self.with_places(node, "`abort_when`");
+        for (threshold, at) in &read {
+            if threshold.phase.is_some() {
+                let help = "leave `in PHASE` out; a threshold can have it";
+                self.sink.error(at.span, "a safety rule holds in all phases", help);
+            }
+            if matches!(threshold.lasting, Some(Lasting::ShareOfWindows { .. })) {
+                let help = "write `for 15s`; a threshold can ask for a share of windows";
+                self.sink.error(at.span, "a safety rule cannot wait for all windows of a run", help);
+            }
+        }
+        read.into_iter().map(|(threshold, _)| threshold).collect()
     }
 
     fn with_places<'n>(&mut self, node: &'n Node, what: &str) -> Vec<(Threshold, &'n Node)> {
@@ -113,19 +129,36 @@ impl Builder<'_> {
         }
         match &threshold.selector {
             Selector::Requests { protocol, name: Some(name), .. } => self.no_endpoint(*protocol, name),
-            Selector::Resource(name) => {
-                let resources = observe.sources.iter().flat_map(|source| source.resources.keys());
-                let known: Vec<&str> = resources.map(String::as_str).collect();
-                let preset = (observe.defaulted && self.bundled)
-                    || observe.sources.iter().any(|source| source.preset.is_some());
-                if preset || known.contains(&name.as_str()) {
-                    return None;
-                }
-                let help = suggest::hint(name, known).or_else(|| Some("define it under `observe`".into()));
-                Some((format!("nothing observes a resource `{name}`"), help))
-            }
+            Selector::Resource(name) => self.unobserved(threshold.stat, name, observe),
             _ => None,
         }
+    }
+
+    fn unobserved(&self, stat: Stat, name: &str, observe: &Observe) -> Option<(String, Option<String>)> {
+        let resources = observe.sources.iter().flat_map(|source| source.resources.keys());
+        let signals = observe.sources.iter().flat_map(|source| source.signals.keys());
+        let (resources, signals): (Vec<&str>, Vec<&str>) =
+            (resources.map(String::as_str).collect(), signals.map(String::as_str).collect());
+        if matches!(stat, Stat::Value { .. }) {
+            let help = if resources.contains(&name) {
+                Some(format!("it is a resource: write used({name})"))
+            } else {
+                suggest::hint(name, signals.clone())
+                    .or_else(|| Some("define it under `observe`: signals: {NAME: QUERY}".into()))
+            };
+            return (!signals.contains(&name)).then(|| (format!("nothing observes a signal `{name}`"), help));
+        }
+        let preset = (observe.defaulted && self.bundled)
+            || observe.sources.iter().any(|source| source.preset.is_some());
+        if resources.contains(&name) || (preset && !signals.contains(&name)) {
+            return None;
+        }
+        let help = if signals.contains(&name) {
+            Some(format!("it is a signal: write value({name})"))
+        } else {
+            suggest::hint(name, resources).or_else(|| Some("define it under `observe`".into()))
+        };
+        Some((format!("nothing observes a resource `{name}`"), help))
     }
 
     fn no_endpoint(&self, protocol: Protocol, name: &str) -> Option<(String, Option<String>)> {

@@ -407,13 +407,49 @@ pub static STAGE: Section = Section {
 
 pub static SOURCE: Section = Section {
     what: "a source of `observe`",
-    keys: &["name", "scrape", "every", "preset", "resources"],
-    later: &["prometheus"],
-    foreign: &[("url", "write `scrape: http://host:port/metrics`")],
+    keys: &["name", "scrape", "prometheus", "every", "preset", "resources", "signals"],
+    later: &[],
+    foreign: &[
+        ("url", "write `scrape: http://host:port/metrics`, or `prometheus: http://host:port`"),
+        ("query", "write `signals: {NAME: QUERY}`, or `resources: {NAME: {used: QUERY}}`"),
+        ("queries", "write `signals: {NAME: QUERY}`"),
+    ],
 };
 
-/// Roles a metric can play for a resource.
-pub const ROLES: [&str; 8] = ["used", "limit", "waiting", "lag", "errors", "visits", "wait", "hold"];
+/// Roles a metric can play for a resource: gauges, and counters of seconds or of events.
+pub const ROLES: [&str; 9] = [
+    "used",
+    "used_seconds",
+    "limit",
+    "waiting",
+    "waiting_seconds",
+    "errors",
+    "visits",
+    "wait_seconds",
+    "hold_seconds",
+];
+
+pub const ROLES_FOREIGN: [(&str, &str); 3] = [
+    ("lag", "a lag is no use of anything: write it as one of `signals`"),
+    ("wait", "write `wait_seconds`, a counter"),
+    ("hold", "write `hold_seconds`, a counter"),
+];
+
+/// Presets by which resources are found in a scrape.
+pub const PRESETS: [&str; 12] = [
+    "auto",
+    "opentelemetry-db-client",
+    "opentelemetry-http-server",
+    "hikaricp",
+    "jvm",
+    "mongodb",
+    "redis",
+    "nginx",
+    "nodejs",
+    "node-exporter",
+    "process",
+    "bullmq",
+];
 
 pub const EXECUTORS: [&str; 4] = ["closed", "open", "step", "breakpoint"];
 

@@ -13,6 +13,7 @@ pub mod generator_limits;
 mod goals;
 pub mod json;
 pub mod keys;
+mod observe;
 pub mod plan;
 pub mod problem;
 mod reader;

@@ -8,6 +8,7 @@ use super::recipe::Recipe;
 use super::template::Template;
 use crate::endpoint::{Endpoint, EndpointId};
 use crate::load::{arrivals::Arrivals, curve::Curve};
+use crate::promql::Query;
 use crate::search::Goal;
 use crate::threshold::Threshold;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -460,10 +461,29 @@ pub struct Observe {
 #[derive(Clone, Debug)]
 pub struct ObserveSource {
     pub name: String,
-    /// `None` scrapes the bundled target's `/metrics`.
-    pub scrape: Option<String>,
+    pub whence: Whence,
     pub every: Duration,
     pub preset: Option<String>,
-    /// Resource name → role (`used`, `limit`, `waiting`, `lag`, …) → metric selector `name{label="value"}`.
-    pub resources: BTreeMap<String, BTreeMap<String, String>>,
+    /// Resource name → role (`used`, `limit`, `waiting`, …, of [`keys::ROLES`](super::keys::ROLES)) → what tells it.
+    pub resources: BTreeMap<String, BTreeMap<String, Query>>,
+    /// Name → what is its value.
+    pub signals: BTreeMap<String, Query>,
+}
+
+/// Where a source is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whence {
+    /// `/metrics` of the bundled target.
+    Bundled,
+    /// A page in Prometheus' text format, by its URL.
+    Scrape(String),
+    /// The API of a Prometheus server, by the URL it is below.
+    Prometheus(String),
+}
+
+impl ObserveSource {
+    /// Everything that is asked of it besides the resources of its preset.
+    pub fn queries(&self) -> impl Iterator<Item = &Query> {
+        self.resources.values().flat_map(BTreeMap::values).chain(self.signals.values())
+    }
 }

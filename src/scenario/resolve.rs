@@ -69,7 +69,7 @@ pub(super) fn resolve(
     }
     let bundled = matches!(&target, Some(target) if matches!(target.kind, TargetKind::Bundled { .. }));
     builder.bundled = bundled;
-    let observe = builder.observe(top.get("observe"), bundled);
+    let observe = builder.observe(top.get("observe"), bundled, &safety);
 
     let pieces = pieces(&top, &mut builder);
     let mut order = Vec::new();

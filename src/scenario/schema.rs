@@ -150,9 +150,18 @@ fn table_shape(key: &str) -> Value {
 fn source_shape(key: &str) -> Value {
     match key {
         "every" => duration(),
-        "resources" => named(named(json!({"type": "string"}))),
+        "preset" => one_of(&keys::PRESETS),
+        "resources" => named(resource()),
+        "signals" => named(json!({"type": "string"})),
         _ => any(key),
     }
+}
+
+fn resource() -> Value {
+    let roles: serde_json::Map<String, Value> =
+        keys::ROLES.iter().map(|role| ((*role).to_owned(), json!({"type": "string"}))).collect();
+    let used = [json!({"required": ["used"]}), json!({"required": ["used_seconds"]})];
+    json!({"type": "object", "properties": roles, "additionalProperties": false, "anyOf": used})
 }
 
 fn journey_shape(key: &str) -> Value {

@@ -1,21 +1,18 @@
-//! The sections around the journeys: target, safety, vars, secrets, observe.
+//! The sections around the journeys: target, safety, vars, secrets.
 
 use super::builder::{Builder, plain_json};
 use super::document::{Node, Span};
 use super::generator_limits::GeneratorLimits;
-use super::plan::{BaseUrl, Connections, Observe, ObserveSource, Safety, Target, TargetKind};
-use super::problem::Problem;
+use super::keys;
+use super::plan::{BaseUrl, Connections, Safety, Target, TargetKind};
 use super::reader::{self, Fields};
 use super::template::{Template, Value, parse::Place};
 use super::tls::Home;
-use super::{keys, suggest};
 use crate::limits::TARGET_REPLICAS_MAX;
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-const SCRAPE_EVERY: Duration = Duration::from_secs(1);
 
 impl Builder<'_> {
     pub(super) fn vars(&mut self, node: &Node) {
@@ -248,86 +245,10 @@ impl Builder<'_> {
         safety.max_rate_per_s =
             fields.get("max_rate").and_then(|node| reader::rate(node, "`max_rate`", &mut self.sink));
         if let Some(node) = fields.get("abort_when") {
-            safety.abort_when = self.thresholds(node, "`abort_when`");
+            safety.abort_when = self.watches(node);
         }
         safety.generator = GeneratorLimits::read(fields.get("generator"), &mut self.sink);
         safety
-    }
-
-    pub(super) fn observe(&mut self, node: Option<&Node>, bundled: bool) -> Observe {
-        let Some(node) = node else { return Observe { defaulted: true, sources: Vec::new() } };
-        let items = reader::list(node, "`observe`", &mut self.sink);
-        let sources =
-            items.iter().enumerate().filter_map(|(index, item)| self.source(item, index, bundled)).collect();
-        Observe { defaulted: false, sources }
-    }
-
-    fn source(&mut self, node: &Node, index: usize, bundled: bool) -> Option<ObserveSource> {
-        let fields = Fields::open(node, &keys::SOURCE, &mut self.sink)?;
-        if fields.get("prometheus").is_some() {
-            return None;
-        }
-        let text = |builder: &mut Self, key: &str| fields.get(key).and_then(|node| builder.fixed(node, key));
-        let name = text(self, "name").unwrap_or_else(|| format!("source-{}", index + 1));
-        let scrape = text(self, "scrape");
-        match &scrape {
-            Some(url) if !url.starts_with("http://") && !url.starts_with("https://") => {
-                let at = fields.get("scrape").map_or(fields.span, |node| node.span);
-                self.sink.error(
-                    at,
-                    format!("`{url}` is not a URL"),
-                    "write scrape: http://127.0.0.1:8080/metrics",
-                );
-            }
-            None if !bundled && fields.get("scrape").is_none() => {
-                self.sink.error(
-                    fields.span,
-                    "`scrape` is missing",
-                    "write scrape: http://127.0.0.1:8080/metrics",
-                );
-            }
-            _ => {}
-        }
-        let every = fields
-            .get("every")
-            .and_then(|node| reader::lasting(node, "`every`", &mut self.sink))
-            .unwrap_or(SCRAPE_EVERY);
-        let preset = text(self, "preset");
-        let resources = fields.get("resources").map(|node| self.resources(node)).unwrap_or_default();
-        if preset.is_none() && fields.get("resources").is_none() {
-            self.sink.error(
-                fields.span,
-                "this source says neither `preset` nor `resources`",
-                "write resources: {mongodb.pool: {used: METRIC, limit: METRIC}}",
-            );
-        }
-        Some(ObserveSource { name, scrape, every, preset, resources })
-    }
-
-    fn resources(&mut self, node: &Node) -> BTreeMap<String, BTreeMap<String, String>> {
-        let mut resources = BTreeMap::new();
-        let help = "write resources: {mongodb.pool: {used: METRIC, limit: METRIC, waiting: METRIC}}";
-        for resource in node.entries().unwrap_or_default() {
-            let mut roles = BTreeMap::new();
-            for role in resource.value.entries().unwrap_or_default() {
-                if !keys::ROLES.contains(&role.key.as_str()) {
-                    let problem =
-                        Problem::error(role.key_span, format!("a resource has no figure `{}`", role.key));
-                    self.sink.push(problem.maybe_help(suggest::hint(&role.key, keys::ROLES)));
-                }
-                if let Some(metric) = self.fixed(&role.value, "a metric") {
-                    roles.insert(role.key.clone(), metric);
-                }
-            }
-            if resource.value.entries().is_none_or(<[_]>::is_empty) {
-                self.sink.error(resource.value.span, format!("`{}` names no metric", resource.key), help);
-            }
-            resources.insert(resource.key.clone(), roles);
-        }
-        if node.entries().is_none() {
-            self.sink.error(node.span, "`resources` is a mapping", help);
-        }
-        resources
     }
 
     /// Everything a scenario that cannot go on still needs, so that reading goes on.
@@ -337,7 +258,7 @@ impl Builder<'_> {
 }
 
 /// `scheme://host[:port][/prefix]`.
-fn base_url(text: &str, schemes: [&str; 2]) -> Result<BaseUrl, String> {
+pub(super) fn base_url(text: &str, schemes: [&str; 2]) -> Result<BaseUrl, String> {
     let refuse = |why: &str| Err(format!("`{text}` is not a base URL: {why}"));
     let Some((scheme, rest)) = text.split_once("://") else { return refuse("it has no scheme") };
     let tls = match scheme {

@@ -1,7 +1,7 @@
 //! The judgment of a threshold. Three answers, never two: a percentile over too few samples is not evaluated, and what is not
 //! evaluated does not pass.
 
-use super::{Lasting, Selector, Stat, Stats, Threshold};
+use super::{Lasting, Op, Selector, Stat, Stats, Threshold};
 use std::time::Duration;
 
 /// Samples below which a percentile says nothing: ten must lie beyond it. p99 needs 1,000, p99.9 needs 10,000.
@@ -64,7 +64,7 @@ pub fn measure(threshold: &Threshold, stats: &dyn Stats) -> Option<(f64, u64)> {
         Stat::Count => Some((all as f64, all)),
         Stat::Dropped { ratio: false } => Some((dropped as f64, planned)),
         Stat::Dropped { ratio: true } => (planned > 0).then(|| (dropped as f64 / planned as f64, planned)),
-        Stat::Used { ratio: false } => resource().map(|(used, _, _)| (used, 1)),
+        Stat::Used { ratio: false } | Stat::Value { .. } => resource().map(|(used, _, _)| (used, 1)),
         Stat::Used { ratio: true } => {
             resource().and_then(|(used, limit, _)| limit.filter(|l| *l > 0.0).map(|limit| (used / limit, 1)))
         }
@@ -101,15 +101,52 @@ impl Watch {
     }
 
     /// Takes in the second that has just ended, or the `span_s` seconds that came as one; true once the condition has held for as long
-    /// as it asks. A second in which nothing could be measured breaks the row. No minimum of samples: this guards a live system.
+    /// as it asks. Requests under way that are older than its limit count as much as if they had ended so. A second in which nothing could be measured breaks
+    /// the row, unless requests are under way: then it is as the one before. No minimum of samples: this guards a live system.
     pub fn second(&mut self, stats: &dyn Stats, span_s: u64) -> bool {
-        let held = measure(&self.threshold, stats).is_some_and(|(value, _)| self.threshold.holds(value));
+        let measured = measure(&self.threshold, stats).map(|(value, _)| self.threshold.holds(value));
+        let held = match measured {
+            Some(true) => true,
+            _ if hangs(&self.threshold, stats) => true,
+            Some(false) => false,
+            None => self.held_s > 0 && !wants_fast(&self.threshold) && under_way(&self.threshold, stats) > 0,
+        };
         self.held_s = if held { self.held_s + span_s } else { 0 };
         self.held_s >= self.needed_s
     }
 
     pub fn threshold(&self) -> &Threshold {
         &self.threshold
+    }
+}
+
+/// Whether a latency is above the limit for what is under way and older alone, whatever it will take in the end.
+fn hangs(threshold: &Threshold, stats: &dyn Stats) -> bool {
+    let Selector::Requests { protocol, name, .. } = &threshold.selector else { return false };
+    if !matches!(threshold.op, Op::Greater | Op::GreaterOrEqual) {
+        return false;
+    }
+    let overdue = stats.overdue(*protocol, name.as_deref(), threshold.value);
+    let (ended, _) = stats.requests(Some(*protocol), name.as_deref());
+    match threshold.stat {
+        Stat::Percentile(q) => overdue as f64 > (1.0 - q) * (ended + overdue) as f64,
+        Stat::Max => overdue > 0,
+        Stat::Mean => overdue > 0 && ended == 0,
+        _ => false,
+    }
+}
+
+/// A latency below a limit, which what is still under way does not show.
+fn wants_fast(threshold: &Threshold) -> bool {
+    matches!(threshold.stat, Stat::Percentile(_) | Stat::Max | Stat::Mean)
+        && matches!(threshold.op, Op::Less | Op::LessOrEqual)
+}
+
+fn under_way(threshold: &Threshold, stats: &dyn Stats) -> u64 {
+    match &threshold.selector {
+        Selector::All => stats.under_way(None, None),
+        Selector::Requests { protocol, name, .. } => stats.under_way(Some(*protocol), name.as_deref()),
+        Selector::Resource(_) => 0,
     }
 }
 

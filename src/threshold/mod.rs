@@ -41,12 +41,21 @@ pub enum Stat {
         ratio: bool,
     },
     Waiting,
+    /// Of a signal; with `%` written as a share.
+    Value {
+        ratio: bool,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Selector {
     All,
-    Requests { clock: Which, protocol: Protocol, name: Option<String> },
+    Requests {
+        clock: Which,
+        protocol: Protocol,
+        name: Option<String>,
+    },
+    /// A resource; of `value`, a signal.
     Resource(String),
 }
 
@@ -91,6 +100,14 @@ pub trait Stats {
     fn seconds(&self) -> f64;
     /// Mean (used, limit, waiting) of a resource over the span.
     fn resource(&self, name: &str) -> Option<(f64, Option<f64>, Option<f64>)>;
+    /// Requests under way at the end of the span that were sent so long before, at least; 0 where nobody knows.
+    fn overdue(&self, _protocol: Protocol, _name: Option<&str>, _age_ns: f64) -> u64 {
+        0
+    }
+    /// Requests under way at the end of the span, at least.
+    fn under_way(&self, _protocol: Option<Protocol>, _name: Option<&str>) -> u64 {
+        0
+    }
 }
 
 impl Threshold {

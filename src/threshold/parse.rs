@@ -15,7 +15,7 @@ pub struct ThresholdError {
 }
 
 const STATS: &str =
-    "a threshold begins with p50…p99.99, max, mean, error_rate, rate, dropped, count, used or waiting";
+    "a threshold begins with p50…p99.99, max, mean, error_rate, rate, dropped, count, used, waiting or value";
 const SELECTORS: &str =
     "select requests with http, ws, ws.lag, sse or sse.lag, as in p99(http{name=login}) or p99(service:http)";
 const TAIL: &str = "after the value stands `in PHASE`, `for 15s` or `for 95% of 10s windows`";
@@ -69,12 +69,22 @@ fn stat(word: &str) -> Option<Stat> {
         "count" => Stat::Count,
         "used" => Stat::Used { ratio: false },
         "waiting" => Stat::Waiting,
+        "value" => Stat::Value { ratio: false },
         _ => {
             let percent = word.strip_prefix('p')?;
             let q = units::shift(percent, -2)?;
             return (0.0 < q && q < 1.0).then_some(Stat::Percentile(q));
         }
     })
+}
+
+/// What `used`, `waiting` and `value` are of.
+fn about(stat: Stat) -> &'static str {
+    if matches!(stat, Stat::Value { .. }) { "signal" } else { "resource" }
+}
+
+fn example(stat: Stat) -> &'static str {
+    if matches!(stat, Stat::Value { .. }) { "error_ratio" } else { "mongodb.pool" }
 }
 
 fn stat_message(word: &str) -> String {
@@ -135,7 +145,7 @@ impl<'t> Reader<'t> {
     fn selector(&mut self, stat: Stat, stat_start: usize, word: &str) -> Result<Selector, ThresholdError> {
         self.space();
         let open = self.at;
-        let about_resource = matches!(stat, Stat::Used { .. } | Stat::Waiting);
+        let about_resource = matches!(stat, Stat::Used { .. } | Stat::Waiting | Stat::Value { .. });
         let latency = matches!(stat, Stat::Percentile(_) | Stat::Max | Stat::Mean);
         if !self.rest().starts_with('(') {
             return match stat {
@@ -148,8 +158,8 @@ impl<'t> Reader<'t> {
                 _ if about_resource => Err(self.refuse(
                     stat_start,
                     word.len(),
-                    format!("`{word}` of which resource?"),
-                    format!("write {word}(mongodb.pool)"),
+                    format!("`{word}` of which {}?", about(stat)),
+                    format!("write {word}({})", example(stat)),
                 )),
                 _ => Ok(Selector::All),
             };
@@ -169,8 +179,8 @@ impl<'t> Reader<'t> {
                 return Err(self.refuse(
                     start,
                     1,
-                    "the name of a resource was expected",
-                    "write used(mongodb.pool) < 90%",
+                    format!("the name of a {} was expected", about(stat)),
+                    format!("write {word}({})", example(stat)),
                 ));
             }
             self.close()?;
@@ -284,7 +294,7 @@ impl<'t> Reader<'t> {
             Stat::ErrorRate if text == "0" => Ok(0.0),
             Stat::ErrorRate => units::percent(text).map_err(|error| refuse(error.help)),
             Stat::Rate => units::rate_per_s(text).map_err(|error| refuse(error.help)),
-            Stat::Dropped { ratio } | Stat::Used { ratio } if text.ends_with('%') => {
+            Stat::Dropped { ratio } | Stat::Used { ratio } | Stat::Value { ratio } if text.ends_with('%') => {
                 *ratio = true;
                 units::percent(text).map_err(|error| refuse(error.help))
             }
@@ -292,7 +302,7 @@ impl<'t> Reader<'t> {
             Stat::Used { .. } if text.ends_with('B') => {
                 units::bytes(text).map(|b| b as f64).map_err(|error| refuse(error.help))
             }
-            Stat::Dropped { .. } | Stat::Used { .. } | Stat::Count | Stat::Waiting => {
+            Stat::Dropped { .. } | Stat::Used { .. } | Stat::Value { .. } | Stat::Count | Stat::Waiting => {
                 units::magnitude(text).ok_or_else(|| refuse("a number was expected, such as 0, 12 or 20k"))
             }
         }
@@ -382,6 +392,8 @@ mod tests {
             "used(mongodb.pool) < 90% in peak",
             "waiting(mongodb.pool) == 0 in peak",
             "error_rate > 50% for 15s",
+            "value(errors) > 0.01 for 1m",
+            "value(memory) < 80% for 100% of 10s windows in peak",
             "p99.9(http) <= 1.5s",
         ] {
             let threshold = parse(text).expect(text);
@@ -400,6 +412,8 @@ mod tests {
             "p99(htttp) < 3s",
             "p99(http{id=x}) < 3s",
             "used < 9%",
+            "value > 0.5",
+            "value(",
             "dropped(http) > 0",
             "error_rate => 1%",
             "error_rate < 1",
@@ -434,6 +448,7 @@ mod tests {
             (plain, Just(Selector::All)).boxed(),
             (any::<bool>().prop_map(|ratio| Stat::Dropped { ratio }), Just(Selector::All)).boxed(),
             (any::<bool>().prop_map(|ratio| Stat::Used { ratio }), resource.clone()).boxed(),
+            (any::<bool>().prop_map(|ratio| Stat::Value { ratio }), resource.clone()).boxed(),
             (Just(Stat::Waiting), resource).boxed(),
         ];
         let op = prop_oneof![

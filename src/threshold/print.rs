@@ -30,13 +30,16 @@ impl Threshold {
                 format!("{}s", units::shifted(value, 9))
             }
             Stat::Percentile(_) | Stat::Max | Stat::Mean => format!("{}ms", units::shifted(value, 6)),
-            Stat::ErrorRate | Stat::Dropped { ratio: true } | Stat::Used { ratio: true } => {
-                units::show_percent(value)
-            }
+            Stat::ErrorRate
+            | Stat::Dropped { ratio: true }
+            | Stat::Used { ratio: true }
+            | Stat::Value { ratio: true } => units::show_percent(value),
             Stat::Rate => units::show_rate(value),
-            Stat::Dropped { ratio: false } | Stat::Count | Stat::Used { ratio: false } | Stat::Waiting => {
-                units::show_magnitude(value)
-            }
+            Stat::Dropped { ratio: false }
+            | Stat::Count
+            | Stat::Used { ratio: false }
+            | Stat::Waiting
+            | Stat::Value { ratio: false } => units::show_magnitude(value),
         }
     }
 }
@@ -53,6 +56,7 @@ impl fmt::Display for Stat {
             Self::Count => f.write_str("count"),
             Self::Used { .. } => f.write_str("used"),
             Self::Waiting => f.write_str("waiting"),
+            Self::Value { .. } => f.write_str("value"),
         }
     }
 }

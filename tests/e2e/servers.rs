@@ -91,6 +91,18 @@ pub(crate) fn slow(delay: Duration) -> SocketAddr {
     })
 }
 
+/// Answers every request with this text.
+pub(crate) fn page(text: &str) -> SocketAddr {
+    let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{text}", text.len());
+    serving(move |mut socket| {
+        while read_request(&mut socket) {
+            if socket.write_all(answer.as_bytes()).is_err() {
+                return;
+            }
+        }
+    })
+}
+
 /// Answers at once, but freezes once, all of it, for `freeze`, when it takes its request number `at`.
 pub(crate) fn freezing(at: u64, freeze: Duration) -> SocketAddr {
     let (taken, gate) = (AtomicU64::new(0), RwLock::new(()));

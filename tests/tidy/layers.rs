@@ -53,6 +53,12 @@ const MODULES: &[Module] = &[
         &["clock", "seed", "limits", "endpoint", "threshold", "load", "search", "scenario"],
         WORLD,
     ),
+    module(
+        "promql",
+        Layer::Meaning,
+        &["clock", "seed", "endpoint", "threshold", "load", "search", "queueing", "scenario"],
+        WORLD,
+    ),
     module("scenario", Layer::Meaning, &["clock"], WORLD_BUT_FILES),
     module("measure", Layer::Measurement, &["scenario", "load", "probe"], WORLD),
     module("record", Layer::Measurement, &["scenario", "load", "search", "probe", "clock"], RUNTIME),

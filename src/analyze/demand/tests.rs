@@ -59,6 +59,7 @@ fn unfinished(levels: &[(f64, f64)]) -> Recorded {
         },
         timeline: Vec::new(),
         saturation: Vec::new(),
+        signals: Vec::new(),
         events: Vec::new(),
         intervals: Vec::new(),
     };

@@ -1,0 +1,231 @@
+//! Sources that are given their scrapes, and servers that answer as told: what they say, how often, and of which time.
+
+use super::scrapes::Scrapes;
+use super::*;
+use crate::probe::preset;
+use crate::probe::prometheus::Scrape;
+use crate::probe::resource::{Figure, Resource};
+use crate::promql::Query;
+use crate::scenario::keys;
+use std::collections::BTreeMap;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+fn query(text: &str) -> Query {
+    Query::of_scrapes(text).expect("a query")
+}
+
+/// A source that is given its scrapes, and what it says of them.
+struct Given {
+    scrapes: Scrapes,
+    heard: mpsc::Receiver<Observed>,
+}
+
+impl Given {
+    fn with(roles: &[(&str, &str)], signals: &[(&str, &str)]) -> Self {
+        let (out, heard) = mpsc::channel(READINGS_QUEUE_MAX);
+        let roles: BTreeMap<_, _> =
+            roles.iter().map(|(role, text)| ((*role).to_owned(), query(text))).collect();
+        let source = ObserveSource {
+            name: "given".into(),
+            whence: Whence::Scrape("http://127.0.0.1:1/metrics".into()),
+            every: Duration::from_secs(1),
+            preset: None,
+            resources: if roles.is_empty() { BTreeMap::new() } else { [("a.pool".to_owned(), roles)].into() },
+            signals: signals.iter().map(|(name, text)| ((*name).to_owned(), query(text))).collect(),
+        };
+        let voice = Voice { out, troubles: BTreeSet::new() };
+        Self { scrapes: Scrapes::of(source, "http://127.0.0.1:1/metrics".into(), voice), heard }
+    }
+
+    /// What is said of one scrape: readings as `name value`, losses and sentences.
+    async fn say(&mut self, text: Result<&str, &str>, now_s: f64) -> Vec<String> {
+        let fetched = text.map_err(ToOwned::to_owned).and_then(Scrape::parse);
+        assert!(self.scrapes.take(fetched, now_s).await.is_ok());
+        let mut said = Vec::new();
+        while let Ok(heard) = self.heard.try_recv() {
+            match heard {
+                Observed::Readings(rows) => {
+                    said.extend(rows.iter().map(|row| format!("{} {:.3}", row.resource, row.used)));
+                }
+                Observed::Said(text) => said.push(text),
+                Observed::Lost(loss) => said.push(format!("{loss:?}")),
+            }
+        }
+        said
+    }
+}
+
+#[test]
+fn the_words_of_the_language_are_those_of_the_probes() {
+    assert_eq!(preset::names().collect::<Vec<_>>(), keys::PRESETS);
+    for role in keys::ROLES {
+        let roles = [(role.to_owned(), query("x"))].into();
+        assert!(Resource::from_roles("a.pool", &roles, Figure::scraped).is_ok(), "{role}");
+    }
+}
+
+#[tokio::test]
+async fn a_scrape_that_fails_and_a_counter_that_resets_are_told_once_and_counted() {
+    let mut given = Given::with(&[("used_seconds", "busy_total"), ("limit", "limit")], &[]);
+    assert!(given.say(Ok("busy_total 10\nlimit 4\n"), 1.0).await.is_empty(), "one look is no reading");
+    assert_eq!(given.say(Ok("busy_total 12\nlimit 4\n"), 2.0).await, ["a.pool 2.000"]);
+    let said = given.say(Err("connection refused"), 3.0).await;
+    assert_eq!((said.len(), said[1].as_str()), (2, "Look"), "{said:?}");
+    assert!(said[0].contains("readings are missing until it answers"), "{said:?}");
+    assert_eq!(given.say(Err("connection refused"), 4.0).await, ["Look"], "not again");
+    // The next reading is of all the time since the last.
+    let said = given.say(Ok("busy_total 15\nlimit 4\n"), 5.0).await;
+    assert_eq!(said, ["http://127.0.0.1:1/metrics answers again", "a.pool 1.000"]);
+    let said = given.say(Ok("busy_total 1\nlimit 4\n"), 6.0).await;
+    assert!(said[0].contains("counters of a.pool") && said[1] == "Reset" && said.len() == 2, "{said:?}");
+    assert_eq!(given.say(Ok("busy_total 3\nlimit 4\n"), 7.0).await, ["a.pool 2.000"]);
+    assert_eq!(given.say(Ok("busy_total 0\nlimit 4\n"), 8.0).await, ["Reset"], "counted, not told again");
+    let said = given.say(Ok("busy_total 1\nlimit 4\nbroken line"), 9.0).await;
+    assert!(said[0].contains("line 3 is no sample"), "{said:?}");
+}
+
+#[tokio::test]
+async fn losses_are_a_warning_of_the_record() {
+    let mut losses = Losses::default();
+    assert_eq!(losses.warning(), None);
+    [Loss::Look, Loss::Look, Loss::Reset].into_iter().for_each(|loss| losses.count(loss));
+    let text = losses.warning().expect("a warning").text;
+    assert!(text.contains("read 2 times") && text.contains("anew 1 times"), "{text}");
+}
+
+#[tokio::test]
+async fn signals_are_reckoned_of_scrapes_and_say_why_they_have_no_value() {
+    let mut given = Given::with(
+        &[("used", "sum(free) / sum(total)"), ("limit", "total")],
+        &[("errors", "sum(rate(e_total[1m])) / sum(rate(r_total[1m]))"), ("free", "free")],
+    );
+    let at = |errors: u32, requests: u32| {
+        format!("free{{n=\"0\"}} 1\nfree{{n=\"1\"}} 2\ntotal 6\ne_total {errors}\nr_total {requests}\n")
+    };
+    let said = given.say(Ok(&at(0, 0)), 1.0).await;
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].starts_with("`free`: 2 series come out, and one is needed"), "{said:?}");
+    let said = given.say(Ok(&at(5, 50)), 2.0).await;
+    assert_eq!(said, ["a.pool 0.500", "errors 0.100"], "the limit is the sum of its series");
+    // Nothing is asked of the target any more: after a minute 0/0.
+    let mut said = Vec::new();
+    for t_s in 0..8 {
+        said.extend(given.say(Ok(&at(5, 50)), 70.0 + f64::from(t_s)).await);
+    }
+    let told: Vec<_> = said.iter().filter(|text| text.contains("0/0")).collect();
+    assert_eq!((told.len(), said.len()), (1, 9), "{said:?}");
+}
+
+/// A server that answers queries as told, and its URL.
+async fn server(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let addr = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(socket.read_u8().await.expect("a request"));
+            }
+            let head = String::from_utf8(head).expect("text");
+            let path = head.split(' ').nth(1).expect("a path");
+            let url = reqwest::Url::parse(&format!("http://x{path}")).expect("a URL");
+            let query = url.query_pairs().find(|(key, _)| key == "query").expect("a query").1;
+            let body = answer(&query);
+            let text = format!(
+                "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            socket.write_all(text.as_bytes()).await.expect("an answer");
+        }
+    });
+    format!("http://{addr}")
+}
+
+fn vector(values: &[f64]) -> String {
+    let one = |value: &f64| format!("{{\"metric\":{{}},\"value\":[1,\"{value}\"]}}");
+    let all: Vec<String> = values.iter().map(one).collect();
+    format!(
+        "{{\"status\":\"success\",\"data\":{{\"resultType\":\"vector\",\"result\":[{}]}}}}",
+        all.join(",")
+    )
+}
+
+fn now_s() -> f64 {
+    crate::clock::unix_ns() as f64 / 1e9
+}
+
+/// What is heard of a server, until it has said this much.
+async fn heard_of(url: String, signals: &[(&str, &str)], count: usize) -> (Vec<SaturationRow>, Vec<String>) {
+    let (out, mut heard) = mpsc::channel(READINGS_QUEUE_MAX);
+    let of_server = |text: &str| Query::of_server(text).expect("a query");
+    let roles = [("used".to_owned(), of_server("busy{a=\"b\"}")), ("limit".to_owned(), of_server("limit"))];
+    let source = ObserveSource {
+        name: "given".into(),
+        whence: Whence::Prometheus(url.clone()),
+        every: Duration::from_millis(20),
+        preset: None,
+        resources: [("a.pool".to_owned(), roles.into())].into(),
+        signals: signals.iter().map(|(name, text)| ((*name).to_owned(), of_server(text))).collect(),
+    };
+    let voice = Voice { out, troubles: BTreeSet::new() };
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+    // The run began a minute ago, so that what is old is still of it.
+    let clock = Clock::with_zero_at(((now_s() - 60.0) * 1e9) as u64);
+    tokio::spawn(queries::watch(source, url, client, clock, voice));
+    let (mut rows, mut said) = (Vec::new(), Vec::new());
+    while rows.len() + said.len() < count {
+        match heard.recv().await.expect("it goes on") {
+            Observed::Readings(read) => rows.extend(read),
+            Observed::Said(text) => said.push(text),
+            Observed::Lost(loss) => said.push(format!("{loss:?}")),
+        }
+    }
+    (rows, said)
+}
+
+#[tokio::test]
+async fn a_reading_of_a_server_has_the_time_of_its_newest_sample_on_our_clock() {
+    let began_s = now_s();
+    // Its clock is 100 s ahead, and its newest sample 12 s old, until others come, each 3 s newer.
+    let url = server(move |query| match query {
+        "time()" => vector(&[now_s() + 100.0]),
+        "max(timestamp(busy{a=\"b\"}))" => {
+            vector(&[began_s + 88.0 + 3.0 * ((now_s() - began_s) / 0.3).floor()])
+        }
+        "sum(busy{a=\"b\"})" => vector(&[7.0]),
+        "sum(limit)" => vector(&[10.0]),
+        other => panic!("{other} was asked"),
+    })
+    .await;
+    let (rows, said) = heard_of(url, &[], 5).await;
+    let [first, second, ..] = rows.as_slice() else { panic!("{rows:?}") };
+    assert_eq!((first.used, first.limit, first.utilization), (7.0, Some(10.0), Some(0.7)));
+    assert!((second.t_s - first.t_s - 3.0).abs() < 1e-6, "{rows:?}");
+    // Twelve seconds less some threes before the minute that the run is old.
+    let threes = (first.t_s - 48.0) / 3.0;
+    assert!(threes > 0.5 && (threes - threes.round()).abs() < 0.1, "{}", first.t_s);
+    assert!(said.iter().any(|text| text.contains("s ahead of ours")), "{said:?}");
+    assert!(said.iter().any(|text| text.contains("a.pool is") && text.contains("s old")), "{said:?}");
+}
+
+#[tokio::test]
+async fn what_a_server_refuses_or_cannot_tell_apart_is_told_once_and_counted() {
+    let url = server(|query| match query {
+        "time()" => vector(&[now_s()]),
+        timestamp if timestamp.starts_with("max(timestamp(") => vector(&[now_s()]),
+        "several" => vector(&[1.0, 2.0]),
+        "refused" => "{\"status\":\"error\",\"errorType\":\"bad_data\",\"error\":\"parse error\"}".into(),
+        "nothing" => vector(&[]),
+        _ => vector(&[1.0]),
+    })
+    .await;
+    let signals = [("several", "several"), ("refused", "refused"), ("nothing", "nothing")];
+    let (rows, said) = heard_of(url, &signals, 30).await;
+    assert!(rows.iter().all(|row| row.resource == "a.pool") && !rows.is_empty(), "{rows:?}");
+    let count = |words: &str| said.iter().filter(|text| text.contains(words)).count();
+    assert_eq!(count("yields 2 series, and one is needed"), 1, "{said:?}");
+    assert_eq!(count("Prometheus refuses `refused`: parse error"), 1, "{said:?}");
+    assert_eq!(count("no figure of nothing"), 1, "{said:?}");
+    assert!(count("Look") >= 4, "{said:?}");
+}
