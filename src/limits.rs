@@ -144,8 +144,10 @@ pub const TRACE_EVENTS_MAX: usize = 10_000;
 /// Seconds without one completed request, while requests fail to connect, after which the target counts as lost.
 pub const TARGET_LOST_AFTER: Duration = Duration::from_secs(10);
 
-/// Probes of one search; a bisection to 1 % over four decades needs fewer than 25.
+/// Judgments of levels in one search; a bisection to 1 % over four decades needs fewer than 25, and judging the ends again a few more.
 pub const SEARCH_PROBES_MAX: u32 = 60;
+/// Soaks of one search, each lower than the one before: with a precision of 2 % the last is held 26 % below the line.
+pub const SEARCH_SOAKS_MAX: usize = 5;
 
 /// A scenario file, included files and data tables.
 pub const SCENARIO_BYTES_MAX: u64 = 4 * 1024 * 1024;

@@ -6,10 +6,12 @@ use super::levels::levels;
 use super::next::Unit;
 use super::saturate::implausible;
 use super::{Input, LevelInput};
-use crate::record::summary::{Bottleneck, Level, LoadLine, Warning};
+use crate::record::rows::{GoalMark, LevelMark};
+use crate::record::summary::{Bottleneck, GoalLine, Level, LoadLine, Warning};
 use crate::scenario::plan::LoadUnit;
+use crate::search::classify::Bound;
 use crate::search::goal::TRIAL_REQUESTS_MIN;
-use crate::search::level::LevelResult;
+use crate::search::level::{GoalResult, LevelResult};
 use crate::search::line::outcome;
 
 /// |N/(X(R+Z)) − 1| above which a level contradicts the interactive law.
@@ -42,35 +44,59 @@ pub fn findings(input: &Input<'_>) -> Findings {
 
 /// The load line by the same rule as the search that ran, from what the record kept of its levels.
 fn load_line(input: &Input<'_>) -> LoadLine {
-    let results: Vec<LevelResult> = input.levels.iter().map(result).collect();
+    let results: Vec<LevelResult> = input.levels.iter().map(|level| result(&level.mark)).collect();
     let found = outcome(&results, input.unit);
+    let guaranteed = input.soaks.iter().find(|soak| soak.good).map(|soak| soak.level);
+    let goals = found.goals.into_iter().map(|goal| GoalLine {
+        text: goal.text,
+        typical: goal.typical,
+        interval: [goal.last_good, goal.first_bad],
+    });
     LoadLine {
         of: match input.unit {
             LoadUnit::Users => "users".to_owned(),
             LoadUnit::RatePerS => "rate".to_owned(),
         },
         typical: found.typical,
-        guaranteed: None,
+        guaranteed,
+        noise_gap: guaranteed.and_then(|guaranteed| Some(found.typical? / guaranteed)),
         interval: [found.last_good, found.first_bad],
         interval_kind: "bracket".to_owned(),
         confidence: None,
         limited_by: found.limited_by,
+        goals: goals.collect(),
+        soaks: input.soaks.to_vec(),
     }
 }
 
 /// A level as the search recorded it.
-pub(super) fn result(measured: &LevelInput) -> LevelResult {
-    let mark = &measured.mark;
+pub(super) fn result(mark: &LevelMark) -> LevelResult {
+    let failed_by = |goal: &GoalMark| mark.failed_by.as_ref() == Some(&goal.text);
     LevelResult {
         level: mark.level,
         good: mark.good,
-        failed_by: mark.failed_by.clone(),
-        bad_ratio: mark.bad_ratio,
-        bad_ratio_max: mark.bad_ratio_max,
-        requests: measured.requests,
-        windows: mark.windows,
-        windows_bad: mark.windows_bad,
-        enough: measured.requests >= TRIAL_REQUESTS_MIN,
+        decided: true,
+        enough: mark.enough,
+        asked: mark.asked,
+        goals: mark.goals.iter().map(goal_result).collect(),
+        deciding: mark.goals.iter().position(failed_by).unwrap_or(0),
+    }
+}
+
+fn goal_result(goal: &GoalMark) -> GoalResult {
+    GoalResult {
+        text: goal.text.clone(),
+        bound: match goal.bound.as_str() {
+            "lower" => Bound::Lower,
+            "upper" => Bound::Upper,
+            _ => Bound::Undecided,
+        },
+        bad_ratio: goal.bad_ratio,
+        bad_ratio_max: goal.bad_ratio_max,
+        window_bad_ratio: goal.window_bad_ratio,
+        requests: goal.requests,
+        windows: goal.windows,
+        windows_bad: goal.windows_bad,
     }
 }
 
@@ -104,16 +130,17 @@ fn law_warning(levels: &[Level], unit: &Unit) -> Option<Warning> {
 }
 
 fn thin_warning(levels: &[LevelInput], unit: &Unit) -> Option<Warning> {
-    let thin = levels
+    let least = |level: &LevelInput| level.mark.goals.iter().map(|goal| goal.requests).min();
+    let (level, requests) = levels
         .iter()
-        .filter(|level| level.requests < TRIAL_REQUESTS_MIN)
-        .max_by(|a, b| a.mark.level.total_cmp(&b.mark.level))?;
+        .filter(|level| !level.mark.enough)
+        .filter_map(|level| Some((level.mark.level, least(level)?)))
+        .max_by(|a, b| a.0.total_cmp(&b.0))?;
     Some(Warning {
         code: "too_few_requests".to_owned(),
         text: format!(
-            "{} was judged by {} requests; a p99 needs {TRIAL_REQUESTS_MIN}",
-            load(thin.mark.level, unit),
-            thin.requests
+            "{} was judged by {requests} requests; a p99 needs {TRIAL_REQUESTS_MIN}",
+            load(level, unit)
         ),
         remedy: "lengthen `window`, or start at a higher level".to_owned(),
     })

@@ -206,6 +206,7 @@ mod tests {
             bad_ratio_max: 0.01,
             windows_bad: 0,
             windows: 1,
+            ..LevelMark::default()
         };
         let response_ms = Latency { mean: 25.0, ..Latency::default() };
         let measured = LevelInput {
@@ -223,6 +224,7 @@ mod tests {
             requests_per_iteration: 1.0,
             judged: true,
             levels: &[measured],
+            soaks: &[],
             readings,
         })
         .remove(0)

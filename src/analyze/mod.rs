@@ -2,7 +2,7 @@
 //! functions of the record, so all of it can be done again later, elsewhere, without running the test again.
 
 use crate::record::rows::{LevelMark, SaturationRow};
-use crate::record::summary::Latency;
+use crate::record::summary::{Latency, Soak};
 use crate::scenario::plan::LoadUnit;
 
 pub mod attribute;
@@ -31,6 +31,7 @@ pub struct Input<'a> {
     /// Whether the levels were judged by conditions at all; a staircase without any has levels but no load line.
     pub judged: bool,
     pub levels: &'a [LevelInput],
+    pub soaks: &'a [Soak],
     /// All readings of the run, in order of time; each level takes its own.
     pub readings: &'a [SaturationRow],
 }

@@ -7,7 +7,7 @@ use crate::record::recorded::Recorded;
 use crate::record::rows::{End, EndpointEntry, LevelMark, Manifest};
 use crate::record::span::{RecordedSpan, latency};
 use crate::record::summary::{
-    Counts, EndpointResult, LoadLine, RequestCounts, SUMMARY_SCHEMA, Summary, ThresholdResult, Verdict,
+    Counts, EndpointResult, LoadLine, RequestCounts, SUMMARY_SCHEMA, Soak, Summary, ThresholdResult, Verdict,
     Warning,
 };
 use crate::scenario::plan::LoadUnit;
@@ -24,7 +24,13 @@ pub fn summarize(recorded: &Recorded) -> Summary {
     let manifest = &recorded.manifest;
     let progress = &manifest.progress;
     let marks = &manifest.levels;
-    let levels: Vec<LevelInput> = marks.iter().map(|mark| level(recorded, mark)).collect();
+    let last = |mark: &LevelMark| marks.iter().rfind(|other| other.level == mark.level && !other.soak);
+    let levels: Vec<LevelInput> = marks
+        .iter()
+        .filter(|mark| !mark.soak)
+        .map(|mark| level(recorded, mark, last(mark).unwrap_or(mark)))
+        .collect();
+    let soaks: Vec<Soak> = marks.iter().filter(|mark| mark.soak).map(soak).collect();
     let unit =
         if manifest.level_unit.as_deref() == Some("rate") { LoadUnit::RatePerS } else { LoadUnit::Users };
     let found = findings(&Input {
@@ -33,6 +39,7 @@ pub fn summarize(recorded: &Recorded) -> Summary {
         requests_per_iteration: manifest.requests_per_iteration,
         judged: !manifest.goals.is_empty(),
         levels: &levels,
+        soaks: &soaks,
         readings: &recorded.saturation,
     });
     let thresholds: Vec<ThresholdResult> =
@@ -67,18 +74,30 @@ pub fn summarize(recorded: &Recorded) -> Summary {
     }
 }
 
-fn level(recorded: &Recorded, mark: &LevelMark) -> LevelInput {
+/// A level over one of its spans, with the verdict of `last`: a level that was judged again is what it was found to be then.
+fn level(recorded: &Recorded, mark: &LevelMark, last: &LevelMark) -> LevelInput {
     let span = RecordedSpan::new(recorded, [mark.from_s, mark.to_s]);
     let seconds = span.seconds().max(f64::EPSILON);
     let (requests, failed) = span.requests(None, None);
     LevelInput {
-        mark: mark.clone(),
+        mark: LevelMark { from_s: mark.from_s, to_s: mark.to_s, ..last.clone() },
         users: span.users(),
         offered_per_s: span.iterations().0 as f64 / seconds,
         requests,
         failed,
         response_ms: latency(&span.histogram(Which::Response, None, None)),
         service_ms: latency(&span.histogram(Which::Service, None, None)),
+    }
+}
+
+fn soak(mark: &LevelMark) -> Soak {
+    Soak {
+        level: mark.level,
+        good: mark.good,
+        failed_by: mark.failed_by.clone(),
+        bad_ratio: mark.bad_ratio,
+        span_s: [mark.from_s, mark.to_s],
+        drift: Vec::new(),
     }
 }
 

@@ -3,11 +3,12 @@
 use super::findings::result;
 use super::next::Unit;
 use super::{Input, LevelInput};
-use crate::record::rows::{LevelMark, SaturationRow};
+use crate::record::rows::{GoalMark, LevelMark, SaturationRow};
 use crate::record::summary::{Latency, Level, LevelResource};
 use crate::scenario::plan::{LoadUnit, SearchRules};
 use crate::search::closed_system::{Observed, Pool, Second};
 use crate::search::controller::Search;
+use crate::search::goal::TRIAL_REQUESTS_MIN;
 use crate::search::{Levels, Step};
 
 pub(super) fn unit_users() -> Unit {
@@ -70,13 +71,22 @@ impl Simulated {
 
     /// The levels that a search for the load line visits.
     pub(super) fn search(system: &Pool, from: f64, p99_ms_max: f64) -> Self {
-        let rules =
-            SearchRules { from, to: 1e5, grow: 2.0, precision: 0.05, exceed: 0.5, fail_when: Vec::new() };
+        let rules = SearchRules {
+            from,
+            to: 1e5,
+            grow: 2.0,
+            precision: 0.05,
+            exceed: 0.5,
+            fail_when: Vec::new(),
+            effort: None,
+            guarantee: false,
+            soak: std::time::Duration::ZERO,
+        };
         let mut simulated = Self { levels: Vec::new(), readings: Vec::new() };
-        let mut search = Search::new(rules, LoadUnit::Users);
+        let mut search = Search::new(rules, 3, LoadUnit::Users);
         while let Step::Probe { level, .. } = search.next() {
             simulated.judge(system, level as u64, p99_ms_max);
-            search.record(result(&simulated.levels[simulated.levels.len() - 1]));
+            search.record(result(&simulated.levels[simulated.levels.len() - 1].mark));
         }
         simulated
     }
@@ -110,6 +120,7 @@ impl Simulated {
             requests_per_iteration: 1.0,
             judged: true,
             levels: &self.levels,
+            soaks: &[],
             readings: &self.readings,
         }
     }
@@ -141,6 +152,19 @@ fn level_input(observed: &Observed, users: f64, from_s: f64, p99_ms_max: f64) ->
         bad_ratio_max: 0.01,
         windows_bad: u32::from(!good) * 3,
         windows: 3,
+        asked: 3,
+        enough: ms.len() as u64 >= TRIAL_REQUESTS_MIN,
+        goals: vec![GoalMark {
+            text: format!("p99(http) > {p99_ms_max}ms"),
+            bound: if good { "lower" } else { "upper" }.to_owned(),
+            bad_ratio,
+            bad_ratio_max: 0.01,
+            window_bad_ratio: bad_ratio,
+            requests: ms.len() as u64,
+            windows: 3,
+            windows_bad: u32::from(!good) * 3,
+        }],
+        ..LevelMark::default()
     };
     let requests = ms.len() as u64;
     LevelInput {

@@ -1,6 +1,7 @@
 //! What can be written on the command line.
 
 use crate::limits::AGENTS_MAX;
+use crate::scenario::effort::Effort;
 use crate::scenario::plan::Agents;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -26,9 +27,9 @@ pub(super) enum Command {
     Run(RunArgs),
     /// Search the load line: the most load within the SLO, what gives way first, what comes next
     #[command(
-        after_help = "Examples:\n  plimsoll find scenarios/mongo-ceiling.yaml\n  plimsoll find scenarios/mongo-ceiling.yaml --dial mongodb.max_pool_size=20"
+        after_help = "Examples:\n  plimsoll find scenarios/mongo-ceiling.yaml\n  plimsoll find scenarios/mongo-ceiling.yaml --dial mongodb.max_pool_size=20\n  plimsoll find scenarios/mongo-ceiling.yaml --effort full --guarantee"
     )]
-    Find(RunArgs),
+    Find(FindArgs),
     /// Check a scenario and show every problem in it
     #[command(
         after_help = "Examples:\n  plimsoll check scenarios/shop.yaml\n  plimsoll check my.yaml --json"
@@ -121,6 +122,18 @@ pub(super) struct RunArgs {
     /// No progress
     #[arg(long, short)]
     pub(super) quiet: bool,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct FindArgs {
+    #[command(flatten)]
+    pub(super) run: RunArgs,
+    /// Windows and precision of the search: ci (5 s, 5 %, within 4 minutes) or full (10 s, 2 %, within 10) [default: the scenario's own]
+    #[arg(long, value_name = "ci|full", value_parser = effort)]
+    pub(super) effort: Option<Effort>,
+    /// Soak the load line afterwards, and lower where it does not last: the guaranteed line
+    #[arg(long)]
+    pub(super) guarantee: bool,
 }
 
 /// A scenario that is looked at without a run, and in which form.
@@ -343,6 +356,11 @@ fn agents(text: &str) -> Result<Agents, String> {
         Ok(count) if (1..=AGENTS_MAX).contains(&count) => Ok(Agents::Fixed(count)),
         _ => Err(format!("expected auto, or a number from 1 to {AGENTS_MAX}")),
     }
+}
+
+fn effort(text: &str) -> Result<Effort, String> {
+    let known = [Effort::Ci, Effort::Full].into_iter().find(|effort| effort.name() == text);
+    known.ok_or_else(|| "expected ci or full".to_owned())
 }
 
 fn assignment(text: &str) -> Result<(String, String), String> {

@@ -56,8 +56,8 @@ pub fn main(process: &mut Process<'_>) -> u8 {
         }
     };
     match cli.command {
-        Command::Run(args) => run::run(process, &args, run::Purpose::Run),
-        Command::Find(args) => run::run(process, &args, run::Purpose::Find),
+        Command::Run(args) => run::run(process, &args),
+        Command::Find(args) => run::find(process, &args),
         Command::Check(args) => check::check(process, &args),
         Command::Explain(args) => explain::explain(process, &args),
         Command::Trace(args) => trace::trace(process, &args),

@@ -1,6 +1,6 @@
 //! `plimsoll run` and `plimsoll find`: carry the load, then read the record back and render it.
 
-use super::args::RunArgs;
+use super::args::{FindArgs, RunArgs};
 use super::report::{self, AFTER_A_RUN};
 use super::{Process, exit, load};
 use crate::analyze::summary::summarize;
@@ -17,25 +17,37 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Purpose {
+enum Purpose {
     Run,
     Find,
 }
 
-pub(super) fn run(process: &mut Process<'_>, args: &RunArgs, purpose: Purpose) -> u8 {
-    let plan = match load::plan(process, &args.scenario) {
+pub(super) fn run(process: &mut Process<'_>, args: &RunArgs) -> u8 {
+    match load::plan(process, &args.scenario) {
+        Ok(plan) => carry(process, plan, args, Purpose::Run),
+        Err(code) => code,
+    }
+}
+
+pub(super) fn find(process: &mut Process<'_>, args: &FindArgs) -> u8 {
+    let FindArgs { run: args, effort, guarantee } = args;
+    let mut plan = match load::plan(process, &args.scenario) {
         Ok(plan) => plan,
         Err(code) => return code,
     };
-    let searches =
-        |part: &crate::scenario::plan::LoadPart| matches!(part.executor, Executor::Breakpoint { .. });
-    if purpose == Purpose::Find && !plan.load.iter().any(searches) {
+    if !plan.load.iter().any(|part| matches!(part.executor, Executor::Breakpoint { .. })) {
         process.complain(&format!(
             "plimsoll: {} has no load part with `executor: breakpoint` to search with\n  name a profile that has one with --profile, or see `plimsoll help scenario` for the form",
             args.scenario.scenario.display()
         ));
         return exit::USAGE;
     }
+    plan.seek(*effort, *guarantee);
+    carry(process, plan, args, Purpose::Find)
+}
+
+/// Carries the load, reads the record back and renders it.
+fn carry(process: &mut Process<'_>, plan: Plan, args: &RunArgs, purpose: Purpose) -> u8 {
     let Some((fit, warnings)) = cleared(process, &plan, args, purpose) else { return exit::USAGE };
     let dir = args.out.clone().unwrap_or_else(|| default_dir(&plan));
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {

@@ -103,6 +103,9 @@ pub struct Manifest {
     pub level_unit: Option<String>,
     pub thresholds: Vec<String>,
     pub goals: Vec<String>,
+    /// `null` where nothing was searched.
+    #[serde(default)]
+    pub search: Option<SearchSettings>,
     /// Counted up to the last second written.
     #[serde(default)]
     pub progress: Progress,
@@ -187,8 +190,8 @@ pub struct PhaseMark {
     pub to_s: f64,
 }
 
-/// One level of a search or staircase: its judged span and what the search made of it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// One judgment of a level of a search or staircase, or one soak: its span, and what was made of all that was seen of the level.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LevelMark {
     pub level: f64,
     pub from_s: f64,
@@ -199,7 +202,50 @@ pub struct LevelMark {
     /// Share of bad requests for the deciding goal, and its bound.
     pub bad_ratio: f64,
     pub bad_ratio_max: f64,
-    /// Windows judged bad, of how many.
+    /// Windows judged bad, of how many; where the level was judged before, those of then count, too.
     pub windows_bad: u32,
     pub windows: u32,
+    /// Windows that were to decide, and whether they held enough requests.
+    #[serde(default)]
+    pub asked: u32,
+    #[serde(default)]
+    pub enough: bool,
+    /// In the order of the goals.
+    #[serde(default)]
+    pub goals: Vec<GoalMark>,
+    /// The bracket after it: the highest good level below the lowest bad one, and that one.
+    #[serde(default)]
+    pub bracket: [Option<f64>; 2],
+    /// Held to see whether the line lasts, not to find it.
+    #[serde(default)]
+    pub soak: bool,
+}
+
+/// What a judgment of a level is to one goal.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct GoalMark {
+    pub text: String,
+    /// `lower` (the load is carried), `upper` (it is too much) or `undecided`.
+    pub bound: String,
+    pub bad_ratio: f64,
+    pub bad_ratio_max: f64,
+    /// The share of bad requests that no more windows than may be bad lie above.
+    pub window_bad_ratio: f64,
+    pub requests: u64,
+    pub windows: u32,
+    pub windows_bad: u32,
+}
+
+/// By what a search was made.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SearchSettings {
+    /// `ci` or `full` where the command line asked for one; else the scenario's own keys hold.
+    pub effort: Option<String>,
+    pub window_s: f64,
+    pub windows: u32,
+    /// Share of the windows that may be bad.
+    pub exceed: f64,
+    pub precision: f64,
+    /// Length of a soak; `null` where no guaranteed line was asked for.
+    pub soak_s: Option<f64>,
 }

@@ -133,7 +133,11 @@ pub struct LoadLine {
     pub of: String,
     /// `null` when no level was good.
     pub typical: Option<f64>,
+    /// The highest load that lasted a whole soak; `null` where none was asked for, or none did.
     pub guaranteed: Option<f64>,
+    /// The noise gap, typical over guaranteed: what stalls, leaks and other periods cost that a search does not see.
+    #[serde(default)]
+    pub noise_gap: Option<f64>,
     /// [last good level, first bad level]; an end that was never met is `null`.
     pub interval: [Option<f64>; 2],
     /// `bracket` or `bootstrap`.
@@ -141,6 +145,46 @@ pub struct LoadLine {
     pub confidence: Option<f64>,
     /// The condition that failed first above the line, `null` when the search ended at its upper limit.
     pub limited_by: Option<String>,
+    /// The line of each condition alone; the load line is the least of them.
+    #[serde(default)]
+    pub goals: Vec<GoalLine>,
+    /// What was held to find the guaranteed line, in order of time.
+    #[serde(default)]
+    pub soaks: Vec<Soak>,
+}
+
+/// Where one condition puts the line. Only the load line is narrowed to the precision of the search: another condition's interval is what the
+/// levels on the way to it happened to tell.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct GoalLine {
+    pub text: String,
+    pub typical: Option<f64>,
+    /// [last good level, first bad level] for this condition; an end that was never met is `null`.
+    pub interval: [Option<f64>; 2],
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Soak {
+    pub level: f64,
+    pub good: bool,
+    pub failed_by: Option<String>,
+    /// Share of bad requests over all of it.
+    pub bad_ratio: f64,
+    /// Start and end, seconds from the start of the run.
+    pub span_s: [f64; 2],
+    /// What grew while the load did not.
+    pub drift: Vec<Drift>,
+}
+
+/// A trend over a soak that is no chance (p < 0.01) and comes to more than a tenth of the mean.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Drift {
+    /// `response` for the mean response time, or the name of a resource.
+    pub of: String,
+    /// Change over the whole soak as a share of the mean.
+    pub change_ratio: f64,
+    /// That a trend of this size came about by chance.
+    pub p_value: f64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

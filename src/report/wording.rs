@@ -278,10 +278,13 @@ mod tests {
             of: "rate".into(),
             typical,
             guaranteed: None,
+            noise_gap: None,
             interval,
             interval_kind: "bracket".into(),
             confidence: None,
             limited_by: limited_by.map(Into::into),
+            goals: vec![],
+            soaks: vec![],
         };
         let words = load_line(&line, true);
         format!("{} {} {}", words.mark, words.interval, words.limit)

@@ -3,6 +3,7 @@
 
 use super::generator::{Health, lag};
 use super::guards::Guards;
+use super::levels::words::Said;
 use super::levels::{Act, LevelRun, acts_from_s};
 use super::lost::{arrivals_of, count_lost};
 use super::manifest::steered_part;
@@ -30,6 +31,7 @@ use crate::swarm::crew::{Crew, CrewReport};
 use crate::threshold::Which;
 use crate::units::NANOS_PER_S;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// Why the loop was left.
@@ -338,18 +340,10 @@ impl<'w> Coordinator<'w> {
                     store.write_manifest()?;
                 }
                 Act::Warn(warning) => store.manifest.progress.warnings.push(warning),
-                Act::Say(text) => self.event(store, self.reached_s, "search", &text)?,
-                Act::Done(outcome) => {
-                    let line =
-                        outcome.typical.map_or_else(|| "none".to_owned(), |typical| format!("{typical}"));
-                    self.event(
-                        store,
-                        self.reached_s,
-                        "search",
-                        &format!("over after {} levels, load line {line}", outcome.probes),
-                    )?;
-                    self.drain(crew, clock);
+                Act::Say(Said { text, fields }) => {
+                    self.tell(store, self.reached_s, "search", &text, fields)?;
                 }
+                Act::Done => self.drain(crew, clock),
             }
         }
         Ok(())
@@ -404,12 +398,18 @@ impl<'w> Coordinator<'w> {
     }
 
     fn event(&mut self, store: &mut Store, t_s: u64, kind: &str, text: &str) -> Result<(), StoreError> {
-        let event = Event {
-            t_s: t_s as f64,
-            kind: kind.to_owned(),
-            text: text.to_owned(),
-            fields: serde_json::Map::new(),
-        };
+        self.tell(store, t_s, kind, text, serde_json::Map::new())
+    }
+
+    fn tell(
+        &mut self,
+        store: &mut Store,
+        t_s: u64,
+        kind: &str,
+        text: &str,
+        fields: serde_json::Map<String, serde_json::Value>,
+    ) -> Result<(), StoreError> {
+        let event = Event { t_s: t_s as f64, kind: kind.to_owned(), text: text.to_owned(), fields };
         self.watcher.event(&event);
         store.event(&event)
     }
@@ -420,12 +420,12 @@ fn level_run(plan: &Plan) -> Option<(usize, LevelRun)> {
     let (part, executor) = steered_part(plan)?;
     let run = match executor {
         Executor::Breakpoint { of, search, timing, .. } => {
-            let chooser = Box::new(Search::new(search.clone(), *of));
-            LevelRun::new(chooser, search.fail_when.clone(), search.exceed, *timing, endpoints)
+            let chooser = Box::new(Search::new(search.clone(), timing.windows, *of));
+            LevelRun::new(chooser, search.fail_when.clone(), search.exceed, *timing, search.soak, endpoints)
         }
         Executor::Step { of, levels, timing, fail_when, .. } => {
             let chooser = Box::new(Staircase::new(levels.clone(), *of));
-            LevelRun::new(chooser, fail_when.clone(), 0.0, *timing, endpoints)
+            LevelRun::new(chooser, fail_when.clone(), 0.0, *timing, Duration::ZERO, endpoints)
         }
         Executor::Closed { .. } | Executor::Open { .. } => return None,
     };

@@ -4,7 +4,7 @@ use super::Options;
 use crate::clock;
 use crate::endpoint::Endpoint;
 use crate::probe::process;
-use crate::record::rows::{EndpointEntry, Manifest, PhaseMark, Progress, RECORD_SCHEMA};
+use crate::record::rows::{EndpointEntry, Manifest, PhaseMark, Progress, RECORD_SCHEMA, SearchSettings};
 use crate::scenario::plan::{Executor, LoadPart, LoadUnit, Plan};
 use crate::search::Goal;
 use sha2::{Digest as _, Sha256};
@@ -39,6 +39,7 @@ pub(super) fn begin(plan: &Plan, options: &Options) -> Manifest {
         level_unit: level_unit(plan).map(str::to_owned),
         thresholds: plan.thresholds.iter().map(|threshold| threshold.text.clone()).collect(),
         goals: goals(plan).iter().map(|goal| goal.threshold.text.clone()).collect(),
+        search: search(plan),
         progress: Progress { warnings: options.warnings.clone(), ..Progress::default() },
         ended: None,
     }
@@ -100,6 +101,18 @@ fn goals(plan: &Plan) -> &[Goal] {
         Some((_, Executor::Breakpoint { search, .. })) => &search.fail_when,
         _ => &[],
     }
+}
+
+fn search(plan: &Plan) -> Option<SearchSettings> {
+    let (_, Executor::Breakpoint { search, timing, .. }) = steered_part(plan)? else { return None };
+    Some(SearchSettings {
+        effort: search.effort.map(|effort| effort.name().to_owned()),
+        window_s: timing.window.as_secs_f64(),
+        windows: timing.windows,
+        exceed: search.exceed,
+        precision: search.precision,
+        soak_s: search.guarantee.then_some(search.soak.as_secs_f64()),
+    })
 }
 
 fn level_unit(plan: &Plan) -> Option<&'static str> {

@@ -20,6 +20,9 @@ const PRECISION: f64 = 0.05;
 /// Of a search; after it the goals have to be met again.
 const COOLDOWN: Duration = Duration::from_secs(2);
 
+/// Long enough for what short windows hide: leaks, buffers that fill, checkpoints.
+const SOAK: Duration = Duration::from_secs(600);
+
 /// Levels of one staircase; more is a curve.
 const LEVELS_MAX: u64 = 1_000;
 
@@ -382,8 +385,26 @@ impl Builder<'_> {
             fields.need("fail_when", "say what is too much: fail_when: [p99(http) > 100ms]", &mut self.sink);
         let fail_when = goals.map(|node| self.goals(node)).unwrap_or_default();
         let timing = LevelTiming { ramp, settle, window: window?, windows: windows?, cooldown };
-        let search = SearchRules { from: from?, to: to?, grow: grow?, precision, exceed, fail_when };
+        let soak = fields.get("guarantee").map_or(Some(SOAK), |node| self.soak(node));
+        let search = SearchRules {
+            from: from?,
+            to: to?,
+            grow: grow?,
+            precision,
+            exceed,
+            fail_when,
+            effort: None,
+            guarantee: false,
+            soak: soak?,
+        };
         Some(Executor::Breakpoint { of, search, timing, open })
+    }
+
+    /// How long a soak is that `find --guarantee` asks for.
+    fn soak(&mut self, node: &Node) -> Option<Duration> {
+        let rules = Fields::open(node, &keys::GUARANTEE, &mut self.sink)?;
+        let soak = rules.need("soak", "write guarantee: {soak: 10m}", &mut self.sink)?;
+        reader::lasting(soak, "`soak`", &mut self.sink)
     }
 
     fn factor(&mut self, node: &Node) -> Option<f64> {

@@ -385,6 +385,7 @@ pub static BREAKPOINT: Section = Section {
         "precision",
         "cooldown",
         "fail_when",
+        "guarantee",
         "arrivals",
         "max_in_flight",
         "late",
@@ -392,6 +393,7 @@ pub static BREAKPOINT: Section = Section {
     later: &["confirm"],
     foreign: FOREIGN_LOAD,
 };
+pub static GUARANTEE: Section = Section { what: "`guarantee`", keys: &["soak"], later: &[], foreign: &[] };
 pub static STAGE: Section = Section {
     what: "a stage",
     keys: &["phase", "to", "over", "hold"],

@@ -5,6 +5,7 @@ mod check;
 mod compose;
 mod condition;
 pub mod document;
+pub mod effort;
 mod events;
 mod executors;
 pub mod expectation;

@@ -1,6 +1,7 @@
 //! The Plan: a scenario that has passed every check, with names resolved to indices. Only a Plan reaches the engine; it is valid
 //! by construction, so nothing that runs it has to ask again.
 
+use super::effort::Effort;
 use super::extract::{Check, Condition, Extract, Pick};
 use super::generator_limits::GeneratorLimits;
 use super::problem::Problems;
@@ -422,6 +423,11 @@ pub struct SearchRules {
     /// Share of windows, 0..1, that may be bad before the level is.
     pub exceed: f64,
     pub fail_when: Vec<Goal>,
+    /// What took the place of the scenario's `window`, `windows`, `exceed` and `precision`.
+    pub effort: Option<Effort>,
+    /// Whether soaks look for a guaranteed line, and how long each is.
+    pub guarantee: bool,
+    pub soak: Duration,
 }
 
 #[derive(Clone, Debug)]

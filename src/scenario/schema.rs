@@ -222,6 +222,7 @@ fn part_shape(key: &str) -> Value {
         "max_in_flight" | "windows" => count(),
         "from" | "to" | "by" => json!({"anyOf": [count(), rate()]}),
         "exceed" | "precision" => percent(),
+        "guarantee" => object(&keys::GUARANTEE, &["soak"], |_| duration()),
         "grow" => pattern(r"^[0-9.]+x$", &["2x"]),
         "fail_when" => list(json!({"type": "string"})),
         _ => any(key),
@@ -297,6 +298,7 @@ mod tests {
             &keys::OPEN,
             &keys::STEP,
             &keys::BREAKPOINT,
+            &keys::GUARANTEE,
             &keys::STAGE,
             &keys::SOURCE,
         ];

@@ -1,66 +1,147 @@
 //! The controller of a search: grow from below until a level is bad, then halve the bracket in logarithmic space. It never starts at
 //! the top, because a first probe at the maximum kills a service whose limit is memory.
+//!
+//! Levels are judged by [`WINDOWS_SHORT`] windows first, which is enough to tell those far from the line; the two that end as the bracket
+//! are then judged by all windows. What the short look got wrong the long one finds out, and the search goes on from there:
+//!
+//! | good below | bad above | what comes next |
+//! |---|---|---|
+//! | none | none | `from` |
+//! | one | none | growing by `grow`; where a bad level turned out good, by the precision, doubled each time |
+//! | none | one | going down in the same steps |
+//! | one | one, more than the precision away | the middle, by few windows |
+//! | by few windows | nearer | the good one again, by all windows |
+//! | by all windows | by few windows | the bad one again, by all windows |
+//! | by all windows | by all windows | the line is found; a soak, where one is asked for |
 
 use super::level::LevelResult;
-use super::line::{outcome, significant};
+use super::line::{Outcome, outcome, significant};
 use super::{Levels, Step};
-use crate::limits::SEARCH_PROBES_MAX;
+use crate::limits::{SEARCH_PROBES_MAX, SEARCH_SOAKS_MAX};
 use crate::scenario::plan::{LoadUnit, SearchRules};
 
-/// The executor `breakpoint`, and `plimsoll find`. No level is judged twice, and there are at most [`SEARCH_PROBES_MAX`] of them.
+/// The executor `breakpoint`, and `plimsoll find`. There are at most [`SEARCH_PROBES_MAX`] judgments and [`SEARCH_SOAKS_MAX`] soaks.
 #[derive(Clone, Debug)]
 pub struct Search {
     rules: SearchRules,
+    /// Windows that decide a level in the end.
+    windows: u32,
     unit: LoadUnit,
+    /// The latest judgment of each level.
     results: Vec<LevelResult>,
+    judgments: u32,
+    /// Levels sought on one side since both sides were known, once they had been: the exponent of the width.
+    sought: u32,
+    bracketed: bool,
+    soaks: Vec<LevelResult>,
     over: bool,
 }
 
 /// The least level worth asking for while going down: one user, or one iteration a second.
 const LEVEL_MIN: f64 = 1.0;
 
+/// Windows by which a level far from the line is judged: the least odd number that one stall does not decide.
+pub const WINDOWS_SHORT: u32 = 3;
+
+struct Next {
+    level: f64,
+    windows: u32,
+    reason: String,
+}
+
 impl Search {
-    pub fn new(rules: SearchRules, unit: LoadUnit) -> Self {
-        Self { rules, unit, results: Vec::new(), over: false }
+    /// `windows` judge a level in the end.
+    pub fn new(rules: SearchRules, windows: u32, unit: LoadUnit) -> Self {
+        Self {
+            rules,
+            windows: windows.max(1),
+            unit,
+            results: Vec::new(),
+            judgments: 0,
+            sought: 0,
+            bracketed: false,
+            soaks: Vec::new(),
+            over: false,
+        }
     }
 
     /// Where to look next and why; `None` when there is nothing left to learn.
-    fn propose(&self) -> Option<(f64, String)> {
+    fn propose(&self) -> Option<Next> {
+        let short = self.windows.min(WINDOWS_SHORT);
+        let next = |level, windows, reason| Some(Next { level, windows, reason });
         let Some(last) = self.results.last() else {
-            return Some((
-                self.grid(self.rules.from.min(self.rules.to)),
-                "the search begins here".to_owned(),
-            ));
+            let from = self.grid(self.rules.from.min(self.rules.to));
+            return next(from, short, "the search begins here".to_owned());
         };
-        if self.results.len() >= SEARCH_PROBES_MAX as usize {
+        if self.judgments >= SEARCH_PROBES_MAX {
             return None;
         }
-        let found = outcome(&self.results, self.unit);
+        let found = self.so_far();
         let said = describe(last);
+        let confirm = |level: f64, as_what: &str| {
+            let reason = format!("{said}; {level} was {as_what} by few windows, so all {}", self.windows);
+            (!self.is_settled(level)).then_some(Next { level, windows: self.windows, reason })
+        };
         match (found.last_good, found.first_bad) {
             (Some(good), Some(bad)) => {
-                if bad / good - 1.0 <= self.rules.precision {
-                    return None;
-                }
                 let middle = self.grid((good * bad).sqrt());
-                let reason = format!("{said}; halving between {good} (good) and {bad} (bad)");
-                (middle > good && middle < bad).then_some((middle, reason))
+                if bad / good - 1.0 > self.rules.precision && middle > good && middle < bad {
+                    let reason = format!("{said}; halving between {good} (good) and {bad} (bad)");
+                    return next(middle, short, reason);
+                }
+                confirm(good, "good").or_else(|| confirm(bad, "bad"))
             }
             (Some(good), None) => {
-                let next = self.grid(good * self.rules.grow).max(self.above(good)).min(self.rules.to);
-                let reason = format!("{said}; growing by a factor of {}", self.rules.grow);
-                (next > good).then_some((next, reason))
+                let factor = self.step();
+                let level = self.grid(good * factor).max(self.above(good)).min(self.rules.to);
+                if level > good {
+                    let factor = significant(factor, 3);
+                    return next(level, short, format!("{said}; growing by a factor of {factor}"));
+                }
+                confirm(good, "good")
             }
             (None, Some(bad)) => {
-                let next = self.grid(bad / self.rules.grow);
-                let reason = format!(
-                    "{said}; no level was good yet, so going down by a factor of {}",
-                    self.rules.grow
-                );
-                (next < bad && next >= LEVEL_MIN).then_some((next, reason))
+                let factor = self.step();
+                let level = self.grid(bad / factor);
+                if level < bad && level >= LEVEL_MIN {
+                    let factor = significant(factor, 3);
+                    let reason =
+                        format!("{said}; no level was good yet, so going down by a factor of {factor}");
+                    return next(level, short, reason);
+                }
+                confirm(bad, "bad")
             }
             (None, None) => None,
         }
+    }
+
+    /// The factor to the next level on the side where nothing is known: `grow` at first; once a bracket came apart, the line is near, and the
+    /// factor begins at the precision and is squared each time (MLRsearch: external search, width doubled in the logarithm).
+    fn step(&self) -> f64 {
+        if !self.bracketed {
+            return self.rules.grow;
+        }
+        widened(self.rules.precision, self.sought).min(self.rules.grow)
+    }
+
+    /// The soak to hold next, after the line is found.
+    fn propose_soak(&self) -> Option<(f64, String)> {
+        let line = self.so_far().last_good.filter(|_| self.rules.guarantee)?;
+        let Some(last) = self.soaks.last() else {
+            return Some((line, format!("the line is found; {line}, its lower end, is held for a soak")));
+        };
+        if last.good || self.soaks.len() >= SEARCH_SOAKS_MAX {
+            return None;
+        }
+        let factor = widened(self.rules.precision, self.soaks.len() as u32 - 1);
+        let level = self.grid(last.level / factor).min(self.below(last.level));
+        let reason = format!("{}; lower by a factor of {}", describe_soak(last), significant(factor, 3));
+        (level >= LEVEL_MIN).then_some((level, reason))
+    }
+
+    /// Whether all windows that decide in the end were to decide this level.
+    fn is_settled(&self, level: f64) -> bool {
+        self.results.iter().any(|result| result.level == level && result.asked >= self.windows)
     }
 
     /// Levels that people can compare from search to search: whole users, rates to three figures (or finer where the precision asks).
@@ -79,40 +160,83 @@ impl Search {
         }
     }
 
+    /// The next level below, for the same case.
+    fn below(&self, level: f64) -> f64 {
+        match self.unit {
+            LoadUnit::Users => level - 1.0,
+            LoadUnit::RatePerS => significant(level / (1.0 + self.rules.precision), self.rate_figures()),
+        }
+    }
+
     /// Figures at which neighbours of the grid are at most a quarter of the precision apart, three at least.
     fn rate_figures(&self) -> i32 {
         3.max(1 + (4.0 / self.rules.precision.clamp(1e-6, 1.0)).log10().ceil() as i32)
     }
 }
 
+/// (1 + width)^(2^times), and never more than a thousand.
+fn widened(width: f64, times: u32) -> f64 {
+    (1.0 + width).powf(f64::from(times.min(20)).exp2()).min(1000.0)
+}
+
 impl Levels for Search {
     fn next(&mut self) -> Step {
-        match self.propose().filter(|_| !self.over) {
-            Some((level, reason)) => Step::Probe { level, reason },
-            None => Step::Done(outcome(&self.results, self.unit)),
+        if self.over {
+            return Step::Done(self.so_far());
+        }
+        if let Some(Next { level, windows, reason }) = self.propose() {
+            let again = self.results.iter().any(|result| result.level == level);
+            return Step::Probe { level, windows, again, reason };
+        }
+        match self.propose_soak() {
+            Some((level, reason)) => Step::Soak { level, reason },
+            None => Step::Done(self.so_far()),
         }
     }
 
     fn record(&mut self, result: LevelResult) {
+        self.judgments += 1;
+        self.results.retain(|known| known.level != result.level);
         self.results.push(result);
+        let found = self.so_far();
+        if found.last_good.is_some() && found.first_bad.is_some() {
+            (self.bracketed, self.sought) = (true, 0);
+        } else if self.bracketed {
+            self.sought += 1;
+        }
+    }
+
+    fn record_soak(&mut self, result: LevelResult) {
+        self.soaks.push(result);
     }
 
     /// What is judged from now on would be judged of a system that has not recovered.
     fn did_not_recover(&mut self) {
         self.over = true;
     }
+
+    fn so_far(&self) -> Outcome {
+        outcome(&self.results, self.unit)
+    }
 }
 
 fn describe(result: &LevelResult) -> String {
-    let LevelResult { level, bad_ratio, bad_ratio_max, windows, windows_bad, .. } = result;
-    let (bad, bound) = (percent(*bad_ratio), percent(*bad_ratio_max));
+    let level = result.level;
     let thin = if result.enough { "" } else { ", by too few requests to be sure" };
-    match &result.failed_by {
+    let Some(goal) = result.decider() else { return format!("{level} was good") };
+    let (bad, bound) = (percent(goal.bad_ratio), percent(goal.bad_ratio_max));
+    match result.failed_by() {
         Some(text) => format!(
-            "{level} was bad by `{text}` in {windows_bad} of {windows} windows ({bad} bad requests, {bound} allowed{thin})"
+            "{level} was bad by `{text}` in {} of {} windows ({bad} bad requests, {bound} allowed{thin})",
+            goal.windows_bad, goal.windows
         ),
         None => format!("{level} was good ({bad} bad requests, {bound} allowed{thin})"),
     }
+}
+
+fn describe_soak(result: &LevelResult) -> String {
+    let bad = result.decider().map_or(0.0, |goal| goal.bad_ratio);
+    format!("the soak at {} was bad ({} bad requests)", result.level, percent(bad))
 }
 
 fn percent(ratio: f64) -> String {

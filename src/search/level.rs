@@ -1,75 +1,130 @@
-//! The judgment of a level: windows in, good or bad out, with the condition that decided it.
+//! The judgment of a level: windows in, a bound for each goal out, as early as the windows that are still missing could not change it.
 
 use super::Goal;
 use super::classify::{Bound, Durations, classify};
 use super::goal::{Trial, TrialStats};
 
-/// What a level turned out to be. The deciding goal is the one that failed first, or at a good level the one nearest its bound.
+/// What one window is to each goal, in their order.
+pub type Window = Vec<Trial>;
+
+/// What a level turned out to be.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LevelResult {
     pub level: f64,
+    /// A lower bound of every goal.
     pub good: bool,
-    /// The condition that failed, as written.
-    pub failed_by: Option<String>,
-    /// Share of bad requests for the deciding goal over all windows, and its bound; 1 where not one request ended.
-    pub bad_ratio: f64,
-    pub bad_ratio_max: f64,
-    /// Requests the share was taken of.
-    pub requests: u64,
-    pub windows: u32,
-    /// Windows in which the deciding goal was not met.
-    pub windows_bad: u32,
-    /// False when even all windows together held too few requests to judge by: hold the level longer, or doubt it.
+    /// The windows that were seen decide, whatever those would say that were not.
+    pub decided: bool,
+    /// False where windows held too few requests to judge by: hold the level longer, or doubt it.
     pub enough: bool,
+    /// How many windows were to decide.
+    pub asked: u32,
+    /// In the order of the goals.
+    pub goals: Vec<GoalResult>,
+    /// Which of them decides: the one that failed first, or at a good level the one nearest its bound.
+    pub deciding: usize,
 }
 
-/// Judges a level by its windows, which are all of the same length. `exceed` is the share of them that may be bad.
+/// What a level is to one goal.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GoalResult {
+    /// The condition, as written.
+    pub text: String,
+    pub bound: Bound,
+    /// Share of bad requests over all windows, and its bound; 1 where not one request ended.
+    pub bad_ratio: f64,
+    pub bad_ratio_max: f64,
+    /// The share that no more than `exceed` of the windows lie above: at most the bound where the level is good, above it where it is not.
+    pub window_bad_ratio: f64,
+    /// Requests the shares were taken of.
+    pub requests: u64,
+    pub windows: u32,
+    /// Windows in which the goal was not met.
+    pub windows_bad: u32,
+}
+
+impl LevelResult {
+    /// The goal that decides; none where there are no goals.
+    pub fn decider(&self) -> Option<&GoalResult> {
+        self.goals.get(self.deciding)
+    }
+
+    /// The condition that failed, as written.
+    pub fn failed_by(&self) -> Option<&str> {
+        self.decider().filter(|_| !self.good).map(|goal| goal.text.as_str())
+    }
+}
+
+/// What a window says to each goal.
+pub fn look(goals: &[Goal], window: &dyn TrialStats) -> Window {
+    goals.iter().map(|goal| goal.judge(window)).collect()
+}
+
+/// Judges a level by the windows seen so far, which are all of the same length, where `asked` of them are to decide. `exceed` is the share of
+/// them that may be bad.
 ///
+/// Each goal has a bound of its own. The level is bad as soon as it is too much for one of them, and good when it is carried for all.
 /// Windows with too few requests for a goal are joined with their successors until they have enough, so that a slow level is judged by
-/// fewer, longer trials instead of by noise.
-pub fn judge(level: f64, goals: &[Goal], windows: &[&dyn TrialStats], exceed: f64) -> LevelResult {
-    let verdicts = goals.iter().map(|goal| Verdict::of(goal, windows, exceed));
-    let mut deciding: Option<Verdict<'_>> = None;
-    let mut enough = true;
-    for verdict in verdicts {
-        enough &= verdict.enough;
-        if deciding.as_ref().is_none_or(|so_far| verdict.outranks(so_far)) {
-            deciding = Some(verdict);
+/// fewer, longer trials instead of by noise; before that they decide nothing.
+pub fn judge(level: f64, goals: &[Goal], windows: &[Window], exceed: f64, asked: u32) -> LevelResult {
+    let mut verdicts = Vec::with_capacity(goals.len());
+    let mut deciding = 0;
+    for (index, goal) in goals.iter().enumerate() {
+        let seen: Vec<Trial> = windows.iter().filter_map(|window| window.get(index).copied()).collect();
+        verdicts.push(Verdict::of(goal, seen, exceed, asked));
+        if verdicts[index].outranks(&verdicts[deciding]) {
+            deciding = index;
         }
     }
-    match deciding {
-        None => LevelResult {
-            level,
-            good: true,
-            failed_by: None,
-            bad_ratio: 0.0,
-            bad_ratio_max: 0.0,
-            requests: 0,
-            windows: 0,
-            windows_bad: 0,
-            enough,
-        },
-        Some(verdict) => LevelResult {
-            level,
-            good: verdict.good,
-            failed_by: (!verdict.good).then(|| verdict.goal.threshold.text.clone()),
-            bad_ratio: if verdict.silent { 1.0 } else { verdict.pooled.bad_ratio },
-            bad_ratio_max: verdict.goal.bad_ratio_max(),
-            requests: verdict.pooled.all,
-            windows: verdict.windows,
-            windows_bad: verdict.windows_bad,
-            // A bad level that enough requests condemn stays bad whatever another goal has yet to see.
-            enough: if verdict.good { enough } else { verdict.enough },
-        },
+    let all_enough = verdicts.iter().all(|verdict| verdict.enough);
+    let good = verdicts.iter().all(|verdict| verdict.bound == Bound::Lower);
+    // A bad level that enough requests condemn stays bad whatever another goal has yet to see.
+    let condemned = verdicts.get(deciding).filter(|verdict| verdict.bound == Bound::Upper);
+    let enough = condemned.map_or(all_enough, |verdict| verdict.enough);
+    LevelResult {
+        level,
+        good,
+        decided: enough && (good || condemned.is_some()),
+        enough,
+        asked,
+        goals: verdicts.into_iter().map(|verdict| verdict.told(exceed)).collect(),
+        deciding,
     }
+}
+
+/// Judges a soak, of which `windows` were seen: all of it is one trial, and no trial may be bad. A window of silence is one.
+pub fn judge_soak(level: f64, goals: &[Goal], windows: &[Window]) -> LevelResult {
+    let mut pooled = vec![Window::new()];
+    for (index, goal) in goals.iter().enumerate() {
+        let mut seen: Vec<Trial> = windows.iter().filter_map(|window| window.get(index).copied()).collect();
+        if goal.asks_for_requests() {
+            silence(&mut seen);
+        }
+        let mut whole = goal.merge(&seen);
+        if seen.iter().any(is_silent) {
+            (whole.is_bad, whole.enough) = (true, true);
+        }
+        pooled[0].push(whole);
+    }
+    judge(level, goals, &pooled, 0.0, 1)
+}
+
+/// Whether a soak of `planned` windows is bad already: even if all requests that are still to come, at the rate of those seen, were good.
+pub fn soak_is_lost(goals: &[Goal], windows: &[Window], planned: u32) -> bool {
+    let of_all = windows.len().max(1) as f64 / f64::from(planned.max(1));
+    goals.iter().enumerate().any(|(index, goal)| {
+        let seen: Vec<Trial> = windows.iter().filter_map(|window| window.get(index).copied()).collect();
+        let whole = goal.merge(&seen);
+        whole.is_bad && (whole.bad_ratio * of_all > goal.bad_ratio_max() || goal.bad_ratio_max() == 0.0)
+    })
 }
 
 struct Verdict<'a> {
     goal: &'a Goal,
-    good: bool,
+    bound: Bound,
     pooled: Trial,
-    windows: u32,
-    windows_bad: u32,
+    /// Windows joined to trials, and of how many windows each is.
+    trials: Vec<(Trial, u32)>,
     /// Index of the first bad trial.
     first_bad: usize,
     enough: bool,
@@ -78,52 +133,87 @@ struct Verdict<'a> {
 }
 
 impl<'a> Verdict<'a> {
-    fn of(goal: &'a Goal, windows: &[&dyn TrialStats], exceed: f64) -> Self {
-        let mut single: Vec<Trial> = windows.iter().map(|window| goal.judge(*window)).collect();
+    fn of(goal: &'a Goal, mut single: Vec<Trial>, exceed: f64, asked: u32) -> Self {
         if goal.asks_for_requests() {
             silence(&mut single);
         }
-        let trials = join(goal, &single);
-        let bad = trials.iter().filter(|trial| trial.is_bad).count();
-        let durations = Durations {
-            full_good: (trials.len() - bad) as f64,
-            full_bad: bad as f64,
-            ..Durations::default()
-        };
         let pooled = goal.merge(&single);
         let silent = !single.is_empty() && pooled.all == 0 && goal.asks_for_requests();
-        let first_bad = if silent { Some(0) } else { trials.iter().position(|trial| trial.is_bad) };
+        let all_seen = single.len() as u32 >= asked;
+        let trials = join(goal, &single);
+        let mut durations = Durations::default();
+        // What has too few requests says nothing as long as more are to come.
+        for (trial, windows) in trials.iter().filter(|(trial, _)| trial.enough || all_seen) {
+            let sum = if trial.is_bad { &mut durations.full_bad } else { &mut durations.full_good };
+            *sum += f64::from(*windows);
+        }
+        let bound = match (silent, all_seen) {
+            (true, true) => Bound::Upper,
+            (true, false) => Bound::Undecided,
+            (false, _) => classify(durations, exceed, f64::from(asked)),
+        };
+        let first_bad = if silent { Some(0) } else { trials.iter().position(|(trial, _)| trial.is_bad) };
         Self {
             goal,
-            good: !silent && classify(durations, exceed, trials.len() as f64) == Bound::Lower,
+            bound,
             pooled,
-            windows: trials.len() as u32,
-            windows_bad: if silent { trials.len() } else { bad } as u32,
             first_bad: first_bad.unwrap_or(usize::MAX),
-            enough: !trials.is_empty() && trials.iter().all(|trial| trial.enough),
+            enough: !trials.is_empty() && trials.iter().all(|(trial, _)| trial.enough),
+            trials,
             silent,
         }
     }
 
     /// Failing outranks passing, an earlier failure a later one, and otherwise the one further over (or nearer to) its bound.
     fn outranks(&self, other: &Self) -> bool {
-        match (self.good, other.good) {
-            (false, false) if self.first_bad != other.first_bad => self.first_bad < other.first_bad,
-            (false, true) => true,
-            (true, false) => false,
+        match (self.bound == Bound::Upper, other.bound == Bound::Upper) {
+            (true, true) if self.first_bad != other.first_bad => self.first_bad < other.first_bad,
+            (true, false) => true,
+            (false, true) => false,
             _ => self.excess() > other.excess(),
         }
     }
 
     fn excess(&self) -> f64 {
-        excess(self.pooled.bad_ratio, self.goal.bad_ratio_max(), self.pooled.all)
+        excess(self.pooled.bad_ratio, self.goal.bad_ratio_max(), self.pooled.all as f64)
     }
+
+    fn told(self, exceed: f64) -> GoalResult {
+        let bad = self.trials.iter().filter(|(trial, _)| trial.is_bad).count();
+        GoalResult {
+            text: self.goal.threshold.text.clone(),
+            bound: self.bound,
+            bad_ratio: if self.silent { 1.0 } else { self.pooled.bad_ratio },
+            bad_ratio_max: self.goal.bad_ratio_max(),
+            window_bad_ratio: if self.silent { 1.0 } else { not_exceeded(&self.trials, exceed) },
+            requests: self.pooled.all,
+            windows: self.trials.len() as u32,
+            windows_bad: if self.silent { self.trials.len() } else { bad } as u32,
+        }
+    }
+}
+
+/// The share of bad requests that no more than `exceed` of the time had more of: the quantile by which the draft takes the conditional
+/// throughput, over the windows that were seen. A stall that the votes forgive is no part of it.
+fn not_exceeded(trials: &[(Trial, u32)], exceed: f64) -> f64 {
+    let mut ratios: Vec<(f64, u32)> =
+        trials.iter().map(|(trial, windows)| (trial.bad_ratio, *windows)).collect();
+    ratios.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let needed = (1.0 - exceed) * f64::from(ratios.iter().map(|(_, windows)| windows).sum::<u32>());
+    let mut covered = 0.0;
+    for (ratio, windows) in &ratios {
+        covered += f64::from(*windows);
+        if covered >= needed - 1e-9 {
+            return *ratio;
+        }
+    }
+    0.0
 }
 
 /// How far the share of bad requests lies over its bound, as a factor. Half a request stands for none at all (the usual continuity
 /// correction of a count), and for a bound of zero.
-pub(super) fn excess(bad_ratio: f64, bad_ratio_max: f64, requests: u64) -> f64 {
-    let half = 0.5 / (requests.max(1) as f64);
+pub(super) fn excess(bad_ratio: f64, bad_ratio_max: f64, requests: f64) -> f64 {
+    let half = 0.5 / requests.max(1.0);
     bad_ratio.max(half) / bad_ratio_max.max(half)
 }
 
@@ -142,22 +232,24 @@ fn silence(windows: &mut [Trial]) {
     }
 }
 
-/// Joins neighbours until each trial has enough requests; what is left at the end joins the last.
-fn join(goal: &Goal, windows: &[Trial]) -> Vec<Trial> {
-    let mut joined: Vec<Trial> = Vec::new();
+/// Joins neighbours until each trial has enough requests, with the number of windows in each; what is left at the end joins the last.
+fn join(goal: &Goal, windows: &[Trial]) -> Vec<(Trial, u32)> {
+    let mut joined: Vec<(Trial, u32)> = Vec::new();
     for window in windows {
         match joined.last_mut() {
             // Silence says something alone.
-            Some(last) if !last.enough && !is_silent(window) => *last = goal.merge(&[*last, *window]),
-            _ => joined.push(*window),
+            Some((last, of)) if !last.enough && !is_silent(window) => {
+                (*last, *of) = (goal.merge(&[*last, *window]), *of + 1);
+            }
+            _ => joined.push((*window, 1)),
         }
     }
     if joined.len() > 1
-        && let Some(rest) = joined.pop_if(|last| !last.enough)
+        && let Some((rest, windows)) = joined.pop_if(|(last, _)| !last.enough)
     {
-        match joined.iter_mut().rev().find(|trial| !is_silent(trial)) {
-            Some(last) => *last = goal.merge(&[*last, rest]),
-            None => joined.push(rest),
+        match joined.iter_mut().rev().find(|(trial, _)| !is_silent(trial)) {
+            Some((last, of)) => (*last, *of) = (goal.merge(&[*last, rest]), *of + windows),
+            None => joined.push((rest, windows)),
         }
     }
     joined
@@ -179,9 +271,12 @@ mod tests {
         Counted { ok_ms, failed, ..Counted::default() }
     }
 
+    fn seen(goals: &[Goal], windows: &[Counted]) -> Vec<Window> {
+        windows.iter().map(|window| look(goals, window)).collect()
+    }
+
     fn judged(goals: &[Goal], windows: &[Counted]) -> LevelResult {
-        let windows: Vec<&dyn TrialStats> = windows.iter().map(|w| w as &dyn TrialStats).collect();
-        judge(500.0, goals, &windows, 0.5)
+        judge(500.0, goals, &seen(goals, windows), 0.5, windows.len() as u32)
     }
 
     #[test]
@@ -189,11 +284,14 @@ mod tests {
         let goals = [p99_over_100ms()];
         let (good, bad) = (window(1000, 2, 0), window(900, 100, 0));
         let one = judged(&goals, &[good.clone(), bad.clone(), good.clone()]);
-        assert!(one.good && one.windows_bad == 1 && one.windows == 3 && one.failed_by.is_none());
+        let goal = one.decider().unwrap();
+        assert!(one.good && one.decided && goal.windows_bad == 1 && goal.windows == 3);
+        assert_eq!((one.failed_by(), goal.window_bad_ratio), (None, 2.0 / 1002.0), "the middle one of three");
         let two = judged(&goals, &[good, bad.clone(), bad]);
-        assert!(!two.good && two.windows_bad == 2);
-        assert_eq!(two.failed_by.as_deref(), Some("p99(http) > 100ms"));
-        assert_eq!((two.bad_ratio, two.requests), (202.0 / 3002.0, 3002));
+        let goal = two.decider().unwrap();
+        assert!(!two.good && two.decided && goal.windows_bad == 2);
+        assert_eq!(two.failed_by(), Some("p99(http) > 100ms"));
+        assert_eq!((goal.bad_ratio, goal.window_bad_ratio, goal.requests), (202.0 / 3002.0, 0.1, 3002));
     }
 
     #[test]
@@ -202,7 +300,8 @@ mod tests {
         // Alone, the second window would be bad with 1 of 90.
         let joined =
             judged(&goals, &[window(200, 0, 0), window(89, 1, 0), window(200, 0, 0), window(100, 0, 0)]);
-        assert!(joined.good && joined.enough && joined.windows == 1 && joined.requests == 590);
+        let goal = joined.decider().unwrap();
+        assert!(joined.good && joined.enough && goal.windows == 1 && goal.requests == 590);
         let thin = judged(&goals, &[window(100, 0, 0), window(100, 0, 0)]);
         assert!(!thin.enough && thin.good);
         let hung = judged(&goals, &[window(0, 5, 20), window(0, 0, 30)]);
@@ -213,9 +312,10 @@ mod tests {
     #[test]
     fn a_level_at_which_no_request_ended_is_bad() {
         let silent = judged(&[p99_over_100ms()], &[window(0, 0, 0), window(0, 0, 0)]);
-        assert!(!silent.good && !silent.enough && silent.windows_bad == silent.windows);
-        assert_eq!(silent.failed_by.as_deref(), Some("p99(http) > 100ms"));
-        assert_eq!((silent.bad_ratio, silent.requests), (1.0, 0));
+        let goal = silent.decider().unwrap();
+        assert!(!silent.good && !silent.enough && goal.windows_bad == goal.windows);
+        assert_eq!(silent.failed_by(), Some("p99(http) > 100ms"));
+        assert_eq!((goal.bad_ratio, goal.requests), (1.0, 0));
         let errors =
             Goal::from_threshold(threshold("error_rate > 5%", Stat::ErrorRate, Op::Greater, 0.05)).unwrap();
         assert!(!judged(&[errors], &[window(0, 0, 0)]).good);
@@ -229,18 +329,15 @@ mod tests {
         let goals = [p99_over_100ms()];
         let (well, still) = (window(500, 0, 0), window(0, 0, 0));
         let hung = judged(&goals, &[well.clone(), still.clone(), still.clone()]);
-        assert!(!hung.good && hung.windows_bad == 2 && hung.windows == 3, "{hung:?}");
-        assert_eq!(hung.failed_by.as_deref(), Some("p99(http) > 100ms"));
+        assert!(!hung.good && votes(&hung) == (3, 2), "{hung:?}");
+        assert_eq!(hung.failed_by(), Some("p99(http) > 100ms"));
         let once = judged(&goals, &[well.clone(), still.clone(), well]);
-        assert!(once.good && once.windows_bad == 1, "one window of three may be bad");
+        assert!(once.good && votes(&once) == (3, 1), "one window of three may be bad");
         let late = judged(&goals, &[window(500, 0, 0), window(0, 0, 0), window(3, 0, 0)]);
-        assert!(
-            late.good && (late.windows, late.windows_bad) == (2, 1),
-            "what is left joins no silence: {late:?}"
-        );
+        assert!(late.good && votes(&late) == (2, 1), "what is left joins no silence: {late:?}");
         // A request now and then, of which a window may well have none.
         let rare = judged(&goals, &[window(9, 0, 0), still, window(7, 0, 0)]);
-        assert!(rare.good && !rare.enough && rare.windows == 1, "{rare:?}");
+        assert!(rare.good && !rare.enough && votes(&rare).0 == 1, "{rare:?}");
     }
 
     #[test]
@@ -249,12 +346,72 @@ mod tests {
             Goal::from_threshold(threshold("error_rate > 5%", Stat::ErrorRate, Op::Greater, 0.05)).unwrap();
         let goals = [errors, p99_over_100ms()];
         let slow_then_failing = [window(900, 100, 0), window(500, 0, 500), window(500, 0, 500)];
-        assert_eq!(judged(&goals, &slow_then_failing).failed_by.as_deref(), Some("p99(http) > 100ms"));
+        assert_eq!(judged(&goals, &slow_then_failing).failed_by(), Some("p99(http) > 100ms"));
         let nearest = judged(&goals, &[window(1000, 5, 1), window(1000, 5, 1), window(1000, 5, 1)]);
         assert_eq!(
-            (nearest.good, nearest.bad_ratio_max),
+            (nearest.good, nearest.decider().unwrap().bad_ratio_max),
             (true, 0.01),
             "the goal nearest its bound speaks for a good level"
         );
+    }
+
+    /// Windows, and bad ones of them, as the deciding goal counts.
+    fn votes(result: &LevelResult) -> (u32, u32) {
+        result.decider().map_or((0, 0), |goal| (goal.windows, goal.windows_bad))
+    }
+
+    #[test]
+    fn a_level_is_decided_as_soon_as_the_missing_windows_could_not_change_it() {
+        let goals = [p99_over_100ms()];
+        let (good, bad) = (window(1000, 2, 0), window(900, 100, 0));
+        let after = |windows: &[&Counted], exceed: f64| {
+            let windows: Vec<Window> = windows.iter().map(|window| look(&goals, *window)).collect();
+            let result = judge(500.0, &goals, &windows, exceed, 11);
+            (result.decided, result.good)
+        };
+        let mut seen = vec![&good; 5];
+        assert_eq!(after(&seen, 0.5), (false, false), "six bad ones could follow");
+        seen.push(&good);
+        assert_eq!(after(&seen, 0.5), (true, true));
+        assert_eq!(after(&[&bad; 5], 0.5), (false, false));
+        assert_eq!(after(&[&bad; 6], 0.5), (true, false));
+        assert_eq!(after(&[&good, &bad], 0.0), (true, false), "not one may be bad");
+        assert_eq!(after(&[&good; 10], 0.0), (false, false));
+        // 300 requests are too few for a p99, however good they are.
+        let thin = window(300, 0, 0);
+        assert_eq!(after(&[&thin], 0.5), (false, false));
+        assert_eq!(after(&[&thin; 6], 0.5), (true, true), "three joined pairs");
+        assert_eq!(after(&[&thin; 1], 0.99), (false, false));
+    }
+
+    #[test]
+    fn every_goal_has_its_bound() {
+        let errors =
+            Goal::from_threshold(threshold("error_rate > 5%", Stat::ErrorRate, Op::Greater, 0.05)).unwrap();
+        let goals = [errors, p99_over_100ms()];
+        let slow = seen(&goals, &[window(900, 100, 0), window(900, 100, 0)]);
+        let result = judge(500.0, &goals, &slow, 0.5, 3);
+        assert!(result.decided && !result.good);
+        let bounds: Vec<Bound> = result.goals.iter().map(|goal| goal.bound).collect();
+        assert_eq!(bounds, [Bound::Lower, Bound::Upper], "no error in two of three windows is enough, too");
+        let once = judge(500.0, &goals, &slow[..1], 0.5, 3);
+        assert_eq!(once.goals[0].bound, Bound::Undecided);
+    }
+
+    #[test]
+    fn a_soak_is_one_trial() {
+        let goals = [p99_over_100ms()];
+        let (good, stalled) = (window(1000, 0, 0), window(920, 80, 0));
+        let mut minutes = vec![good.clone(); 11];
+        minutes.push(stalled.clone());
+        assert!(judge_soak(500.0, &goals, &seen(&goals, &minutes)).good, "80 of 12,000 are 0.7 %");
+        minutes.push(stalled.clone());
+        assert!(!judge_soak(500.0, &goals, &seen(&goals, &minutes)).good, "160 of 13,000 are 1.2 %");
+        minutes[3] = window(0, 0, 0);
+        minutes.pop();
+        assert!(!judge_soak(500.0, &goals, &seen(&goals, &minutes)).good, "it stood still for a window");
+        let begun = seen(&goals, &[stalled.clone(), stalled]);
+        assert!(!soak_is_lost(&goals, &begun, 60), "160 of 60,000 are good");
+        assert!(soak_is_lost(&goals, &begun, 15), "160 of 15,000 are not");
     }
 }

@@ -1,5 +1,7 @@
 //! The search for the load line as a pure state machine: results of trials in, the next level out. It knows nothing of time,
 //! sockets or users, so every path through it is a unit test.
+//!
+//! It is MLRsearch (draft-ietf-bmwg-mlrsearch-15), with what docs/decisions/0038 changes in it.
 
 use crate::endpoint::Protocol;
 use crate::threshold::{Threshold, Which};
@@ -37,14 +39,26 @@ pub trait Levels {
     fn next(&mut self) -> Step;
     /// The result of the level that [`Levels::next`] asked for.
     fn record(&mut self, result: level::LevelResult);
+    /// The result of the soak that [`Levels::next`] asked for.
+    fn record_soak(&mut self, result: level::LevelResult);
     /// The system does not come out of the level that was recorded last.
     fn did_not_recover(&mut self);
+    /// Where the load line lies by what was recorded so far.
+    fn so_far(&self) -> line::Outcome;
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
-    /// Bring the load to `level` and judge it. `reason` is a sentence for `events.ndjson`.
+    /// Bring the load to `level` and judge it by so many windows. `reason` is a sentence for `events.ndjson`.
     Probe {
+        level: f64,
+        windows: u32,
+        /// It was judged before, by fewer: what was seen of it then counts.
+        again: bool,
+        reason: String,
+    },
+    /// Hold `level` for the length of a soak.
+    Soak {
         level: f64,
         reason: String,
     },

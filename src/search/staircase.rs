@@ -1,7 +1,7 @@
 //! A staircase: the levels are known beforehand, and each is judged whatever became of the one before.
 
 use super::level::LevelResult;
-use super::line::outcome;
+use super::line::{Outcome, outcome};
 use super::{Levels, Step};
 use crate::scenario::plan::LoadUnit;
 
@@ -25,9 +25,9 @@ impl Levels for Staircase {
         match self.levels.get(done) {
             Some(&level) => {
                 let reason = format!("step {} of {} in the scenario's list", done + 1, self.levels.len());
-                Step::Probe { level, reason }
+                Step::Probe { level, windows: 1, again: false, reason }
             }
-            None => Step::Done(outcome(&self.results, self.unit)),
+            None => Step::Done(self.so_far()),
         }
     }
 
@@ -35,8 +35,15 @@ impl Levels for Staircase {
         self.results.push(result);
     }
 
+    /// It never asks for one.
+    fn record_soak(&mut self, _: LevelResult) {}
+
     /// All that were asked for are taken.
     fn did_not_recover(&mut self) {}
+
+    fn so_far(&self) -> Outcome {
+        outcome(&self.results, self.unit)
+    }
 }
 
 #[cfg(test)]
@@ -56,6 +63,7 @@ mod tests {
                     stairs.record(result(level, level < 60.0, if level < 60.0 { 0.001 } else { 0.1 }));
                 }
                 Step::Done(found) => break found,
+                Step::Soak { .. } => panic!("a staircase has no soak"),
             }
         };
         assert_eq!(taken, [50.0, 100.0, 150.0]);

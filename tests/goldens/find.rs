@@ -62,6 +62,7 @@ fn add_level(record: &mut Record, begin_s: f64, users: usize) {
     let good = steady.response_ms(0.99) <= GOAL_MS;
     let bad_ratio =
         (1..1000).filter(|i| steady.response_ms(*i as f64 / 1000.0) > GOAL_MS).count() as f64 / 1000.0;
+    let bracket = bracket(record, users, good);
     record.manifest.levels.push(LevelMark {
         level: users as f64,
         from_s,
@@ -72,6 +73,11 @@ fn add_level(record: &mut Record, begin_s: f64, users: usize) {
         bad_ratio_max: 0.01,
         windows_bad: if good { 0 } else { 3 },
         windows: 3,
+        asked: 3,
+        enough: true,
+        goals: vec![],
+        bracket,
+        soak: false,
     });
     let said = if good { "good, so more" } else { "bad, so less" };
     record.events.push(event(to_s, "level", &format!("{users} users {said}")));
@@ -99,6 +105,17 @@ fn add_level(record: &mut Record, begin_s: f64, users: usize) {
         let state = if cooling { SYSTEM.steady(users / 5) } else { SYSTEM.steady(users) };
         add_second(record, t_s, if cooling { users / 5 } else { users }, &state);
         second += 1;
+    }
+}
+
+/// The bracket once `level` is judged, too.
+fn bracket(record: &Record, level: usize, good: bool) -> [Option<f64>; 2] {
+    let level = level as f64;
+    let [below, above] = record.manifest.levels.last().map_or([None, None], |mark| mark.bracket);
+    if good {
+        [Some(below.map_or(level, |l: f64| l.max(level))), above]
+    } else {
+        [below, Some(above.map_or(level, |l: f64| l.min(level)))]
     }
 }
 
@@ -207,10 +224,13 @@ fn conclude(record: &mut Record, levels: &[usize]) {
         of: "users".into(),
         typical: last_good.map(|good| first_bad.map_or(good, |bad| (good * bad).sqrt().floor())),
         guaranteed: None,
+        noise_gap: None,
         interval: [last_good, first_bad],
         interval_kind: "bracket".into(),
         confidence: None,
         limited_by: first_bad.map(|_| GOAL.into()),
+        goals: vec![],
+        soaks: vec![],
     });
     let all = together(levels);
     let at = |q: f64| all[((all.len() - 1) as f64 * q).round() as usize];

@@ -91,6 +91,7 @@ pub(crate) fn manifest(scenario: &str, command: &str, duration_s: f64) -> Manife
         level_unit: None,
         thresholds: vec![],
         goals: vec![],
+        search: None,
         progress: Progress::default(),
         ended: Some(Ended { how: End::Completed, reason: "the load came to its end".into() }),
     }

@@ -2,15 +2,25 @@
 
 use super::*;
 use crate::search::closed_system::{Pool, windows_of};
-use crate::search::goal::TrialStats;
 use crate::search::goal::tests::p99_over_100ms;
-use crate::search::level::judge;
+use crate::search::level::{Window, judge, look};
 use crate::search::line::Outcome;
 use crate::search::line::tests::result;
 use proptest::prelude::{any, prop_assert, proptest};
+use std::time::Duration;
 
 fn rules(from: f64, to: f64, precision: f64) -> SearchRules {
-    SearchRules { from, to, grow: 2.0, precision, exceed: 0.5, fail_when: vec![p99_over_100ms()] }
+    SearchRules {
+        from,
+        to,
+        grow: 2.0,
+        precision,
+        exceed: 0.5,
+        fail_when: vec![p99_over_100ms()],
+        effort: None,
+        guarantee: false,
+        soak: Duration::ZERO,
+    }
 }
 
 /// Runs a search to its end; `carries` says whether a level is good and with what share of bad requests.
@@ -18,7 +28,8 @@ fn run(search: &mut Search, mut carries: impl FnMut(f64) -> LevelResult) -> (Vec
     let (mut levels, mut reasons) = (Vec::new(), Vec::new());
     loop {
         match search.next() {
-            Step::Probe { level, reason } => {
+            Step::Soak { .. } => panic!("nobody asked for a soak"),
+            Step::Probe { level, reason, .. } => {
                 assert!(!levels.contains(&level), "{level} twice");
                 levels.push(level);
                 reasons.push(reason);
@@ -38,10 +49,10 @@ fn ideal(line: f64) -> impl FnMut(f64) -> LevelResult {
 
 #[test]
 fn the_shipped_search_takes_eight_probes() {
-    let mut search = Search::new(rules(100.0, 20_000.0, 0.05), LoadUnit::Users);
+    let mut search = Search::new(rules(100.0, 20_000.0, 0.05), 3, LoadUnit::Users);
     let (levels, found, reasons) = run(&mut search, ideal(522.0));
     assert_eq!(levels, [100.0, 200.0, 400.0, 800.0, 566.0, 476.0, 519.0, 542.0]);
-    assert_eq!((found.last_good, found.first_bad, found.probes), (Some(519.0), Some(542.0), 8));
+    assert_eq!((found.last_good, found.first_bad, found.levels), (Some(519.0), Some(542.0), 8));
     assert!((found.typical.unwrap() - 522.0).abs() <= 1.0);
     insta::assert_snapshot!([&reasons[0], &reasons[1], &reasons[4]].map(String::as_str).join("\n"), @"
     the search begins here
@@ -52,18 +63,18 @@ fn the_shipped_search_takes_eight_probes() {
 
 #[test]
 fn a_search_that_starts_too_high_goes_down() {
-    let mut search = Search::new(rules(1000.0, 20_000.0, 0.05), LoadUnit::Users);
+    let mut search = Search::new(rules(1000.0, 20_000.0, 0.05), 3, LoadUnit::Users);
     let (levels, found, _) = run(&mut search, ideal(90.0));
     assert_eq!(levels[..5], [1000.0, 500.0, 250.0, 125.0, 63.0]);
     assert!(found.last_good.unwrap() <= 90.0 && found.first_bad.unwrap() > 90.0);
-    let mut hopeless = Search::new(rules(100.0, 20_000.0, 0.05), LoadUnit::Users);
+    let mut hopeless = Search::new(rules(100.0, 20_000.0, 0.05), 3, LoadUnit::Users);
     let (levels, found, _) = run(&mut hopeless, |level| result(level, false, 1.0));
     assert_eq!((levels.last(), found.typical, found.last_good), (Some(&1.0), None, None));
 }
 
 #[test]
 fn a_line_above_the_upper_limit_is_only_a_bound() {
-    let mut search = Search::new(rules(100.0, 700.0, 0.05), LoadUnit::Users);
+    let mut search = Search::new(rules(100.0, 700.0, 0.05), 3, LoadUnit::Users);
     let (levels, found, _) = run(&mut search, ideal(1e9));
     assert_eq!(levels, [100.0, 200.0, 400.0, 700.0]);
     assert_eq!((found.typical, found.first_bad, found.limited_by), (Some(700.0), None, None));
@@ -71,7 +82,7 @@ fn a_line_above_the_upper_limit_is_only_a_bound() {
 
 #[test]
 fn neighbouring_numbers_of_users_end_the_search() {
-    let mut search = Search::new(rules(1.0, 100.0, 0.001), LoadUnit::Users);
+    let mut search = Search::new(rules(1.0, 100.0, 0.001), 3, LoadUnit::Users);
     let (_, found, _) = run(&mut search, ideal(7.5));
     assert_eq!((found.last_good, found.first_bad), (Some(7.0), Some(8.0)));
 }
@@ -80,9 +91,9 @@ fn neighbouring_numbers_of_users_end_the_search() {
 fn a_search_is_bounded() {
     let mut slow = rules(1.0, 1e12, 0.05);
     slow.grow = 1.001;
-    let mut search = Search::new(slow, LoadUnit::RatePerS);
+    let mut search = Search::new(slow, 3, LoadUnit::RatePerS);
     let (levels, found, _) = run(&mut search, ideal(1e9));
-    assert_eq!((levels.len(), found.probes), (SEARCH_PROBES_MAX as usize, SEARCH_PROBES_MAX));
+    assert_eq!((levels.len(), found.levels), (SEARCH_PROBES_MAX as usize, SEARCH_PROBES_MAX));
 }
 
 /// N users who think 0.5 to 1.5 s, a pool of c connections held 20 ms, p99 within 100 ms: N* = c/0.02·(1 + 0.02) = 51·c users would keep
@@ -90,13 +101,13 @@ fn a_search_is_bounded() {
 #[test]
 fn the_line_of_a_pool_is_found_in_its_simulation() {
     for (size, line) in [(10, 522.0), (7, 363.0), (20, 1072.0)] {
-        let mut search = Search::new(rules(100.0, 20_000.0, 0.05), LoadUnit::Users);
+        let mut search = Search::new(rules(100.0, 20_000.0, 0.05), 3, LoadUnit::Users);
         let goals = [p99_over_100ms()];
         let (levels, found, _) = run(&mut search, |level| {
             let pool = Pool { size, hold_s: 0.02, ..Pool::default() };
             let windows = windows_of(&pool.run(level as u64, 4.0, 3.0 * 10.0, 11), 3);
-            let windows: Vec<&dyn TrialStats> = windows.iter().map(|w| w as &dyn TrialStats).collect();
-            judge(level, &goals, &windows, 0.5)
+            let windows: Vec<Window> = windows.iter().map(|window| look(&goals, window)).collect();
+            judge(level, &goals, &windows, 0.5, 3)
         });
         let typical = found.typical.unwrap();
         assert!((typical / line - 1.0).abs() <= 0.05, "pool of {size}: {typical} for {line} by {levels:?}");
@@ -108,7 +119,7 @@ proptest! {
     #[test]
     fn the_bracket_holds_the_truth(line in 10.0..1e5_f64, from in 1_u32..1000, users in any::<bool>(), precision in 0.005..0.2_f64) {
         let unit = if users { LoadUnit::Users } else { LoadUnit::RatePerS };
-        let mut search = Search::new(rules(f64::from(from), 1e6, precision), unit);
+        let mut search = Search::new(rules(f64::from(from), 1e6, precision), 3, unit);
         let (levels, found, _) = run(&mut search, ideal(line));
         let (good, bad) = (found.last_good.unwrap(), found.first_bad.unwrap());
         prop_assert!(good <= line && line < bad);
@@ -120,7 +131,7 @@ proptest! {
     #[test]
     fn noise_moves_the_line_by_no_more_than_it_must(line in 100.0..1e4_f64, seed in 0_u64..1000) {
         // Each level's verdict comes from a bad ratio with a log-normal error of a factor of two, under a steep knee.
-        let mut search = Search::new(rules(50.0, 1e6, 0.05), LoadUnit::Users);
+        let mut search = Search::new(rules(50.0, 1e6, 0.05), 3, LoadUnit::Users);
         let mut draws = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
         let (levels, found, _) = run(&mut search, |level| {
             draws = draws.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

@@ -1,0 +1,293 @@
+//! Levels second by second: settling, windows, cooling.
+
+use super::*;
+use crate::endpoint::Protocol;
+use crate::scenario::plan::LoadUnit;
+use crate::search::staircase::Staircase;
+use std::time::Duration;
+
+fn level_run(goals: Vec<Goal>, levels: Vec<f64>) -> LevelRun {
+    let timing = LevelTiming {
+        ramp: Duration::from_secs(1),
+        settle: Duration::from_secs(2),
+        window: Duration::from_secs(4),
+        windows: 1,
+        cooldown: Duration::from_secs(1),
+    };
+    let endpoint = Endpoint { name: "product".into(), protocol: Protocol::Http, route: "GET /".into() };
+    LevelRun::new(
+        Box::new(Staircase::new(levels, LoadUnit::Users)),
+        goals,
+        0.5,
+        timing,
+        Duration::ZERO,
+        vec![endpoint],
+    )
+}
+
+fn second(end_s: u64, requests: u64, latency_ns: u64) -> Snapshot {
+    let mut snapshot = Snapshot { end_s, ..Snapshot::default() };
+    let window = snapshot.window_mut(0);
+    for _ in 0..requests {
+        window.response.record(latency_ns);
+        window.completed += 1;
+    }
+    snapshot
+}
+
+pub(super) fn p99_goal() -> Goal {
+    let threshold = crate::threshold::parse("p99(http) > 100ms").expect("a threshold");
+    Goal::from_threshold(threshold).expect("a goal")
+}
+
+#[test]
+fn ramp_and_settling_are_not_judged_and_every_judged_second_is() {
+    let mut run = level_run(vec![p99_goal()], vec![10.0, 20.0]);
+    assert!(matches!(run.start(0)[1], Act::Steer { value: 10.0, .. }));
+    let mut marks = Vec::new();
+    let mut done = false;
+    for end_s in 1..40 {
+        // Slow while settling: it must not count.
+        let slow = matches!(run.level(), Some((_, false)));
+        for act in run.second(&second(end_s, 500, if slow { 900_000_000 } else { 20_000_000 }), end_s) {
+            match act {
+                Act::Mark(mark) => marks.push(mark),
+                Act::Done => done = true,
+                Act::Steer { .. } | Act::Say(_) | Act::Warn(_) => {}
+            }
+        }
+    }
+    assert!(done);
+    assert_eq!(
+        marks.iter().map(|mark| (mark.level, mark.good)).collect::<Vec<_>>(),
+        [(10.0, true), (20.0, true)]
+    );
+    assert_eq!((marks[0].from_s, marks[0].to_s), (2.0, 6.0));
+    assert_eq!((marks[1].from_s, marks[1].to_s), (8.0, 12.0));
+}
+
+#[test]
+fn a_level_with_too_few_requests_is_held_longer() {
+    let mut run = level_run(vec![p99_goal()], vec![10.0]);
+    run.start(0);
+    let mut ended_s = 0;
+    for end_s in 1..40 {
+        if run.second(&second(end_s, 50, 1_000_000), end_s).iter().any(|act| matches!(act, Act::Mark(_))) {
+            ended_s = end_s;
+        }
+    }
+    assert_eq!(ended_s, 10, "367 requests at 50 a second are there after 8 s of judging");
+}
+
+#[test]
+fn a_window_with_a_late_second_decides_nothing() {
+    let mut run = level_run(vec![p99_goal()], vec![10.0]);
+    run.start(0);
+    let mut marks = Vec::new();
+    for end_s in 1..40 {
+        // What a silent member did not tell in second 3 comes as slow answers in second 4: both are of the first window.
+        let late = (3..=4).contains(&end_s);
+        let told = Snapshot { late, ..second(end_s, 500, if end_s == 4 { 900_000_000 } else { 1_000_000 }) };
+        marks.extend(run.second(&told, end_s).into_iter().filter_map(|act| match act {
+            Act::Mark(mark) => Some(mark),
+            Act::Steer { .. } | Act::Say(_) | Act::Warn(_) | Act::Done => None,
+        }));
+    }
+    assert_eq!(
+        marks.iter().map(|mark| (mark.good, mark.windows, mark.to_s)).collect::<Vec<_>>(),
+        [(true, 1, 10.0)]
+    );
+}
+
+#[test]
+fn a_crew_that_is_always_late_is_judged_in_the_end() {
+    let mut run = level_run(vec![p99_goal()], vec![10.0]);
+    run.start(0);
+    let late = |end_s| Snapshot { late: true, ..second(end_s, 500, 1_000_000) };
+    let marked =
+        |end_s: &u64| run.second(&late(*end_s), *end_s).iter().any(|act| matches!(act, Act::Mark(_)));
+    assert_eq!((1..40).find(marked), Some(2 + 4 * 4), "four times as many windows");
+}
+
+/// Levels 10 and 20, of which the second is bad; afterwards every second is slow until `until_s`. The words of the search, and the warnings.
+fn after_a_bad_level(until_s: u64) -> (Vec<String>, Vec<Warning>, u64) {
+    let rules = crate::scenario::plan::SearchRules {
+        from: 10.0,
+        to: 40.0,
+        grow: 2.0,
+        precision: 0.3,
+        exceed: 0.5,
+        fail_when: vec![p99_goal()],
+        effort: None,
+        guarantee: false,
+        soak: Duration::ZERO,
+    };
+    let search = crate::search::controller::Search::new(rules, 1, LoadUnit::Users);
+    let mut run = LevelRun { chooser: Box::new(search), ..level_run(vec![p99_goal()], Vec::new()) };
+    run.start(0);
+    let (mut words, mut warnings, mut over_s) = (Vec::new(), Vec::new(), 0);
+    for end_s in 1..200 {
+        let slow = run.level().is_some_and(|(level, _)| level > 15.0) || (10..until_s).contains(&end_s);
+        for act in run.second(&second(end_s, 500, if slow { 900_000_000 } else { 20_000_000 }), end_s) {
+            match act {
+                Act::Say(said) => words.push(said.text),
+                Act::Warn(warning) => warnings.push(warning),
+                Act::Done => over_s = end_s,
+                Act::Steer { .. } | Act::Mark(_) => {}
+            }
+        }
+    }
+    (words, warnings, over_s)
+}
+
+#[test]
+fn after_a_bad_level_the_next_one_waits_until_the_goals_are_met_again() {
+    let (words, warnings, over_s) = after_a_bad_level(20);
+    assert_eq!(warnings, []);
+    let recovered: Vec<_> = words.iter().filter(|text| text.contains("met again")).collect();
+    assert_eq!(recovered, ["the goals are met again at 4, 8 s after level 20"], "{words:?}");
+    assert!(over_s > 20);
+    let (words, ..) = after_a_bad_level(0);
+    assert!(!words.iter().any(|text| text.contains("met again")), "it was well all the time: {words:?}");
+}
+
+#[test]
+fn a_target_that_does_not_recover_ends_the_search() {
+    let (words, warnings, over_s) = after_a_bad_level(1_000);
+    assert_eq!(warnings.iter().map(|warning| warning.code.as_str()).collect::<Vec<_>>(), ["non_recovering"]);
+    insta::assert_snapshot!(warnings[0].text, @"the target did not recover from level 20: 60 s later it does not meet the goals at 4");
+    assert_eq!((over_s, words.iter().nth_back(1)), (12 + 60, Some(&warnings[0].text)));
+    assert_eq!(words.last().map(String::as_str), Some("over after 2 levels, load line 13"));
+}
+
+/// The judged spans of levels when the part begins at `start_s` and each second `end_s` is taken in at `now_s(end_s)`.
+fn judged_spans(start_s: u64, now_s: impl Fn(u64) -> f64) -> Vec<(f64, f64)> {
+    let mut run = level_run(vec![p99_goal()], vec![10.0, 20.0]);
+    run.start(start_s);
+    let mut spans = Vec::new();
+    for end_s in 1..40 {
+        let now_ns = (now_s(end_s) * NANOS_PER_S as f64) as u64;
+        for act in run.second(&second(end_s, 500, 1_000_000), acts_from_s(end_s, now_ns)) {
+            if let Act::Mark(mark) = act {
+                spans.push((mark.from_s, mark.to_s));
+            }
+        }
+    }
+    spans
+}
+
+#[test]
+fn the_first_level_settles_from_the_start_of_its_part() {
+    let at_once = |end_s: u64| end_s as f64 + 0.02;
+    assert_eq!(judged_spans(0, at_once), [(2.0, 6.0), (8.0, 12.0)]);
+    assert_eq!(judged_spans(7, at_once), [(9.0, 13.0), (15.0, 19.0)]);
+}
+
+#[test]
+fn settling_lasts_from_when_the_load_was_steered() {
+    // The coordinator is held up until 9.3 s and takes in what has come meanwhile.
+    let held_up = |end_s: u64| (end_s as f64 + 0.02).max(9.3);
+    assert_eq!(judged_spans(0, held_up), [(2.0, 6.0), (12.0, 16.0)]);
+}
+
+/// Seven windows are asked for, and the levels are good below 15: the search halves by the first three windows that agree.
+#[test]
+fn what_was_seen_of_a_level_counts_when_it_is_judged_again() {
+    let rules = crate::scenario::plan::SearchRules {
+        from: 10.0,
+        to: 20.0,
+        grow: 2.0,
+        precision: 1.0,
+        exceed: 0.5,
+        fail_when: vec![p99_goal()],
+        effort: None,
+        guarantee: false,
+        soak: Duration::ZERO,
+    };
+    let search = crate::search::controller::Search::new(rules, 7, LoadUnit::Users);
+    let mut run = LevelRun { chooser: Box::new(search), ..level_run(vec![p99_goal()], Vec::new()) };
+    run.timing.windows = 7;
+    run.start(0);
+    let (mut marks, mut steered) = (Vec::new(), Vec::new());
+    for end_s in 1..200 {
+        let slow = run.level().is_some_and(|(level, _)| level > 15.0);
+        for act in run.second(&second(end_s, 500, if slow { 900_000_000 } else { 20_000_000 }), end_s) {
+            match act {
+                Act::Mark(mark) => marks.push(mark),
+                Act::Steer { value, .. } => steered.push(value),
+                Act::Say(_) | Act::Warn(_) | Act::Done => {}
+            }
+        }
+    }
+    let judged: Vec<_> = marks
+        .iter()
+        .map(|mark| (mark.level, mark.good, mark.windows, mark.asked, mark.from_s, mark.to_s))
+        .collect();
+    assert_eq!(
+        judged,
+        [
+            (10.0, true, 2, 3, 2.0, 10.0),
+            (20.0, false, 2, 3, 12.0, 20.0),
+            // After a second of cooling and two of settling, two windows are added to the two of before.
+            (10.0, true, 4, 7, 23.0, 31.0),
+            (20.0, false, 4, 7, 33.0, 41.0),
+        ]
+    );
+    assert_eq!(steered, [20.0, 4.0, 10.0, 20.0]);
+    assert_eq!(marks[3].bracket, [Some(10.0), Some(20.0)]);
+}
+
+/// A search with a soak of 12 s: three windows.
+fn soaked(line: f64, lasts: f64) -> Vec<LevelMark> {
+    let rules = crate::scenario::plan::SearchRules {
+        from: 100.0,
+        to: 400.0,
+        grow: 2.0,
+        precision: 0.5,
+        exceed: 0.5,
+        fail_when: vec![p99_goal()],
+        effort: None,
+        guarantee: true,
+        soak: Duration::from_secs(12),
+    };
+    let search = crate::search::controller::Search::new(rules, 1, LoadUnit::Users);
+    let mut run = LevelRun { chooser: Box::new(search), ..level_run(vec![p99_goal()], Vec::new()) };
+    run.soak = Duration::from_secs(12);
+    run.start(0);
+    let (mut marks, mut held) = (Vec::new(), (0.0, 0));
+    for end_s in 1..400 {
+        let Some((level, _)) = run.level() else {
+            let acts = run.second(&second(end_s, 500, 1_000_000), end_s);
+            marks.extend(
+                acts.into_iter().filter_map(|act| if let Act::Mark(mark) = act { Some(mark) } else { None }),
+            );
+            continue;
+        };
+        held = if held.0 == level { (level, held.1 + 1) } else { (level, 1) };
+        // Above `lasts` it goes well for ten seconds only.
+        let slow = level > line || (level > lasts && held.1 > 10);
+        let acts = run.second(&second(end_s, 500, if slow { 900_000_000 } else { 20_000_000 }), end_s);
+        marks.extend(
+            acts.into_iter().filter_map(|act| if let Act::Mark(mark) = act { Some(mark) } else { None }),
+        );
+    }
+    marks
+}
+
+#[test]
+fn a_line_that_does_not_last_is_soaked_lower() {
+    let soaks = |marks: &[LevelMark]| {
+        let soaks = marks.iter().filter(|mark| mark.soak);
+        soaks.map(|mark| (mark.level, mark.good, mark.to_s - mark.from_s)).collect::<Vec<_>>()
+    };
+    let lasting = soaked(300.0, 300.0);
+    assert_eq!(soaks(&lasting), [(283.0, true, 12.0)]);
+    let leaking = soaks(&soaked(300.0, 150.0));
+    assert_eq!(
+        leaking.iter().map(|soak| (soak.0, soak.1)).collect::<Vec<_>>(),
+        [(283.0, false), (189.0, false), (84.0, true)]
+    );
+    assert!(leaking[0].2 <= 12.0);
+    let never = soaks(&soaked(300.0, 0.0));
+    assert!(never.len() <= 5 && never.iter().all(|soak| !soak.1), "{never:?}");
+}
