@@ -5,14 +5,16 @@ use super::explain::load;
 use super::levels::levels;
 use super::next::Unit;
 use super::saturate::implausible;
+use super::steady;
 use super::{Input, LevelInput};
 use crate::record::rows::{GoalMark, LevelMark};
 use crate::record::summary::{Bottleneck, GoalLine, Level, LoadLine, Warning};
 use crate::scenario::plan::LoadUnit;
 use crate::search::classify::Bound;
 use crate::search::goal::TRIAL_REQUESTS_MIN;
-use crate::search::level::{GoalResult, LevelResult};
+use crate::search::level::{GROWS, GoalResult, LevelResult};
 use crate::search::line::outcome;
+use crate::search::sizing::{noise_ratio_low, windows_needed, wrong};
 
 /// |N/(X(R+Z)) − 1| above which a level contradicts the interactive law.
 const LAW_RESIDUAL_MAX: f64 = 0.05;
@@ -36,9 +38,11 @@ pub fn findings(input: &Input<'_>) -> Findings {
     warnings.extend(law_warning(&levels, &unit));
     warnings.extend(thin_warning(input.levels, &unit));
     warnings.extend(inversion_warning(&levels, &unit));
+    warnings.extend(steady::unsettled_warning(input.levels, &unit));
     let names: Vec<String> = excluded.into_iter().map(|(name, _)| name).collect();
     let bottleneck = attribute(&levels, &names, &unit);
     let load_line = (input.judged && !levels.is_empty()).then(|| load_line(input));
+    warnings.extend(windows_warning(input, load_line.as_ref().and_then(|line| line.typical)));
     Findings { levels, load_line, bottleneck, warnings }
 }
 
@@ -80,6 +84,7 @@ pub(super) fn result(mark: &LevelMark) -> LevelResult {
         asked: mark.asked,
         goals: mark.goals.iter().map(goal_result).collect(),
         deciding: mark.goals.iter().position(failed_by).unwrap_or(0),
+        grows: mark.failed_by.as_deref() == Some(GROWS),
     }
 }
 
@@ -157,6 +162,50 @@ fn inversion_warning(levels: &[Level], unit: &Unit) -> Option<Warning> {
             load(bad.level, unit)
         ),
         remedy: "use more and longer windows".to_owned(),
+    })
+}
+
+/// A level below this share of the load line is not bad by its load.
+const FAR_BELOW: f64 = 0.75;
+
+/// Noise that was seen far below the line, where load has no part in it, and that could turn a level with the windows there were.
+fn windows_warning(input: &Input<'_>, line: Option<f64>) -> Option<Warning> {
+    let (line, settings) = (line?, input.search?);
+    let mut far: Vec<&LevelMark> = Vec::new();
+    for mark in input.levels.iter().map(|level| &level.mark) {
+        // The same verdict stands in all spans of one level.
+        if mark.level < FAR_BELOW * line && !far.iter().any(|known| known.level == mark.level) {
+            far.push(mark);
+        }
+    }
+    let votes = |goal: usize| {
+        let marks = far.iter().filter_map(|mark| mark.goals.get(goal));
+        marks.fold((0, 0), |(bad, all), goal| (bad + goal.windows_bad, all + goal.windows))
+    };
+    let goals = far.first().map_or(0, |mark| mark.goals.len());
+    let (bad, windows) = (0..goals).map(votes).max_by_key(|(bad, _)| *bad)?;
+    let noise_ratio = noise_ratio_low(bad, windows);
+    let mut loads: Vec<u64> = input.levels.iter().map(|level| level.mark.level.to_bits()).collect();
+    loads.sort_unstable();
+    loads.dedup();
+    let levels = loads.len() as u32;
+    let wrong = wrong(noise_ratio, levels, settings.windows, settings.exceed);
+    let needed = windows_needed(noise_ratio, levels, settings.exceed);
+    if needed.is_some_and(|needed| needed <= settings.windows) {
+        return None;
+    }
+    let remedy = match needed {
+        Some(needed) => format!("write windows: {needed}, or find with --effort full"),
+        None => "no number of windows does: look for what makes the target stand still, or give `exceed` more room".to_owned(),
+    };
+    Some(Warning {
+        code: "windows_too_few".to_owned(),
+        text: format!(
+            "{bad} of {windows} windows far below the load line were bad: noise of that size turns one of {levels} levels with {} % probability where {} windows decide",
+            (wrong * 100.0).min(100.0).round(),
+            settings.windows
+        ),
+        remedy,
     })
 }
 

@@ -33,6 +33,7 @@ fn build(input: &Input<'_>, measured: &LevelInput, readings: &[Reading<'_>]) -> 
         failed_by: mark.failed_by.clone(),
         error_ratio: measured.failed as f64 / measured.requests.max(1) as f64,
         span_s: [mark.from_s, mark.to_s],
+        truncated_s: measured.truncation.map(|found| f64::from(found.seconds)),
         // interactive_response_s solves N = X(R + Z) for one of the two times given the other.
         think_s: if closed {
             interactive_response_s(measured.users, throughput_per_s, response_s).max(0.0)
@@ -217,6 +218,7 @@ mod tests {
             failed: 16,
             response_ms,
             service_ms: response_ms,
+            truncation: None,
         };
         levels(&Input {
             unit,
@@ -225,6 +227,7 @@ mod tests {
             judged: true,
             levels: &[measured],
             soaks: &[],
+            search: None,
             readings,
         })
         .remove(0)

@@ -1,9 +1,10 @@
 //! What a finished run means: levels with the operational laws applied, the load line, what gave way first, what comes next. Pure
 //! functions of the record, so all of it can be done again later, elsewhere, without running the test again.
 
-use crate::record::rows::{LevelMark, SaturationRow};
+use crate::record::rows::{LevelMark, SaturationRow, SearchSettings};
 use crate::record::summary::{Latency, Soak};
 use crate::scenario::plan::LoadUnit;
+use crate::search::steady::Truncation;
 
 pub mod attribute;
 mod clocks;
@@ -15,6 +16,7 @@ pub mod next;
 mod omission;
 pub mod onset;
 pub mod saturate;
+mod steady;
 pub mod summary;
 #[cfg(test)]
 mod testbed;
@@ -32,6 +34,8 @@ pub struct Input<'a> {
     pub judged: bool,
     pub levels: &'a [LevelInput],
     pub soaks: &'a [Soak],
+    /// By what the levels were searched; `None` where they were known beforehand.
+    pub search: Option<&'a SearchSettings>,
     /// All readings of the run, in order of time; each level takes its own.
     pub readings: &'a [SaturationRow],
 }
@@ -49,4 +53,6 @@ pub struct LevelInput {
     pub failed: u64,
     pub response_ms: Latency,
     pub service_ms: Latency,
+    /// Of the means of one second of the response time; `None` where the span is too short to tell.
+    pub truncation: Option<Truncation>,
 }

@@ -1,7 +1,7 @@
 //! From a record to its summary: the one way, right after a run and a year later.
 
 use super::findings::findings;
-use super::{Input, LevelInput};
+use super::{Input, LevelInput, steady};
 use crate::measure::histogram::Histogram;
 use crate::record::recorded::Recorded;
 use crate::record::rows::{End, EndpointEntry, LevelMark, Manifest};
@@ -30,7 +30,7 @@ pub fn summarize(recorded: &Recorded) -> Summary {
         .filter(|mark| !mark.soak)
         .map(|mark| level(recorded, mark, last(mark).unwrap_or(mark)))
         .collect();
-    let soaks: Vec<Soak> = marks.iter().filter(|mark| mark.soak).map(soak).collect();
+    let soaks: Vec<Soak> = marks.iter().filter(|mark| mark.soak).map(|mark| soak(recorded, mark)).collect();
     let unit =
         if manifest.level_unit.as_deref() == Some("rate") { LoadUnit::RatePerS } else { LoadUnit::Users };
     let found = findings(&Input {
@@ -40,6 +40,7 @@ pub fn summarize(recorded: &Recorded) -> Summary {
         judged: !manifest.goals.is_empty(),
         levels: &levels,
         soaks: &soaks,
+        search: manifest.search.as_ref(),
         readings: &recorded.saturation,
     });
     let thresholds: Vec<ThresholdResult> =
@@ -47,6 +48,7 @@ pub fn summarize(recorded: &Recorded) -> Summary {
     let counts = counts(manifest);
     let mut warnings = progress.warnings.clone();
     warnings.extend(found.warnings);
+    warnings.extend(steady::drift_warning(&soaks));
     warnings.extend(super::omission::closed_loop(recorded));
     warnings.extend(super::clocks::differ(&progress.requests.streams));
     warnings.extend(interrupted_iterations(manifest));
@@ -87,17 +89,18 @@ fn level(recorded: &Recorded, mark: &LevelMark, last: &LevelMark) -> LevelInput 
         failed,
         response_ms: latency(&span.histogram(Which::Response, None, None)),
         service_ms: latency(&span.histogram(Which::Service, None, None)),
+        truncation: steady::truncation(recorded, [mark.from_s, mark.to_s]),
     }
 }
 
-fn soak(mark: &LevelMark) -> Soak {
+fn soak(recorded: &Recorded, mark: &LevelMark) -> Soak {
     Soak {
         level: mark.level,
         good: mark.good,
         failed_by: mark.failed_by.clone(),
         bad_ratio: mark.bad_ratio,
         span_s: [mark.from_s, mark.to_s],
-        drift: Vec::new(),
+        drift: steady::drift(recorded, [mark.from_s, mark.to_s]),
     }
 }
 

@@ -27,6 +27,7 @@ pub(super) fn level<const N: usize>(at: f64, mean_ms: f64, resources: [(&str, Le
         failed_by: None,
         error_ratio: 0.0,
         span_s: [0.0, 10.0],
+        truncated_s: None,
         think_s: 1.0,
         residual_ratio: None,
         response_ms,
@@ -121,6 +122,7 @@ impl Simulated {
             judged: true,
             levels: &self.levels,
             soaks: &[],
+            search: None,
             readings: &self.readings,
         }
     }
@@ -175,6 +177,7 @@ fn level_input(observed: &Observed, users: f64, from_s: f64, p99_ms_max: f64) ->
         failed: 0,
         response_ms,
         service_ms: response_ms,
+        truncation: None,
     }
 }
 

@@ -249,6 +249,9 @@ pub struct Level {
     pub error_ratio: f64,
     /// Start and end of the judged span, seconds from the start of the run.
     pub span_s: [f64; 2],
+    /// Seconds at its beginning that MSER-5 would leave out, because the response time was still settling; `null` where it is too short to tell.
+    #[serde(default)]
+    pub truncated_s: Option<f64>,
     /// Mean time between requests of one user that it does not wait for an answer, seconds: what the interactive law N = X(R+Z) yields.
     pub think_s: f64,
     /// N/(X(R+Z)) − 1 with the scenario's own think time; far from 0 the level cannot be trusted. `null` in open loads.

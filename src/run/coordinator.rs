@@ -421,11 +421,19 @@ fn level_run(plan: &Plan) -> Option<(usize, LevelRun)> {
     let run = match executor {
         Executor::Breakpoint { of, search, timing, .. } => {
             let chooser = Box::new(Search::new(search.clone(), timing.windows, *of));
-            LevelRun::new(chooser, search.fail_when.clone(), search.exceed, *timing, search.soak, endpoints)
+            LevelRun::new(
+                chooser,
+                search.fail_when.clone(),
+                search.exceed,
+                *timing,
+                search.soak,
+                *of,
+                endpoints,
+            )
         }
         Executor::Step { of, levels, timing, fail_when, .. } => {
             let chooser = Box::new(Staircase::new(levels.clone(), *of));
-            LevelRun::new(chooser, fail_when.clone(), 0.0, *timing, Duration::ZERO, endpoints)
+            LevelRun::new(chooser, fail_when.clone(), 0.0, *timing, Duration::ZERO, *of, endpoints)
         }
         Executor::Closed { .. } | Executor::Open { .. } => return None,
     };

@@ -7,6 +7,7 @@
 //! | settling | at its beginning | judging |
 //! | judging | inside a window | the second is added to it |
 //! | judging | at the end of a window that does not decide yet, or of the last one with too few requests or late seconds | one more window, up to [`WINDOWS_FACTOR_MAX`] times as many as were asked for |
+//! | judging | at the end of any window, and iterations in flight grow without end | the level is marked as bad |
 //! | judging | at the end of a window that decides | the level is marked; cooling after a bad one, else the next level |
 //! | judging a soak | at the end of a window, before its time | nothing, unless it is bad already |
 //! | cooling | at its end, and the goals are met again | the next level |
@@ -25,8 +26,9 @@ use crate::measure::snapshot::Snapshot;
 use crate::measure::span::Span;
 use crate::record::rows::LevelMark;
 use crate::record::summary::Warning;
-use crate::scenario::plan::LevelTiming;
+use crate::scenario::plan::{LevelTiming, LoadUnit};
 use crate::search::level::{self, LevelResult, Window};
+use crate::search::steady::trend;
 use crate::search::{Goal, Levels, Step};
 use crate::units::NANOS_PER_S;
 use std::collections::VecDeque;
@@ -35,6 +37,9 @@ use words::Said;
 
 /// A level whose windows hold too few requests is held longer, at most this many times as long.
 const WINDOWS_FACTOR_MAX: u32 = 4;
+
+/// Seconds in flight below which a trend of them is a queue that wanders.
+const GROWTH_SECONDS_MIN: usize = 20;
 
 /// Load left on the system after a bad level, so that its queues can empty while it is still seen to answer.
 const COOLDOWN_SHARE: f64 = 0.2;
@@ -66,6 +71,7 @@ pub struct LevelRun {
     exceed: f64,
     timing: LevelTiming,
     soak: Duration,
+    of: LoadUnit,
     endpoints: Vec<Endpoint>,
     /// What was seen of each level, for when it is judged again.
     seen: Vec<(f64, Vec<Window>)>,
@@ -94,6 +100,8 @@ struct Judging {
     windows: Vec<Window>,
     /// Those that hold seconds told late: they show a load that never was.
     late: Vec<Window>,
+    /// Iterations in flight at the end of each second since `from_s`.
+    in_flight: Vec<f64>,
 }
 
 /// The time after a bad level.
@@ -113,9 +121,10 @@ impl LevelRun {
         exceed: f64,
         timing: LevelTiming,
         soak: Duration,
+        of: LoadUnit,
         endpoints: Vec<Endpoint>,
     ) -> Self {
-        Self { chooser, goals, exceed, timing, soak, endpoints, seen: Vec::new(), state: State::Over }
+        Self { chooser, goals, exceed, timing, soak, of, endpoints, seen: Vec::new(), state: State::Over }
     }
 
     /// Asks for the first level; the part begins at `from_s`, which may lie ahead.
@@ -158,6 +167,7 @@ impl LevelRun {
         let window_s = whole_seconds(self.timing.window);
         let open = judging.open.get_or_insert_with(Snapshot::default);
         open.add(second);
+        judging.in_flight.push(second.users as f64);
         if second.end_s < judging.from_s + window_s * (u64::from(judging.ended) + 1) {
             self.state = State::Judging(judging);
             return Vec::new();
@@ -168,7 +178,8 @@ impl LevelRun {
             Span { snapshot: &snapshot, endpoints: &self.endpoints, seconds: window_s as f64, readings: &[] };
         let seen = level::look(&self.goals, &span);
         if snapshot.late { &mut judging.late } else { &mut judging.windows }.push(seen);
-        let result = if judging.soak { self.soaked(&judging) } else { self.judged(&judging) };
+        let judged = || if judging.soak { self.soaked(&judging) } else { self.judged(&judging) };
+        let result = self.growing(&judging).or_else(judged);
         match result {
             Some(result) => self.conclude(judging, result, second.end_s, acts_from_s),
             None => {
@@ -194,6 +205,17 @@ impl LevelRun {
             let all = (windows.len() as u32).min(*asked);
             LevelResult { asked: *asked, ..judge(windows, all) }
         })
+    }
+
+    /// The level as a bad one, where it has no steady state: of arrivals that do not wait for answers, more and more are under way.
+    fn growing(&self, judging: &Judging) -> Option<LevelResult> {
+        let Judging { level, asked, windows, in_flight, .. } = judging;
+        if self.of == LoadUnit::Users || in_flight.len() < GROWTH_SECONDS_MIN || windows.is_empty() {
+            return None;
+        }
+        let grows = trend(in_flight).is_some_and(|trend| trend.change_ratio > 0.0 && trend.is_material());
+        let result = || level::judge(*level, &self.goals, windows, self.exceed, *asked);
+        grows.then(|| result().without_end())
     }
 
     /// What a soak came to; `None` where it goes on.
@@ -293,8 +315,17 @@ impl LevelRun {
         };
         let known = self.seen.iter().find(|(known, _)| again && *known == level);
         let windows = known.map(|(_, windows)| windows.clone()).unwrap_or_default();
-        let judging =
-            Judging { level, asked, soak, from_s: now_s, open: None, ended: 0, windows, late: Vec::new() };
+        let judging = Judging {
+            level,
+            asked,
+            soak,
+            from_s: now_s,
+            open: None,
+            ended: 0,
+            windows,
+            late: Vec::new(),
+            in_flight: Vec::new(),
+        };
         if there == Some(level) && (again || soak) {
             self.state = State::Judging(judging);
             return vec![Act::Say(said)];

@@ -23,7 +23,12 @@ pub struct LevelResult {
     pub goals: Vec<GoalResult>,
     /// Which of them decides: the one that failed first, or at a good level the one nearest its bound.
     pub deciding: usize,
+    /// Iterations in flight grew without end: whatever the goals say yet, they will not be met.
+    pub grows: bool,
 }
+
+/// What a level failed by where there is no steady state.
+pub const GROWS: &str = "iterations in flight grow without end";
 
 /// What a level is to one goal.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,7 +56,17 @@ impl LevelResult {
 
     /// The condition that failed, as written.
     pub fn failed_by(&self) -> Option<&str> {
+        if self.grows {
+            return Some(GROWS);
+        }
         self.decider().filter(|_| !self.good).map(|goal| goal.text.as_str())
+    }
+
+    /// The level as one that has no steady state: too much for every goal, and decided.
+    pub fn without_end(self) -> Self {
+        let too_much = |goal| GoalResult { bound: Bound::Upper, ..goal };
+        let goals = self.goals.into_iter().map(too_much).collect();
+        Self { good: false, decided: true, grows: true, goals, ..self }
     }
 }
 
@@ -89,6 +104,7 @@ pub fn judge(level: f64, goals: &[Goal], windows: &[Window], exceed: f64, asked:
         asked,
         goals: verdicts.into_iter().map(|verdict| verdict.told(exceed)).collect(),
         deciding,
+        grows: false,
     }
 }
 

@@ -133,6 +133,7 @@ pub(super) mod tests {
             asked: 3,
             goals: vec![goal("p99(http) > 100ms", good, bad_ratio)],
             deciding: 0,
+            grows: false,
         }
     }
 

@@ -13,7 +13,9 @@ pub mod controller;
 pub mod goal;
 pub mod level;
 pub mod line;
+pub mod sizing;
 pub mod staircase;
+pub mod steady;
 
 /// One condition of `fail_when`, turned into a bound on the share of bad requests (analysis: SLO → goal): `p99(http) > 100ms`
 /// means "a trial is bad when more than 1 % of its requests took over 100 ms, failed, or were not sent".

@@ -92,6 +92,7 @@ fn add_level(record: &mut Record, begin_s: f64, users: usize) {
         failed_by: (!good).then(|| GOAL.into()),
         error_ratio: 0.0,
         span_s: [from_s, to_s],
+        truncated_s: None,
         think_s: users as f64 / x - mean_ms / 1000.0,
         residual_ratio: Some(users as f64 / (x * (SYSTEM.think_s + mean_ms / 1000.0)) - 1.0),
         response_ms: latency(&steady, 0.0),

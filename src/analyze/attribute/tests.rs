@@ -189,6 +189,7 @@ fn a_level_blurred_by_a_starved_cpu_is_judged_by_its_neighbor() {
             failed_by: (!good).then(|| "p99(http) > 100ms".to_owned()),
             error_ratio: 0.0,
             span_s: [0.0, 12.0],
+            truncated_s: None,
             think_s: 1.0,
             residual_ratio: Some(0.0),
             response_ms: Latency { mean: mean_ms, p99: mean_ms * 1.5, ..Latency::default() },

@@ -111,3 +111,52 @@ fn the_first_limit_is_named_over_a_grid_of_systems() {
     }
     assert!(right > 12 && right > 2 * abstained, "{right} named, {sets} sets, {abstained} abstentions");
 }
+
+#[test]
+fn noise_far_below_the_line_asks_for_windows() {
+    use crate::record::rows::SearchSettings;
+    let mut simulated = Simulated::run(&Pool::default(), &LOADS, 100.0);
+    let warned = |simulated: &Simulated, windows: u32| {
+        let settings = SearchSettings { windows, exceed: 0.5, ..SearchSettings::default() };
+        let found = findings(&Input { search: Some(&settings), ..simulated.input() });
+        found.warnings.into_iter().find(|warning| warning.code == "windows_too_few")
+    };
+    assert_eq!(warned(&simulated, 3), None, "not one window was bad");
+    simulated.levels[0].mark.goals[0].windows_bad = 1;
+    assert_eq!(warned(&simulated, 3), None, "one of six says too little");
+    simulated.levels[1].mark.goals[0].windows_bad = 1;
+    let warning = warned(&simulated, 3).expect("two of six");
+    insta::assert_snapshot!([warning.text, warning.remedy].join("\n"), @"");
+    assert_eq!(warned(&simulated, 11), None, "eleven are enough for that");
+    // Near the line a bad window is what the search is after.
+    (0..2).for_each(|level| simulated.levels[level].mark.goals[0].windows_bad = 0);
+    (5..8).for_each(|level| simulated.levels[level].mark.goals[0].windows_bad = 2);
+    assert_eq!(warned(&simulated, 3), None);
+}
+
+/// The deciding goal looks at one endpoint of many: its ratio is over its own requests.
+#[test]
+fn the_line_is_that_of_the_goal_that_decides() {
+    let simulated = Simulated::run(&Pool::default(), &LOADS, 100.0);
+    let alone = findings(&simulated.input()).load_line.unwrap();
+    let mut crowded = Simulated::run(&Pool::default(), &LOADS, 100.0);
+    for level in &mut crowded.levels {
+        level.requests *= 100;
+        let errors = GoalMark {
+            text: "error_rate > 1%".into(),
+            bound: "lower".into(),
+            bad_ratio_max: 0.01,
+            requests: level.requests,
+            windows: 3,
+            ..GoalMark::default()
+        };
+        level.mark.goals.push(errors);
+    }
+    let line = findings(&crowded.input()).load_line.unwrap();
+    assert_eq!((line.typical, line.interval), (alone.typical, alone.interval));
+    assert_eq!((line.goals[0].typical, line.goals[0].interval), (line.typical, line.interval));
+    assert_eq!(
+        (line.goals[1].text.as_str(), line.goals[1].interval),
+        ("error_rate > 1%", [Some(800.0), None])
+    );
+}

@@ -136,7 +136,15 @@ fn search(method: Method, world: &mut World) -> (f64, u64) {
     };
     let endpoint = Endpoint { name: "product".into(), protocol: Protocol::Http, route: "GET /".into() };
     let chooser = Box::new(Search::new(rules, method.windows, LoadUnit::Users));
-    let mut run = LevelRun::new(chooser, vec![p99_goal()], 0.5, timing, Duration::ZERO, vec![endpoint]);
+    let mut run = LevelRun::new(
+        chooser,
+        vec![p99_goal()],
+        0.5,
+        timing,
+        Duration::ZERO,
+        LoadUnit::Users,
+        vec![endpoint],
+    );
     let mut acts = run.start(0);
     loop {
         for act in acts {

@@ -21,6 +21,7 @@ fn level_run(goals: Vec<Goal>, levels: Vec<f64>) -> LevelRun {
         0.5,
         timing,
         Duration::ZERO,
+        LoadUnit::Users,
         vec![endpoint],
     )
 }
@@ -290,4 +291,44 @@ fn a_line_that_does_not_last_is_soaked_lower() {
     assert!(leaking[0].2 <= 12.0);
     let never = soaks(&soaked(300.0, 0.0));
     assert!(never.len() <= 5 && never.iter().all(|soak| !soak.1), "{never:?}");
+}
+
+#[test]
+fn arrivals_that_pile_up_end_the_level_at_once() {
+    let run_with = |of: LoadUnit, growth: u64| {
+        let mut run = level_run(vec![p99_goal()], vec![10.0]);
+        (run.of, run.timing.window) = (of, Duration::from_secs(2));
+        run.timing.windows = 60;
+        // A search waits for sixty windows; a staircase would for one.
+        let rules = crate::scenario::plan::SearchRules {
+            from: 10.0,
+            to: 11.0,
+            grow: 2.0,
+            precision: 0.5,
+            exceed: 0.0,
+            fail_when: vec![p99_goal()],
+            effort: None,
+            guarantee: false,
+            soak: Duration::ZERO,
+        };
+        (run.chooser, run.exceed) = (Box::new(crate::search::controller::Search::new(rules, 60, of)), 0.0);
+        run.timing.cooldown = Duration::ZERO;
+        run.start(0);
+        let mut marks = Vec::new();
+        for end_s in 1..20 + 2 * 60 {
+            let in_flight = 100 + growth * end_s + end_s % 3;
+            let told = Snapshot { users: in_flight, ..second(end_s, 10, 1_000_000) };
+            marks.extend(run.second(&told, end_s).into_iter().filter_map(|act| match act {
+                Act::Mark(mark) => Some(mark),
+                Act::Steer { .. } | Act::Say(_) | Act::Warn(_) | Act::Done => None,
+            }));
+        }
+        marks.into_iter().next()
+    };
+    let piled = run_with(LoadUnit::RatePerS, 5).expect("a verdict");
+    assert_eq!((piled.good, piled.to_s), (false, 22.0), "twenty seconds of judging");
+    assert_eq!(piled.failed_by.as_deref(), Some("iterations in flight grow without end"));
+    assert_eq!(piled.goals[0].bound, "upper");
+    assert!(run_with(LoadUnit::RatePerS, 0).is_none_or(|mark| mark.good), "it wanders");
+    assert!(run_with(LoadUnit::Users, 5).is_none_or(|mark| mark.good), "users are told how many to be");
 }
