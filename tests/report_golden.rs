@@ -177,9 +177,9 @@ fn page_of_a_search_draws_its_charts_and_a_plain_run_only_what_applies() {
     let charts = |record: &goldens::Record| {
         render(&*by_name("html").expect("known"), record).matches("role=\"img\"").count()
     };
-    // Throughput, response, one curve, use, waiting, timeline.
-    assert_eq!(charts(&goldens::find::found()), 6);
-    assert_eq!(charts(&goldens::find::uninstrumented()), 4);
+    // Throughput, response, the search, one curve, use, waiting, timeline.
+    assert_eq!(charts(&goldens::find::found()), 7);
+    assert_eq!(charts(&goldens::find::uninstrumented()), 5);
     // A curve for each of six endpoints, and the timeline.
     assert_eq!(charts(&goldens::run::mixed()), 7);
     assert_eq!(charts(&goldens::nothing()), 0);

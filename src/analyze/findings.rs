@@ -9,6 +9,7 @@ use super::steady;
 use super::{Input, LevelInput};
 use crate::record::rows::{GoalMark, LevelMark};
 use crate::record::summary::{Bottleneck, GoalLine, Level, LoadLine, Warning};
+use crate::scenario::effort::Effort;
 use crate::scenario::plan::LoadUnit;
 use crate::search::classify::Bound;
 use crate::search::goal::TRIAL_REQUESTS_MIN;
@@ -195,7 +196,10 @@ fn windows_warning(input: &Input<'_>, line: Option<f64>) -> Option<Warning> {
         return None;
     }
     let remedy = match needed {
-        Some(needed) => format!("write windows: {needed}, or find with --effort full"),
+        Some(needed) if needed <= Effort::Full.windows() => {
+            format!("write windows: {needed}, or find with --effort full")
+        }
+        Some(needed) => format!("write windows: {needed}, and find without --effort"),
         None => "no number of windows does: look for what makes the target stand still, or give `exceed` more room".to_owned(),
     };
     Some(Warning {

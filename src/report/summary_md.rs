@@ -67,8 +67,8 @@ fn answer(out: &mut String, report: &Report<'_>) -> std::fmt::Result {
             markdown(&words.interval),
             markdown(&words.limit)
         )?;
-        if let Some(guaranteed) = line.guaranteed {
-            writeln!(out, "| guaranteed | **{}** | |", wording::load(of, guaranteed))?;
+        if let Some(guaranteed) = wording::guaranteed(line) {
+            writeln!(out, "| guaranteed | **{guaranteed}** | |")?;
         }
     }
     if let Some(bottleneck) = &summary.bottleneck {

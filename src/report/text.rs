@@ -90,8 +90,8 @@ impl Page {
         let text =
             format!("{}  {}     {}", self.paint(Paint::Bold, &words.mark), words.interval, words.limit);
         self.line("load line", Paint::Dim, &text);
-        if let Some(guaranteed) = line.guaranteed {
-            self.line("guaranteed", Paint::Dim, &wording::load(&line.of, guaranteed));
+        if let Some(guaranteed) = wording::guaranteed(line) {
+            self.line("guaranteed", Paint::Dim, &guaranteed);
         }
         let Some(bottleneck) = &report.summary.bottleneck else { return };
         let words = wording::gives_way(bottleneck, &line.of);

@@ -74,6 +74,20 @@ pub fn load_line(line: &LoadLine, finished: bool) -> LoadLineWords {
     LoadLineWords { mark, interval, limit }
 }
 
+/// `488 users, noise gap 1.04`; what became of the soaks where none lasted, and `None` without any.
+pub fn guaranteed(line: &LoadLine) -> Option<String> {
+    match (line.guaranteed, line.noise_gap, line.soaks.len()) {
+        (Some(guaranteed), Some(gap), _) => {
+            Some(format!("{}, noise gap {gap:.2}", load(&line.of, guaranteed)))
+        }
+        (Some(guaranteed), None, _) => Some(load(&line.of, guaranteed)),
+        (None, _, 0) => None,
+        (None, _, soaks) => {
+            Some(format!("none: not one of {} lasted", numbers::counted(soaks as u64, "soak")))
+        }
+    }
+}
+
 pub fn gives_way(bottleneck: &Bottleneck, of: &str) -> GivesWayWords {
     let (who, state, share) = match bottleneck.status {
         BottleneckStatus::Named => (
@@ -270,8 +284,8 @@ fn state(bottleneck: &Bottleneck, of: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{identity, in_use, load_line, next_wall, threshold_value};
-    use crate::record::summary::{Counts, LoadLine, NextWall};
+    use super::{guaranteed, identity, in_use, load_line, next_wall, threshold_value};
+    use crate::record::summary::{Counts, LoadLine, NextWall, Soak};
 
     fn line(typical: Option<f64>, interval: [Option<f64>; 2], limited_by: Option<&str>) -> String {
         let line = LoadLine {
@@ -305,6 +319,34 @@ mod tests {
             "below 100 iterations/s [no good level, first bad 100] limited by dropped > 0"
         );
         assert_eq!(line(None, [None, None], None), "not found [no level finished] nothing was judged");
+    }
+
+    #[test]
+    fn the_guaranteed_line_tells_its_gap() {
+        let soak = Soak {
+            level: 500.0,
+            good: false,
+            failed_by: None,
+            bad_ratio: 0.02,
+            span_s: [0.0, 600.0],
+            drift: vec![],
+        };
+        let line = |guaranteed: Option<f64>, soaks| LoadLine {
+            of: "users".into(),
+            typical: Some(520.0),
+            guaranteed,
+            noise_gap: guaranteed.map(|guaranteed: f64| 520.0 / guaranteed),
+            interval: [Some(512.0), Some(537.0)],
+            interval_kind: "bracket".into(),
+            confidence: None,
+            limited_by: None,
+            goals: vec![],
+            soaks,
+        };
+        assert_eq!(guaranteed(&line(None, vec![])), None);
+        assert_eq!(guaranteed(&line(Some(500.0), vec![])).as_deref(), Some("500 users, noise gap 1.04"));
+        let none = guaranteed(&line(None, vec![soak]));
+        assert_eq!(none.as_deref(), Some("none: not one of 1 soak lasted"));
     }
 
     #[test]

@@ -3,10 +3,10 @@
 
 use super::closed_system::{Steady, System};
 use super::{Record, endpoint, event, manifest, summary};
-use plimsoll::record::rows::{End, Ended, LevelMark, PhaseMark, SaturationRow, TimelineRow};
+use plimsoll::record::rows::{End, Ended, LevelMark, PhaseMark, SaturationRow, SearchSettings, TimelineRow};
 use plimsoll::record::summary::{
-    Bottleneck, BottleneckStatus, Candidate, Counts, EndpointResult, Latency, Level, LevelResource, LoadLine,
-    NextWall, RequestCounts, ThresholdResult, Verdict, Warning,
+    Bottleneck, BottleneckStatus, Candidate, Counts, Drift, EndpointResult, GoalLine, Latency, Level,
+    LevelResource, LoadLine, NextWall, RequestCounts, Soak, ThresholdResult, Verdict, Warning,
 };
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -14,6 +14,7 @@ use std::sync::LazyLock;
 const SYSTEM: System = System { pool: 10, hold_s: 0.02, think_s: 1.0 };
 const LEVELS: [usize; 8] = [100, 200, 400, 800, 566, 476, 519, 544];
 const GOAL: &str = "p99(http) > 100ms";
+const ERRORS: &str = "error_rate > 1%";
 const GOAL_MS: f64 = 100.0;
 /// Settle, hold and cool-down of one level, seconds.
 const SETTLE_S: f64 = 4.0;
@@ -39,7 +40,15 @@ fn search(levels: &[usize]) -> Record {
     manifest.endpoints = vec![endpoint("product", "http", "GET /api/products/{id}")];
     manifest.phases = vec![PhaseMark { name: "search".into(), from_s: 0.0, to_s: duration_s }];
     manifest.level_unit = Some("users".into());
-    manifest.goals = vec![GOAL.into(), "error_rate > 1%".into()];
+    manifest.goals = vec![GOAL.into(), ERRORS.into()];
+    manifest.search = Some(SearchSettings {
+        effort: None,
+        window_s: 4.0,
+        windows: 3,
+        exceed: 0.5,
+        precision: 0.05,
+        soak_s: None,
+    });
     manifest.thresholds = vec!["error_rate < 1%".into()];
     let mut record = Record {
         summary: summary("mongo-ceiling", Verdict::Pass, 0, "load line found at 531 users"),
@@ -233,6 +242,12 @@ fn conclude(record: &mut Record, levels: &[usize]) {
         goals: vec![],
         soaks: vec![],
     });
+    if let Some(line) = &mut summary.load_line {
+        let alone = |text: &str, typical, interval| GoalLine { text: text.into(), typical, interval };
+        // Nothing failed, so errors have no upper bound.
+        let highest = summary.levels.iter().filter(|l| l.good).map(|l| l.level).reduce(f64::max);
+        line.goals = vec![alone(GOAL, line.typical, line.interval), alone(ERRORS, highest, [highest, None])];
+    }
     let all = together(levels);
     let at = |q: f64| all[((all.len() - 1) as f64 * q).round() as usize];
     let latency = |less_ms: f64| Latency {
@@ -306,6 +321,48 @@ fn pool_gives_way() -> Bottleneck {
 
 fn candidate(resource: &str, probability: Option<f64>, share_of_added_latency: Option<f64>) -> Candidate {
     Candidate { resource: resource.into(), probability, share_of_added_latency }
+}
+
+/// The same search with a soak that was bad, and a lower one that lasted and yet drifted.
+pub(crate) fn guaranteed() -> Record {
+    let mut record = found();
+    let [good, bad] = record.summary.load_line.as_ref().map_or([None, None], |line| line.interval);
+    if let Some(search) = &mut record.manifest.search {
+        (search.effort, search.soak_s) = (Some("full".into()), Some(60.0));
+    }
+    let begin_s = record.manifest.duration_s;
+    let mut soaks = Vec::new();
+    for (i, (level, lasted)) in [(519.0, false), (494.0, true)].into_iter().enumerate() {
+        let from_s = begin_s + SETTLE_S + i as f64 * 64.0;
+        let drift = Drift { of: "app.heap".into(), change_ratio: 0.31, p_value: 0.0004 };
+        let bad_ratio = if lasted { 0.0042 } else { 0.0131 };
+        record.manifest.levels.push(LevelMark {
+            level,
+            from_s,
+            to_s: from_s + 60.0,
+            good: lasted,
+            failed_by: (!lasted).then(|| GOAL.into()),
+            bad_ratio,
+            bad_ratio_max: 0.01,
+            bracket: [good, bad],
+            soak: true,
+            ..LevelMark::default()
+        });
+        soaks.push(Soak {
+            level,
+            good: lasted,
+            failed_by: (!lasted).then(|| GOAL.into()),
+            bad_ratio,
+            span_s: [from_s, from_s + 60.0],
+            drift: if lasted { vec![drift] } else { vec![] },
+        });
+    }
+    record.manifest.duration_s = begin_s + 2.0 * 64.0;
+    if let Some(line) = &mut record.summary.load_line {
+        (line.guaranteed, line.noise_gap) = (Some(494.0), line.typical.map(|typical| typical / 494.0));
+        line.soaks = soaks;
+    }
+    record
 }
 
 pub(crate) fn uninstrumented() -> Record {

@@ -39,6 +39,7 @@ impl Record {
 pub(crate) fn all() -> Vec<(&'static str, Record)> {
     vec![
         ("find", find::found()),
+        ("find_guaranteed", find::guaranteed()),
         ("find_uninstrumented", find::uninstrumented()),
         ("find_no_good_level", find::no_good_level()),
         ("find_never_bad", find::never_bad()),

@@ -126,7 +126,10 @@ fn noise_far_below_the_line_asks_for_windows() {
     assert_eq!(warned(&simulated, 3), None, "one of six says too little");
     simulated.levels[1].mark.goals[0].windows_bad = 1;
     let warning = warned(&simulated, 3).expect("two of six");
-    insta::assert_snapshot!([warning.text, warning.remedy].join("\n"), @"");
+    insta::assert_snapshot!([warning.text, warning.remedy].join("\n"), @r"
+    2 of 6 windows far below the load line were bad: noise of that size turns one of 8 levels with 19 % probability where 3 windows decide
+    write windows: 9, or find with --effort full
+    ");
     assert_eq!(warned(&simulated, 11), None, "eleven are enough for that");
     // Near the line a bad window is what the search is after.
     (0..2).for_each(|level| simulated.levels[level].mark.goals[0].windows_bad = 0);

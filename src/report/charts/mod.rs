@@ -6,6 +6,7 @@ pub mod load;
 pub mod percentiles;
 pub mod plot;
 pub mod resources;
+pub mod search;
 pub mod timeline;
 
 use plotters::style::RGBColor;

@@ -74,7 +74,7 @@ fn bracket(line: &LoadLine, report: &Report<'_>) -> Markup {
     html! {
         p.bracket {
             span.nowrap { (words.interval) } " " span.nowrap { (words.limit) }
-            @if let Some(guaranteed) = line.guaranteed { " – guaranteed " strong { (wording::load(&line.of, guaranteed)) } }
+            @if let Some(guaranteed) = wording::guaranteed(line) { " – guaranteed " strong { (guaranteed) } }
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::report::charts::percentiles::CURVES_MAX;
 use crate::report::charts::{
-    Key, Picture, Role, Shape, UNITS_PER_PX, load, percentiles, resources, timeline,
+    Key, Picture, Role, Shape, UNITS_PER_PX, load, percentiles, resources, search, timeline,
 };
 use crate::report::{Report, ReportError};
 use maud::{Markup, PreEscaped, html};
@@ -13,6 +13,7 @@ pub(super) fn all(report: &Report<'_>) -> Result<Markup, ReportError> {
         load::throughput(report)?.into_iter().chain(load::response(report)?).collect();
     let use_of_resources =
         if against_load.is_empty() { Vec::new() } else { resources::against_load(report)? };
+    let searched = search::over_time(report)?;
     let timeline = timeline::whole_run(report)?;
     let curves = percentiles::curves(report)?;
     let left_out = report.summary.endpoints.len().saturating_sub(curves.len());
@@ -23,6 +24,9 @@ pub(super) fn all(report: &Report<'_>) -> Result<Markup, ReportError> {
                 h2 { "Load and answer" }
                 div.pair { @for (i, picture) in against_load.iter().enumerate() { (figure(picture, &format!("load{i}"), true)) } }
             }
+        }
+        @if let Some(picture) = &searched {
+            section { h2 { "How the line was found" } (figure(picture, "search", true)) }
         }
         @if !curves.is_empty() {
             section {

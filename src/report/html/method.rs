@@ -1,6 +1,6 @@
 //! The foot of the page: what was run, where, and how each number came about, so that a reader years later need not guess.
 
-use crate::report::numbers::{bytes, counted, quantity};
+use crate::report::numbers::{bytes, counted, percent, quantity};
 use crate::report::{Report, plain};
 use maud::{Markup, html};
 
@@ -23,13 +23,14 @@ const NOTES: [(&str, &str); 9] = [
     ),
     (
         "Load line",
-        "A search grows the load until a level is bad, then halves the bracket on a logarithmic scale. A bracket is the last good \
-         and the first bad level; it carries no confidence.",
+        "A search grows the load until a level is bad, then halves the bracket on a logarithmic scale, looking closely (by all windows) at \
+         the two ends only. A bracket is the last good and the first bad level; it carries no confidence. Between them the line is where the \
+         share of bad requests crosses its bound, taken of the windows' own vote.",
     ),
     (
         "Good and bad levels",
         "A request is bad when it failed, was never sent or took longer than the goal. A window is bad when its share of bad requests \
-         is above what the goal's percentile allows; a level by its windows.",
+         is above what the goal's percentile allows; a level by its windows, as soon as those still missing could not change it.",
     ),
     (
         "What gives way",
@@ -68,6 +69,15 @@ pub(super) fn all(report: &Report<'_>) -> Markup {
                     }
                     @if let Some(think_s) = manifest.think_s { dt { "think time" } dd { (quantity(think_s)) " s a request" } }
                     dt { "requests an iteration" } dd { (quantity(manifest.requests_per_iteration)) }
+                    @if let Some(search) = &manifest.search {
+                        dt { "searched by" }
+                        dd {
+                            @if let Some(effort) = &search.effort { "--effort " (plain::name(effort)) ": " }
+                            (counted(search.windows.into(), "window")) " of " (quantity(search.window_s)) " s, " (percent(search.exceed))
+                            " of which may be bad; precision " (percent(search.precision))
+                            @if let Some(soak_s) = search.soak_s { "; soaks of " (quantity(soak_s)) " s" }
+                        }
+                    }
                     @if !manifest.goals.is_empty() {
                         dt { "a level is bad when" }
                         dd { @for goal in &manifest.goals { div.mono { (plain::name(goal)) } } }

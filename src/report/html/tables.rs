@@ -1,7 +1,7 @@
 //! Every number of the result as tables with captions and headed rows: levels, endpoints, thresholds, failures, the generator's
 //! own health, the accounting, events.
 
-use crate::record::summary::{Lag, Latency, ReadError};
+use crate::record::summary::{GoalLine, Lag, Latency, LoadLine, ReadError};
 use crate::report::numbers::{
     NO_NUMBER, bytes, count, counted, deviation, ms, percent, quantity, rate, span,
 };
@@ -17,6 +17,10 @@ pub(super) fn all(report: &Report<'_>) -> Markup {
         section {
             h2 { "Numbers" }
             @if !report.summary.thresholds.is_empty() { (thresholds(report)) }
+            @if let Some(line) = &report.summary.load_line {
+                @if line.goals.len() > 1 { (goals(line)) }
+                @if !line.soaks.is_empty() { (soaks(line)) }
+            }
             @if !report.summary.levels.is_empty() { (levels(report)) (level_resources(report)) }
             @if !report.summary.endpoints.is_empty() { (endpoints(report)) }
             @if !report.summary.failures.is_empty() { (failures(report)) }
@@ -65,6 +69,51 @@ fn tone(result: &str) -> &'static str {
         "fail" => "bad",
         _ => "unsure",
     }
+}
+
+fn goals(line: &LoadLine) -> Markup {
+    let head = html! { tr {
+        th scope="col" { "condition" } th.n scope="col" { "line" } th.n scope="col" { "last good" } th.n scope="col" { "first bad" }
+    } };
+    let [good, bad] = [0, 1].map(|end| move |goal: &GoalLine| or_dash(goal.interval[end], quantity));
+    let body = html! {
+        @for goal in line.goals.iter().take(ROWS_MAX) {
+            tr {
+                th.mono scope="row" { (plain::name(&goal.text)) }
+                td.n {
+                    @if let (Some(typical), None) = (goal.typical, goal.interval[1]) { "at least " (quantity(typical)) }
+                    @else { (or_dash(goal.typical, quantity)) }
+                }
+                td.n { (good(goal)) } td.n { (bad(goal)) }
+            }
+        }
+        (rest(line.goals.len()))
+    };
+    table(
+        "The line of each condition; the least is the load line, and only that one is narrowed down",
+        &head,
+        &body,
+    )
+}
+
+fn soaks(line: &LoadLine) -> Markup {
+    let head = html! { tr {
+        th.n scope="col" { (wording::unit(&line.of)) } th scope="col" { "judged" } th.n scope="col" { "bad requests" }
+        th.n scope="col" { "held for" } th scope="col" { "drift" } th scope="col" { "failed by" }
+    } };
+    let body = html! {
+        @for soak in line.soaks.iter().take(ROWS_MAX) {
+            tr {
+                th.n scope="row" { (quantity(soak.level)) }
+                td class=(if soak.good { "good" } else { "bad" }) { (if soak.good { "✓ lasted" } else { "✗ bad" }) }
+                td.n { (percent(soak.bad_ratio)) }
+                td.n { (span(soak.span_s[1] - soak.span_s[0])) }
+                td { @for drift in &soak.drift { div { (plain::name(&drift.of)) " " (deviation(drift.change_ratio)) } } }
+                td { (plain::name(soak.failed_by.as_deref().unwrap_or_default())) }
+            }
+        }
+    };
+    table("Soaks, in order of time", &head, &body)
 }
 
 fn levels(report: &Report<'_>) -> Markup {
