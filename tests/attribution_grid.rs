@@ -1,0 +1,51 @@
+//! Attribution, held against systems whose bottleneck is known: several hundred are drawn, simulated and searched, and what is said of each is
+//! compared with what queueing theory says of its parameters. The seed is fresh in every run; `PLIMSOLL_GRID_SEED` repeats one.
+//! `PLIMSOLL_ACCURACY_TABLE=FILE` writes the table there.
+
+mod attribution;
+
+use attribution::cases::{self, Case, Category};
+use attribution::score::{Grade, Line, table};
+
+/// Share of the systems with instruments of which the one true name must be said.
+const RIGHT_MIN: f64 = 0.95;
+
+fn seed() -> u64 {
+    let given = std::env::var("PLIMSOLL_GRID_SEED").ok();
+    given.map_or_else(rand::random, |text| text.parse().expect("PLIMSOLL_GRID_SEED is a whole number"))
+}
+
+#[test]
+fn the_first_resource_is_named_and_nobody_else() {
+    let seed = seed();
+    println!("PLIMSOLL_GRID_SEED={seed}");
+    let only: Option<u64> = std::env::var("PLIMSOLL_GRID_ONLY").ok().and_then(|text| text.parse().ok());
+    let all = cases::all().into_iter().zip(0..);
+    let cases: Vec<Case> = all
+        .filter(|(_, id)| only.is_none_or(|only| only == *id))
+        .map(|(category, id)| Case::run(id, category, seed))
+        .collect();
+    let table = table(&cases);
+    println!("{table}");
+    if let Ok(path) = std::env::var("PLIMSOLL_ACCURACY_TABLE") {
+        std::fs::write(&path, &table).unwrap_or_else(|why| panic!("{path}: {why}"));
+    }
+    for case in &cases {
+        let clear = matches!(case.category, Category::Clear(_));
+        if case.grade() == Grade::Wrong || clear && case.grade() != Grade::Right || only.is_some() {
+            println!("{}", case.story());
+        }
+    }
+    let of = |belongs: fn(Category) -> bool| Line::of(cases.iter().filter(|case| belongs(case.category)));
+    let clear = of(|category| matches!(category, Category::Clear(_)));
+    let uninstrumented = of(|category| category == Category::Uninstrumented);
+    let bad = of(|category| matches!(category, Category::BadProbe(_)));
+    assert!(
+        clear.right as f64 >= RIGHT_MIN * clear.systems as f64,
+        "{} of {} right; PLIMSOLL_GRID_SEED={seed}",
+        clear.right,
+        clear.systems
+    );
+    assert_eq!(uninstrumented.wrong, 0, "named without instruments; PLIMSOLL_GRID_SEED={seed}");
+    assert_eq!(bad.wrong, 0, "a confident wrong name; PLIMSOLL_GRID_SEED={seed}");
+}
