@@ -10,14 +10,9 @@ use attribution::score::{Grade, Line, table};
 /// Share of the systems with instruments of which the one true name must be said.
 const RIGHT_MIN: f64 = 0.95;
 
-fn seed() -> u64 {
-    let given = std::env::var("PLIMSOLL_GRID_SEED").ok();
-    given.map_or_else(rand::random, |text| text.parse().expect("PLIMSOLL_GRID_SEED is a whole number"))
-}
-
 #[test]
 fn the_first_resource_is_named_and_nobody_else() {
-    let seed = seed();
+    let seed = attribution::seed();
     println!("PLIMSOLL_GRID_SEED={seed}");
     let only: Option<u64> = std::env::var("PLIMSOLL_GRID_ONLY").ok().and_then(|text| text.parse().ok());
     let all = cases::all().into_iter().zip(0..);

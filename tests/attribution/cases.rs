@@ -25,7 +25,8 @@ pub(crate) enum Category {
     BadProbe(Fault),
 }
 
-const ROLES: [Role; 7] =
+/// Whatever may give way first.
+pub(crate) const ROLES: [Role; 7] =
     [Role::Pool, Role::DbCpu, Role::AppCpu, Role::EventLoop, Role::Redis, Role::Lock, Role::Heap];
 /// Systems of each resource.
 const CLEAR_EACH: usize = 30;

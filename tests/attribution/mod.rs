@@ -14,4 +14,11 @@ pub(crate) mod probes;
 pub(crate) mod score;
 pub(crate) mod search;
 pub(crate) mod system;
+mod theory;
 pub(crate) mod world;
+
+/// Fresh in every run, and told, so that a failure can be repeated.
+pub(crate) fn seed() -> u64 {
+    let given = std::env::var("PLIMSOLL_GRID_SEED").ok();
+    given.map_or_else(rand::random, |text| text.parse().expect("PLIMSOLL_GRID_SEED is a whole number"))
+}
