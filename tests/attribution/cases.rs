@@ -32,8 +32,8 @@ pub(crate) const ROLES: [Role; 7] =
 const CLEAR_EACH: usize = 30;
 const NEAR_TIES: usize = 14;
 const EARLY: usize = 14;
-const UNINSTRUMENTED_EACH: usize = 6;
-const FAULTS_EACH: usize = 5;
+const UNINSTRUMENTED_EACH: usize = 8;
+const FAULTS_EACH: usize = 7;
 
 /// All cases, in the order of their ids.
 pub(crate) fn all() -> Vec<Category> {

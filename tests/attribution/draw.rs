@@ -19,6 +19,8 @@ const HOLD_FLAT: f64 = 1.15;
 const HOLD_GROWN: f64 = 1.3;
 /// What a pool guards is at its limit when the pool is full.
 const GUARDED_FULL: f64 = 0.95;
+/// Threads, over those that the first ceiling keeps busy while nothing waits.
+const THREADS: (f64, f64) = (2.5, 8.0);
 const ATTEMPTS_MAX: usize = 20_000;
 
 /// A system of which `role` gives way first, by far or by a hair.
@@ -89,6 +91,8 @@ fn attempt(role: Role, near: bool, draws: &mut Draws) -> Option<System> {
         Role::AppCpu => false,
         _ => draws.chance(0.5),
     };
+    let threads = (!on_loop && draws.chance(0.3)).then(|| draft.add(part(Role::Threads, 1.0, 1.0)));
+    draft.steps.extend(threads.map(Step::Take));
     let app_shape = draws.shape();
     let app = if on_loop {
         let per_s = match role {
@@ -127,6 +131,7 @@ fn attempt(role: Role, near: bool, draws: &mut Draws) -> Option<System> {
         None
     };
     draft.visit(app, 0.5, app_shape, false);
+    draft.steps.extend(threads.map(Step::Give));
     finish(draft, role, near, aim_per_s, guarded, lock_inside.is_some(), draws)
 }
 
@@ -186,7 +191,13 @@ fn finish(
     lock_inside: bool,
     draws: &mut Draws,
 ) -> Option<System> {
-    let Draft { parts, steps } = draft;
+    let Draft { mut parts, steps } = draft;
+    if let Some(threads) = parts.iter_mut().find(|part| part.role == Role::Threads) {
+        // All but the first delay, which is the network's.
+        threads.demand_s = steps.iter().skip(1).map(Step::mean_s).sum();
+        let enough = aim_per_s * threads.demand_s * draws.log_uniform(THREADS.0, THREADS.1);
+        threads.servers = enough.ceil().max(4.0);
+    }
     let own = |role: Role| parts.iter().find(|part| part.role == role).map(Part::ceiling_per_s);
     let inside = role == Role::DbCpu || role == Role::Lock && lock_inside;
     let mut ceiling_per_s = own(role).unwrap_or(aim_per_s);

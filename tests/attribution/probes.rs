@@ -22,6 +22,8 @@ pub(crate) enum Source {
     Cache(f64),
     /// A pool of another service, seven of ten in use with errors at every load.
     Erring,
+    /// A heap that fills with garbage up to this share of its limit and then has little left, over and over, at every load.
+    Sawtooth(f64),
     /// Workers behind a queue whose jobs nobody waits for: all busy from this load on, requests per second.
     Workers(f64),
     /// A disk of which no limit is known.
@@ -95,6 +97,10 @@ pub(crate) fn of_parts(system: &System, draws: &mut Draws) -> Vec<Probe> {
                 probe.clocks = draws.chance(0.6);
                 probe.waiting = probe.clocks;
             }
+            // Busy threads and how many there are; what waits for one lies in the kernel's queue.
+            Role::Threads => {
+                (probe.integral, probe.waiting) = (false, draws.chance(0.4));
+            }
             Role::Lock => {
                 probe.integral = draws.chance(0.7);
                 probe.clocks = probe.integral && draws.chance(0.7);
@@ -129,6 +135,10 @@ pub(crate) fn innocents(system: &System, draws: &mut Draws) -> Vec<Probe> {
     }
     if draws.chance(0.2) {
         probes.push(Probe { waiting: true, ..Probe::new("reports.pool", "pool", Source::Erring, 10.0) });
+    }
+    if system.heap.is_none() && draws.chance(0.4) {
+        let peak = draws.between(0.5, 0.95);
+        probes.push(Probe::new(Role::Heap.resource(), "memory", Source::Sawtooth(peak), 1e9));
     }
     if draws.chance(0.08) {
         let full_per_s = system.ceiling_per_s * draws.between(0.3, 0.7);
@@ -229,6 +239,10 @@ fn tell(
             errors: Some((per_s * 0.02 * span_s).round() + 1.0),
             ..Told::default()
         },
+        Source::Sawtooth(peak) => {
+            let share = draws.between(0.3, peak);
+            Told { used: probe.limit.unwrap_or(1.0) * share, ..Told::default() }
+        }
         Source::Workers(full_per_s) => {
             let used = 50.0 * (per_s / full_per_s * draws.between(0.95, 1.05)).min(1.0);
             let jobs = used * span_s / (50.0 / full_per_s);

@@ -24,7 +24,9 @@ impl Case {
         let system = &self.system;
         match self.category {
             Category::Uninstrumented => false,
-            Category::NearTie => [system.first, system.second].iter().any(|role| role.resource() == resource),
+            Category::NearTie | Category::Early => {
+                [system.first, system.second].iter().any(|role| role.resource() == resource)
+            }
             _ => system.first.resource() == resource,
         }
     }
@@ -41,7 +43,7 @@ impl Case {
                 let small = said.candidates.len() <= SET_MAX;
                 match (self.category, holds && small) {
                     // Either may be named, so both may.
-                    (Category::NearTie, true) => Grade::Right,
+                    (Category::NearTie | Category::Early, true) => Grade::Right,
                     (_, true) => Grade::Unsure,
                     // With instruments that fail, doubt is the answer.
                     (Category::BadProbe(_) | Category::Uninstrumented, false) => Grade::Abstained,

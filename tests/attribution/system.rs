@@ -16,6 +16,8 @@ pub(crate) enum Role {
     Redis,
     Lock,
     Heap,
+    /// Threads of which a request holds one from its begin to its end: full whenever anything behind them is.
+    Threads,
 }
 
 impl Role {
@@ -28,6 +30,7 @@ impl Role {
             Self::Redis => "redis.main_thread",
             Self::Lock => "stock.lock",
             Self::Heap => "app.heap",
+            Self::Threads => "http.threads",
         }
     }
 }
@@ -65,6 +68,15 @@ pub(crate) enum Step {
     Run(Time),
     Share(usize, Time),
     Give(usize),
+}
+
+impl Step {
+    pub(crate) fn mean_s(&self) -> f64 {
+        match self {
+            Self::Delay(time) | Self::Stay(time) | Self::Run(time) | Self::Share(_, time) => time.mean_s,
+            Self::Take(_) | Self::Give(_) => 0.0,
+        }
+    }
 }
 
 /// Live memory grows with the users; garbage fills the room above it until a collection marks what is live, while the loop stands still.
@@ -118,7 +130,7 @@ pub(crate) struct System {
     pub heap: Option<Heap>,
     /// Who has waited for so long for an answer goes away; the system does not know.
     pub patience_s: f64,
-    /// How often a request that got no slot in time asks again.
+    /// How often a request that got no slot in time is begun anew, from the step after it got a thread.
     pub retries: u32,
     /// Most requests per second that it carries, and the resource that stops it.
     pub ceiling_per_s: f64,
@@ -131,11 +143,7 @@ pub(crate) struct System {
 impl System {
     /// Mean response time of a request that meets nobody, s.
     pub(crate) fn alone_s(&self) -> f64 {
-        let of = |step: &Step| match step {
-            Step::Delay(time) | Step::Stay(time) | Step::Run(time) | Step::Share(_, time) => time.mean_s,
-            Step::Take(_) | Step::Give(_) => 0.0,
-        };
-        self.steps.iter().map(of).sum()
+        self.steps.iter().map(Step::mean_s).sum()
     }
 
     /// The load at which the asymptotes of throughput meet: N* = X(Z + R0) users, or X arrivals per second.
@@ -144,6 +152,13 @@ impl System {
             Load::Closed(think) => self.ceiling_per_s * (think.mean_s + self.alone_s()),
             Load::Open => self.ceiling_per_s,
         }
+    }
+
+    /// The step from which a request is begun anew: it keeps its thread.
+    pub(crate) fn again(&self) -> usize {
+        let thread =
+            |step: &Step| matches!(step, Step::Take(place) if self.parts[*place].role == Role::Threads);
+        self.steps.iter().position(thread).map_or(0, |at| at + 1)
     }
 
     pub(crate) fn part(&self, role: Role) -> Option<&Part> {

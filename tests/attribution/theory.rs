@@ -55,7 +55,6 @@ fn response_s(trial: &Trial) -> f64 {
 
 #[track_caller]
 fn agree(what: &str, simulated: f64, theory: f64) {
-    println!("{what}: simulated {simulated:.4}, in theory {theory:.4}");
     assert!(
         (simulated / theory - 1.0).abs() <= TOLERANCE,
         "{what}: simulated {simulated}, in theory {theory}"

@@ -83,6 +83,8 @@ struct World<'s> {
     jobs: Vec<Job>,
     idle: Vec<u32>,
     places: Vec<Place>,
+    /// Where a request begins anew.
+    again: usize,
     garbage: f64,
     trigger: f64,
     in_flight: f64,
@@ -110,6 +112,7 @@ pub(crate) fn run(system: &System, level: f64, settle_s: f64, judged_s: f64, dra
         jobs: Vec::new(),
         idle: Vec::new(),
         places: places.collect(),
+        again: system.again(),
         garbage: 0.0,
         trigger: system.heap.as_ref().map_or(0.0, |heap| heap.trigger(heap.live(users))),
         in_flight: 0.0,
@@ -300,7 +303,7 @@ impl World<'_> {
         heap.mark_s_per_byte * live
     }
 
-    /// Nobody holds a slot while it waits for one with a time-out, so there is nothing to give back.
+    /// Who gives up does without what the slot was for, unless it tries once more.
     fn expire(&mut self, index: u32, wait: u32) {
         let job = &mut self.jobs[index as usize];
         if !job.waits || job.wait != wait {
@@ -313,12 +316,15 @@ impl World<'_> {
         }
         if job.retries > 0 {
             job.retries -= 1;
-            job.step = 0;
-            self.proceed(index);
+            job.step = self.again;
         } else {
             job.failed = true;
-            self.end(index);
+            while !matches!(self.system.steps[job.step], Step::Give(given) if given == place) {
+                job.step += 1;
+            }
+            job.step += 1;
         }
+        self.proceed(index);
     }
 
     fn end(&mut self, index: u32) {
