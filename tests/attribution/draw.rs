@@ -14,8 +14,9 @@ const CEILINGS_PER_S: (f64, f64) = (30.0, 300.0);
 /// Hold of a pool's slot with nobody else there, s, and its slots.
 const HOLDS_S: (f64, f64) = (0.001, 0.3);
 const SLOTS_MAX: u32 = 200;
-/// A pool binds if what it guards makes its holds no longer than this when all slots are taken; it is a victim past the other.
-const HOLD_FLAT: f64 = 1.15;
+/// A pool binds if what it guards makes its holds no longer than this when all slots are taken; it is a victim past the other. With times
+/// that spread more than exponential ones a hold grows somewhat further, and between 1.15 and 1.3 it would be the fault of both.
+const HOLD_FLAT: f64 = 1.1;
 const HOLD_GROWN: f64 = 1.3;
 /// What a pool guards is at its limit when the pool is full.
 const GUARDED_FULL: f64 = 0.95;

@@ -142,7 +142,9 @@ impl World<'_> {
             let left_s = match think.shape {
                 _ if !thinks => self.draws.unit(),
                 Shape::Exponential => self.draws.time(think),
-                _ => self.draws.unit() * self.draws.time(think),
+                // Who is met in a long thought is met more often: its length counts twice, and s^2 is what that adds to the logarithm.
+                Shape::Lognormal(sigma) => self.draws.unit() * self.draws.time(think) * (sigma * sigma).exp(),
+                Shape::Constant => self.draws.unit() * think.mean_s,
             };
             self.calendar.push(left_s, What::Begin);
             user += 1.0;
