@@ -1,5 +1,6 @@
 //! Attribution, held against systems whose bottleneck is known: several hundred are drawn, simulated and searched, and what is said of each is
-//! compared with what queueing theory says of its parameters. The seed is fresh in every run; `PLIMSOLL_GRID_SEED` repeats one.
+//! compared with what queueing theory says of its parameters. The seed is fresh in every run; `PLIMSOLL_GRID_SEED` repeats one,
+//! and with `PLIMSOLL_GRID_ONLY` the system of one id alone.
 //! `PLIMSOLL_ACCURACY_TABLE=FILE` writes the table there.
 
 mod attribution;

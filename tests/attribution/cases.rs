@@ -89,7 +89,8 @@ impl Case {
         let Searched { levels, slo_s } = searched;
         let levels: Vec<LevelInput> = levels.into_iter().map(|level| level.input).collect();
         let (unit, think_s) = match system.load {
-            Load::Closed(think) => (LoadUnit::Users, Some(think.mean_s)),
+            // Pacing leaves it open how long anybody thinks.
+            Load::Closed(think) => (LoadUnit::Users, (!draws.chance(0.1)).then_some(think.mean_s)),
             Load::Open => (LoadUnit::RatePerS, None),
         };
         let input = Input {

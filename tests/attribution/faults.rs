@@ -25,11 +25,13 @@ pub(crate) enum Fault {
     NoLimit,
     /// The first resource says for ever what it said first.
     Frozen,
-    /// The clock of the probes is fast, and the run is not.
-    Ahead,
+    /// The scrapes of the first resource fail from the middle of the search on.
+    Gone,
+    /// The clock of the probes is behind that of the run: what they tell of a level is written before it.
+    Behind,
 }
 
-pub(crate) const FAULTS: [Fault; 9] = [
+pub(crate) const FAULTS: [Fault; 10] = [
     Fault::Halved,
     Fault::IdleCounted,
     Fault::PendingMiscounted,
@@ -38,7 +40,8 @@ pub(crate) const FAULTS: [Fault; 9] = [
     Fault::FewLevels,
     Fault::NoLimit,
     Fault::Frozen,
-    Fault::Ahead,
+    Fault::Gone,
+    Fault::Behind,
 ];
 
 /// The innocent pool of which `IdleCounted` and `PendingMiscounted` tell: ten connections, two in use.
@@ -53,13 +56,13 @@ impl Fault {
         probes: &mut Vec<Probe>,
         draws: &mut Draws,
     ) {
-        if matches!(self, Self::Halved | Self::NoLimit | Self::Frozen) {
+        if matches!(self, Self::Halved | Self::NoLimit | Self::Frozen | Self::Gone) {
             hide_symptoms(system, probes);
         }
         match self {
             Self::FewLevels => cut(searched, draws),
             Self::Late => probes.iter_mut().for_each(|probe| probe.late_s = draws.between(8.0, 20.0)),
-            Self::Ahead => probes.iter_mut().for_each(|probe| probe.late_s = -draws.between(6.0, 12.0)),
+            Self::Behind => probes.iter_mut().for_each(|probe| probe.late_s = -draws.between(6.0, 12.0)),
             Self::NoLimit => {
                 let first = system.first.resource();
                 probes
@@ -93,6 +96,11 @@ impl Fault {
                     .filter(|row| row.resource == first)
                     .for_each(|row| *row = SaturationRow { t_s: row.t_s, ..frozen.clone() });
             }
+            Self::Gone => {
+                let level = draws.between(0.2, 0.6) * searched.levels.len() as f64;
+                let from_s = searched.levels[level as usize].begin_s;
+                rows.retain(|row| row.resource != first || row.t_s < from_s);
+            }
             Self::Resets => {
                 // Of a resource without a gauge nothing is left.
                 rows.retain_mut(|row| {
@@ -103,7 +111,7 @@ impl Fault {
                     row.kind != "cpu"
                 });
             }
-            Self::Late | Self::Ahead | Self::FewLevels | Self::NoLimit => {}
+            Self::Late | Self::Behind | Self::FewLevels | Self::NoLimit => {}
         }
     }
 }
