@@ -20,6 +20,8 @@ pub(crate) enum Category {
     NearTie,
     /// A bound on the latency that queueing breaks before anything is full.
     Early,
+    /// The search ended at its upper limit, half way to the first ceiling, and every level was good.
+    Below,
     /// What gives way first is not told of.
     Uninstrumented,
     BadProbe(Fault),
@@ -32,6 +34,7 @@ pub(crate) const ROLES: [Role; 7] =
 const CLEAR_EACH: usize = 30;
 const NEAR_TIES: usize = 14;
 const EARLY: usize = 14;
+const BELOW: usize = 14;
 const UNINSTRUMENTED_EACH: usize = 8;
 const FAULTS_EACH: usize = 7;
 
@@ -41,6 +44,7 @@ pub(crate) fn all() -> Vec<Category> {
     all.extend(ROLES.iter().flat_map(|role| vec![Category::Clear(*role); CLEAR_EACH]));
     all.extend(vec![Category::NearTie; NEAR_TIES]);
     all.extend(vec![Category::Early; EARLY]);
+    all.extend(vec![Category::Below; BELOW]);
     all.extend(vec![Category::Uninstrumented; UNINSTRUMENTED_EACH * ROLES.len()]);
     all.extend(FAULTS.iter().flat_map(|fault| vec![Category::BadProbe(*fault); FAULTS_EACH]));
     all
@@ -73,6 +77,10 @@ impl Case {
         let mut searched = search(&system, slo, seed, id);
         let mut probes = of_parts(&system, &mut draws);
         probes.extend(innocents(&system, &mut draws));
+        if category == Category::Below {
+            let half = system.saturation() / 2.0;
+            searched.levels.retain(|level| level.input.mark.good && level.input.mark.level <= half);
+        }
         if category == Category::Uninstrumented {
             hide(&system, &mut probes);
         }

@@ -22,6 +22,9 @@ const HOLD_GROWN: f64 = 1.3;
 const GUARDED_FULL: f64 = 0.95;
 /// Threads, over those that the first ceiling keeps busy while nothing waits.
 const THREADS: (f64, f64) = (2.5, 8.0);
+/// Longest demand of a request on one resource, s, and the least users or arrivals per second at the first ceiling.
+const DEMAND_S_MAX: f64 = 0.5;
+const SATURATION_MIN: f64 = 12.0;
 const ATTEMPTS_MAX: usize = 20_000;
 
 /// A system of which `role` gives way first, by far or by a hair.
@@ -133,10 +136,11 @@ fn attempt(role: Role, near: bool, draws: &mut Draws) -> Option<System> {
     };
     draft.visit(app, 0.5, app_shape, false);
     draft.steps.extend(threads.map(Step::Give));
-    finish(draft, role, near, aim_per_s, guarded, lock_inside.is_some(), draws)
+    let inside = role == Role::DbCpu || role == Role::Lock && lock_inside.is_some();
+    finish(draft, role, near, aim_per_s, guarded, inside, draws)
 }
 
-/// The pool and what it guards; requests per second that its slots get out of that, and hold with nobody else there, s.
+/// The pool and what it guards; requests per second that its slots get out of that.
 fn guard(
     draft: &mut Draft,
     role: Role,
@@ -144,7 +148,7 @@ fn guard(
     db: Part,
     lock: Option<usize>,
     draws: &mut Draws,
-) -> Option<(f64, f64)> {
+) -> Option<f64> {
     let lock_s = lock.map_or(0.0, |lock| draft.parts[lock].demand_s);
     let served_s = db.demand_s + lock_s;
     let (slots, away_s) = if role == Role::Pool {
@@ -179,17 +183,57 @@ fn guard(
         draft.visit(lock, 1.0, shape, false);
     }
     draft.steps.push(Step::Give(pool));
-    Some((carried, hold_s))
+    Some(carried)
 }
 
-/// Adds the load and the truth, unless the ceilings are not as asked for.
+/// What theory says of the parts of a system.
+struct Truth {
+    ceiling_per_s: f64,
+    second: Role,
+    margin: f64,
+}
+
+/// The ceilings of a system in which `role` should give way first, unless they are not as asked for. `carried_per_s` is what the slots of
+/// its pool get out of what that guards, `inside` whether `role` is guarded by it.
+fn truth(parts: &[Part], role: Role, near: bool, carried_per_s: Option<f64>, inside: bool) -> Option<Truth> {
+    let own = |role: Role| parts.iter().find(|part| part.role == role).map(Part::ceiling_per_s);
+    let mut ceiling_per_s = own(role)?;
+    let mut pool_per_s = own(Role::Pool);
+    match carried_per_s {
+        // As many slots, each held longer for what stands in line behind it: that is the ceiling, if it is the pool's at all.
+        Some(carried_per_s) if role == Role::Pool => {
+            if !near && carried_per_s * HOLD_FLAT < ceiling_per_s {
+                return None;
+            }
+            ceiling_per_s = carried_per_s;
+        }
+        Some(carried_per_s) if inside => {
+            let grown = pool_per_s? / ceiling_per_s;
+            if !near && (carried_per_s < GUARDED_FULL * ceiling_per_s || grown < HOLD_GROWN) {
+                return None;
+            }
+        }
+        _ => pool_per_s = carried_per_s,
+    }
+    let others = parts.iter().filter(|part| part.role != role);
+    let ceilings = others.map(|part| match part.role {
+        Role::Pool => (pool_per_s.unwrap_or(f64::INFINITY), part.role),
+        of => (part.ceiling_per_s(), of),
+    });
+    let (next_per_s, second) = ceilings.min_by(|a, b| a.0.total_cmp(&b.0)).unwrap_or((f64::INFINITY, role));
+    let margin = next_per_s / ceiling_per_s;
+    let as_asked = if near { (NEAR.0..=NEAR.1).contains(&margin) } else { margin >= CLEAR };
+    as_asked.then_some(Truth { ceiling_per_s, second, margin })
+}
+
+/// Adds threads, load and truth.
 fn finish(
     draft: Draft,
     role: Role,
     near: bool,
     aim_per_s: f64,
-    guarded: Option<(f64, f64)>,
-    lock_inside: bool,
+    carried_per_s: Option<f64>,
+    inside: bool,
     draws: &mut Draws,
 ) -> Option<System> {
     let Draft { mut parts, steps } = draft;
@@ -199,40 +243,17 @@ fn finish(
         let enough = aim_per_s * threads.demand_s * draws.log_uniform(THREADS.0, THREADS.1);
         threads.servers = enough.ceil().max(4.0);
     }
-    let own = |role: Role| parts.iter().find(|part| part.role == role).map(Part::ceiling_per_s);
-    let inside = role == Role::DbCpu || role == Role::Lock && lock_inside;
-    let mut ceiling_per_s = own(role).unwrap_or(aim_per_s);
-    let mut pool_per_s = own(Role::Pool);
-    if let Some((carried, _)) = guarded {
-        if role == Role::Pool {
-            // As many slots, each held longer for what stands in line behind it: that is the ceiling, if it is the pool's at all.
-            if !near && carried * HOLD_FLAT < ceiling_per_s {
-                return None;
-            }
-            ceiling_per_s = carried;
-        } else if inside {
-            let grown = own(Role::Pool)? / ceiling_per_s;
-            if !near && (carried < GUARDED_FULL * ceiling_per_s || grown < HOLD_GROWN) {
-                return None;
-            }
-        } else {
-            pool_per_s = Some(carried);
+    let Truth { ceiling_per_s, second, margin } = match role {
+        // The heap's ceiling is where it was put (`heap`): that of the loop, with collections, is the same.
+        Role::Heap => {
+            let others: Vec<Part> =
+                parts.iter().filter(|part| part.role != Role::EventLoop).cloned().collect();
+            let heaped = part(Role::EventLoop, 1.0, 1.0 / aim_per_s);
+            truth(&[others, vec![heaped]].concat(), Role::EventLoop, near, carried_per_s, inside)?
         }
-    }
-    let others = parts
-        .iter()
-        .filter(|part| part.role != role && !(role == Role::Heap && part.role == Role::EventLoop));
-    let (margin, second) = others
-        .map(|part| {
-            let per_s = if part.role == Role::Pool { pool_per_s? } else { part.ceiling_per_s() };
-            Some((per_s / ceiling_per_s, part.role))
-        })
-        .collect::<Option<Vec<_>>>()?
-        .into_iter()
-        .min_by(|a, b| a.0.total_cmp(&b.0))
-        .unwrap_or((f64::INFINITY, role));
-    let as_asked = if near { (NEAR.0..=NEAR.1).contains(&margin) } else { margin >= CLEAR };
-    if !as_asked || parts.iter().any(|part| part.demand_s > 0.5) {
+        _ => truth(&parts, role, near, carried_per_s, inside)?,
+    };
+    if parts.iter().any(|part| part.demand_s > DEMAND_S_MAX) {
         return None;
     }
     let think = Time {
@@ -254,7 +275,7 @@ fn finish(
         second,
         margin,
     };
-    if system.saturation() < 12.0 {
+    if system.saturation() < SATURATION_MIN {
         return None;
     }
     if role == Role::Heap {
