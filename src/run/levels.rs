@@ -4,6 +4,7 @@
 //! | state | a second ends | what follows |
 //! |---|---|---|
 //! | settling | before the judged span begins | nothing |
+//! | settling | at its beginning, and users of a higher level are still there | nothing, for up to [`STRAGGLERS_MAX_S`] |
 //! | settling | at its beginning | judging |
 //! | judging | inside a window | the second is added to it |
 //! | judging | at the end of a window that does not decide yet, or of the last one with too few requests or late seconds | one more window, up to [`WINDOWS_FACTOR_MAX`] times as many as were asked for |
@@ -37,6 +38,11 @@ use words::Said;
 
 /// A level whose windows hold too few requests is held longer, at most this many times as long.
 const WINDOWS_FACTOR_MAX: u32 = 4;
+
+/// More users than this many times the level are not the level's. They are waited for so long after the settling: the longest that a
+/// scenario commonly lets them end in peace, twice.
+const STRAGGLERS_RATIO_MAX: f64 = 1.05;
+const STRAGGLERS_MAX_S: u64 = 60;
 
 /// Seconds in flight below which a trend of them is a queue that wanders.
 const GROWTH_SECONDS_MIN: usize = 20;
@@ -150,7 +156,11 @@ impl LevelRun {
     /// Takes in a merged second (or several, where one came late). What follows from it happens at `acts_from_s`, see [`acts_from_s`].
     pub fn second(&mut self, second: &Snapshot, acts_from_s: u64) -> Vec<Act> {
         match std::mem::replace(&mut self.state, State::Over) {
-            State::Settling { judged_from_s, judging } if second.end_s >= judged_from_s => {
+            State::Settling { judged_from_s, judging }
+                if second.end_s >= judged_from_s
+                    && (second.end_s >= judged_from_s + STRAGGLERS_MAX_S
+                        || !self.has_stragglers(second, judging.level)) =>
+            {
                 self.state = State::Judging(Judging { from_s: second.end_s, ..judging });
                 Vec::new()
             }
@@ -161,6 +171,11 @@ impl LevelRun {
                 Vec::new()
             }
         }
+    }
+
+    /// Whether users of a higher level are still there, who were told to leave and may end what they do.
+    fn has_stragglers(&self, second: &Snapshot, level: f64) -> bool {
+        self.of == LoadUnit::Users && second.users as f64 > level * STRAGGLERS_RATIO_MAX + 1.0
     }
 
     fn judge(&mut self, mut judging: Judging, second: &Snapshot, acts_from_s: u64) -> Vec<Act> {

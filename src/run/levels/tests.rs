@@ -68,6 +68,22 @@ fn ramp_and_settling_are_not_judged_and_every_judged_second_is() {
 }
 
 #[test]
+fn a_level_is_judged_when_the_users_of_a_higher_one_have_left() {
+    let judged_from_s = |left_at_s: u64| {
+        let mut run = level_run(vec![p99_goal()], vec![10.0]);
+        run.start(0);
+        (1..200).find_map(|end_s| {
+            let users = if end_s < left_at_s { 15 } else { 11 };
+            let acts = run.second(&Snapshot { users, ..second(end_s, 500, 1_000_000) }, end_s);
+            acts.into_iter().find_map(|act| if let Act::Mark(mark) = act { Some(mark.from_s) } else { None })
+        })
+    };
+    assert_eq!(judged_from_s(0), Some(2.0));
+    assert_eq!(judged_from_s(20), Some(20.0));
+    assert_eq!(judged_from_s(1_000), Some(62.0), "and not waited for for ever");
+}
+
+#[test]
 fn a_level_with_too_few_requests_is_held_longer() {
     let mut run = level_run(vec![p99_goal()], vec![10.0]);
     run.start(0);
