@@ -5,6 +5,7 @@ mod windows;
 
 use crate::fit::demand::{Demands, MOVED_MIN, WINDOWS_MIN, Window, demands};
 use crate::fit::evidence::evidence;
+use crate::fit::held::{held, rather_held};
 use crate::record::recorded::Recorded;
 use crate::record::rows::EndpointEntry;
 use crate::record::summary::Warning;
@@ -42,6 +43,8 @@ pub struct LeftOut {
 pub struct Unfitted {
     pub resource: String,
     pub reason: String,
+    /// What each user holds of it, where users do; bytes for memory.
+    pub per_user: Option<f64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
@@ -112,9 +115,7 @@ pub fn service_demands(recorded: &Recorded) -> ServiceDemands {
     for (number, resource) in resources.iter().enumerate() {
         match fit(recorded, &classes, &cuts, resource, number) {
             Ok(found) => document.resources.push(found),
-            Err(reason) => {
-                document.unfitted.push(Unfitted { resource: resource.name.to_owned(), reason });
-            }
+            Err(unfitted) => document.unfitted.push(unfitted),
         }
     }
     document.warnings = whose_run(recorded);
@@ -128,19 +129,35 @@ fn fit(
     cuts: &[Cut],
     resource: &Resource<'_>,
     number: usize,
-) -> Result<ResourceDemand, String> {
-    if resource.kind == "memory" {
-        return Err("memory is held by users and data, not by requests".to_owned());
-    }
+) -> Result<ResourceDemand, Unfitted> {
+    let unfitted = |reason: String, per_user: Option<f64>| Unfitted {
+        resource: resource.name.to_owned(),
+        reason,
+        per_user,
+    };
     let used = cuts.iter().zip(&resource.seen).filter(|(cut, _)| cut.left_out.is_none());
     let covered: Vec<_> = used.filter_map(|(cut, seen)| Some((cut, seen, seen.busy()?))).collect();
     let windows: Vec<Window> = covered
         .iter()
-        .map(|(cut, _, busy)| Window { seconds: WINDOW_S, busy: *busy, rates_per_s: cut.rates_per_s.clone() })
+        .map(|(cut, _, busy)| Window {
+            seconds: WINDOW_S,
+            busy: *busy,
+            rates_per_s: cut.rates_per_s.clone(),
+            users: cut.users,
+        })
         .collect();
+    let by_users = held(&windows);
+    if resource.kind == "memory" {
+        let per_user = by_users.map(|held| held.per_user);
+        return Err(unfitted("memory is held by users and data, not by requests".to_owned(), per_user));
+    }
+    if let Some(held) = by_users.filter(|held| rather_held(&windows, held)) {
+        return Err(unfitted("held by users, whatever they ask for".to_owned(), Some(held.per_user)));
+    }
     let random = &mut stream(recorded.manifest.seed, Purpose::Bootstrap, number as u64, 0);
     let found = demands(&windows, random).ok_or_else(|| {
-        format!("{} of its windows can be used, and a demand takes {WINDOWS_MIN}", windows.len())
+        let few = format!("{} of its windows can be used, and a demand takes {WINDOWS_MIN}", windows.len());
+        unfitted(few, None)
     })?;
     let total = |window: &Window| window.rates_per_s.iter().sum::<f64>();
     let requests: f64 = windows.iter().map(|window| total(window) * window.seconds).sum();

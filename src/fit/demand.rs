@@ -3,25 +3,22 @@
 //! In window w: busy(w) = b + Σ_c D_c·X_c(w), the utilization law with a background. busy in servers (cores, slots); b the use without any request;
 //! D_c seconds of service a request of class c needs over all its visits; X_c requests per second.
 //!
-//! Sources: Denning and Buzen 1978 for the law; Lawson and Hanson 1974 for the estimate; Künsch, Annals of Statistics 17, 1989, for the bootstrap by
-//! moving blocks, here of residuals, because loads are what the plan made them and no chance.
+//! Sources: Denning and Buzen 1978 for the law; Lawson and Hanson 1974 for the estimate; `errors` for the intervals.
 
 use super::classes::{Group, VARIES_MIN, groups, summed, varies};
+use super::errors::Errors;
 use super::nnls::nnls;
-use super::student::t_quantile;
 use crate::seed::Stream;
-use rand::RngExt as _;
 
 /// Windows without which nothing is told.
 pub const WINDOWS_MIN: usize = 6;
-/// Windows of a block: neighbors within one share what made them differ (a collection, a checkpoint).
-const BLOCK: (usize, usize) = (3, 6);
+/// Draws of residuals by which a difference between the halves of the loads is judged.
 const REPLICATES: usize = 1000;
 /// Windows in half of the loads without which the halves are not compared.
 const HALF_MIN: usize = 5;
 /// By how much a demand must have moved between the halves to be said to.
 pub const MOVED_MIN: f64 = 0.15;
-/// Windows with less than this part of the mean load are not trusted the more for it.
+/// Windows with less than this part of the mean size are not trusted the more for it.
 const LOAD_FLOOR: f64 = 0.1;
 
 /// What was seen in one stretch of time.
@@ -32,6 +29,8 @@ pub struct Window {
     pub busy: f64,
     /// Requests per second of each class.
     pub rates_per_s: Vec<f64>,
+    /// Mean users there.
+    pub users: f64,
 }
 
 /// A figure with its interval of 95 %.
@@ -67,14 +66,13 @@ pub struct Demands {
     pub drift: Option<Drift>,
 }
 
-/// Non-negative weighted least squares over the windows, in order of time. A window weighs its seconds over its load, for the busy time of a
-/// number of requests that come as they please varies as that number does. `None` with too few windows, or where no request ever came.
+/// Non-negative weighted least squares over the windows, in order of time. A window weighs its seconds over how busy the resource is expected to be in it, for
+/// the busy time of requests that come as they please varies as their number does. `None` with too few windows, or where no request ever came.
 pub fn demands(windows: &[Window], random: &mut Stream) -> Option<Demands> {
     let rates: Vec<Vec<f64>> = windows.iter().map(|window| window.rates_per_s.clone()).collect();
     let groups = groups(&rates);
     let total = totals(windows);
     let with_background = varies(&total) >= VARIES_MIN;
-    let columns = groups.len() + usize::from(with_background);
     if windows.len() < WINDOWS_MIN || total.iter().sum::<f64>() <= 0.0 {
         return None;
     }
@@ -83,36 +81,13 @@ pub fn demands(windows: &[Window], random: &mut Stream) -> Option<Demands> {
         design.push(vec![1.0; windows.len()]);
     }
     let busy: Vec<f64> = windows.iter().map(|window| window.busy).collect();
-    let model = Model::new(design, weights(windows, &total));
+    let model = Model::weighted(design, windows, &busy);
     let found = model.fit(&busy);
-    let again = Again::new(&model, &found, &busy);
-    // A residual bootstrap of n windows knows no more about the spread than n − p windows tell, as t does beside the normal distribution.
-    let free = (windows.len() - columns) as f64;
-    let wider = t_quantile(0.975, free) / t_quantile(0.975, 1e6);
-    let mut drawn: Vec<Vec<f64>> = vec![Vec::with_capacity(REPLICATES); columns];
-    let halves = Halves::of(&total, &model);
-    let moved = halves.as_ref().and_then(|halves| halves.demands(&busy));
-    let mut apart = Vec::new();
-    for _ in 0..REPLICATES {
-        let busy = again.draw(random);
-        for (drawn, value) in drawn.iter_mut().zip(model.fit(&busy)) {
-            drawn.push(value);
-        }
-        if moved.is_some() {
-            apart.extend(halves.as_ref().and_then(|halves| halves.demands(&busy)).map(ratio));
-        }
-    }
-    let interval = |column: usize| {
-        let mut drawn = drawn[column].clone();
-        drawn.sort_by(f64::total_cmp);
-        let end = |share: f64| found[column] + wider * (quantile(&drawn, share) - found[column]);
-        Interval { value: found[column], ci95: [end(0.025).max(0.0), end(0.975)] }
-    };
-    let drift = moved.map(|(lower_s, upper_s)| {
-        apart.sort_by(f64::total_cmp);
-        let far = ratio((lower_s, upper_s)) >= (1.0 + MOVED_MIN).ln();
-        Drift { lower_s, upper_s, moved: far && ratio((lower_s, upper_s)) > quantile(&apart, 0.95) }
-    });
+    let errors = Errors::of(&model.scaled(), &model.scaled_right(&busy))?;
+    let interval =
+        |column: usize| Interval { value: found[column], ci95: errors.interval(column, found[column]) };
+    let drift = Halves::of(&total, &model, &found[..groups.len()])
+        .and_then(|halves| halves.drift(&model, &found, &busy, &errors, random));
     Some(Demands {
         background: with_background.then(|| interval(groups.len())),
         demands: groups
@@ -128,12 +103,14 @@ fn totals(windows: &[Window]) -> Vec<f64> {
     windows.iter().map(|window| window.rates_per_s.iter().sum()).collect()
 }
 
-fn weights(windows: &[Window], total: &[f64]) -> Vec<f64> {
-    let floor = LOAD_FLOOR * total.iter().sum::<f64>() / total.len().max(1) as f64;
+/// Seconds over a size that the variance goes with.
+fn weights(windows: &[Window], sizes: &[f64]) -> Vec<f64> {
+    let floor = LOAD_FLOOR * sizes.iter().sum::<f64>() / sizes.len().max(1) as f64;
+    let all_zero = floor <= 0.0;
     windows
         .iter()
-        .zip(total)
-        .map(|(window, load)| window.seconds / load.max(floor).max(f64::MIN_POSITIVE))
+        .zip(sizes)
+        .map(|(window, size)| window.seconds / if all_zero { 1.0 } else { size.max(floor) })
         .collect()
 }
 
@@ -162,10 +139,27 @@ impl Model {
         Self { design, weights, gram }
     }
 
+    /// Weighted by what was offered first, then by what that makes of how busy the resource was: a window with dearer requests varies more.
+    fn weighted(design: Vec<Vec<f64>>, windows: &[Window], busy: &[f64]) -> Self {
+        let first = Self::new(design, weights(windows, &totals(windows)));
+        let rough = first.fit(busy);
+        let expected: Vec<f64> = (0..busy.len()).map(|row| first.at(&rough, row)).collect();
+        Self::new(first.design, weights(windows, &expected))
+    }
+
     fn fit(&self, busy: &[f64]) -> Vec<f64> {
         let dot =
             |column: &Vec<f64>| column.iter().zip(busy).zip(&self.weights).map(|((a, b), w)| a * b * w).sum();
         nnls(&self.gram, &self.design.iter().map(dot).collect::<Vec<f64>>())
+    }
+
+    /// The columns, each row times the root of its weight.
+    fn scaled(&self) -> Vec<Vec<f64>> {
+        self.design.iter().map(|column| self.scaled_right(column)).collect()
+    }
+
+    fn scaled_right(&self, column: &[f64]) -> Vec<f64> {
+        column.iter().zip(&self.weights).map(|(value, weight)| value * weight.sqrt()).collect()
     }
 
     fn at(&self, found: &[f64], row: usize) -> f64 {
@@ -173,49 +167,8 @@ impl Model {
     }
 }
 
-/// Draws the same windows again with other residuals.
-struct Again {
-    fitted: Vec<f64>,
-    /// Of weight one, centered.
-    residuals: Vec<f64>,
-    scales: Vec<f64>,
-    block: usize,
-}
-
-impl Again {
-    fn new(model: &Model, found: &[f64], busy: &[f64]) -> Self {
-        let windows = busy.len();
-        let fitted: Vec<f64> = (0..windows).map(|row| model.at(found, row)).collect();
-        let scales: Vec<f64> = model.weights.iter().map(|weight| 1.0 / weight.sqrt()).collect();
-        // Residuals are smaller than the errors they stand for, by what the coefficients took.
-        let shrunk = (windows as f64 / (windows as f64 - found.len() as f64)).sqrt();
-        let mut residuals: Vec<f64> =
-            (0..windows).map(|row| (busy[row] - fitted[row]) / scales[row] * shrunk).collect();
-        let mean = residuals.iter().sum::<f64>() / windows as f64;
-        residuals.iter_mut().for_each(|residual| *residual -= mean);
-        // The cube root is the order that Künsch gives.
-        let block = ((windows as f64).cbrt().round() as usize).clamp(BLOCK.0, BLOCK.1);
-        Self { fitted, residuals, scales, block }
-    }
-
-    fn draw(&self, random: &mut Stream) -> Vec<f64> {
-        let windows = self.fitted.len();
-        let mut busy = Vec::with_capacity(windows);
-        while busy.len() < windows {
-            let from = random.random_range(0..=windows - self.block);
-            for residual in &self.residuals[from..from + self.block] {
-                if let (Some(fitted), Some(scale)) =
-                    (self.fitted.get(busy.len()), self.scales.get(busy.len()))
-                {
-                    busy.push(fitted + scale * residual);
-                }
-            }
-        }
-        busy
-    }
-}
-
-/// The windows with the lower and the higher half of the loads, on the load of all classes together.
+/// The windows with the lower and the higher half of the loads. A load counts as so many requests of the mean mix as would use as much by the demands
+/// that were found: else a mix that goes to dearer requests as the load grows would look like a demand that does.
 struct Halves {
     lower: (Vec<usize>, Model),
     /// Rows, with their loads and weights.
@@ -223,18 +176,63 @@ struct Halves {
 }
 
 impl Halves {
-    fn of(total: &[f64], model: &Model) -> Option<Self> {
+    /// `demands_s` are those of the columns of the model that stand for requests.
+    fn of(total: &[f64], model: &Model, demands_s: &[f64]) -> Option<Self> {
+        let used = |row: usize| -> f64 {
+            model.design.iter().zip(demands_s).map(|(column, demand_s)| column[row] * demand_s).sum()
+        };
+        let mean_s = (0..total.len()).map(used).sum::<f64>() / total.iter().sum::<f64>();
+        let load = |row: usize| used(row) / mean_s;
         let mut order: Vec<usize> = (0..total.len()).collect();
         order.sort_by(|&a, &b| total[a].total_cmp(&total[b]));
         let (lower, upper) = order.split_at(order.len() / 2);
-        let load: Vec<f64> = lower.iter().map(|&row| total[row]).collect();
+        let loads: Vec<f64> = lower.iter().map(|&row| load(row)).collect();
         let weights = lower.iter().map(|&row| model.weights[row]).collect();
-        let tells = lower.len() >= HALF_MIN && varies(&load) >= VARIES_MIN;
+        let tells = mean_s > 0.0 && lower.len() >= HALF_MIN && varies(&loads) >= VARIES_MIN;
         let ones = vec![1.0; lower.len()];
         tells.then(|| Self {
-            lower: (lower.to_vec(), Model::new(vec![load, ones], weights)),
-            upper: upper.iter().map(|&row| (row, total[row], model.weights[row])).collect(),
+            lower: (lower.to_vec(), Model::new(vec![loads, ones], weights)),
+            upper: upper.iter().map(|&row| (row, load(row), model.weights[row])).collect(),
         })
+    }
+
+    /// The demand of both halves, held against what both would be by chance if one demand held for all loads.
+    fn drift(
+        &self,
+        model: &Model,
+        found: &[f64],
+        busy: &[f64],
+        errors: &Errors,
+        random: &mut Stream,
+    ) -> Option<Drift> {
+        let (lower_s, upper_s) = self.demands(busy)?;
+        // The errors around two demands: around one, a demand that moves would look like errors that stay for long.
+        let errors = &self.errors(model, busy).unwrap_or_else(|| errors.clone());
+        let draw = |_| {
+            let drawn = errors.draw(busy.len(), random);
+            let error = |row: usize| drawn[row] / model.weights[row].sqrt();
+            let busy: Vec<f64> = (0..busy.len()).map(|row| model.at(found, row) + error(row)).collect();
+            self.demands(&busy).map(ratio)
+        };
+        let mut apart: Vec<f64> = (0..REPLICATES).filter_map(draw).collect();
+        apart.sort_by(f64::total_cmp);
+        let far = ratio((lower_s, upper_s));
+        let moved = far >= (1.0 + MOVED_MIN).ln() && far > quantile(&apart, 0.95);
+        Some(Drift { lower_s, upper_s, moved })
+    }
+
+    /// Of the windows around a demand of its own for each half.
+    fn errors(&self, model: &Model, busy: &[f64]) -> Option<Errors> {
+        let (rows, lower) = &self.lower;
+        let mut columns = vec![vec![0.0; busy.len()], vec![0.0; busy.len()], vec![1.0; busy.len()]];
+        for (&row, load) in rows.iter().zip(&lower.design[0]) {
+            columns[0][row] = *load;
+        }
+        for &(row, load, _) in &self.upper {
+            columns[1][row] = load;
+        }
+        let scaled: Vec<Vec<f64>> = columns.iter().map(|column| model.scaled_right(column)).collect();
+        Errors::of(&scaled, &model.scaled_right(busy))
     }
 
     /// What is used without any request is best seen under little load, so the background of the lower half counts for both.

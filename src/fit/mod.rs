@@ -3,7 +3,9 @@
 
 pub mod classes;
 pub mod demand;
+mod errors;
 pub mod evidence;
+pub mod held;
 pub mod line;
 mod matrix;
 pub mod nnls;

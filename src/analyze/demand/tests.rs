@@ -195,6 +195,35 @@ fn a_demand_that_moves_is_said() {
     assert!(warning.code == "demand_moves" && warning.text.starts_with("app.cpu: "), "{warning:?}");
 }
 
+/// A connection a user, and a memory of 50 KB a user, under users who ask twice a second.
+#[test]
+fn what_users_hold_has_no_demand() {
+    let mut record = recorded(&LEVELS[..5]);
+    let mut held = Vec::new();
+    for row in &mut record.timeline {
+        row.users = (row.t_s / LEVEL_S as f64).ceil() as u64 * 60;
+        if row.endpoint == "read" {
+            let users = row.users as f64;
+            held.push(reading(row.t_s, "gateway.connections", "pool", users + 2.0, 4096.0));
+            held.push(reading(row.t_s, "ws.heap", "memory", 1e7 + 5e4 * users, 1e9));
+        }
+    }
+    record.saturation.extend(held);
+    let found = service_demands(&record);
+    let fitted: Vec<&str> = found.resources.iter().map(|resource| resource.resource.as_str()).collect();
+    assert_eq!(fitted, ["app.cpu", "mongodb.pool"]);
+    let per_user = |name: &str| {
+        let unfitted = found.unfitted.iter().find(|unfitted| unfitted.resource == name);
+        unfitted.map(|unfitted| (unfitted.reason.as_str(), unfitted.per_user.map(f64::round)))
+    };
+    assert_eq!(per_user("gateway.connections"), Some(("held by users, whatever they ask for", Some(1.0))));
+    assert_eq!(
+        per_user("ws.heap"),
+        Some(("memory is held by users and data, not by requests", Some(50_000.0)))
+    );
+    assert_eq!(per_user("app.heap").unwrap().1, None);
+}
+
 #[test]
 fn an_empty_record_is_no_trouble() {
     let mut empty = recorded(&[]);

@@ -19,6 +19,8 @@ const COVERED_MIN: f64 = 0.9;
 pub(super) struct Cut {
     /// Requests per second of each class of [`classes`].
     pub(super) rates_per_s: Vec<f64>,
+    /// Mean users.
+    pub(super) users: f64,
     /// Why it says nothing about demands.
     pub(super) left_out: Option<String>,
 }
@@ -67,9 +69,15 @@ pub(super) fn cut<'a>(recorded: &'a Recorded, classes: &[&EndpointEntry]) -> (Ve
     let resources = resources(&recorded.saturation, count);
     let mut requests = vec![vec![0_u64; classes.len()]; count];
     let (mut ended, mut failed) = (vec![0_u64; count], vec![0_u64; count]);
+    // Each row of a second has the users of the whole run.
+    let mut users: Vec<BTreeMap<u64, u64>> = vec![BTreeMap::new(); count];
     for row in &recorded.timeline {
         // A row tells of the second that ends at its time.
         let place = ((row.t_s - 0.5) / WINDOW_S).floor() as usize;
+        if let Some(seconds) = users.get_mut(place) {
+            let there = seconds.entry(row.t_s.round() as u64).or_default();
+            *there = row.users.max(*there);
+        }
         let class = classes.iter().position(|entry| entry.key() == row.endpoint);
         if let (Some(class), true) = (class, place < count) {
             requests[place][class] += row.completed + row.failed;
@@ -95,7 +103,8 @@ pub(super) fn cut<'a>(recorded: &'a Recorded, classes: &[&EndpointEntry]) -> (Ve
                 saturated(&resources, place)
             };
             let rates_per_s = requests[place].iter().map(|&count| count as f64 / WINDOW_S).collect();
-            Cut { rates_per_s, left_out }
+            let seconds = users[place].len().max(1) as f64;
+            Cut { rates_per_s, users: users[place].values().sum::<u64>() as f64 / seconds, left_out }
         })
         .collect();
     (cuts, resources)

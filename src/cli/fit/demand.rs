@@ -33,10 +33,13 @@ fn shown(found: &ServiceDemands) -> String {
     }
     for unfitted in &found.unfitted {
         out.push('\n');
+        let held = unfitted
+            .per_user
+            .map_or_else(String::new, |per_user| format!(": {} a user", coefficient(per_user)));
         line(
             &mut out,
             &format!("{} ", plain::name(&unfitted.resource)),
-            &format!("no demand: {}", unfitted.reason),
+            &format!("no demand: {}{held}", unfitted.reason),
         );
     }
     if !found.warnings.is_empty() {
