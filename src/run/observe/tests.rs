@@ -201,10 +201,10 @@ async fn a_reading_of_a_server_has_the_time_of_its_newest_sample_on_our_clock() 
     let (rows, said) = heard_of(url, &[], 5).await;
     let [first, second, ..] = rows.as_slice() else { panic!("{rows:?}") };
     assert_eq!((first.used, first.limit, first.utilization), (7.0, Some(10.0), Some(0.7)));
-    assert!((second.t_s - first.t_s - 3.0).abs() < 1e-6, "{rows:?}");
-    // Twelve seconds less some threes before the minute that the run is old.
-    let threes = (first.t_s - 48.0) / 3.0;
-    assert!(threes > 0.5 && (threes - threes.round()).abs() < 0.1, "{}", first.t_s);
+    // Seconds before the minute that the run is old, and as far from each other as the samples: by threes, one of which a busy machine may miss.
+    let threes = (second.t_s - first.t_s) / 3.0;
+    assert!(threes > 0.5 && (threes - threes.round()).abs() < 0.1, "{rows:?}");
+    assert!((46.0..59.0).contains(&first.t_s), "{rows:?}");
     assert!(said.iter().any(|text| text.contains("s ahead of ours")), "{said:?}");
     assert!(said.iter().any(|text| text.contains("a.pool is") && text.contains("s old")), "{said:?}");
 }
