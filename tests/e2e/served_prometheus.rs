@@ -39,7 +39,8 @@ impl Prometheus {
         );
         fs::write(at("prometheus.yml"), config).unwrap();
         let log = File::create(at("log")).unwrap();
-        let mut child = Command::new("prometheus")
+        let log_path = at("log");
+        let child = Command::new("prometheus")
             .arg(format!("--config.file={}", at("prometheus.yml").display()))
             .arg(format!("--storage.tsdb.path={}", at("data").display()))
             .arg("--web.listen-address=127.0.0.1:0")
@@ -48,17 +49,19 @@ impl Prometheus {
             .stderr(log)
             .spawn()
             .unwrap();
+        // Where it listens it says in its log; whatever comes of that, the process ends with the value.
+        let mut served = Self { child, addr: SocketAddr::from(([127, 0, 0, 1], 0)), _dir: dir };
         for _ in 0..LOOKS_MAX {
-            let said = fs::read_to_string(at("log")).unwrap();
+            let said = fs::read_to_string(&log_path).unwrap();
             let address = said.split("msg=\"Listening on\" address=").nth(1);
             let address = address.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
             if let (Some(addr), true) = (address, said.contains("Server is ready")) {
-                return Some(Self { child, addr, _dir: dir });
+                served.addr = addr;
+                return Some(served);
             }
             std::thread::sleep(Duration::from_millis(100));
         }
-        let _ = child.kill();
-        panic!("prometheus did not start: {}", fs::read_to_string(at("log")).unwrap());
+        panic!("prometheus did not start: {}", fs::read_to_string(&log_path).unwrap());
     }
 }
 
