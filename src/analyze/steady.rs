@@ -4,8 +4,8 @@ use super::LevelInput;
 use super::explain::load;
 use super::next::Unit;
 use crate::record::recorded::Recorded;
-use crate::record::summary::{Drift, Warning};
-use crate::search::steady::{Truncation, trend, truncate};
+use crate::record::summary::{Drift, Soak, Warning};
+use crate::search::steady::{Trend, Truncation, trend, truncate};
 use crate::threshold::Which;
 use std::collections::BTreeMap;
 
@@ -37,7 +37,7 @@ pub(super) fn drift(recorded: &Recorded, [from_s, to_s]: [f64; 2]) -> Vec<Drift>
     }
     series.extend(memory.into_iter().map(|(name, used)| (name.to_owned(), used)));
     let material = |(of, values): (String, Vec<f64>)| {
-        let trend = trend(&values).filter(crate::search::steady::Trend::is_material)?;
+        let trend = trend(&values).filter(Trend::is_material)?;
         Some(Drift { of, change_ratio: trend.change_ratio, p_value: trend.p_value })
     };
     series.into_iter().filter_map(material).collect()
@@ -63,9 +63,23 @@ pub(super) fn unsettled_warning(levels: &[LevelInput], unit: &Unit) -> Option<Wa
     })
 }
 
-/// A soak that was good and yet did not stand still.
-pub(super) fn drift_warning(soaks: &[crate::record::summary::Soak]) -> Option<Warning> {
-    let soak = soaks.iter().rfind(|soak| soak.good && !soak.drift.is_empty())?;
+/// What is to be said of the soaks: none lasted, or the one that did had a trend.
+pub(super) fn soak_warning(soaks: &[Soak]) -> Option<Warning> {
+    let last = soaks.last()?;
+    let Some(soak) = soaks.iter().find(|soak| soak.good) else {
+        return Some(Warning {
+            code: "not_guaranteed".to_owned(),
+            text: format!(
+                "no load was carried for a whole soak: the last was held at {}, with {:.2} % bad requests",
+                last.level,
+                last.bad_ratio * 100.0
+            ),
+            remedy: "look at the timeline of the soaks for what recurs: stalls, checkpoints, collections of garbage, memory that fills".to_owned(),
+        });
+    };
+    if soak.drift.is_empty() {
+        return None;
+    }
     let [from_s, to_s] = soak.span_s;
     let told = |drift: &Drift| {
         let of = if drift.of == "response" { "the response time" } else { drift.of.as_str() };
@@ -82,4 +96,77 @@ pub(super) fn drift_warning(soaks: &[crate::record::summary::Soak]) -> Option<Wa
         remedy: "look for what is never given back; the guaranteed line lasts as long as the soak did"
             .to_owned(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::histogram::Histogram;
+    use crate::record::histogram_log::Interval;
+    use crate::record::rows::{Manifest, SaturationRow};
+
+    /// A minute in which each second has a hundred answers of `ms(second)`, and a heap of `bytes(second)`.
+    fn minute(ms: impl Fn(f64) -> f64, bytes: impl Fn(f64) -> f64) -> Recorded {
+        let interval = |second: u32| {
+            let mut histogram = Histogram::new();
+            (0..100).for_each(|_| histogram.record((ms(second.into()) * 1e6) as u64));
+            Interval {
+                endpoint: "product".into(),
+                clock: Which::Response,
+                start_s: second.into(),
+                end_s: f64::from(second) + 1.0,
+                histogram,
+            }
+        };
+        let row = |second: u32| SaturationRow {
+            t_s: f64::from(second) + 1.0,
+            resource: "app.heap".into(),
+            kind: "memory".into(),
+            used: bytes(second.into()),
+            limit: None,
+            waiting: None,
+            utilization: None,
+            errors: None,
+            visits: None,
+            wait_s: None,
+            hold_s: None,
+        };
+        Recorded {
+            dir: std::path::PathBuf::new(),
+            manifest: Manifest::default(),
+            timeline: Vec::new(),
+            saturation: (0..60).map(row).collect(),
+            events: Vec::new(),
+            intervals: (0..60).map(interval).collect(),
+        }
+    }
+
+    #[test]
+    fn what_drifts_in_a_soak_is_named() {
+        let wobble = |t: f64| (t * 1.7).sin();
+        let leaking = minute(|t| 20.0 + wobble(t), |t| 1e8 + 1e6 * t + 1e5 * wobble(t));
+        let drift = drift(&leaking, [0.0, 60.0]);
+        assert_eq!(drift.iter().map(|drift| drift.of.as_str()).collect::<Vec<_>>(), ["app.heap"]);
+        assert!((drift[0].change_ratio - 60.0 / 129.5).abs() < 0.01 && drift[0].p_value < 1e-6);
+        let soak = |good, drift| Soak {
+            level: 488.0,
+            good,
+            failed_by: None,
+            bad_ratio: 0.0131,
+            span_s: [0.0, 60.0],
+            drift,
+        };
+        let lasted = soak_warning(&[soak(false, vec![]), soak(true, drift)]).unwrap();
+        assert_eq!(lasted.text, "over 60 s at the guaranteed load there was a trend: app.heap by +46 %");
+        assert_eq!(soak_warning(&[soak(true, vec![])]), None);
+        assert_eq!(soak_warning(&[soak(false, vec![])]).unwrap().code, "not_guaranteed");
+    }
+
+    #[test]
+    fn a_level_that_warms_up_while_it_is_judged_is_not_steady() {
+        let warming = minute(|t| 20.0 + 40.0 * (-t / 30.0).exp(), |_| 1e8);
+        assert!(truncation(&warming, [0.0, 60.0]).unwrap().is_unsettled);
+        assert!(!truncation(&minute(|t| 20.0 + (t * 1.7).sin(), |_| 1e8), [0.0, 60.0]).unwrap().is_unsettled);
+        assert_eq!(truncation(&warming, [0.0, 40.0]), None);
+    }
 }

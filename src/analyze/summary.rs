@@ -48,7 +48,7 @@ pub fn summarize(recorded: &Recorded) -> Summary {
     let counts = counts(manifest);
     let mut warnings = progress.warnings.clone();
     warnings.extend(found.warnings);
-    warnings.extend(steady::drift_warning(&soaks));
+    warnings.extend(steady::soak_warning(&soaks));
     warnings.extend(super::omission::closed_loop(recorded));
     warnings.extend(super::clocks::differ(&progress.requests.streams));
     warnings.extend(interrupted_iterations(manifest));

@@ -61,3 +61,32 @@ impl Plan {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::{Overrides, load};
+
+    const TEXT: &str = "plimsoll: 1\nname: t\ntarget: {http: \"http://127.0.0.1:1\"}\nscenarios: {a: {steps: [{get: /}]}}\nload:\n  - {name: l, run: a, executor: breakpoint, of: users, from: 10, to: 100, window: 2s, windows: 3, precision: 10%, fail_when: [\"p99(http) > 100ms\"], guarantee: {soak: 30s}}\n";
+
+    #[test]
+    fn an_effort_takes_the_place_of_the_scenario_s_keys() {
+        let mut plan = load("t.yaml", TEXT, &Overrides::none(&|_| None)).expect("a plan");
+        let told = |plan: &Plan| match &plan.load[0].executor {
+            Executor::Breakpoint { search, timing, .. } => (
+                timing.window.as_secs(),
+                timing.windows,
+                search.precision,
+                search.guarantee,
+                search.soak.as_secs(),
+            ),
+            _ => panic!("a search"),
+        };
+        plan.seek(None, false);
+        assert_eq!(told(&plan), (2, 3, 0.1, false, 30));
+        plan.seek(Some(Effort::Ci), true);
+        assert_eq!(told(&plan), (5, 11, 0.05, true, 30));
+        plan.seek(Some(Effort::Full), false);
+        assert_eq!(told(&plan), (10, 11, 0.02, false, 30));
+    }
+}
