@@ -133,18 +133,29 @@ fn what_probes_look_at_obeys_little() {
     agree("in flight", trial.in_flight_s / JUDGED_S, per_s(&trial, JUDGED_S) * response_s(&trial));
 }
 
-#[test]
-fn collections_take_the_share_of_the_loop_that_the_formula_says() {
-    let system = draw::system(Role::Heap, false, &mut Draws::new(11, 0, 0));
+/// Requests per second of a system with a heap at this share of its ceiling, how busy its loop is, and how busy it should be.
+fn on_the_loop(system: &System, share: f64) -> (f64, f64, f64) {
     let heap = system.heap.as_ref().expect("a heap");
     let index = system.parts.iter().position(|part| part.role == Role::EventLoop).expect("a loop");
-    let users = (0.8 * system.saturation()).round();
-    let trial = world::run(&system, users, SETTLE_S, JUDGED_S, Draws::new(11, 0, 1));
+    let users = (share * system.saturation()).round();
+    let trial = world::run(system, users, SETTLE_S, JUDGED_S, Draws::new(11, 0, 1));
     let per_s = per_s(&trial, JUDGED_S);
     let (from, to) = (&trial.looks[5].parts[index], &trial.looks[105].parts[index]);
     let busy = (to.busy_s - from.busy_s) / JUDGED_S;
-    let expected = per_s * system.parts[index].demand_s + heap.collecting(users, per_s);
-    agree("loop busy", busy, expected);
+    (per_s, busy, per_s * system.parts[index].demand_s + heap.collecting(users, per_s))
+}
+
+#[test]
+fn collections_take_what_requests_leave_of_the_loop_at_the_ceiling() {
+    for id in 0..5 {
+        let system = draw::system(Role::Heap, false, &mut Draws::new(11, id, 0));
+        let (_, busy, expected) = on_the_loop(&system, 0.8);
+        agree("loop busy below the ceiling", busy, expected);
+        // At the corner of the asymptotes users wait for each other already, so somewhat less is carried than where they meet.
+        let (carried, busy, _) = on_the_loop(&system, 1.0);
+        let share = carried / system.ceiling_per_s;
+        assert!((0.75..=1.05).contains(&share) && busy >= 0.8, "{share} of the ceiling, loop busy {busy}");
+    }
 }
 
 /// The system with twice as much of one part: slots, cores, or the speed of what there is one of.
