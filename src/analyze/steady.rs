@@ -136,6 +136,7 @@ mod tests {
             manifest: Manifest::default(),
             timeline: Vec::new(),
             saturation: (0..60).map(row).collect(),
+            signals: Vec::new(),
             events: Vec::new(),
             intervals: (0..60).map(interval).collect(),
         }

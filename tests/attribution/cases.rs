@@ -107,6 +107,8 @@ impl Case {
             requests_per_iteration: system.requests_per_iteration,
             judged: true,
             levels: &levels,
+            soaks: &[],
+            search: None,
             readings: &readings,
         };
         let said = findings(&input).bottleneck;

@@ -119,6 +119,9 @@ fn judge(system: &System, level: f64, slo_s: f64, begin_s: f64, draws: Draws) ->
         bad_ratio_max: BAD_MAX,
         windows_bad: windows_bad as u32,
         windows: WINDOWS as u32,
+        asked: WINDOWS as u32,
+        enough: true,
+        ..LevelMark::default()
     };
     let iterations_per_s = requests as f64 / JUDGED_S / system.requests_per_iteration;
     let (users, offered_per_s) = match system.load {
@@ -134,6 +137,7 @@ fn judge(system: &System, level: f64, slo_s: f64, begin_s: f64, draws: Draws) ->
         failed,
         response_ms: latency,
         service_ms: latency,
+        truncation: None,
     };
     Level { input, begin_s, looks: trial.looks }
 }
