@@ -9,6 +9,6 @@ pub mod held;
 pub mod line;
 mod matrix;
 pub mod nnls;
-mod student;
+pub mod student;
 pub mod table;
 pub mod usl;

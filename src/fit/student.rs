@@ -3,8 +3,14 @@
 use statrs::distribution::{ContinuousCDF as _, StudentsT};
 
 /// The point below which a share `p` of Student's t distribution with `free` degrees of freedom lies; NaN without any.
-pub(super) fn t_quantile(p: f64, free: f64) -> f64 {
+pub fn t_quantile(p: f64, free: f64) -> f64 {
     StudentsT::new(0.0, 1.0, free).map_or(f64::NAN, |t| t.inverse_cdf(p))
+}
+
+/// By how much an interval of 95 % from a bootstrap is widened where as few as `free` degrees of freedom say how much the values scatter: as t is wider
+/// than the normal distribution.
+pub fn wider(free: f64) -> f64 {
+    t_quantile(0.975, free) / t_quantile(0.975, 1e6)
 }
 
 #[cfg(test)]
