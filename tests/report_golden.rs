@@ -57,7 +57,8 @@ fn csv_of_a_search_and_of_a_run() {
     for (name, record) in [("find", goldens::find::found()), ("run_hostile", goldens::run::hostile())] {
         let text = render(&*by_name("csv").expect("known"), &record);
         let rows = csv::Reader::from_reader(text.as_bytes()).records().collect::<Result<Vec<_>, _>>();
-        let expected = record.summary.levels.len() + record.summary.endpoints.len();
+        let expected =
+            record.summary.levels.len() + record.summary.ladder.len() + record.summary.endpoints.len();
         assert_eq!(rows.expect("as many columns in each row").len(), expected, "{name}");
     }
 }

@@ -1,16 +1,33 @@
 //! The sentences that say what was found, so that a reader can act on them and knows what they rest on.
 
-use super::attribute::{FLAT_HOLD, Step, Suspect};
-use super::next::Unit;
-use crate::record::summary::{Level, LevelResource};
+use super::suspects::{FLAT_HOLD, Step, Suspect};
+use super::wall::Unit;
+use crate::fit::evidence::EXTRAPOLATED;
+use crate::record::summary::{Level, LevelResource, NextWall, Rung};
 use crate::scenario::plan::LoadUnit;
 
-/// `520 users`, `37.5 iterations/s`.
+/// `1,520 users`, `37.5 iterations/s`.
 pub(super) fn load(at: f64, unit: &Unit) -> String {
     match unit.of {
-        LoadUnit::Users => format!("{at:.0} users"),
-        LoadUnit::RatePerS => format!("{} iterations/s", figure(at)),
+        LoadUnit::Users => format!("{} users", number(at, unit)),
+        LoadUnit::RatePerS => format!("{} iterations/s", number(at, unit)),
     }
+}
+
+fn number(at: f64, unit: &Unit) -> String {
+    let text = match unit.of {
+        LoadUnit::Users => format!("{at:.0}"),
+        LoadUnit::RatePerS => figure(at),
+    };
+    let whole = text.find('.').unwrap_or(text.len());
+    let mut grouped = String::with_capacity(text.len() + whole / 3);
+    for (place, digit) in text.chars().enumerate() {
+        if place > 0 && place < whole && (whole - place) % 3 == 0 {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
 }
 
 fn percent(share: f64) -> String {
@@ -28,23 +45,33 @@ fn bytes(value: f64) -> String {
     format!("{} MiB", figure(value / f64::from(1 << 20)))
 }
 
-/// `10 of 10 in use, 21 waiting`.
+/// `10/10 in use, 21 waiting`.
 fn state(suspect: &Suspect<'_>) -> String {
-    let shown = |value: f64| if suspect.resource.kind == "memory" { bytes(value) } else { figure(value) };
-    let limit = suspect.resource.limit.map_or(String::new(), |limit| format!(" of {}", shown(limit)));
-    let waiting =
-        suspect.resource.waiting.map_or(String::new(), |waiting| format!(", {} waiting", figure(waiting)));
-    format!("{}{limit} in use{waiting}", shown(suspect.resource.used))
+    let resource = suspect.resource;
+    // A mean of 9.98 connections of 10 is a full pool to a reader.
+    let shown = |value: f64| match resource.kind.as_str() {
+        "memory" => bytes(value),
+        _ => figure((value * 10.0).round() / 10.0),
+    };
+    let limit =
+        resource.limit.map_or_else(|| ", limit not told".to_owned(), |limit| format!("/{}", shown(limit)));
+    let waiting = resource.waiting.map_or(String::new(), |waiting| format!(", {waiting:.0} waiting"));
+    format!("{}{limit}{waiting}", shown(resource.used))
 }
 
-fn from(suspect: &Suspect<'_>, unit: &Unit) -> String {
-    match suspect.onset {
-        Some(onset) => format!("full from {} on", load(onset.at, unit)),
-        None if suspect.full => "full at every level measured".to_owned(),
-        None => format!(
-            "not full on average ({}), but often enough for a queue",
-            percent(suspect.resource.utilization.unwrap_or(0.0))
-        ),
+/// Since when; `rung` is where its onset was seen.
+fn from(suspect: &Suspect<'_>, rung: Option<&Rung>, unit: &Unit) -> String {
+    let interval = |rung: &Rung| match rung.interval {
+        Some([low, high]) => format!(" [{}..{}]", number(low, unit), number(high, unit)),
+        None => String::new(),
+    };
+    match (rung.and_then(|rung| Some((rung, rung.at?))), suspect.resource.utilization) {
+        (Some((rung, at)), _) => format!("saturates first at {}{}", load(at, unit), interval(rung)),
+        (None, _) if suspect.full => "is full at every level measured".to_owned(),
+        (None, Some(ratio)) => {
+            format!("is not full on average ({}), but often enough for a queue", percent(ratio))
+        }
+        (None, None) => "is what requests wait for first".to_owned(),
     }
 }
 
@@ -62,51 +89,95 @@ fn compared(step: &Step<'_>, unit: &Unit) -> String {
     }
 }
 
-pub(super) fn named(suspect: &Suspect<'_>, victims: &[Suspect<'_>], step: &Step<'_>, unit: &Unit) -> String {
-    let mut text = format!(
-        "{} is what gives way first: {} at {}, {}; ",
-        suspect.name,
-        state(suspect),
-        load(step.knee.level, unit),
-        from(suspect, unit)
-    );
+/// The line that says it all: who, since when, with what evidence, how surely, and what comes next.
+pub(super) fn named(
+    suspect: &Suspect<'_>,
+    victims: &[Suspect<'_>],
+    step: &Step<'_>,
+    unit: &Unit,
+    probability: f64,
+    rung: Option<&Rung>,
+    next: Option<&NextWall>,
+) -> String {
+    let share = percent(suspect.share);
+    let mut text = format!("{} ({}) {}, ", suspect.name, state(suspect), from(suspect, rung, unit));
     text += &match suspect.inferred {
-        false => {
-            format!("waiting for it explains {} of the {}", percent(suspect.share), compared(step, unit))
-        }
+        false => format!("explains {share} of the {}", compared(step, unit)),
         true => format!(
-            "it tells no waiting times, but as the only full resource without them it is left with {} of the {}",
-            percent(suspect.share),
+            "tells no waiting times but is left with {share} of the {}, as nothing else is full",
             compared(step, unit)
         ),
     };
-    match suspect.hold_growth {
-        Some(growth) if growth <= FLAT_HOLD => {
-            text += &format!("; each use takes as long as before ({growth:.2}x), so its size is what binds");
-        }
-        Some(growth) => {
-            text +=
-                &format!("; each use takes {growth:.2}x as long as before, so what it guards contributes");
-        }
-        None => {}
-    }
-    for victim in victims {
+    text += &format!(", P = {probability:.2}");
+    text += &match suspect.hold_growth {
+        Some(growth) if growth <= FLAT_HOLD => format!("; hold time flat ({growth:.2}x): its size binds"),
+        Some(growth) => format!("; hold time grew ({growth:.2}x): what it guards contributes"),
+        None => String::new(),
+    };
+    for victim in victims.iter().filter(|victim| victim.full) {
         text += &format!("; {} is full too, but only because {}", victim.name, why_victim(victim));
+    }
+    if let Some(wall) = next {
+        let class = match wall.evidence.as_str() {
+            EXTRAPOLATED => format!("{EXTRAPOLATED} {:.1}x", wall.extrapolated),
+            class => class.to_owned(),
+        };
+        text += &format!("; next: {} at ~{} ({class})", wall.resource, load(wall.at, unit));
     }
     text + "."
 }
 
-pub(super) fn set(suspects: &[&Suspect<'_>], step: &Step<'_>, unit: &Unit) -> String {
-    let each: Vec<String> = suspects
+/// `found` is how likely it is one of them at all.
+pub(super) fn set(suspects: &[&Suspect<'_>], found: f64, step: &Step<'_>, unit: &Unit) -> String {
+    let mut each: Vec<String> = suspects
         .iter()
         .map(|suspect| {
             format!("{} ({}, {} of the added time)", suspect.name, state(suspect), percent(suspect.share))
         })
         .collect();
+    if found < 0.95 {
+        each.push(format!("something that is not observed ({})", percent(1.0 - found)));
+    }
     format!(
         "{} cannot be told apart as the cause of the {}; widen one of them and search again.",
         each.join(" and "),
         compared(step, unit)
+    )
+}
+
+pub(super) fn blurred(levels: &[f64], unit: &Unit) -> String {
+    let each: Vec<String> = levels.iter().map(|&level| load(level, unit)).collect();
+    format!(
+        "cannot tell: what failed was {}, where throughput, response time and think time contradict each other (N = X(R + Z)). Hold the levels longer.",
+        each.join(", ")
+    )
+}
+
+pub(super) fn elsewhere(step: &Step<'_>, unit: &Unit) -> String {
+    format!(
+        "cannot tell: there are readings, but none lies in any level, so their clock and ours disagree or the probes fell silent; nothing explains the {}.",
+        compared(step, unit)
+    )
+}
+
+pub(super) fn untold(suspects: &[&Suspect<'_>], untold: &[&str], step: &Step<'_>, unit: &Unit) -> String {
+    let names: Vec<&str> = suspects.iter().map(|suspect| suspect.name).collect();
+    format!(
+        "cannot tell: {} was full and tells no waiting times, and {} told nothing at {}, so it is not known what is left of the {}. Look why the probe failed, and search again.",
+        names.join(" and "),
+        untold.join(" and "),
+        load(step.knee.level, unit),
+        compared(step, unit)
+    )
+}
+
+pub(super) fn unsteady(suspects: &[&Suspect<'_>], found: f64, step: &Step<'_>, unit: &Unit) -> String {
+    let names: Vec<&str> = suspects.iter().map(|suspect| suspect.name).collect();
+    format!(
+        "cannot tell: the readings point at {} as the cause of the {}, but in {} of their redraws nothing observed explains it. Hold the levels longer.",
+        names.join(" and "),
+        compared(step, unit),
+        percent(1.0 - found)
     )
 }
 
@@ -137,18 +208,28 @@ fn why_victim(victim: &Suspect<'_>) -> String {
         Some(growth) if victim.is_held_longer() => {
             format!("its slots are held {growth:.1}x as long as at the lowest level")
         }
+        _ if victim.is_dearer() => format!(
+            "a request takes {:.1}x as much of it as at the lowest level (collections, retries, a cache that overflows)",
+            victim.cost_growth.unwrap_or(f64::NAN)
+        ),
         _ => "what it guards had stopped giving more while half of its slots were still free".to_owned(),
     }
 }
 
 pub(super) fn victim_alone(victim: &Suspect<'_>, step: &Step<'_>, unit: &Unit) -> String {
     format!(
-        "{} is full ({}), but only because {}: it is the victim of what it guards, and nothing observed explains the {}. Observe what it \
-         guards (its processor, locks, disk) and search again; a larger pool would move the queue, not remove it.",
+        "{} is full ({}), but only because {}: it is the victim of {}, and nothing observed explains the {}. Observe that and search again; more of \
+         {} would move the queue, not remove it.",
         victim.name,
         state(victim),
         why_victim(victim),
-        compared(step, unit)
+        if victim.is_dearer() {
+            "what makes requests dearer"
+        } else {
+            "what it guards (a processor, locks, a disk)"
+        },
+        compared(step, unit),
+        victim.name
     )
 }
 
@@ -167,11 +248,17 @@ fn nearest(step: &Step<'_>) -> String {
     }
 }
 
-pub(super) fn unexplained(levels: &[Level], causes: &[Suspect<'_>], step: &Step<'_>, unit: &Unit) -> String {
+pub(super) fn unexplained(levels: &[Level], causes: &[&Suspect<'_>], step: &Step<'_>, unit: &Unit) -> String {
     let compared = compared(step, unit);
     if levels.iter().all(|level| level.resources.is_empty()) {
         return format!(
             "no resource of the target was observed, so nothing can explain the {compared}; add an `observe` section."
+        );
+    }
+    if step.knee.resources.is_empty() {
+        return format!(
+            "cannot tell: the probes told nothing at {}, so nothing explains the {compared}.",
+            load(step.knee.level, unit)
         );
     }
     match causes.first() {

@@ -1,14 +1,15 @@
 //! All that a record says, together: the table of levels, the load line, what gives way, and what should make a reader doubt it.
 
-use super::attribute::attribute;
+use super::checks::believed;
 use super::explain::load;
-use super::levels::levels;
-use super::next::Unit;
-use super::saturate::implausible;
+use super::levels::Measured;
 use super::steady;
+use super::suspects::untold;
+use super::verdict::{Believed, verdict};
+use super::wall::Unit;
 use super::{Input, LevelInput};
 use crate::record::rows::{GoalMark, LevelMark};
-use crate::record::summary::{Bottleneck, GoalLine, Level, LoadLine, Warning};
+use crate::record::summary::{Bottleneck, Check, GoalLine, Level, LoadLine, Rung, Warning};
 use crate::scenario::effort::Effort;
 use crate::scenario::plan::LoadUnit;
 use crate::search::classify::Bound;
@@ -17,34 +18,38 @@ use crate::search::level::{GROWS, GoalResult, LevelResult};
 use crate::search::line::outcome;
 use crate::search::sizing::{noise_ratio_low, windows_needed, wrong};
 
-/// |N/(X(R+Z)) − 1| above which a level contradicts the interactive law.
-const LAW_RESIDUAL_MAX: f64 = 0.05;
-
 #[derive(Clone, Debug, PartialEq)]
 pub struct Findings {
     /// In order of load.
     pub levels: Vec<Level>,
     pub load_line: Option<LoadLine>,
     pub bottleneck: Option<Bottleneck>,
+    /// Soonest first.
+    pub ladder: Vec<Rung>,
+    pub checks: Vec<Check>,
     pub warnings: Vec<Warning>,
 }
 
 pub fn findings(input: &Input<'_>) -> Findings {
     let unit =
         Unit { of: input.unit, think_s: input.think_s, requests_per_iteration: input.requests_per_iteration };
-    let levels = levels(input);
-    let excluded = implausible(&levels);
-    let mut warnings: Vec<Warning> =
-        excluded.iter().map(|(name, residual)| excluded_warning(name, *residual)).collect();
-    warnings.extend(law_warning(&levels, &unit));
+    let measured = Measured::of(input);
+    let levels = measured.levels.clone();
+    let impossible = measured.impossible.clone();
+    let (believed, checks) = believed(measured, &unit);
+    let (bottleneck, ladder) = verdict(&believed, &unit);
+    let bottleneck = bottleneck.filter(|_| !levels.is_empty());
+    let mut warnings = excluded_warnings(&believed);
+    warnings.extend(impossible.iter().map(|(name, count)| impossible_warning(name, *count)));
+    warnings.extend(untold_warnings(&levels, &unit));
+    warnings.extend(law_warning(&checks, &unit));
+    warnings.extend(flow_warnings(&checks, &unit));
     warnings.extend(thin_warning(input.levels, &unit));
     warnings.extend(inversion_warning(&levels, &unit));
     warnings.extend(steady::unsettled_warning(input.levels, &unit));
-    let names: Vec<String> = excluded.into_iter().map(|(name, _)| name).collect();
-    let bottleneck = attribute(&levels, &names, &unit);
     let load_line = (input.judged && !levels.is_empty()).then(|| load_line(input));
     warnings.extend(windows_warning(input, load_line.as_ref().and_then(|line| line.typical)));
-    Findings { levels, load_line, bottleneck, warnings }
+    Findings { levels, load_line, bottleneck, ladder, checks, warnings }
 }
 
 /// The load line by the same rule as the search that ran, from what the record kept of its levels.
@@ -106,33 +111,83 @@ fn goal_result(goal: &GoalMark) -> GoalResult {
     }
 }
 
-fn excluded_warning(name: &str, residual: f64) -> Warning {
-    Warning {
-        code: "resource_excluded".to_owned(),
-        text: format!(
-            "{name} is left out of the attribution: what it says is in use differs by {:+.0} % from its visits times their hold time (Little's law)",
-            residual * 100.0
-        ),
-        remedy: "check that its metrics come from the instances that took the load, and from all of them"
-            .to_owned(),
-    }
+fn warning(code: &str, text: String, remedy: &str) -> Warning {
+    Warning { code: code.to_owned(), text, remedy: remedy.to_owned() }
 }
 
-fn law_warning(levels: &[Level], unit: &Unit) -> Option<Warning> {
-    let worst = levels
-        .iter()
-        .filter_map(|level| Some((level, level.residual_ratio?)))
-        .filter(|(_, residual)| residual.abs() > LAW_RESIDUAL_MAX)
-        .max_by(|a, b| a.1.abs().total_cmp(&b.1.abs()))?;
-    Some(Warning {
-        code: "interactive_law".to_owned(),
-        text: format!(
-            "at {} users, throughput, response time and think time disagree by {:+.0} % (N = X(R + Z))",
-            load(worst.0.level, unit).trim_end_matches(" users"),
-            worst.1 * 100.0
+fn excluded_warnings(believed: &Believed) -> Vec<Warning> {
+    let each = believed.left_out.iter().map(|(name, (_, reason))| {
+        warning(
+            "resource_excluded",
+            format!("{name} is left out of the attribution: {reason}"),
+            "check that its metrics come from the instances that took the load, and from all of them",
+        )
+    });
+    each.collect()
+}
+
+fn impossible_warning(name: &str, count: u32) -> Warning {
+    warning(
+        "impossible_readings",
+        format!(
+            "{count} readings of {name} had figures that cannot be (below zero, or no number): those were passed over"
         ),
-        remedy: "hold the levels longer: users were still arriving, a queue was still growing, or think times differ from the plan".to_owned(),
-    })
+        "look what the exporter does when it is restarted or its counters wrap",
+    )
+}
+
+/// Resources that told nothing at the level at which something gave way.
+fn untold_warnings(levels: &[Level], unit: &Unit) -> Vec<Warning> {
+    let Some(knee) = levels.iter().find(|level| !level.good) else { return Vec::new() };
+    let each = untold(levels, knee).into_iter().map(|name| {
+        warning(
+            "readings_missing",
+            format!("{name} told nothing at {}, the lowest level that failed", load(knee.level, unit)),
+            "look whether the scrapes failed there, or took longer than the level",
+        )
+    });
+    each.collect()
+}
+
+fn law_warning(checks: &[Check], unit: &Unit) -> Option<Warning> {
+    let worst = checks
+        .iter()
+        .filter(|check| check.law == "interactive" && !check.holds)
+        .max_by(|a, b| a.residual.abs().total_cmp(&b.residual.abs()))?;
+    Some(warning(
+        "interactive_law",
+        format!(
+            "at {}, throughput, response time and think time disagree by {:+.0} % (N = X(R + Z)): {}",
+            load(worst.level?, unit),
+            worst.residual * 100.0,
+            worst.consequence
+        ),
+        "hold the levels longer: users were still arriving, a queue was still growing, or think times differ from the plan",
+    ))
+}
+
+/// The worst drift of visits of each resource.
+fn flow_warnings(checks: &[Check], unit: &Unit) -> Vec<Warning> {
+    let mut worst: std::collections::BTreeMap<&str, &Check> = std::collections::BTreeMap::new();
+    for check in checks.iter().filter(|check| check.law == "forced_flow" && !check.holds) {
+        let Some(name) = &check.resource else { continue };
+        let kept = worst.entry(name).or_insert(check);
+        if check.residual.abs() > kept.residual.abs() {
+            *kept = check;
+        }
+    }
+    let each = worst.into_iter().filter_map(|(name, check)| {
+        Some(warning(
+            "visits_drift",
+            format!(
+                "a request visits {name} {:+.0} % as often at {} as on the mean",
+                check.residual * 100.0,
+                load(check.level?, unit)
+            ),
+            "look for retries, caches that overflow, or readings of another moment; what is extrapolated holds for the mean request",
+        ))
+    });
+    each.collect()
 }
 
 fn thin_warning(levels: &[LevelInput], unit: &Unit) -> Option<Warning> {
@@ -213,5 +268,7 @@ fn windows_warning(input: &Input<'_>, line: Option<f64>) -> Option<Warning> {
     })
 }
 
+#[cfg(test)]
+mod grid;
 #[cfg(test)]
 mod tests;

@@ -1,24 +1,44 @@
 //! The table of levels: what was measured in each judged span, with the laws applied and the readings of the resources averaged.
 
+use super::samples::{Series, reading_spans, within};
 use super::{Input, LevelInput};
 use crate::queueing::laws::{interactive_residual_ratio, interactive_response_s};
-use crate::record::rows::SaturationRow;
 use crate::record::summary::{Level, LevelResource};
 use crate::scenario::plan::LoadUnit;
 use std::collections::BTreeMap;
 
-/// used / limit from which a reading counts as full: below one, because a mean over a second with a single free instant is.
-const FULL_RATIO: f64 = 0.98;
-
-/// Levels in order of load.
-pub fn levels(input: &Input<'_>) -> Vec<Level> {
-    let spans = reading_spans(input.readings);
-    let mut levels: Vec<Level> = input.levels.iter().map(|level| build(input, level, &spans)).collect();
-    levels.sort_by(|a, b| a.level.total_cmp(&b.level));
-    levels
+/// The levels in order of load, each with what its means are taken of.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Measured {
+    pub(super) levels: Vec<Level>,
+    /// One entry a level, in order of name.
+    pub(super) series: Vec<Vec<Series>>,
+    /// Readings that were passed over, by resource.
+    pub(super) impossible: BTreeMap<String, u32>,
+    /// There are readings, but none lies in a level.
+    pub(super) elsewhere: bool,
 }
 
-fn build(input: &Input<'_>, measured: &LevelInput, readings: &[Reading<'_>]) -> Level {
+impl Measured {
+    pub(super) fn of(input: &Input<'_>) -> Self {
+        let spans = reading_spans(input.readings);
+        let mut marks: Vec<&LevelInput> = input.levels.iter().collect();
+        marks.sort_by(|a, b| a.mark.level.total_cmp(&b.mark.level));
+        let mut measured = Self::default();
+        for level in marks {
+            let (series, impossible) = within(&spans, level.mark.from_s, level.mark.to_s);
+            measured.levels.push(build(input, level, &series));
+            measured.series.push(series);
+            for (name, count) in impossible {
+                *measured.impossible.entry(name).or_default() += count;
+            }
+        }
+        measured.elsewhere = !input.readings.is_empty() && measured.series.iter().all(Vec::is_empty);
+        measured
+    }
+}
+
+fn build(input: &Input<'_>, measured: &LevelInput, series: &[Series]) -> Level {
     let mark = &measured.mark;
     let seconds = (mark.to_s - mark.from_s).max(f64::MIN_POSITIVE);
     let throughput_per_s = measured.requests as f64 / seconds;
@@ -46,121 +66,7 @@ fn build(input: &Input<'_>, measured: &LevelInput, readings: &[Reading<'_>]) -> 
             .map(|think_s| interactive_residual_ratio(measured.users, throughput_per_s, response_s, think_s)),
         response_ms: measured.response_ms,
         service_ms: measured.service_ms,
-        resources: resources(readings, mark.from_s, mark.to_s, throughput_per_s),
-    }
-}
-
-/// A row with the span of time that it speaks for.
-pub(super) struct Reading<'a> {
-    pub(super) row: &'a SaturationRow,
-    pub(super) from_s: f64,
-}
-
-/// A reading covers the time since the one before it of the same resource; the first is taken to cover one second.
-pub(super) fn reading_spans(rows: &[SaturationRow]) -> Vec<Reading<'_>> {
-    let mut before: BTreeMap<&str, f64> = BTreeMap::new();
-    rows.iter()
-        .map(|row| {
-            let from_s = before.insert(&row.resource, row.t_s).unwrap_or(row.t_s - 1.0);
-            Reading { row, from_s }
-        })
-        .collect()
-}
-
-/// used / limit of a reading, where it has a limit.
-pub(super) fn utilization(row: &SaturationRow) -> Option<f64> {
-    row.utilization.or_else(|| row.limit.filter(|&limit| limit > 0.0).map(|limit| row.used / limit))
-}
-
-#[derive(Default)]
-struct Sums {
-    kind: String,
-    seconds: f64,
-    used: f64,
-    limit: Option<f64>,
-    waiting: Mean,
-    utilization: Mean,
-    readings: u32,
-    full: u32,
-    visits: f64,
-    wait_s: Option<f64>,
-    hold_s: Option<f64>,
-}
-
-/// A mean over the part of the time for which there was a value.
-#[derive(Default)]
-struct Mean {
-    sum: f64,
-    seconds: f64,
-}
-
-impl Mean {
-    fn add(&mut self, value: Option<f64>, seconds: f64) {
-        if let Some(value) = value {
-            self.sum += value * seconds;
-            self.seconds += seconds;
-        }
-    }
-
-    fn value(&self) -> Option<f64> {
-        (self.seconds > 0.0).then(|| self.sum / self.seconds)
-    }
-}
-
-fn resources(
-    readings: &[Reading<'_>],
-    from_s: f64,
-    to_s: f64,
-    throughput_per_s: f64,
-) -> BTreeMap<String, LevelResource> {
-    let mut sums: BTreeMap<&str, Sums> = BTreeMap::new();
-    for Reading { row, from_s: since_s } in readings {
-        let covered_s = row.t_s - since_s;
-        let inside_s = row.t_s.min(to_s) - since_s.max(from_s);
-        // A reading mostly of another span would mix settling or cooling down into the level.
-        if covered_s > 0.0 && inside_s >= covered_s / 2.0 {
-            sums.entry(&row.resource).or_default().add(row, inside_s, inside_s / covered_s);
-        }
-    }
-    sums.into_iter().map(|(name, sums)| (name.to_owned(), sums.finish(throughput_per_s))).collect()
-}
-
-impl Sums {
-    fn add(&mut self, row: &SaturationRow, seconds: f64, share: f64) {
-        self.kind.clone_from(&row.kind);
-        self.seconds += seconds;
-        self.used += row.used * seconds;
-        self.limit = row.limit.or(self.limit);
-        self.waiting.add(row.waiting, seconds);
-        let utilization = utilization(row);
-        self.utilization.add(utilization, seconds);
-        self.readings += 1;
-        self.full += u32::from(utilization.is_some_and(|ratio| ratio >= FULL_RATIO));
-        self.visits += row.visits.unwrap_or(0.0) * share;
-        let add = |sum: &mut Option<f64>, value: Option<f64>| {
-            if let Some(value) = value {
-                *sum = Some(sum.unwrap_or(0.0) + value * share);
-            }
-        };
-        add(&mut self.wait_s, row.wait_s);
-        add(&mut self.hold_s, row.hold_s);
-    }
-
-    fn finish(self, throughput_per_s: f64) -> LevelResource {
-        let visited = self.visits > 0.0;
-        let per_visit_ms = |sum: Option<f64>| sum.filter(|_| visited).map(|sum| sum / self.visits * 1e3);
-        LevelResource {
-            used: self.used / self.seconds,
-            limit: self.limit,
-            waiting: self.waiting.value(),
-            utilization: self.utilization.value(),
-            full_ratio: f64::from(self.full) / f64::from(self.readings),
-            wait_ms: per_visit_ms(self.wait_s),
-            hold_ms: per_visit_ms(self.hold_s),
-            visits: (visited && throughput_per_s > 0.0)
-                .then(|| self.visits / self.seconds / throughput_per_s),
-            kind: self.kind,
-        }
+        resources: series.iter().map(|one| (one.name.clone(), one.mean(throughput_per_s))).collect(),
     }
 }
 
@@ -177,7 +83,7 @@ pub fn wait_per_request_s(level: &Level, resource: &LevelResource) -> Option<f64
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::rows::LevelMark;
+    use crate::record::rows::{LevelMark, SaturationRow};
     use crate::record::summary::Latency;
 
     fn row(t_s: f64, used: f64, waiting: Option<f64>, visits: f64) -> SaturationRow {
@@ -220,7 +126,7 @@ mod tests {
             service_ms: response_ms,
             truncation: None,
         };
-        levels(&Input {
+        Measured::of(&Input {
             unit,
             think_s: Some(1.0),
             requests_per_iteration: 1.0,
@@ -230,6 +136,7 @@ mod tests {
             search: None,
             readings,
         })
+        .levels
         .remove(0)
     }
 

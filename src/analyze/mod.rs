@@ -7,20 +7,27 @@ use crate::scenario::plan::LoadUnit;
 use crate::search::steady::Truncation;
 
 pub mod attribute;
+pub mod checks;
 mod clocks;
 pub mod demand;
 pub mod explain;
 pub mod findings;
+pub mod ladder;
 pub mod levels;
-pub mod next;
+mod odds;
 mod omission;
 pub mod onset;
+mod redraw;
+mod samples;
 pub mod saturate;
 mod steady;
 pub mod summary;
+pub mod suspects;
 #[cfg(test)]
 mod testbed;
 pub mod usl;
+pub mod verdict;
+pub mod wall;
 
 /// What the analysis reads from a record.
 #[derive(Clone, Debug)]

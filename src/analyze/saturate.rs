@@ -1,5 +1,4 @@
-//! When a resource counts as saturated: it is full, and work waits for it. Errors alone never suffice, and a resource whose own numbers
-//! contradict Little's law is not believed.
+//! When a resource counts as saturated: it is full, and work waits for it. Errors alone never suffice.
 
 use crate::record::summary::{Level, LevelResource};
 
@@ -12,9 +11,7 @@ const WAIT_PER_HOLD: f64 = 0.1;
 /// Growth of the mean response time that stands in for a queue nobody counts (a run queue, a device).
 const LATENCY_GROWTH: f64 = 1.5;
 /// Memory is exhausted before it is full: collectors thrash and allocators fail in the last tenth.
-const MEMORY_FULL: f64 = 0.9;
-/// Residual of Little's law above which a probe is taken to read something else than what was loaded.
-const LITTLE_RESIDUAL_MAX: f64 = 0.1;
+pub const MEMORY_FULL: f64 = 0.9;
 
 /// Whether `resource` is saturated at `level`; `base` is the lowest level, the reference for latency.
 pub fn saturated(resource: &LevelResource, level: &Level, base: Option<&Level>) -> bool {
@@ -37,32 +34,6 @@ fn queued(resource: &LevelResource, level: &Level, base: Option<&Level>) -> bool
         (Some(_), ..) => false,
         _ => base.is_none_or(|base| level.response_ms.mean >= LATENCY_GROWTH * base.response_ms.mean),
     }
-}
-
-/// (in use)/(visits/s · hold) − 1 over all levels together, where the resource tells all three (0 where its numbers agree), and the slot-
-/// seconds that it rests on.
-pub fn little_residual_ratio(levels: &[Level], name: &str) -> Option<(f64, f64)> {
-    let (mut used, mut held) = (0.0, 0.0);
-    for level in levels {
-        let Some(resource) = level.resources.get(name) else { continue };
-        if let (Some(hold_ms), Some(visits)) = (resource.hold_ms, resource.visits) {
-            let seconds = level.span_s[1] - level.span_s[0];
-            used += resource.used * seconds;
-            held += hold_ms / 1e3 * visits * level.throughput_per_s * seconds;
-        }
-    }
-    (held > 0.0).then(|| (used / held - 1.0, held))
-}
-
-/// Resources whose numbers contradict Little's law, with the residual. What is in use is often a gauge read once a second; the number in
-/// use then varies like a Poisson count, so n slot-seconds may be off by √n, and three times that is no contradiction.
-pub fn implausible(levels: &[Level]) -> Vec<(String, f64)> {
-    names(levels)
-        .filter_map(|name| {
-            let (residual, held) = little_residual_ratio(levels, name)?;
-            (residual.abs() > LITTLE_RESIDUAL_MAX.max(3.0 / held.sqrt())).then(|| (name.to_owned(), residual))
-        })
-        .collect()
 }
 
 /// The resources of all levels, each once, in order.
@@ -113,18 +84,5 @@ mod tests {
         assert!(check(0.5) && !check(0.3), "500 visits a second keep 1.95 cores busy for 3.9 ms each");
         let heap = LevelResource { kind: "memory".to_owned(), utilization: Some(0.91), ..cpu };
         assert!(saturated(&heap, &level(500.0, 26.0, []), Some(&base)));
-    }
-
-    #[test]
-    fn a_probe_of_another_instance_is_found_out() {
-        let honest = level(400.0, 25.0, [("a.pool", pool(10.0, 8.0, 0.0, 0.02))]);
-        assert!(little_residual_ratio(std::slice::from_ref(&honest), "a.pool").unwrap().0.abs() < 1e-9);
-        let other =
-            level(400.0, 25.0, [("a.pool", LevelResource { used: 2.0, ..pool(10.0, 8.0, 0.0, 0.02) })]);
-        assert_eq!(implausible(&[other])[0].0, "a.pool");
-        assert!(implausible(&[honest]).is_empty());
-        let quiet =
-            level(50.0, 25.0, [("a.pool", LevelResource { used: 1.4, ..pool(10.0, 1.0, 0.0, 0.02) })]);
-        assert!(implausible(&[quiet]).is_empty(), "ten readings of about one are no proof");
     }
 }

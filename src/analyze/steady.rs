@@ -2,7 +2,7 @@
 
 use super::LevelInput;
 use super::explain::load;
-use super::next::Unit;
+use super::wall::Unit;
 use crate::record::recorded::Recorded;
 use crate::record::summary::{Drift, Soak, Warning};
 use crate::search::steady::{Trend, Truncation, trend, truncate};

@@ -67,6 +67,8 @@ pub fn summarize(recorded: &Recorded) -> Summary {
         interrupted_age_ms: (progress.interrupted_age_ms.max > 0.0).then_some(progress.interrupted_age_ms),
         load_line,
         bottleneck: found.bottleneck,
+        ladder: found.ladder,
+        checks: found.checks,
         levels: found.levels,
         endpoints: manifest.endpoints.iter().map(|entry| endpoint(recorded, entry)).collect(),
         thresholds,

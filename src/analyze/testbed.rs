@@ -1,7 +1,7 @@
 //! Systems whose truth is known, for tests only: hand-made levels, and levels with readings from the simulated closed system.
 
 use super::findings::result;
-use super::next::Unit;
+use super::wall::Unit;
 use super::{Input, LevelInput};
 use crate::record::rows::{GoalMark, LevelMark, SaturationRow};
 use crate::record::summary::{Latency, Level, LevelResource};

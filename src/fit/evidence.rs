@@ -3,12 +3,15 @@
 /// Largest measured load, or use of a resource, times this is as far as a figure counts as interpolated; a law says less and less beyond.
 pub const INTERPOLATED_MAX: f64 = 1.25;
 
+/// The class of what lies beyond.
+pub const EXTRAPOLATED: &str = "extrapolated";
+
 /// Evidence class of a figure for `factor` times the most that was measured.
 pub fn evidence(factor: f64) -> &'static str {
     match factor {
         ..=1.0 => "measured",
         ..=INTERPOLATED_MAX => "interpolated",
-        _ => "extrapolated",
+        _ => EXTRAPOLATED,
     }
 }
 

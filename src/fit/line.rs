@@ -65,13 +65,6 @@ pub fn hinge(points: &[(f64, f64)]) -> Option<Hinge> {
     best.map(|(_, hinge)| hinge)
 }
 
-impl Hinge {
-    /// Its value at `x`.
-    pub fn at(self, x: f64) -> f64 {
-        self.base + self.slope * (x - self.onset).max(0.0)
-    }
-}
-
 /// Intercept, of any sign, and slope of the line through points; `None` for fewer than two different x.
 fn straight(points: &[(f64, f64)]) -> Option<(f64, f64)> {
     let n = points.len() as f64;

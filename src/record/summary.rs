@@ -24,6 +24,12 @@ pub struct Summary {
     /// Only for executors `breakpoint` and `step`.
     pub load_line: Option<LoadLine>,
     pub bottleneck: Option<Bottleneck>,
+    /// Where each observed resource gives way, soonest first; those of which that cannot be told come last.
+    #[serde(default)]
+    pub ladder: Vec<Rung>,
+    /// What the operational laws say of the levels and of the resources at them.
+    #[serde(default)]
+    pub checks: Vec<Check>,
     pub levels: Vec<Level>,
     pub endpoints: Vec<EndpointResult>,
     pub thresholds: Vec<ThresholdResult>,
@@ -200,9 +206,15 @@ pub struct Bottleneck {
     /// Load at which its queue began to grow, in the unit of the load line.
     pub onset: Option<f64>,
     pub onset_interval: Option<[f64; 2]>,
+    /// Load from which the mean response time grows along a straight line, whatever makes it.
+    #[serde(default)]
+    pub latency_knee: Option<f64>,
+    #[serde(default)]
+    pub latency_knee_interval: Option<[f64; 2]>,
     pub share_of_added_latency: Option<f64>,
     /// `measured`, `interpolated`, `extrapolated` or `confirmed`.
     pub evidence: String,
+    /// Share of the redraws of the readings in which it is the first: 0.8 or more of what is named.
     pub probability: Option<f64>,
     /// What follows once this one is widened, soonest first.
     pub next: Vec<NextWall>,
@@ -230,11 +242,51 @@ pub struct Candidate {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct NextWall {
     pub resource: String,
-    /// Load, in the unit of the load line, at which m/D of this resource is reached.
+    /// Load, in the unit of the load line, at which m/D of this resource is reached: its rung of the ladder.
     pub at: f64,
     /// Predicted over highest measured load of the resource; above 1.25 the number is an extrapolation.
     pub extrapolated: f64,
     pub evidence: String,
+}
+
+/// Where one resource gives way: a rung of the ladder of ceilings.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Rung {
+    pub resource: String,
+    /// `pool`, `cpu`, `memory` or `queue`.
+    pub kind: String,
+    /// What `at` counts: `users` or `rate`.
+    pub of: String,
+    /// The load at which its queue begins to grow, or at which its demand fills it (memory: nine tenths of it); `null` where that cannot be told.
+    pub at: Option<f64>,
+    /// With `confidence` the middle part of what redraws of the readings give; without it the levels on either side.
+    pub interval: Option<[f64; 2]>,
+    pub confidence: Option<f64>,
+    /// `measured` where it was seen to give way, `interpolated` up to 1.25 × the most that was in use, else `extrapolated`; `confirmed` by a run after the change.
+    pub evidence: Option<String>,
+    /// Use at which it gives way over the most that was measured; `null` where it was seen to.
+    pub factor: Option<f64>,
+    /// Why there is no `at`.
+    pub reason: Option<String>,
+}
+
+/// One operational law, held against one level, one resource or both. Where a law holds only the worst of its residuals is kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Check {
+    /// `interactive` N = X(R + Z), `little_in_use` in use = X·V·H, `little_waiting` waiting = X·V·W, `utilization` in use = b + X·D, `forced_flow` V the
+    /// same at all loads, `bound` in use ≤ m.
+    pub law: String,
+    /// `null` where the law is one of the whole level.
+    pub resource: Option<String>,
+    /// `null` for all levels together.
+    pub level: Option<f64>,
+    /// Measured over lawful, less one; 0 where they agree.
+    pub residual: f64,
+    /// What chance and rounding may make of it.
+    pub bound: f64,
+    pub holds: bool,
+    /// What follows from it for the answer.
+    pub consequence: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

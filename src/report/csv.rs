@@ -1,12 +1,12 @@
-//! Levels and endpoints as one flat table for a spreadsheet: raw numbers, a unit in every column name, a row per level and
-//! endpoint. The seconds between are in `timeline.csv` already.
+//! Levels, the ladder and endpoints as one flat table for a spreadsheet: raw numbers, a unit in every column name, a row per level, rung and
+//! endpoint; a rung's `level` is where its resource gives way. The seconds between are in `timeline.csv` already.
 
 use super::{Format, Report, ReportError};
 use crate::record::summary::Latency;
 
 pub struct Csv;
 
-const COLUMNS: [&str; 23] = [
+const COLUMNS: [&str; 26] = [
     "row",
     "name",
     "protocol",
@@ -30,6 +30,9 @@ const COLUMNS: [&str; 23] = [
     "service_p99_9_ms",
     "service_max_ms",
     "service_mean_ms",
+    "level_low",
+    "level_high",
+    "evidence",
 ];
 
 impl Format for Csv {
@@ -50,6 +53,15 @@ impl Format for Csv {
                 String::new(),
             ];
             latencies(&mut row, &level.response_ms, &level.service_ms);
+            row.resize(COLUMNS.len(), String::new());
+            table.write_record(&row)?;
+        }
+        for rung in &report.summary.ladder {
+            let mut row = vec!["rung".to_owned(), inert(&rung.resource), String::new()];
+            row.push(rung.at.map_or_else(String::new, number));
+            row.resize(COLUMNS.len() - 3, String::new());
+            let [low, high] = rung.interval.map_or_else(Default::default, |ends| ends.map(number));
+            row.extend([low, high, inert(rung.evidence.as_deref().unwrap_or_default())]);
             table.write_record(&row)?;
         }
         for endpoint in &report.summary.endpoints {
@@ -65,6 +77,7 @@ impl Format for Csv {
                 endpoint.failed.to_string(),
             ];
             latencies(&mut row, &endpoint.response_ms, &endpoint.service_ms);
+            row.resize(COLUMNS.len(), String::new());
             table.write_record(&row)?;
         }
         table.into_inner().map_err(|error| ReportError::Csv(error.into_error().into()))

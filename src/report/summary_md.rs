@@ -37,6 +37,8 @@ fn write(out: &mut String, report: &Report<'_>) -> std::fmt::Result {
         writeln!(out, "{}\n", markdown(&summary.reason))?;
     }
     answer(out, report)?;
+    ladder(out, report)?;
+    checks(out, report)?;
     thresholds(out, report)?;
     levels(out, report)?;
     endpoints(out, report)?;
@@ -80,11 +82,55 @@ fn answer(out: &mut String, report: &Report<'_>) -> std::fmt::Result {
             markdown(&words.state),
             words.share
         )?;
-        for wall in &bottleneck.next {
+        for wall in bottleneck.next.iter().take(1) {
             writeln!(out, "| next | {} | |", markdown(&wording::next_wall(wall, of)))?;
         }
     }
     writeln!(out)
+}
+
+fn ladder(out: &mut String, report: &Report<'_>) -> std::fmt::Result {
+    let all = &report.summary.ladder;
+    if all.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "### Where each resource gives way\n\n| resource | at | interval | evidence |\n|---|--:|---|---|"
+    )?;
+    for rung in all.iter().take(ROWS_MAX) {
+        let words = wording::rung(rung);
+        writeln!(
+            out,
+            "| {} | {} | {} | {} |",
+            markdown(&rung.resource),
+            words.at,
+            markdown(&words.interval),
+            markdown(&words.evidence)
+        )?;
+    }
+    rest(out, all.len())
+}
+
+/// The laws that do not hold.
+fn checks(out: &mut String, report: &Report<'_>) -> std::fmt::Result {
+    let failing: Vec<_> = report.summary.checks.iter().filter(|check| !check.holds).collect();
+    if failing.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "### Laws that do not hold\n\n| law | where | residual | so |\n|---|---|--:|---|")?;
+    for check in failing.iter().take(ROWS_MAX) {
+        let words = wording::check(check, wording::level_of(report));
+        writeln!(
+            out,
+            "| {} | {} | {} | {} |",
+            words.law,
+            markdown(&words.place),
+            words.residual,
+            markdown(&words.consequence)
+        )?;
+    }
+    rest(out, failing.len())
 }
 
 fn thresholds(out: &mut String, report: &Report<'_>) -> std::fmt::Result {

@@ -1,9 +1,9 @@
-//! The closing text on the terminal. A search ends in four lines (load line, gives way, next, report) when all went well; a run
+//! The closing text on the terminal. A search ends in a few lines (load line, gives way, next, the ladder, report) when all went well; a run
 //! in its table of endpoints. Whatever makes the numbers less than they seem stands above them.
 
 use super::numbers::{count, ms, rate, span};
 use super::{Format, Report, ReportError, plain, watch, wording};
-use crate::record::summary::{EndpointResult, Generator, Latency, LoadLine, ThresholdResult, Verdict};
+use crate::record::summary::{EndpointResult, Generator, Latency, LoadLine, Rung, ThresholdResult, Verdict};
 use std::fmt::Write as _;
 
 /// Endpoints and failures shown; the rest is counted, and stands in full in the other formats.
@@ -40,6 +40,8 @@ impl Format for Text {
         if let Some(line) = found {
             page.load_line(line, report);
         }
+        page.ladder(&summary.ladder);
+        page.checks(report);
         page.generator(&summary.generator);
         if let Some(path) = &self.report_path {
             page.line("report", Paint::Dim, &plain::block(path));
@@ -101,6 +103,32 @@ impl Page {
         if let Some(wall) = bottleneck.next.first() {
             self.line("next", Paint::Dim, &wording::next_wall(wall, &line.of));
         }
+    }
+
+    /// A line for each resource, aligned, soonest first.
+    fn ladder(&mut self, ladder: &[Rung]) {
+        let shown = &ladder[..ladder.len().min(ENDPOINT_ROWS_MAX)];
+        let names: Vec<String> =
+            shown.iter().map(|rung| plain::line(&rung.resource, NAME_CHARS_MAX)).collect();
+        let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+        for (place, (rung, name)) in shown.iter().zip(&names).enumerate() {
+            let words = wording::rung(rung);
+            let gap = if words.interval.is_empty() { "" } else { " " };
+            let text = format!("{name:width$}   {}{gap}{}   {}", words.at, words.interval, words.evidence);
+            self.line(if place == 0 { "ladder" } else { "" }, Paint::Dim, &text);
+        }
+        self.rest(ladder.len(), ENDPOINT_ROWS_MAX, "resources");
+    }
+
+    /// The laws that do not hold; those that do are in the report.
+    fn checks(&mut self, report: &Report<'_>) {
+        let failing = || report.summary.checks.iter().filter(|check| !check.holds);
+        for (place, check) in failing().take(FAILURE_ROWS_MAX).enumerate() {
+            let words = wording::check(check, wording::level_of(report));
+            let text = format!("{}   {}: {}; {}", words.place, words.law, words.residual, words.consequence);
+            self.line(if place == 0 { "checks" } else { "" }, Paint::Yellow, &text);
+        }
+        self.rest(failing().count(), FAILURE_ROWS_MAX, "checks that failed");
     }
 
     fn run(&mut self, report: &Report<'_>) {

@@ -4,13 +4,11 @@
 use super::numbers::{about, bytes, count, percent, quantity};
 use super::plain;
 use super::{Report, numbers};
+use crate::fit::evidence::{EXTRAPOLATED, INTERPOLATED_MAX};
 use crate::record::rows::End;
 use crate::record::summary::{
-    Bottleneck, BottleneckStatus, Candidate, Counts, LoadLine, NextWall, RequestCounts, Verdict,
+    Bottleneck, BottleneckStatus, Candidate, Check, Counts, LoadLine, NextWall, RequestCounts, Rung, Verdict,
 };
-
-/// Above this the number is an extrapolation and says so (predicted over highest measured load).
-const EXTRAPOLATION_MIN: f64 = 1.25;
 
 /// The load line in three pieces: `520 users`, `[last good 512, first bad 537]`, `limited by p99(http) > 100ms`.
 pub struct LoadLineWords {
@@ -93,9 +91,7 @@ pub fn gives_way(bottleneck: &Bottleneck, of: &str) -> GivesWayWords {
         BottleneckStatus::Named => (
             plain::name(bottleneck.resource.as_deref().unwrap_or("a resource without a name")),
             state(bottleneck, of),
-            bottleneck.share_of_added_latency.map_or_else(String::new, |share| {
-                format!("explains {} of the added latency", percent(share))
-            }),
+            explains(bottleneck),
         ),
         BottleneckStatus::Set => (
             format!("one of {}", candidates(bottleneck)),
@@ -114,9 +110,18 @@ pub fn gives_way(bottleneck: &Bottleneck, of: &str) -> GivesWayWords {
     GivesWayWords { who, state, share }
 }
 
+/// `explains 93 % of the added latency, P = 0.97`.
+fn explains(bottleneck: &Bottleneck) -> String {
+    let share = bottleneck
+        .share_of_added_latency
+        .map(|share| format!("explains {} of the added latency", percent(share)));
+    let sure = bottleneck.probability.filter(|p| p.is_finite()).map(|p| format!("P = {p:.2}"));
+    share.into_iter().chain(sure).collect::<Vec<_>>().join(", ")
+}
+
 /// `app.cpu at about 4,100 users (extrapolated 8x)`: no prediction is printed without its class.
 pub fn next_wall(wall: &NextWall, of: &str) -> String {
-    let class = evidence_class(wall);
+    let class = evidence_class(&wall.evidence, Some(wall.extrapolated));
     format!("{} at about {} {} ({class})", plain::name(&wall.resource), about(wall.at), unit(of))
 }
 
@@ -130,12 +135,67 @@ pub fn candidate(candidate: &Candidate) -> String {
     }
 }
 
-/// `extrapolated 8x`, or what the prediction rests on when it stays near the measured range.
-pub fn evidence_class(wall: &NextWall) -> String {
-    if wall.extrapolated > EXTRAPOLATION_MIN {
-        format!("extrapolated {}x", about(wall.extrapolated))
-    } else {
-        plain::name(&wall.evidence)
+/// `extrapolated 8x`, or what the figure rests on when it stays near the measured range.
+pub fn evidence_class(evidence: &str, factor: Option<f64>) -> String {
+    match factor {
+        Some(factor) if factor > INTERPOLATED_MAX => format!("{EXTRAPOLATED} {}x", about(factor)),
+        _ => plain::name(evidence),
+    }
+}
+
+/// A rung of the ladder: where the resource gives way (`505 users`, `about 4,100 users`), within what, and on what evidence; or that it cannot be told, and why.
+pub struct RungWords {
+    pub at: String,
+    pub interval: String,
+    pub evidence: String,
+}
+
+pub fn rung(rung: &Rung) -> RungWords {
+    let of = unit(&rung.of);
+    let Some(at) = rung.at else {
+        let reason = rung.reason.as_deref().map_or_else(String::new, plain::name);
+        return RungWords { at: "not told".into(), interval: String::new(), evidence: reason };
+    };
+    let at = match rung.factor {
+        None => format!("{} {of}", quantity(at.round())),
+        Some(_) => format!("about {} {of}", about(at)),
+    };
+    let show = |load: f64| if rung.factor.is_none() { quantity(load.round()) } else { about(load) };
+    let interval =
+        rung.interval.map_or_else(String::new, |[low, high]| format!("[{} to {}]", show(low), show(high)));
+    let evidence = evidence_class(rung.evidence.as_deref().unwrap_or_default(), rung.factor);
+    RungWords { at, interval, evidence }
+}
+
+/// What a law was held against, and what came of it.
+pub struct CheckWords {
+    pub law: &'static str,
+    pub place: String,
+    /// `-12 % (bound 10 %)`.
+    pub residual: String,
+    pub consequence: String,
+}
+
+pub fn check(check: &Check, of: &str) -> CheckWords {
+    let law = match check.law.as_str() {
+        "interactive" => "N = X(R + Z)",
+        "little_in_use" => "in use = X·V·H",
+        "little_waiting" => "waiting = X·V·W",
+        "utilization" => "in use = b + X·D",
+        "forced_flow" => "V the same at all loads",
+        "bound" => "in use ≤ limit",
+        _ => "a law of another version",
+    };
+    let level = check.level.map_or_else(|| "all levels".to_owned(), |level| load(of, level));
+    let place = match &check.resource {
+        Some(resource) => format!("{} at {level}", plain::name(resource)),
+        None => level,
+    };
+    CheckWords {
+        law,
+        place,
+        residual: format!("{} (bound {})", numbers::deviation(check.residual), percent(check.bound)),
+        consequence: plain::line(&check.consequence, plain::FOREIGN_CHARS_MAX),
     }
 }
 
@@ -277,7 +337,10 @@ fn state(bottleneck: &Bottleneck, of: &str) -> String {
         parts.push(format!("{} waiting", quantity(waiting.round())));
     }
     if let Some(onset) = bottleneck.onset {
-        parts.push(format!("from {}", load(of, onset.round())));
+        let interval = bottleneck.onset_interval.map_or_else(String::new, |[low, high]| {
+            format!(" [{} to {}]", quantity(low.round()), quantity(high.round()))
+        });
+        parts.push(format!("from {}{interval}", load(of, onset.round())));
     }
     parts.join(", ")
 }
@@ -285,7 +348,7 @@ fn state(bottleneck: &Bottleneck, of: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::{guaranteed, identity, in_use, load_line, next_wall, threshold_value};
-    use crate::record::summary::{Counts, LoadLine, NextWall, Soak};
+    use crate::record::summary::{Counts, LoadLine, NextWall, Rung, Soak};
 
     fn line(typical: Option<f64>, interval: [Option<f64>; 2], limited_by: Option<&str>) -> String {
         let line = LoadLine {
@@ -365,6 +428,30 @@ mod tests {
             next_wall(&wall(1.1, "interpolated"), "rate"),
             "app.cpu at about 4,100 iterations/s (interpolated)"
         );
+    }
+
+    #[test]
+    fn a_rung_says_where_or_why_not() {
+        let base = Rung {
+            resource: "app.cpu".into(),
+            kind: "cpu".into(),
+            of: "users".into(),
+            at: Some(1032.4),
+            interval: Some([980.2, 1090.0]),
+            confidence: Some(0.95),
+            evidence: Some("measured".into()),
+            factor: None,
+            reason: None,
+        };
+        let text = |rung: &Rung| {
+            let words = super::rung(rung);
+            format!("{} {} {}", words.at, words.interval, words.evidence)
+        };
+        assert_eq!(text(&base), "1,032 users [980 to 1,090] measured");
+        let ahead = Rung { factor: Some(2.1), evidence: Some("extrapolated".into()), ..base.clone() };
+        assert_eq!(text(&ahead), "about 1,000 users [980 to 1,100] extrapolated 2.1x");
+        let untold = Rung { at: None, reason: Some("no limit is told".into()), ..base };
+        assert_eq!(text(&untold), "not told  no limit is told");
     }
 
     #[test]

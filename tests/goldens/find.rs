@@ -5,8 +5,8 @@ use super::closed_system::{Steady, System};
 use super::{Record, endpoint, event, manifest, summary};
 use plimsoll::record::rows::{End, Ended, LevelMark, PhaseMark, SaturationRow, SearchSettings, TimelineRow};
 use plimsoll::record::summary::{
-    Bottleneck, BottleneckStatus, Candidate, Counts, Drift, EndpointResult, GoalLine, Latency, Level,
-    LevelResource, LoadLine, NextWall, RequestCounts, Soak, ThresholdResult, Verdict, Warning,
+    Bottleneck, BottleneckStatus, Candidate, Check, Counts, Drift, EndpointResult, GoalLine, Latency, Level,
+    LevelResource, LoadLine, NextWall, RequestCounts, Rung, Soak, ThresholdResult, Verdict, Warning,
 };
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -276,6 +276,8 @@ fn conclude(record: &mut Record, levels: &[usize]) {
         note: None,
     }];
     summary.bottleneck = Some(pool_gives_way());
+    summary.ladder = ladder();
+    summary.checks = checks();
 }
 
 /// The response times of all levels, in order: each level gives as many as its throughput.
@@ -309,6 +311,8 @@ fn pool_gives_way() -> Bottleneck {
         waiting: Some(knee.waiting),
         onset: Some(505.0),
         onset_interval: Some([481.0, 515.0]),
+        latency_knee: Some(507.0),
+        latency_knee_interval: Some([484.0, 519.0]),
         share_of_added_latency: Some(0.93),
         evidence: "measured".into(),
         probability: Some(0.97),
@@ -317,6 +321,50 @@ fn pool_gives_way() -> Bottleneck {
                       size of the pool binds and not what it guards."
             .into(),
     }
+}
+
+/// The pool as it was seen, what follows, and one that does not tell its limit.
+fn ladder() -> Vec<Rung> {
+    let rung = |resource: &str, kind: &str, at: Option<f64>| Rung {
+        resource: resource.into(),
+        kind: kind.into(),
+        of: "users".into(),
+        at,
+        interval: at.map(|at| [at * 0.95, at * 1.04]),
+        confidence: at.map(|_| 0.95),
+        evidence: at.map(|_| "extrapolated".into()),
+        factor: at.map(|at| at / 510.0),
+        reason: None,
+    };
+    let pool = rung("mongodb.pool", "pool", Some(505.0));
+    vec![
+        Rung { interval: Some([481.0, 515.0]), evidence: Some("measured".into()), factor: None, ..pool },
+        rung("app.cpu", "cpu", Some((CORES - 0.05) / CPU_S_PER_REQUEST * (SYSTEM.think_s + SYSTEM.hold_s))),
+        rung("app.heap", "memory", Some(25_500.0)),
+        Rung { reason: Some("no limit is told".into()), ..rung("gateway.connections", "pool", None) },
+    ]
+}
+
+fn checks() -> Vec<Check> {
+    let check = |law: &str, resource: Option<&str>, level: f64, residual: f64, bound: f64| Check {
+        law: law.into(),
+        resource: resource.map(Into::into),
+        level: Some(level),
+        residual,
+        bound,
+        holds: residual <= bound,
+        consequence: "none".into(),
+    };
+    vec![
+        check("interactive", None, 544.0, 0.012, 0.05),
+        check("little_in_use", Some("mongodb.pool"), 100.0, 0.031, 0.1),
+        Check {
+            consequence:
+                "said only: visits a request change with the load (retries, cache misses), or readings lag"
+                    .into(),
+            ..check("forced_flow", Some("app.cpu"), 800.0, 0.21, 0.15)
+        },
+    ]
 }
 
 fn candidate(resource: &str, probability: Option<f64>, share_of_added_latency: Option<f64>) -> Candidate {
@@ -372,6 +420,8 @@ pub(crate) fn uninstrumented() -> Record {
         level.resources.clear();
     }
     record.summary.bottleneck = Some(unnamed(BottleneckStatus::Uninstrumented));
+    record.summary.ladder.clear();
+    record.summary.checks.truncate(1);
     record.summary.warnings.push(Warning {
         code: "uninstrumented".into(),
         text: "no resource of the target is observed, so what gives way cannot be named".into(),
@@ -391,6 +441,8 @@ fn unnamed(status: BottleneckStatus) -> Bottleneck {
         waiting: None,
         onset: None,
         onset_interval: None,
+        latency_knee: None,
+        latency_knee_interval: None,
         share_of_added_latency: None,
         evidence: "measured".into(),
         probability: None,
@@ -420,6 +472,7 @@ pub(crate) fn no_good_level() -> Record {
 pub(crate) fn never_bad() -> Record {
     let mut record = search(&[50, 100, 200, 400]);
     record.summary.bottleneck = Some(unnamed(BottleneckStatus::None));
+    record.summary.ladder.remove(0);
     record.summary.reason = "every level up to the search's own limit was good".into();
     record.summary.warnings.push(Warning {
         code: "search_limit".into(),

@@ -111,6 +111,8 @@ pub(crate) fn summary(scenario: &str, verdict: Verdict, exit_code: u8, reason: &
         clock_offset_ms: None,
         load_line: None,
         bottleneck: None,
+        ladder: vec![],
+        checks: vec![],
         levels: vec![],
         endpoints: vec![],
         thresholds: vec![],
@@ -165,8 +167,15 @@ pub(crate) fn make_odd(record: &mut Record, odd: f64) {
     if let Some(b) = &mut summary.bottleneck {
         (b.used, b.limit, b.waiting, b.onset, b.onset_interval) =
             (Some(odd), Some(odd), Some(odd), Some(odd), Some([odd; 2]));
+        (b.latency_knee, b.latency_knee_interval) = (Some(odd), Some([odd; 2]));
         (b.share_of_added_latency, b.probability) = (Some(odd), Some(odd));
         b.next.iter_mut().for_each(|wall| (wall.at, wall.extrapolated) = (odd, odd));
+    }
+    for rung in &mut summary.ladder {
+        (rung.at, rung.interval, rung.factor) = (Some(odd), Some([odd; 2]), Some(odd));
+    }
+    for check in &mut summary.checks {
+        (check.level, check.residual, check.bound) = (Some(odd), odd, odd);
     }
     let manifest = &mut record.manifest;
     manifest.duration_s = odd;

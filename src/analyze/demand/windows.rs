@@ -1,6 +1,6 @@
 //! A record cut into windows: who asked for how much in each, and how busy each resource was.
 
-use crate::analyze::levels::{Reading, reading_spans, utilization};
+use crate::analyze::samples::{Reading, reading_spans, utilization};
 use crate::record::recorded::Recorded;
 use crate::record::rows::{EndpointEntry, SaturationRow};
 use std::collections::{BTreeMap, BTreeSet};

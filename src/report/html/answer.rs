@@ -1,8 +1,8 @@
 //! The top of the page: the answer in a sentence, what gives way and why, what comes next, and everything that makes the answer
 //! worth less than it seems.
 
-use crate::record::summary::{Bottleneck, BottleneckStatus, Level, LoadLine, Verdict};
-use crate::report::numbers::{about, count, ms, percent, quantity, rate};
+use crate::record::summary::{Bottleneck, BottleneckStatus, Level, LoadLine, Rung, Verdict};
+use crate::report::numbers::{count, ms, percent, quantity, rate};
 use crate::report::{Report, plain, wording};
 use maud::{Markup, html};
 
@@ -22,6 +22,7 @@ pub(super) fn all(report: &Report<'_>) -> Markup {
             (key_figures(report))
         }
         @if let Some(bottleneck) = &summary.bottleneck { (gives_way(bottleneck, report)) }
+        @if !summary.ladder.is_empty() { (ladder(&summary.ladder)) }
         @if !summary.warnings.is_empty() { (warnings(report)) }
     }
 }
@@ -117,12 +118,11 @@ fn gives_way(bottleneck: &Bottleneck, report: &Report<'_>) -> Markup {
                 }
                 (evidence(bottleneck, of))
             }
-            @if !bottleneck.next.is_empty() { (next(bottleneck, of)) }
         }
     }
 }
 
-/// How full the resource was, as a bar; the numbers stand beside it in words.
+/// A part of a whole as a bar; the numbers stand beside it in words.
 fn fill(used: f64, limit: f64) -> Markup {
     let share = if limit > 0.0 && used.is_finite() { (used / limit).clamp(0.0, 1.0) } else { 0.0 };
     html! {
@@ -140,7 +140,14 @@ fn evidence(bottleneck: &Bottleneck, of: &str) -> Markup {
                 dt { "queues from" }
                 dd {
                     (wording::load(of, onset.round()))
-                    @if let Some([low, high]) = bottleneck.onset_interval { " [" (quantity(low)) " to " (quantity(high)) "]" }
+                    @if let Some([low, high]) = bottleneck.onset_interval { " [" (quantity(low.round())) " to " (quantity(high.round())) "]" }
+                }
+            }
+            @if let Some(knee) = bottleneck.latency_knee {
+                dt { "latency rises from" }
+                dd {
+                    (wording::load(of, knee.round()))
+                    @if let Some([low, high]) = bottleneck.latency_knee_interval { " [" (quantity(low.round())) " to " (quantity(high.round())) "]" }
                 }
             }
             @if let Some(share) = bottleneck.share_of_added_latency {
@@ -158,18 +165,29 @@ fn evidence(bottleneck: &Bottleneck, of: &str) -> Markup {
     }
 }
 
-fn next(bottleneck: &Bottleneck, of: &str) -> Markup {
+/// Every resource with the load at which it gives way, the loads drawn beside each other.
+fn ladder(ladder: &[Rung]) -> Markup {
+    let most = ladder.iter().filter_map(|rung| rung.at).filter(|at| at.is_finite()).fold(0.0, f64::max);
     html! {
-        div.card.scroll tabindex="0" role="region" aria-label="What comes next" {
-            table {
-                caption { "What comes next, once this one is widened" }
-                thead { tr { th scope="col" { "resource" } th.n scope="col" { "gives way at about" } th scope="col" { "evidence" } } }
-                tbody {
-                    @for wall in &bottleneck.next {
-                        tr {
-                            th scope="row" { (plain::name(&wall.resource)) }
-                            td.n { (about(wall.at)) " " (wording::unit(of)) }
-                            td { (wording::evidence_class(wall)) }
+        section {
+            h2 { "Where each resource gives way" }
+            div.card.scroll tabindex="0" role="region" aria-label="Where each resource gives way" {
+                table {
+                    caption { "The ladder of ceilings, soonest first" }
+                    thead { tr {
+                        th scope="col" { "resource" } th.n scope="col" { "gives way at" } th scope="col" { "interval" }
+                        th scope="col" { "evidence" } th scope="col" { "beside the others" }
+                    } }
+                    tbody {
+                        @for rung in ladder {
+                            @let words = wording::rung(rung);
+                            tr {
+                                th scope="row" { (plain::name(&rung.resource)) }
+                                td.n { (words.at) }
+                                td { (words.interval) }
+                                td { (words.evidence) }
+                                td { @if let Some(at) = rung.at { (fill(at, most)) } }
+                            }
                         }
                     }
                 }

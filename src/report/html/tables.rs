@@ -22,6 +22,7 @@ pub(super) fn all(report: &Report<'_>) -> Markup {
                 @if !line.soaks.is_empty() { (soaks(line)) }
             }
             @if !report.summary.levels.is_empty() { (levels(report)) (level_resources(report)) }
+            @if !report.summary.checks.is_empty() { (checks(report)) }
             @if !report.summary.endpoints.is_empty() { (endpoints(report)) }
             @if !report.summary.failures.is_empty() { (failures(report)) }
             (generator(report))
@@ -175,6 +176,29 @@ fn level_resources(report: &Report<'_>) -> Markup {
         return html! {};
     }
     html! { details { summary { "Resources at each level" } (table("Resources at each level", &head, &body)) } }
+}
+
+fn checks(report: &Report<'_>) -> Markup {
+    let all = &report.summary.checks;
+    let head = html! { tr {
+        th scope="col" { "result" } th scope="col" { "law" } th scope="col" { "held against" } th.n scope="col" { "residual" } th scope="col" { "so" }
+    } };
+    let body = html! {
+        @for check in all.iter().take(ROWS_MAX) {
+            @let words = wording::check(check, wording::level_of(report));
+            tr {
+                td class=(if check.holds { "good" } else { "bad" }) { (if check.holds { "✓ holds" } else { "✗ does not hold" }) }
+                th.mono scope="row" { (words.law) }
+                td { (words.place) }
+                td.n { (words.residual) }
+                td { (words.consequence) }
+            }
+        }
+        (rest(all.len()))
+    };
+    let failing = all.iter().filter(|check| !check.holds).count();
+    let caption = format!("Operational laws: {failing} of {} checks do not hold", all.len());
+    html! { details open[failing > 0] { summary { (caption) } (table(&caption, &head, &body)) } }
 }
 
 fn or_dash(value: Option<f64>, show: fn(f64) -> String) -> String {

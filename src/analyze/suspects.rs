@@ -1,0 +1,296 @@
+//! Who may have given way: resources that were full at the level that failed, or that requests demonstrably waited for, each with its share of the
+//! added latency and with what speaks against it.
+
+use super::levels::wait_per_request_s;
+use super::onset::{Onset, onset};
+use super::saturate::{names, saturated};
+use super::wall::{Demand, Unit, unsaturated};
+use crate::queueing::laws::demand_s;
+use crate::record::summary::{Level, LevelResource};
+
+/// Share of the added latency that a cause must explain.
+pub const CAUSE_SHARE_MIN: f64 = 0.5;
+/// Growth of the hold time from which a pool is the victim of what it guards, and up to which its own size binds.
+pub const VICTIM_HOLD: f64 = 1.3;
+pub const FLAT_HOLD: f64 = 1.15;
+/// In use over limit below which a pool is not exhausted, whatever a log says.
+const EXHAUSTED_MIN: f64 = 0.9;
+/// A pool whose throughput had reached this share of its best with at most half of its slots in use is not what limits it.
+const EARLY_THROUGHPUT: f64 = 0.7;
+/// Utilization below which work that waits for anything but a pool waits for somebody outside who keeps the machine busy.
+const WAITED_FOR_MIN: f64 = 0.7;
+/// Utilization from which a processor whose queue nobody counts may be what requests wait for before it is full.
+const QUEUES_FROM: f64 = 0.6;
+/// Utilization that a queue is computed of at most: beyond, the formula is all rounding.
+const RHO_MAX: f64 = 0.99;
+/// Levels from this factor above the knee on show whether what queues there is full in the end.
+const ABOVE: f64 = 1.2;
+/// What was as good as full under the lowest load and is used no more by this factor later is busy with something else.
+const GROWS_MIN: f64 = 1.1;
+/// Utilization at another level from which it matters that a resource tells nothing of the knee.
+const UNTOLD_MIN: f64 = 0.5;
+/// Slot-seconds without which what each visit takes at the lowest level is not told.
+const TOLD_MIN: f64 = 10.0;
+/// Utilization from which what a request takes of a processor stands out from what else that does.
+const WORTH_TELLING: f64 = 0.2;
+/// Share of the added latency that is spent waiting for a victim from which it counts though it is not full.
+const SUFFERED_MIN: f64 = 0.05;
+
+/// One resource that was full at the knee, or that requests waited for.
+#[derive(Clone, Debug)]
+pub struct Suspect<'a> {
+    pub name: &'a str,
+    pub resource: &'a LevelResource,
+    /// Saturated by the rule; otherwise its waits alone accuse it (a small pool queues long before it is full on average).
+    pub full: bool,
+    /// Of the added latency, 0..1.
+    pub share: f64,
+    /// The share is what measured waits leave over, ascribed to the only full resource that tells no waits.
+    pub inferred: bool,
+    /// Hold time at the knee over that at the lowest level.
+    pub hold_growth: Option<f64>,
+    /// Of what is no pool: service that a request takes at the knee over that at the lowest level.
+    pub cost_growth: Option<f64>,
+    /// Most of the throughput was there while half of the slots were free: more slots are not what it lacks.
+    pub idle_early: bool,
+    pub onset: Option<Onset>,
+}
+
+impl Suspect<'_> {
+    /// Full, but on account of what it guards, or of what makes requests dearer.
+    pub fn is_victim(&self) -> bool {
+        self.idle_early || self.is_held_longer() || self.is_dearer()
+    }
+
+    /// Whether its own hold times say so, which is the stronger reason.
+    pub fn is_held_longer(&self) -> bool {
+        self.hold_growth.is_some_and(|growth| growth >= VICTIM_HOLD)
+    }
+
+    pub fn is_dearer(&self) -> bool {
+        self.cost_growth.is_some_and(|growth| growth >= VICTIM_HOLD)
+    }
+
+    /// How sure it is that its own size binds, by the growth of the hold time alone: 1 while that is flat, 0 for a victim.
+    pub fn binds(&self) -> f64 {
+        let growth = self.hold_growth.unwrap_or(1.0);
+        ((VICTIM_HOLD - growth) / (VICTIM_HOLD - FLAT_HOLD)).clamp(0.0, 1.0)
+    }
+}
+
+/// The two levels that are compared.
+#[derive(Clone, Copy, Debug)]
+pub struct Step<'a> {
+    /// The lowest level, `None` when that one already failed.
+    pub base: Option<&'a Level>,
+    /// The lowest level that failed.
+    pub knee: &'a Level,
+    /// Mean response time added between them, seconds.
+    pub added_s: f64,
+}
+
+impl<'a> Step<'a> {
+    fn before(&self, name: &str) -> Option<(&'a Level, &'a LevelResource)> {
+        let base = self.base?;
+        Some((base, base.resources.get(name)?))
+    }
+}
+
+/// Resources that were full or waited for at the knee.
+pub fn suspects<'a>(levels: &'a [Level], unit: &Unit, step: &Step<'a>) -> Vec<Suspect<'a>> {
+    let mut measured = 0.0;
+    let mut suspects: Vec<Suspect<'a>> = Vec::new();
+    let mut queueing = Vec::new();
+    for (name, resource) in &step.knee.resources {
+        let told = waited_share(step, name, resource);
+        measured += told.unwrap_or(0.0);
+        let utilization = resource.utilization.unwrap_or(0.0);
+        let full = utilization >= EXHAUSTED_MIN
+            && saturated(resource, step.knee, step.base)
+            && !is_busy_anyhow(step, name, resource);
+        let starved = resource.kind != "pool" && utilization < WAITED_FOR_MIN;
+        // A number waiting that explains little may be no number of requests (a loop's lag, a run queue): only a clock of waits is held to its word.
+        let unclocked = resource.wait_ms.is_none() && told.is_none_or(|share| share < CAUSE_SHARE_MIN);
+        let mut suspect = Suspect {
+            name,
+            resource,
+            full,
+            share: told.unwrap_or(f64::NAN),
+            inferred: told.is_none(),
+            hold_growth: hold_growth(step, name, resource),
+            cost_growth: None,
+            idle_early: idle_early(levels, name, resource),
+            onset: None,
+        };
+        if full {
+            suspect.cost_growth = cost_growth(levels, step, name, resource);
+            suspect.onset = onset(levels, name, unit);
+            suspects.push(suspect);
+        } else if !starved && told.is_some_and(|share| share >= CAUSE_SHARE_MIN)
+            || suspect.is_held_longer() && suspect.share >= SUFFERED_MIN
+        {
+            suspects.push(suspect);
+        } else if unclocked && utilization >= QUEUES_FROM {
+            suspect.inferred = true;
+            suspect.share = queue_share(levels, unit, step, name, resource);
+            queueing.push(suspect);
+        }
+    }
+    let left = (1.0 - measured).max(0.0);
+    // Who is full of what requests take, and tells of hardly any waiting, does not count all that wait for it.
+    for suspect in suspects.iter_mut().filter(|suspect| suspect.full && suspect.resource.kind == "cpu") {
+        let unclocked = suspect.resource.wait_ms.is_none() && suspect.share < CAUSE_SHARE_MIN;
+        suspect.inferred |= unclocked && left >= CAUSE_SHARE_MIN;
+    }
+    // What no clock measured can be ascribed to a full resource without one, as far as there is just one; several share it.
+    let silent = suspects.iter().filter(|suspect| suspect.inferred).count().max(1) as f64;
+    for suspect in suspects.iter_mut().filter(|suspect| suspect.inferred) {
+        suspect.share = left / silent;
+    }
+    if !suspects.iter().any(|suspect| suspect.full) {
+        queueing.retain(|suspect| suspect.share >= CAUSE_SHARE_MIN);
+        queueing.iter_mut().for_each(|suspect| suspect.share = suspect.share.min(left));
+        suspects.append(&mut queueing);
+    }
+    suspects
+}
+
+/// Share of the added latency that requests spent waiting for it, by its own account.
+fn waited_share(step: &Step<'_>, name: &str, resource: &LevelResource) -> Option<f64> {
+    let wait_s = wait_per_request_s(step.knee, resource)?;
+    let before_s = step.before(name).and_then(|(base, before)| wait_per_request_s(base, before));
+    Some(((wait_s - before_s.unwrap_or(0.0)).max(0.0) / step.added_s).min(1.0))
+}
+
+/// Full under the lowest load already, and not used more since: what keeps it busy is not what requests ask of it.
+fn is_busy_anyhow(step: &Step<'_>, name: &str, resource: &LevelResource) -> bool {
+    let Some((base, before)) = step.before(name) else { return false };
+    let more_load = step.knee.throughput_per_s >= GROWS_MIN * base.throughput_per_s;
+    let silent = wait_per_request_s(step.knee, resource).is_none();
+    let full_before = before.utilization.is_some_and(|ratio| ratio >= EXHAUSTED_MIN);
+    silent && more_load && full_before && resource.used < GROWS_MIN * before.used
+}
+
+/// Growth of a pool's mean hold from the lowest level to the knee. Without a clock it is that of the slots in use per request, which is the same as
+/// long as a request makes as many visits.
+fn hold_growth(step: &Step<'_>, name: &str, resource: &LevelResource) -> Option<f64> {
+    let (base, before) = step.before(name)?;
+    if let (Some(hold_ms), Some(held_ms)) = (resource.hold_ms, before.hold_ms.filter(|&held| held > 0.0)) {
+        return Some(hold_ms / held_ms);
+    }
+    let seconds = base.span_s[1] - base.span_s[0];
+    // Connections that users keep while they think are held by them, whatever a request takes: those have no line.
+    let told = resource.kind == "pool" && resource.waiting.is_some() && before.used * seconds >= TOLD_MIN;
+    told.then(|| {
+        demand_s(resource.used, step.knee.throughput_per_s) / demand_s(before.used, base.throughput_per_s)
+    })
+}
+
+/// Growth of the service that a request takes of a processor without a clock, from the lowest level at which it was worth telling to the knee. What
+/// it uses without any request makes it look the smaller.
+fn cost_growth(levels: &[Level], step: &Step<'_>, name: &str, resource: &LevelResource) -> Option<f64> {
+    let limit = resource.limit.filter(|_| resource.kind == "cpu" && resource.hold_ms.is_none())?;
+    let (early, before) = levels
+        .iter()
+        .filter(|level| level.level < step.knee.level)
+        .filter_map(|level| Some((level, level.resources.get(name)?)))
+        .find(|(_, resource)| resource.used >= WORTH_TELLING * limit)?;
+    Some(demand_s(resource.used, step.knee.throughput_per_s) / demand_s(before.used, early.throughput_per_s))
+}
+
+/// The contradiction test: most of the throughput was already there while no more than half of the slots were ever in use.
+fn idle_early(levels: &[Level], name: &str, at_knee: &LevelResource) -> bool {
+    let Some(limit) = at_knee.limit.filter(|_| at_knee.kind == "pool") else { return false };
+    let best = levels.iter().map(|level| level.throughput_per_s).fold(0.0, f64::max);
+    levels.iter().any(|level| {
+        let used = level.resources.get(name).map_or(f64::INFINITY, |resource| resource.used);
+        used <= limit / 2.0 && level.throughput_per_s > EARLY_THROUGHPUT * best
+    })
+}
+
+/// Share of the added latency that a processor without a clock explains before it is full; 0 where levels further up tell that it never is.
+fn queue_share(levels: &[Level], unit: &Unit, step: &Step<'_>, name: &str, resource: &LevelResource) -> f64 {
+    let above = || levels.iter().filter(|level| level.level >= ABOVE * step.knee.level);
+    let is_full = |level: &Level| {
+        level.resources.get(name).is_none_or(|resource| saturated(resource, level, step.base))
+    };
+    let depends = Demand::of(&unsaturated(levels, name), name, unit).is_some() || step.base.is_none();
+    if !depends || above().count() > 0 && !above().any(is_full) {
+        return 0.0;
+    }
+    predicted_share(step, name, resource)
+}
+
+/// Share of the added latency that queues at a processor by its utilization, exponential service: W = D·ρ^(√(2(m+1))−1)/(m(1−ρ)) a request
+/// (Sakasegawa, Annals of the Institute of Statistical Mathematics 29, 1977).
+fn predicted_share(step: &Step<'_>, name: &str, resource: &LevelResource) -> f64 {
+    let Some(limit) = resource.limit.filter(|_| resource.kind == "cpu") else { return 0.0 };
+    let servers = limit.max(1.0);
+    let queued_s = |level: &Level, resource: &LevelResource| {
+        let utilization = (resource.used / limit).min(RHO_MAX);
+        let exponent = (2.0 * (servers + 1.0)).sqrt() - 1.0;
+        demand_s(resource.used, level.throughput_per_s) * utilization.powf(exponent)
+            / (servers * (1.0 - utilization))
+    };
+    let before_s = step.before(name).map_or(0.0, |(base, before)| queued_s(base, before));
+    (queued_s(step.knee, resource) - before_s).max(0.0) / step.added_s
+}
+
+/// What requests wait for at the knee: the share of each resource by its own account, of a processor without a clock by its utilization.
+pub fn queues<'a>(step: &Step<'a>) -> Vec<(&'a str, f64)> {
+    let share = |name: &'a String, resource: &LevelResource| {
+        let told = waited_share(step, name, resource);
+        match resource.wait_ms {
+            Some(_) => told.unwrap_or(0.0),
+            None => told.unwrap_or(0.0).max(predicted_share(step, name, resource).min(1.0)),
+        }
+    };
+    step.knee.resources.iter().map(|(name, resource)| (name.as_str(), share(name, resource))).collect()
+}
+
+/// Resources without a clock whose demand fills them no later than `suspect` would be: before anything is full, a queue at one of them
+/// may be what makes requests wait for the other.
+pub fn sooner<'a>(
+    levels: &'a [Level],
+    unit: &Unit,
+    step: &Step<'a>,
+    suspect: &Suspect<'a>,
+) -> Vec<Suspect<'a>> {
+    let own = wall(levels, unit, suspect.name).unwrap_or(f64::INFINITY);
+    let is_sooner = |name: &str| wall(levels, unit, name).is_some_and(|at| at <= own * NEAR_WALL);
+    let seen = step.knee.resources.iter().filter(|(name, resource)| {
+        *name != suspect.name
+            && resource.kind != "memory"
+            && wait_per_request_s(step.knee, resource).is_none()
+            && is_sooner(name)
+    });
+    seen.map(|(name, resource)| Suspect {
+        name,
+        resource,
+        full: false,
+        share: (1.0 - suspect.share).max(0.0),
+        inferred: true,
+        hold_growth: None,
+        cost_growth: None,
+        idle_early: false,
+        onset: None,
+    })
+    .collect()
+}
+
+/// Walls closer than this factor are not told apart.
+pub const NEAR_WALL: f64 = 1.05;
+
+/// The load at which the demand of a resource, as seen where it was not saturated, fills it.
+pub fn wall(levels: &[Level], unit: &Unit, name: &str) -> Option<f64> {
+    Demand::of(&unsaturated(levels, name), name, unit)?.wall(levels.first()?, unit)
+}
+
+/// Resources that were more than half full at another level and tell nothing of this one: what they would have said nobody knows.
+pub fn untold<'a>(levels: &'a [Level], knee: &Level) -> Vec<&'a str> {
+    let matters = |name: &str| {
+        let seen = || levels.iter().filter_map(|level| level.resources.get(name));
+        seen().any(|resource| resource.utilization.is_none_or(|ratio| ratio >= UNTOLD_MIN))
+    };
+    names(levels).filter(|name| !knee.resources.contains_key(*name) && matters(name)).collect()
+}
