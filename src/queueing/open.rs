@@ -44,7 +44,8 @@ pub fn solve(network: &Network, rate_per_s: f64) -> Result<Answer, Vec<Fault>> {
     }
     let mut through_per_s = rate_per_s;
     for passage in &passages {
-        let (attempts_per_s, retries) = passage.attempts(through_per_s);
+        let attempts_per_s = passage.attempts_per_s(through_per_s);
+        retried[passage.index] = passage.retries(through_per_s);
         let passed = passage.pass(attempts_per_s);
         through_per_s = attempts_per_s * passed.p_served;
         passage.level.spread(&passed.shares, through_per_s, network, &mut found);
@@ -55,7 +56,6 @@ pub fn solve(network: &Network, rate_per_s: f64) -> Result<Answer, Vec<Fault>> {
             rejected_ratio: passage.pool.queue_max.map(|_| passed.p_rejected),
             ..*at
         };
-        retried[passage.index] = retries;
         // Little's law over those who got a slot: their wait and their hold.
         response_s += (passed.served_waiting + at.busy) / through_per_s;
     }
@@ -174,21 +174,32 @@ impl<'m> Passage<'m> {
         self.level.fastest_per_s()
     }
 
-    /// How many ask for a slot per second when `rate_per_s` do for the first time, and what retries make of the pool, if there are any.
-    fn attempts(&self, rate_per_s: f64) -> (f64, Option<Retries>) {
-        let Some(retries) = self.pool.retry_ratio.filter(|retries| *retries > 0.0) else {
-            return (rate_per_s, None);
-        };
+    /// Does something with the pool as one whose lost requests are sent again; `None` where none is.
+    fn retrying<T>(&self, look: impl Fn(Retrying<'_>) -> T) -> Option<T> {
+        let retries = self.pool.retry_ratio.filter(|retries| *retries > 0.0)?;
         let lost = |attempts_per_s: f64| {
             let passed = self.pass(attempts_per_s);
             passed.p_timeout + passed.p_rejected
         };
-        let retrying = Retrying { full_per_s: self.full_per_s(), retries, lost: &lost };
-        let states = retrying.arrivals_per_s(rate_per_s);
-        let attempts_per_s = states.first().copied().unwrap_or(rate_per_s);
-        let stuck_attempts_per_s = states.last().copied().filter(|_| states.len() > 1);
-        let metastable = retrying.metastable();
-        (attempts_per_s, Some(Retries { attempts_per_s, stuck_attempts_per_s, metastable }))
+        Some(look(Retrying { full_per_s: self.full_per_s(), retries, lost: &lost }))
+    }
+
+    /// How many ask for a slot per second when `rate_per_s` do for the first time, in the good state.
+    fn attempts_per_s(&self, rate_per_s: f64) -> f64 {
+        let states = self.retrying(|retrying| retrying.arrivals_per_s(rate_per_s));
+        states.and_then(|states| states.first().copied()).unwrap_or(rate_per_s)
+    }
+
+    /// What retries make of the pool.
+    fn retries(&self, rate_per_s: f64) -> Option<Retries> {
+        self.retrying(|retrying| {
+            let states = retrying.arrivals_per_s(rate_per_s);
+            Retries {
+                attempts_per_s: states.first().copied().unwrap_or(rate_per_s),
+                stuck_attempts_per_s: states.last().copied().filter(|_| states.len() > 1),
+                metastable: retrying.metastable(),
+            }
+        })
     }
 
     /// What is served of it.
@@ -196,7 +207,7 @@ impl<'m> Passage<'m> {
         if !self.pool.can_lose() {
             return rate_per_s;
         }
-        let (attempts_per_s, _) = self.attempts(rate_per_s);
+        let attempts_per_s = self.attempts_per_s(rate_per_s);
         attempts_per_s * self.pass(attempts_per_s).p_served
     }
 
