@@ -224,7 +224,7 @@ impl Halves {
     /// Of the windows around a demand of its own for each half.
     fn errors(&self, model: &Model, busy: &[f64]) -> Option<Errors> {
         let (rows, lower) = &self.lower;
-        let mut columns = vec![vec![0.0; busy.len()], vec![0.0; busy.len()], vec![1.0; busy.len()]];
+        let mut columns = [vec![0.0; busy.len()], vec![0.0; busy.len()], vec![1.0; busy.len()]];
         for (&row, load) in rows.iter().zip(&lower.design[0]) {
             columns[0][row] = *load;
         }

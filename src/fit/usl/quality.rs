@@ -84,7 +84,7 @@ fn p_runs(residuals: &[f64]) -> f64 {
     let seen = 1 + signs.windows(2).filter(|pair| pair[0] != pair[1]).count();
     let orders = |runs: usize| {
         let k = runs / 2;
-        if runs % 2 == 0 {
+        if runs.is_multiple_of(2) {
             2.0 * choose(above - 1, k - 1) * choose(below - 1, k - 1)
         } else {
             choose(above - 1, k) * choose(below - 1, k - 1) + choose(above - 1, k - 1) * choose(below - 1, k)
