@@ -136,10 +136,10 @@ fn warnings(scaling: &Scaling, misfit: Option<Misfit>) -> Vec<Warning> {
         warn(
             "peak_beyond_loads",
             format!(
-                "the peak is at a load of {n:.4}, beyond the largest measured, {}: no throughput was seen to fall",
+                "the law has its peak at a load of {n:.1}, beyond the largest measured, {}: nothing was measured on its far side",
                 scaling.n_max
             ),
-            format!("measure a load of {:.4} or more", n * INTERPOLATED_MAX),
+            format!("measure a load of {:.1} or more", n * INTERPOLATED_MAX),
         );
     }
     if let (Some(misfit), false) = (misfit, scaling.verdict == Verdict::HardLimit) {

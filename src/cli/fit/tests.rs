@@ -86,6 +86,25 @@ fn document(out: &str) -> String {
     serde_json::to_string_pretty(&document).expect("JSON")
 }
 
+/// Codes of the warnings, in their order.
+fn warned(table: &str) -> Vec<String> {
+    let document: serde_json::Value = serde_json::from_str(&usl(table, &["--json"]).1).expect("a document");
+    let warnings = document["warnings"].as_array().expect("a list");
+    warnings.iter().map(|warning| warning["code"].as_str().expect("a code").to_owned()).collect()
+}
+
+#[test]
+fn what_the_points_do_not_say_is_warned_of() {
+    let cisco = include_str!("../../../tests/published/cisco.csv");
+    assert_eq!(warned(cisco), ["peak_beyond_loads", "law_does_not_fit"]);
+    assert_eq!(warned("n,x\n1,10\n2,22\n4,48\n8,110\n12,172\n16,250\n"), ["law_does_not_fit"]);
+    assert_eq!(warned(POOL), ["hard_limit"]);
+    // It falls at the last load: something else than a limit is the matter.
+    let falls = POOL.replace("1000,501", "1000,430");
+    assert!(!warned(&falls).contains(&"hard_limit".to_owned()), "{falls}");
+    assert_eq!(warned(SPECSDM91), [""; 0]);
+}
+
 #[test]
 fn documents() {
     insta::assert_snapshot!("usl_peak_json", document(&usl(SPECSDM91, &["--json"]).1));
