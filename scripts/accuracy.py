@@ -38,7 +38,7 @@ WHAT_IF_MEDIAN_MAX, WHAT_IF_P90_MAX, WHAT_IF_COVERED_MIN = 0.05, 0.10, 0.90
 
 # The tests that print a table, by section.
 TESTS = {
-    "examples": ["--lib", "published"],
+    "examples": ["--test", "published"],
     "search": ["--lib", "repeatability"],
     "grid": ["--test", "attribution_grid"],
     "pairs": ["--lib", "predicted_pairs"],
