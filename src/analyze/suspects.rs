@@ -117,7 +117,7 @@ pub fn suspects<'a>(levels: &'a [Level], unit: &Unit, step: &Step<'a>) -> Vec<Su
             full,
             share: told.unwrap_or(f64::NAN),
             inferred: told.is_none(),
-            hold_growth: hold_growth(step, name, resource),
+            hold_growth: hold_growth(levels, step, name, resource),
             cost_growth: None,
             idle_early: idle_early(levels, name, resource),
             onset: None,
@@ -171,10 +171,13 @@ fn is_busy_anyhow(step: &Step<'_>, name: &str, resource: &LevelResource) -> bool
     silent && more_load && full_before && resource.used < GROWS_MIN * before.used
 }
 
-/// Growth of a pool's mean hold from the lowest level to the knee. Without a clock it is that of the slots in use per request, which is the same as
+/// Growth of a pool's mean hold from the lowest level that tells to the knee. Without a clock it is that of the slots in use per request, which is the same as
 /// long as a request makes as many visits.
-fn hold_growth(step: &Step<'_>, name: &str, resource: &LevelResource) -> Option<f64> {
-    let (base, before) = step.before(name)?;
+fn hold_growth(levels: &[Level], step: &Step<'_>, name: &str, resource: &LevelResource) -> Option<f64> {
+    let (base, before) = levels
+        .iter()
+        .take_while(|level| level.level < step.knee.level)
+        .find_map(|level| Some((level, level.resources.get(name)?)))?;
     if let (Some(hold_ms), Some(held_ms)) = (resource.hold_ms, before.hold_ms.filter(|&held| held > 0.0)) {
         return Some(hold_ms / held_ms);
     }

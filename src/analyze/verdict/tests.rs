@@ -189,6 +189,10 @@ fn a_pool_whose_slots_are_held_longer_is_a_victim() {
     let unseen = found(&Simulated::run(&system, &loads, 100.0).without("db.cpu"));
     assert_eq!((unseen.status, unseen.resource), (BottleneckStatus::Uninstrumented, None));
     assert!(unseen.explanation.contains("victim of what it guards"), "{}", unseen.explanation);
+    // Silent at the lowest level, it is held against the next.
+    let mut late = Simulated::run(&system, &loads, 100.0).without("db.cpu");
+    late.readings.retain(|row| row.t_s > 25.0);
+    assert_eq!(found(&late).status, BottleneckStatus::Uninstrumented);
 }
 
 /// A published report blames a pool of 30 slots that is 70 % used, with 76 % of the best throughput at 10 concurrent requests.
