@@ -25,7 +25,7 @@ readonly PROGRAMS=(
   "node:nodejs:tests against Node's http (integration)"
   "redis-server:redis-server:tests against Redis and a cluster of it, and of scripts/parts.sh (integration)"
   "uvicorn:uvicorn:tests against uvicorn (integration)"
-  "prometheus:prometheus:the alert rules at a real Prometheus (integration)"
+  "prometheus:prometheus:the alert rules at a real Prometheus (integration, e2e)"
   "valgrind:valgrind:the count of a request's instructions (cost)"
   "chromium:chromium:the look at the report in a browser (find)"
 )

@@ -132,3 +132,48 @@ fn events(path: &Path) -> Result<Vec<Event>, StoreError> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(resource: &str, kind: &str, t_s: f64) -> SaturationRow {
+        SaturationRow {
+            t_s,
+            resource: resource.into(),
+            kind: kind.into(),
+            used: t_s,
+            limit: None,
+            waiting: None,
+            utilization: None,
+            errors: None,
+            visits: None,
+            wait_s: None,
+            hold_s: None,
+        }
+    }
+
+    #[test]
+    fn a_span_goes_by_the_readings_that_tell_of_it() {
+        let times = [5.0, 10.0, 15.0, 20.0, 200.0];
+        let recorded = Recorded {
+            dir: PathBuf::new(),
+            manifest: Manifest::default(),
+            timeline: Vec::new(),
+            saturation: times.map(|t_s| row("pool", "pool", t_s)).into(),
+            signals: times.map(|t_s| row("ratio", SIGNAL, t_s)).into(),
+            events: Vec::new(),
+            intervals: Vec::new(),
+        };
+        let read = |name: &str, span_s: [f64; 2]| {
+            recorded.readings(name, span_s).iter().map(|row| row.t_s).collect::<Vec<_>>()
+        };
+        assert_eq!(read("pool", [4.0, 16.0]), [10.0, 15.0], "the first began before");
+        assert_eq!(read("ratio", [4.0, 16.0]), [5.0, 10.0, 15.0], "a value is of its instant");
+        assert_eq!(read("pool", [9.0, 12.0]), [10.0], "where there is no other");
+        assert_eq!(read("pool", [11.0, 12.0]), [15.0], "the reading of that time");
+        assert_eq!(read("pool", [0.0, 1.0]), [0.0; 0], "nothing is known of the time before the first");
+        assert_eq!(read("pool", [100.0, 101.0]), [0.0; 0], "nor of a long silence");
+        assert_eq!(read("other", [0.0, 99.0]), [0.0; 0]);
+    }
+}
