@@ -13,6 +13,7 @@ pub mod patience;
 pub mod retries;
 pub mod schweitzer;
 pub mod simulate;
+pub mod tail;
 mod tree;
 mod weights;
 
