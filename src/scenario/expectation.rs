@@ -1,7 +1,7 @@
 //! What a scenario asks for before it runs: requests by endpoint, think time and sockets of one iteration. `explain` prints it, and
 //! the think time Z of the operational laws comes from here.
 
-use super::plan::{JourneyId, LoadPart, Plan, Step};
+use super::plan::{JourneyId, LoadPart, Plan, Step, Think};
 use crate::endpoint::EndpointId;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,7 +16,9 @@ pub struct Expectation {
     pub once_per_user: BTreeMap<EndpointId, f64>,
     /// Time one iteration spends thinking, waiting between repeats and listening.
     pub think: Duration,
-    /// The same within `once_per_user`.
+    /// Sum of the mean squares of these times, s².
+    pub think_square_s2: f64,
+    /// Time thought within `once_per_user`.
     pub think_once: Duration,
     /// What one user holds open at the moment at which that is most.
     pub held: Held,
@@ -50,6 +52,13 @@ impl Expectation {
         let requests = self.requests();
         (requests > 0.0).then(|| self.think.div_f64(requests))
     }
+
+    /// Squared coefficient of variation of the think time belonging to one request, of those that have none too; `None` without thinking.
+    pub fn think_variation(&self) -> Option<f64> {
+        let mean_s = self.think_per_request()?.as_secs_f64();
+        let square_s2 = self.think_square_s2 / self.requests();
+        (mean_s > 0.0).then(|| (square_s2 / (mean_s * mean_s) - 1.0).max(0.0))
+    }
 }
 
 impl Plan {
@@ -61,9 +70,11 @@ impl Plan {
         count.steps(&journey.once_per_user, 1.0);
         expectation.once_per_user = std::mem::take(&mut count.requests);
         expectation.think_once = Duration::from_secs_f64(std::mem::take(&mut count.think_s));
+        count.think_square_s2 = 0.0;
         count.steps(&journey.steps, 1.0);
         expectation.per_iteration = count.requests;
         expectation.think = Duration::from_secs_f64(count.think_s);
+        expectation.think_square_s2 = count.think_square_s2;
         expectation.held = count.held_max;
         expectation.pacing = journey.pacing;
         expectation.notes = count.notes.into_iter().map(|note| format!("{}: {note}", journey.name)).collect();
@@ -85,6 +96,7 @@ impl Plan {
                 *mean.once_per_user.entry(endpoint).or_default() += share * visits;
             }
             mean.think += one.think.mul_f64(share);
+            mean.think_square_s2 += share * one.think_square_s2;
             mean.think_once += one.think_once.mul_f64(share);
             mean.held.sockets += share * one.held.sockets;
             mean.held.event_streams += share * one.held.event_streams;
@@ -100,6 +112,7 @@ impl Plan {
 struct Count {
     requests: BTreeMap<EndpointId, f64>,
     think_s: f64,
+    think_square_s2: f64,
     held: Held,
     held_max: Held,
     notes: Vec<String>,
@@ -115,6 +128,11 @@ impl Count {
 
     fn visit(&mut self, endpoint: EndpointId, times: f64) {
         *self.requests.entry(endpoint).or_default() += times;
+    }
+
+    fn think(&mut self, think: &Think, times: f64) {
+        self.think_s += times * think.mean().as_secs_f64();
+        self.think_square_s2 += times * think.mean_square_s2();
     }
 
     /// Takes note of what is held after something was opened.
@@ -133,7 +151,7 @@ impl Count {
     fn step(&mut self, step: &Step, times: f64) {
         match step {
             Step::Request(request) => self.visit(request.endpoint, times),
-            Step::Think(think) => self.think_s += times * think.mean().as_secs_f64(),
+            Step::Think(think) => self.think(think, times),
             Step::If { condition, then, otherwise } => {
                 let probability = condition.probability().unwrap_or_else(|| {
                     self.note(&format!(
@@ -151,7 +169,7 @@ impl Count {
                 let passes = times * f64::from(*max);
                 self.steps(steps, passes);
                 // Between passes, hence one time fewer than there are passes.
-                self.think_s += every.map_or(0.0, |every| every.as_secs_f64()) * (passes - times);
+                self.think(&Think::Constant(every.unwrap_or_default()), passes - times);
             }
             Step::Choose { weights, branches } => {
                 let total: f64 = weights.iter().map(|weight| f64::from(*weight)).sum();
@@ -170,14 +188,14 @@ impl Count {
                 self.held.event_streams = (self.held.event_streams - times.min(1.0)).max(0.0);
             }
             Step::WsExpect(expect) => self.visit(expect.endpoint, times),
-            Step::WsListen(listen) => self.think_s += times * listen.for_time.mean().as_secs_f64(),
+            Step::WsListen(listen) => self.think(&listen.for_time, times),
             Step::SseOpen(open) => {
                 self.visit(open.request.endpoint, times);
                 self.held.event_streams += times.min(1.0);
                 self.opened();
             }
             Step::SseExpect(expect) => self.visit(expect.endpoint, times),
-            Step::SseListen(listen) => self.think_s += times * listen.for_time.mean().as_secs_f64(),
+            Step::SseListen(listen) => self.think(&listen.for_time, times),
             Step::Set { .. } | Step::WsSend(_) => {}
         }
     }

@@ -52,6 +52,21 @@ impl Think {
             Self::Exponential { mean } => *mean,
         }
     }
+
+    /// The expectation of its square, s².
+    pub fn mean_square_s2(&self) -> f64 {
+        let mean_s = self.mean().as_secs_f64();
+        let variation = match self {
+            Self::Constant(_) => 0.0,
+            Self::Uniform { low, high } if mean_s > 0.0 => {
+                ((high.as_secs_f64() - low.as_secs_f64()) / mean_s).powi(2) / 12.0
+            }
+            Self::Uniform { .. } => 0.0,
+            Self::Lognormal { sigma, .. } => (sigma * sigma).exp() - 1.0,
+            Self::Exponential { .. } => 1.0,
+        };
+        mean_s * mean_s * (1.0 + variation)
+    }
 }
 
 /// A draw from a long tail may be larger than a duration can be; a day is longer than any run.
@@ -134,6 +149,10 @@ mod tests {
             let mut draws: Vec<f64> = (0..40_000).map(|_| think.sample(&mut stream).as_secs_f64()).collect();
             let mean = draws.iter().sum::<f64>() / draws.len() as f64;
             assert!((mean / think.mean().as_secs_f64() - 1.0).abs() < 0.03, "{think:?}: {mean}");
+            let square = draws.iter().map(|draw| draw * draw).sum::<f64>() / draws.len() as f64;
+            // Of a lognormal tail the largest draws decide.
+            let tolerance = if matches!(think, Think::Lognormal { .. }) { 0.15 } else { 0.04 };
+            assert!((square / think.mean_square_s2() - 1.0).abs() < tolerance, "{think:?}: {square}");
             draws.sort_by(f64::total_cmp);
             if matches!(think, Think::Lognormal { .. }) {
                 assert!((draws[20_000] / 2.0 - 1.0).abs() < 0.03 && (draws[38_000] / 8.0 - 1.0).abs() < 0.05);

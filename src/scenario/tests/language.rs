@@ -66,6 +66,8 @@ fn the_ceiling_scenario_means_what_its_comments_say() {
     let expectation = plan.expect_part(&plan.load[0]);
     assert_eq!(expectation.requests(), 1.0);
     assert_eq!(expectation.think_per_request(), Some(Duration::from_secs(1)));
+    // Uniform from 0.5 s to 1.5 s.
+    assert!((expectation.think_variation().unwrap() - 1.0 / 12.0).abs() < 1e-9);
 }
 
 #[test]
