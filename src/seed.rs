@@ -20,6 +20,8 @@ pub enum Purpose {
     Mix,
     /// What an interval draws again from measured residuals.
     Bootstrap,
+    /// What a prediction draws again from what was measured.
+    Prediction,
 }
 
 /// The stream of `id` for `purpose` within `part` (the index of the load part or data table).
@@ -49,8 +51,14 @@ mod tests {
     fn a_stream_is_a_function_of_all_four_words() {
         let mut seen = HashSet::new();
         for seed in [1, 2] {
-            for purpose in [Purpose::User, Purpose::Arrivals, Purpose::Data, Purpose::Mix, Purpose::Bootstrap]
-            {
+            for purpose in [
+                Purpose::User,
+                Purpose::Arrivals,
+                Purpose::Data,
+                Purpose::Mix,
+                Purpose::Bootstrap,
+                Purpose::Prediction,
+            ] {
                 for part in 0..3 {
                     for id in 0..50 {
                         assert!(seen.insert(stream(seed, purpose, part, id).next_u64()));

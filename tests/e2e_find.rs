@@ -182,3 +182,44 @@ fn far_below_saturation_nothing_gives_way() {
     let levels: Vec<f64> = folder.summary.levels.iter().map(|level| level.level).collect();
     assert_eq!(levels, [60.0, 120.0]);
 }
+
+/// A prediction from a search of a pool of 10, made with 20, and searched again.
+#[test]
+fn a_prediction_is_held_against_a_second_search() {
+    let _alone = the_machine();
+    let dir = scratch();
+    let first = dir.path().join("first");
+    // A debug build carries less beside its target: there each read holds its connection longer, and half as many fill the pool.
+    let (from, hold_ms) = if optimized() { (200, "20") } else { (100, "40") };
+    let done = search(from, &[("mongodb.service_time_ms", hold_ms)])
+        .arg("--what-if")
+        .arg("mongodb.pool=20")
+        .arg("--confirm")
+        .within(Duration::from_secs(600))
+        .out(&first)
+        .run()
+        .exits(0);
+    for line in ["what if      mongodb.pool 10 → 20", "predicted    about", "observed", "report.html"] {
+        done.says(line);
+    }
+    let folder = sound(&first);
+    let predicted = folder.summary.what_if.as_ref().expect("a prediction");
+    let confirmed = predicted.confirmed.as_ref().expect("a second search");
+    tell(&format!(
+        "predicted {:.0} {:?}, observed {:.0}: {:.3}",
+        predicted.load_line.typical,
+        predicted.load_line.interval,
+        confirmed.typical,
+        confirmed.observed_over_predicted
+    ));
+    let tolerance = if optimized() { TOLERANCE } else { 0.3 };
+    assert!((confirmed.observed_over_predicted - 1.0).abs() <= tolerance, "{predicted:?}");
+    if optimized() {
+        assert_eq!(predicted.evidence, "confirmed");
+        assert_eq!(predicted.limited_by.as_deref(), Some("mongodb.pool"));
+        assert_eq!(confirmed.bottleneck, predicted.limited_by);
+    }
+    assert!(folder.recorded.events.iter().any(|event| event.kind == "what_if"), "the record says so");
+    let second = sound(&dir.path().join("first-what-if"));
+    assert_eq!(second.summary.load_line.and_then(|line| line.typical), Some(confirmed.typical));
+}

@@ -84,7 +84,7 @@ fn no_format_prints_nan_or_control_characters() {
 #[test]
 fn any_number_can_be_rendered() {
     for odd in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -1.0, 0.0, 1e-300, 1e300] {
-        for mut record in [goldens::find::found(), goldens::run::mixed()] {
+        for mut record in [goldens::find::confirmed(), goldens::run::mixed()] {
             goldens::make_odd(&mut record, odd);
             for (format, _) in FORMATS {
                 let out = render(&*by_name(format).expect("known"), &record);
@@ -130,7 +130,11 @@ fn without(text: &str, open: &str, close: &str) -> String {
 
 #[test]
 fn page_of_a_search_and_of_a_run() {
-    for (name, record) in [("find", goldens::find::found()), ("run", goldens::run::mixed())] {
+    for (name, record) in [
+        ("find", goldens::find::found()),
+        ("find_confirmed", goldens::find::confirmed()),
+        ("run", goldens::run::mixed()),
+    ] {
         snapshot(&format!("{name}.html"), &outline(&render(&*by_name("html").expect("known"), &record)));
     }
 }

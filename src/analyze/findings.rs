@@ -27,6 +27,8 @@ pub struct Findings {
     /// Soonest first.
     pub ladder: Vec<Rung>,
     pub checks: Vec<Check>,
+    /// Resources whose numbers are not believed.
+    pub left_out: Vec<String>,
     pub warnings: Vec<Warning>,
 }
 
@@ -49,7 +51,8 @@ pub fn findings(input: &Input<'_>) -> Findings {
     warnings.extend(steady::unsettled_warning(input.levels, &unit));
     let load_line = (input.judged && !levels.is_empty()).then(|| load_line(input));
     warnings.extend(windows_warning(input, load_line.as_ref().and_then(|line| line.typical)));
-    Findings { levels, load_line, bottleneck, ladder, checks, warnings }
+    let left_out = believed.left_out.into_keys().collect();
+    Findings { levels, load_line, bottleneck, ladder, checks, left_out, warnings }
 }
 
 /// The load line by the same rule as the search that ran, from what the record kept of its levels.

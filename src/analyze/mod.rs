@@ -17,6 +17,7 @@ pub mod levels;
 mod odds;
 mod omission;
 pub mod onset;
+pub mod predict;
 mod redraw;
 mod samples;
 pub mod saturate;

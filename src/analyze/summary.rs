@@ -1,6 +1,8 @@
 //! From a record to its summary: the one way, right after a run and a year later.
 
 use super::findings::findings;
+use super::predict::{Before, answer};
+use super::wall::Unit;
 use super::{Input, LevelInput, steady};
 use crate::measure::histogram::Histogram;
 use crate::record::recorded::Recorded;
@@ -54,6 +56,24 @@ pub fn summarize(recorded: &Recorded) -> Summary {
     warnings.extend(interrupted_iterations(manifest));
     warnings.extend(broken_identity(&counts));
     let load_line = if manifest.level_unit.is_some() { found.load_line } else { None };
+    let what_if = manifest.what_if.as_ref().map(|asked| {
+        let before = Before {
+            levels: &found.levels,
+            left_out: &found.left_out,
+            load_line: load_line.as_ref(),
+            bottleneck: found.bottleneck.as_ref(),
+            goals: &manifest.goals,
+            unit: Unit {
+                of: unit,
+                think_s: manifest.think_s,
+                requests_per_iteration: manifest.requests_per_iteration,
+            },
+            think_variation: manifest.think_variation,
+            seed: manifest.seed,
+        };
+        answer(asked, &before)
+    });
+    let what_if = what_if.and_then(|answered| answered.map_err(|refused| warnings.push(refused)).ok());
     let (verdict, exit_code, reason) = verdict(recorded, &thresholds, load_line.as_ref());
     Summary {
         schema: SUMMARY_SCHEMA,
@@ -69,6 +89,7 @@ pub fn summarize(recorded: &Recorded) -> Summary {
         bottleneck: found.bottleneck,
         ladder: found.ladder,
         checks: found.checks,
+        what_if,
         levels: found.levels,
         endpoints: manifest.endpoints.iter().map(|entry| endpoint(recorded, entry)).collect(),
         thresholds,

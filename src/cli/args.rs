@@ -27,7 +27,7 @@ pub(super) enum Command {
     Run(RunArgs),
     /// Search the load line: the most load within the SLO, what gives way first, what comes next
     #[command(
-        after_help = "Examples:\n  plimsoll find scenarios/mongo-ceiling.yaml\n  plimsoll find scenarios/mongo-ceiling.yaml --dial mongodb.max_pool_size=20\n  plimsoll find scenarios/mongo-ceiling.yaml --effort full --guarantee"
+        after_help = "Examples:\n  plimsoll find scenarios/mongo-ceiling.yaml\n  plimsoll find scenarios/mongo-ceiling.yaml --dial mongodb.max_pool_size=20\n  plimsoll find scenarios/mongo-ceiling.yaml --effort full --guarantee\n  plimsoll find scenarios/mongo-ceiling.yaml --what-if mongodb.pool=20 --confirm\n\ndocs/what-if.md has the method of --what-if and what it cannot do."
     )]
     Find(FindArgs),
     /// Check a scenario and show every problem in it
@@ -50,6 +50,11 @@ pub(super) enum Command {
         after_help = "Examples:\n  plimsoll doctor\n  plimsoll doctor --users 100k\n  plimsoll doctor --json | jq .kinds\n\nEnds with exit code 1 where `--users` do not fit."
     )]
     Doctor(DoctorArgs),
+    /// Predict the load line of a changed system from the record of a search
+    #[command(
+        after_help = "Examples:\n  plimsoll predict reports/shop --what-if mongodb.pool=100\n  plimsoll predict reports/shop --what-if app.cpu=2x --what-if mongodb.pool.demand=0.5x --json\n\ndocs/what-if.md has the method and what it cannot do. Ends with exit code 2 where nothing can be told."
+    )]
+    Predict(PredictArgs),
     /// Render the reports of a run again from its record
     #[command(
         after_help = "Examples:\n  plimsoll report reports/shop\n  plimsoll report reports/shop --format md"
@@ -81,7 +86,7 @@ pub(super) enum Command {
 }
 
 /// Which scenario, and what to change in it.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(super) struct ScenarioArgs {
     /// The scenario file
     #[arg(value_name = "SCENARIO")]
@@ -100,7 +105,7 @@ pub(super) struct ScenarioArgs {
     pub(super) dials: Vec<(String, String)>,
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(super) struct RunArgs {
     #[command(flatten)]
     pub(super) scenario: ScenarioArgs,
@@ -134,6 +139,28 @@ pub(super) struct FindArgs {
     /// Soak the load line afterwards, and lower where it does not last: the guaranteed line
     #[arg(long)]
     pub(super) guarantee: bool,
+    /// Predict the load line after a change, for example mongodb.pool=100, app.cpu=2x, mongodb.pool.demand=0.5x or replicas=2x
+    #[arg(long = "what-if", value_name = "RESOURCE=VALUE")]
+    pub(super) what_if: Vec<String>,
+    /// Make the change and search again, in a folder beside the first, to hold the prediction against what is observed
+    #[arg(long, requires = "what_if")]
+    pub(super) confirm: bool,
+    /// Command for a shell that makes the change, for a target that is not the bundled one; PLIMSOLL_WHAT_IF holds the changes
+    #[arg(long, value_name = "CMD", requires = "confirm")]
+    pub(super) apply: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct PredictArgs {
+    /// The folder of a search
+    #[arg(value_name = "RUN")]
+    pub(super) run: PathBuf,
+    /// What is changed, for example mongodb.pool=100, app.cpu=2x, mongodb.pool.demand=0.5x or replicas=2x
+    #[arg(long = "what-if", value_name = "RESOURCE=VALUE", required = true)]
+    pub(super) what_if: Vec<String>,
+    /// Print the prediction as one JSON document, as in `what_if` of summary.json
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 /// A scenario that is looked at without a run, and in which form.

@@ -15,7 +15,7 @@ pub(super) fn fit(process: &mut Process<'_>, command: &FitCommand) -> u8 {
 }
 
 /// A line of the text: its label, and what it says.
-fn line(out: &mut String, label: &str, text: &str) {
+pub(super) fn line(out: &mut String, label: &str, text: &str) {
     const LABEL_WIDTH: usize = 13;
     out.push_str(format!("{label:<LABEL_WIDTH$}{text}").trim_end());
     out.push('\n');

@@ -16,6 +16,7 @@ mod run;
 mod solve;
 mod target;
 mod trace;
+mod what_if;
 
 pub use process::Process;
 
@@ -57,7 +58,8 @@ pub fn main(process: &mut Process<'_>) -> u8 {
     };
     match cli.command {
         Command::Run(args) => run::run(process, &args),
-        Command::Find(args) => run::find(process, &args),
+        Command::Find(args) => what_if::find(process, &args),
+        Command::Predict(args) => what_if::predict(process, &args),
         Command::Check(args) => check::check(process, &args),
         Command::Explain(args) => explain::explain(process, &args),
         Command::Trace(args) => trace::trace(process, &args),

@@ -10,6 +10,7 @@ use crate::preflight::{Fit, Machine, Spread, preflight};
 use crate::record::recorded::Recorded;
 use crate::record::rows::{End, Ended};
 use crate::record::summary::Warning;
+use crate::record::what_if::Asked;
 use crate::run::{self, Options, RunError};
 use crate::scenario::plan::{Executor, Plan};
 use std::path::{Path, PathBuf};
@@ -17,44 +18,49 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Purpose {
+pub(super) enum Purpose {
     Run,
     Find,
 }
 
 pub(super) fn run(process: &mut Process<'_>, args: &RunArgs) -> u8 {
-    match load::plan(process, &args.scenario) {
-        Ok(plan) => carry(process, plan, args, Purpose::Run),
+    let found =
+        load::plan(process, &args.scenario).and_then(|plan| carry(process, plan, args, Purpose::Run, None));
+    match found {
+        Ok(dir) => conclude(process, args, &dir),
         Err(code) => code,
     }
 }
 
-pub(super) fn find(process: &mut Process<'_>, args: &FindArgs) -> u8 {
-    let FindArgs { run: args, effort, guarantee } = args;
-    let mut plan = match load::plan(process, &args.scenario) {
-        Ok(plan) => plan,
-        Err(code) => return code,
-    };
+/// The plan of a search: the scenario's, with what was asked of it on the command line.
+pub(super) fn sought(process: &mut Process<'_>, args: &RunArgs, asked: &FindArgs) -> Result<Plan, u8> {
+    let mut plan = load::plan(process, &args.scenario)?;
     if !plan.load.iter().any(|part| matches!(part.executor, Executor::Breakpoint { .. })) {
         process.complain(&format!(
             "plimsoll: {} has no load part with `executor: breakpoint` to search with\n  name a profile that has one with --profile, or see `plimsoll help scenario` for the form",
             args.scenario.scenario.display()
         ));
-        return exit::USAGE;
+        return Err(exit::USAGE);
     }
-    plan.seek(*effort, *guarantee);
-    carry(process, plan, args, Purpose::Find)
+    plan.seek(asked.effort, asked.guarantee);
+    Ok(plan)
 }
 
-/// Carries the load, reads the record back and renders it.
-fn carry(process: &mut Process<'_>, plan: Plan, args: &RunArgs, purpose: Purpose) -> u8 {
-    let Some((fit, warnings)) = cleared(process, &plan, args, purpose) else { return exit::USAGE };
+/// Carries the load; the record is in the folder that is yielded. `asked` is kept with it.
+pub(super) fn carry(
+    process: &mut Process<'_>,
+    plan: Plan,
+    args: &RunArgs,
+    purpose: Purpose,
+    asked: Option<Asked>,
+) -> Result<PathBuf, u8> {
+    let Some((fit, warnings)) = cleared(process, &plan, args, purpose) else { return Err(exit::USAGE) };
     let dir = args.out.clone().unwrap_or_else(|| default_dir(&plan));
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             process.complain(&format!("plimsoll: cannot start: {error}"));
-            return exit::IO;
+            return Err(exit::IO);
         }
     };
     let agents = fit.agents;
@@ -71,6 +77,7 @@ fn carry(process: &mut Process<'_>, plan: Plan, args: &RunArgs, purpose: Purpose
                 executable,
                 interrupts: interrupts(),
                 warnings,
+                what_if: asked,
             };
             let mut lines = Lines::new(out, terminal, quiet);
             let ended = run::execute(Arc::new(plan), options, &mut lines).await;
@@ -89,9 +96,9 @@ fn carry(process: &mut Process<'_>, plan: Plan, args: &RunArgs, purpose: Purpose
             }
         };
         process.complain(&format!("plimsoll: {error}\n  {remedy}"));
-        return exit::IO;
+        return Err(exit::IO);
     }
-    conclude(process, args, &dir)
+    Ok(dir)
 }
 
 /// Whether the load fits into this machine, before anything is started: how it is spread and what the record is to say of it, or `None`
@@ -144,7 +151,7 @@ fn salvage(dir: &Path, reason: &str) {
 }
 
 /// Reads the record back: what is reported is what is recorded.
-fn conclude(process: &mut Process<'_>, args: &RunArgs, dir: &Path) -> u8 {
+pub(super) fn conclude(process: &mut Process<'_>, args: &RunArgs, dir: &Path) -> u8 {
     let done = (|| {
         let recorded = Recorded::open(dir)?;
         let summary = summarize(&recorded);

@@ -2,6 +2,7 @@
 //! second by second, and the only thing that analysis and reports read.
 
 use super::summary::{Counts, Failure, Generator, Lag, RequestCounts, Warning};
+use super::what_if::Asked;
 use serde::{Deserialize, Serialize};
 
 pub const RECORD_SCHEMA: u32 = 1;
@@ -94,6 +95,9 @@ pub struct Manifest {
     /// Mean think time of one request of the scenario, seconds (think time per iteration over requests per iteration); `null` where the
     /// journeys do not fix it (pacing, listening).
     pub think_s: Option<f64>,
+    /// Squared coefficient of variation of the thinking between two requests, 0 where it is always as long.
+    #[serde(default)]
+    pub think_variation: Option<f64>,
     /// Mean requests of one iteration as planned.
     pub requests_per_iteration: f64,
     /// Every user sends when it is ready, not when a plan says so: closed loads without pacing, and nothing else.
@@ -112,6 +116,9 @@ pub struct Manifest {
     /// How the run ended; `null` while it runs, or when it was cut off without a chance to say so.
     #[serde(default)]
     pub ended: Option<Ended>,
+    /// What was asked about a changed system.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub what_if: Option<Asked>,
 }
 
 impl Manifest {

@@ -1,6 +1,7 @@
 //! `summary.json`: the result of a run, the published contract for scripts and CI. Times in ms, rates per second, ratios 0..1.
 //! A key is changed only on purpose, with the changelog saying so; `docs/schemas/summary.schema.json` is generated from here.
 
+use super::what_if::WhatIf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -30,6 +31,9 @@ pub struct Summary {
     /// What the operational laws say of the levels and of the resources at them.
     #[serde(default)]
     pub checks: Vec<Check>,
+    /// What a changed system would carry, where that was asked.
+    #[serde(default)]
+    pub what_if: Option<WhatIf>,
     pub levels: Vec<Level>,
     pub endpoints: Vec<EndpointResult>,
     pub thresholds: Vec<ThresholdResult>,

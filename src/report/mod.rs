@@ -11,6 +11,7 @@ pub mod plain;
 pub mod summary_md;
 pub mod text;
 pub mod watch;
+pub mod what_if;
 pub mod wording;
 
 use crate::record::rows::{Event, Manifest, SaturationRow, TimelineRow};

@@ -3,7 +3,7 @@
 
 use super::numbers::{count, ms, percent, quantity, rate, span};
 use super::plain::markdown;
-use super::{Format, Report, ReportError, numbers, watch, wording};
+use super::{Format, Report, ReportError, numbers, watch, what_if, wording};
 use crate::record::summary::{Latency, Verdict};
 use std::fmt::Write as _;
 
@@ -84,6 +84,11 @@ fn answer(out: &mut String, report: &Report<'_>) -> std::fmt::Result {
         )?;
         for wall in bottleneck.next.iter().take(1) {
             writeln!(out, "| next | {} | |", markdown(&wording::next_wall(wall, of)))?;
+        }
+    }
+    if let Some(what_if) = &summary.what_if {
+        for (label, words) in what_if::lines(what_if) {
+            writeln!(out, "| {label} | {} | |", markdown(&words))?;
         }
     }
     writeln!(out)

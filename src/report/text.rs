@@ -2,7 +2,7 @@
 //! in its table of endpoints. Whatever makes the numbers less than they seem stands above them.
 
 use super::numbers::{count, ms, rate, span};
-use super::{Format, Report, ReportError, plain, watch, wording};
+use super::{Format, Report, ReportError, plain, watch, what_if, wording};
 use crate::record::summary::{EndpointResult, Generator, Latency, LoadLine, Rung, ThresholdResult, Verdict};
 use std::fmt::Write as _;
 
@@ -39,6 +39,9 @@ impl Format for Text {
         page.warnings(report);
         if let Some(line) = found {
             page.load_line(line, report);
+        }
+        for (label, words) in summary.what_if.iter().flat_map(what_if::lines) {
+            page.line(label, Paint::Dim, &words);
         }
         page.ladder(&summary.ladder);
         page.checks(report);

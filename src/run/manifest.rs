@@ -34,6 +34,7 @@ pub(super) fn begin(plan: &Plan, options: &Options) -> Manifest {
         phases: phases(plan),
         levels: Vec::new(),
         think_s: think.map(|think| think.as_secs_f64()),
+        think_variation: expectation.think_variation().filter(|_| thinks_only),
         requests_per_iteration: expectation.requests(),
         self_timed: plan.load.iter().all(|part| is_self_timed(plan, part)),
         level_unit: level_unit(plan).map(str::to_owned),
@@ -42,6 +43,7 @@ pub(super) fn begin(plan: &Plan, options: &Options) -> Manifest {
         search: search(plan),
         progress: Progress { warnings: options.warnings.clone(), ..Progress::default() },
         ended: None,
+        what_if: options.what_if.clone(),
     }
 }
 

@@ -18,6 +18,7 @@ mod trace;
 use crate::record::rows::{Ended, Event, SaturationRow};
 use crate::record::store::{Store, StoreError};
 use crate::record::summary::{Counts, Warning};
+use crate::record::what_if::Asked;
 use crate::scenario::plan::Plan;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -45,6 +46,8 @@ pub struct Options {
     pub interrupts: mpsc::UnboundedReceiver<()>,
     /// What was to be said before the run began, for its record.
     pub warnings: Vec<Warning>,
+    /// What is asked about a changed system, for the record: its prediction is computed from there.
+    pub what_if: Option<Asked>,
 }
 
 /// Whoever watches a run while it goes on.

@@ -81,6 +81,7 @@ fn as_run(executable: PathBuf) -> Options {
         executable,
         interrupts: mpsc::unbounded_channel().1,
         warnings: Vec::new(),
+        what_if: None,
     }
 }
 

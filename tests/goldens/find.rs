@@ -8,6 +8,7 @@ use plimsoll::record::summary::{
     Bottleneck, BottleneckStatus, Candidate, Check, Counts, Drift, EndpointResult, GoalLine, Latency, Level,
     LevelResource, LoadLine, NextWall, RequestCounts, Rung, Soak, ThresholdResult, Verdict, Warning,
 };
+use plimsoll::record::what_if::{Changed, Confirmed, NextAt, Predicted, WhatIf};
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
@@ -27,6 +28,45 @@ const CORES: f64 = 2.0;
 const HEAP_LIMIT_BYTES: f64 = 256.0 * 1024.0 * 1024.0;
 const QUANTILES: [f64; 15] =
     [0.0, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975, 0.99, 0.995, 0.9975, 0.999, 0.9995, 0.9999, 0.99999, 1.0];
+
+/// The same search, asked for a pool of 100, and with the second search that was made of it.
+pub(crate) fn predicted() -> Record {
+    let mut record = found();
+    let changes = vec![Changed { resource: "mongodb.pool".into(), from: 10.0, to: 100.0 }];
+    record.summary.what_if = Some(WhatIf {
+        changes,
+        load_line: Predicted {
+            of: "users".into(),
+            typical: 4180.0,
+            interval: [3905.0, 4471.0],
+            confidence: 0.9,
+        },
+        gain: 7.87,
+        limited_by: Some("app.cpu".into()),
+        evidence: "extrapolated".into(),
+        factor: 7.6,
+        calibration: 1.02,
+        next: vec![NextAt { resource: "mongodb.pool".into(), at: 5270.0 }],
+        explanation: "The load line would be at 4180 users; app.cpu limits it there.".into(),
+        confirmed: None,
+    });
+    record
+}
+
+pub(crate) fn confirmed() -> Record {
+    let mut record = predicted();
+    if let Some(what_if) = &mut record.summary.what_if {
+        what_if.evidence = "confirmed".into();
+        what_if.confirmed = Some(Confirmed {
+            typical: 4090.0,
+            interval: [Some(4012.0), Some(4207.0)],
+            observed_over_predicted: 0.978,
+            run: "reports/x-what-if".into(),
+            bottleneck: Some("app.cpu".into()),
+        });
+    }
+    record
+}
 
 pub(crate) fn found() -> Record {
     static FOUND: LazyLock<Record> = LazyLock::new(|| search(&LEVELS));

@@ -40,6 +40,8 @@ pub(crate) fn all() -> Vec<(&'static str, Record)> {
     vec![
         ("find", find::found()),
         ("find_guaranteed", find::guaranteed()),
+        ("find_predicted", find::predicted()),
+        ("find_confirmed", find::confirmed()),
         ("find_uninstrumented", find::uninstrumented()),
         ("find_no_good_level", find::no_good_level()),
         ("find_never_bad", find::never_bad()),
@@ -87,6 +89,7 @@ pub(crate) fn manifest(scenario: &str, command: &str, duration_s: f64) -> Manife
         phases: vec![],
         levels: vec![],
         think_s: Some(1.0),
+        think_variation: None,
         requests_per_iteration: 1.0,
         self_timed: true,
         level_unit: None,
@@ -95,6 +98,7 @@ pub(crate) fn manifest(scenario: &str, command: &str, duration_s: f64) -> Manife
         search: None,
         progress: Progress::default(),
         ended: Some(Ended { how: End::Completed, reason: "the load came to its end".into() }),
+        what_if: None,
     }
 }
 
@@ -113,6 +117,7 @@ pub(crate) fn summary(scenario: &str, verdict: Verdict, exit_code: u8, reason: &
         bottleneck: None,
         ladder: vec![],
         checks: vec![],
+        what_if: None,
         levels: vec![],
         endpoints: vec![],
         thresholds: vec![],
@@ -176,6 +181,17 @@ pub(crate) fn make_odd(record: &mut Record, odd: f64) {
     }
     for check in &mut summary.checks {
         (check.level, check.residual, check.bound) = (Some(odd), odd, odd);
+    }
+    if let Some(what_if) = &mut summary.what_if {
+        let line = &mut what_if.load_line;
+        (line.typical, line.interval, line.confidence) = (odd, [odd; 2], odd);
+        (what_if.gain, what_if.factor, what_if.calibration) = (odd, odd, odd);
+        what_if.changes.iter_mut().for_each(|change| (change.from, change.to) = (odd, odd));
+        what_if.next.iter_mut().for_each(|next| next.at = odd);
+        if let Some(confirmed) = &mut what_if.confirmed {
+            (confirmed.typical, confirmed.interval) = (odd, [Some(odd); 2]);
+            confirmed.observed_over_predicted = odd;
+        }
     }
     let manifest = &mut record.manifest;
     manifest.duration_s = odd;

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::queueing::erlang::Waiting;
-use crate::queueing::model::{Load, Model, Network, Pool, Populations, Servers, Station};
+use crate::queueing::model::{Load, Model, Network, Pool, Populations, Servers, Service, Station};
 use crate::queueing::simulate::{Hold, Options, simulate};
 use rand::SeedableRng as _;
 
@@ -38,7 +38,7 @@ fn times_alone_keep_their_shape() {
 
 /// The largest number of users within p99 ≤ `limit_s`, simulated.
 fn simulated(network: &Network, hold: &Hold, think: &Hold, limit_s: f64, from: u64) -> u64 {
-    let mut options = Options::exponential(network, 40_000);
+    let mut options = Options::of(network, 40_000);
     options.settling = 10_000;
     options.holds = vec![hold.clone(); network.stations.len()];
     options.think = think.clone();
@@ -70,16 +70,29 @@ fn the_load_within_a_percentile_is_the_simulated_one() {
         (4, 0.05, 1, 0.0005, 0.6, 1.0, 1.0 / 3.0),
     ] {
         let think_s = 1.0;
-        let station = |name: &str, demand_s, servers| Station { name: name.into(), demand_s, servers };
+        let station = |name: &str, demand_s, servers| Station {
+            name: name.into(),
+            demand_s,
+            servers,
+            service: Service::Exponential,
+        };
         let network = Model {
             users: Some(Populations::One(1)),
             think_s: Some(think_s),
             open: None,
+            classes: None,
             stations: vec![
                 station("app", cpu_s, Servers::Count(cores)),
                 station("db", hold_s, Servers::Delay),
             ],
-            pools: vec![Pool { name: "pool".into(), slots, guards: vec!["db".into()], timeout_s: None }],
+            pools: vec![Pool {
+                name: "pool".into(),
+                slots,
+                guards: vec!["db".into()],
+                timeout_s: None,
+                queue_max: None,
+                retry_ratio: None,
+            }],
         }
         .check()
         .unwrap();

@@ -2,8 +2,9 @@
 //! worth less than it seems.
 
 use crate::record::summary::{Bottleneck, BottleneckStatus, Level, LoadLine, Rung, Verdict};
+use crate::record::what_if::WhatIf;
 use crate::report::numbers::{count, ms, percent, quantity, rate};
-use crate::report::{Report, plain, wording};
+use crate::report::{Report, plain, what_if, wording};
 use maud::{Markup, html};
 
 pub(super) fn all(report: &Report<'_>) -> Markup {
@@ -22,6 +23,7 @@ pub(super) fn all(report: &Report<'_>) -> Markup {
             (key_figures(report))
         }
         @if let Some(bottleneck) = &summary.bottleneck { (gives_way(bottleneck, report)) }
+        @if let Some(what_if) = &summary.what_if { (prediction(what_if)) }
         @if !summary.ladder.is_empty() { (ladder(&summary.ladder)) }
         @if !summary.warnings.is_empty() { (warnings(report)) }
     }
@@ -191,6 +193,20 @@ fn ladder(ladder: &[Rung]) -> Markup {
                         }
                     }
                 }
+            }
+        }
+    }
+}
+
+fn prediction(what_if: &WhatIf) -> Markup {
+    html! {
+        section {
+            h2 { "What a changed system would carry" }
+            div.card {
+                dl.facts {
+                    @for (label, words) in what_if::lines(what_if) { dt { (label) } dd { (words) } }
+                }
+                p { (plain::line(&what_if.explanation, 1000)) }
             }
         }
     }

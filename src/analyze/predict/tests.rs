@@ -1,0 +1,332 @@
+//! Predictions from made-up levels whose truth is arithmetic, and what is refused.
+
+use super::*;
+use crate::analyze::testbed::{level, pool, unit_users};
+use crate::record::summary::{Latency, LevelResource};
+
+const GOAL: &str = "p99(http) > 100ms";
+
+fn cpu(cores: f64, used: f64) -> LevelResource {
+    LevelResource {
+        kind: "cpu".to_owned(),
+        waiting: None,
+        wait_ms: None,
+        hold_ms: None,
+        visits: None,
+        ..pool(cores, used, 0.0, 0.0)
+    }
+}
+
+fn heap(limit: f64, used: f64) -> LevelResource {
+    LevelResource { kind: "memory".to_owned(), ..cpu(limit, used) }
+}
+
+/// A pool of 10 held 20 ms, a processor of one core at 0.25 ms a request, a heap of 50 kB a user, users who think for a second: full at 510, bad
+/// from 533 on.
+fn levels() -> Vec<Level> {
+    [100.0, 200.0, 400.0, 519.0, 544.0, 800.0]
+        .into_iter()
+        .map(|users: f64| {
+            let rate = users.min(510.0) / 1.02;
+            let waiting = (users - 510.0).max(0.0);
+            let wait_ms = waiting / rate * 1e3;
+            let mut level = level(
+                users,
+                20.0 + wait_ms,
+                [
+                    ("app.cpu", cpu(1.0, 0.01 + rate * 2.5e-4)),
+                    ("app.heap", heap(2e9, 1e8 + users * 5e4)),
+                    (
+                        "mongodb.pool",
+                        LevelResource { wait_ms: Some(wait_ms), ..pool(10.0, rate * 0.02, waiting, 0.02) },
+                    ),
+                    ("app.lag", LevelResource { limit: None, ..pool(1.0, 0.1, 0.0, 0.0) }),
+                ],
+            );
+            level.throughput_per_s = rate;
+            level.good = users < 530.0;
+            let mean = 20.0 + wait_ms;
+            level.response_ms = Latency {
+                p50: mean,
+                p90: mean,
+                p95: mean,
+                p99: mean + 1.0,
+                p99_9: mean + 2.0,
+                max: mean + 3.0,
+                mean,
+            };
+            level
+        })
+        .collect()
+}
+
+fn line(typical: f64, good: f64, bad: f64) -> LoadLine {
+    LoadLine {
+        of: "users".to_owned(),
+        typical: Some(typical),
+        guaranteed: None,
+        interval: [Some(good), Some(bad)],
+        interval_kind: "bracket".to_owned(),
+        confidence: None,
+        noise_gap: None,
+        goals: Vec::new(),
+        soaks: Vec::new(),
+        limited_by: Some(GOAL.to_owned()),
+    }
+}
+
+fn asked(levels: &[Level], line: Option<&LoadLine>, texts: &[&str]) -> Result<WhatIf, Refusal> {
+    let goals = [GOAL.to_owned()];
+    let changes: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
+    let before = Before {
+        levels,
+        left_out: &[],
+        load_line: line,
+        bottleneck: None,
+        goals: &goals,
+        unit: unit_users(),
+        think_variation: None,
+        seed: 1,
+    };
+    predict(&before, &Change::read_all(&changes)?)
+}
+
+fn ask(texts: &[&str]) -> Result<WhatIf, Refusal> {
+    asked(&levels(), Some(&line(530.0, 519.0, 544.0)), texts)
+}
+
+#[test]
+fn twice_the_slots_carry_twice_the_users() {
+    let found = ask(&["mongodb.pool=20"]).unwrap();
+    // The goal allows twice the queue as well, and chance is less among twice as many.
+    assert!(found.gain > 2.0 && found.gain < 2.08, "{found:?}");
+    assert_eq!(found.limited_by.as_deref(), Some("mongodb.pool"));
+    assert_eq!(
+        (found.evidence.as_str(), found.changes[0].from, found.changes[0].to),
+        ("extrapolated", 10.0, 20.0)
+    );
+    assert!((found.factor - 2.0).abs() < 0.01 && (found.calibration - 1.0).abs() < 0.05);
+    let [low, high] = found.load_line.interval;
+    assert!(
+        low < found.load_line.typical && found.load_line.typical < high && high / low < 1.25,
+        "{found:?}"
+    );
+    assert_eq!(found, ask(&["mongodb.pool=2x"]).unwrap(), "the same in other words, and the same draws");
+}
+
+/// 1 core less 0.01 over 0.25 ms is 3,960 requests a second, of 1.02 s each: 4,039 users, and of the 317 that may wait within the goal those that
+/// chance leaves.
+#[test]
+fn the_gain_is_capped_by_the_next_resource() {
+    let found = ask(&["mongodb.pool=100"]).unwrap();
+    assert_eq!(found.limited_by.as_deref(), Some("app.cpu"), "{found:?}");
+    assert!((found.load_line.typical / 4300.0 - 1.0).abs() < 0.05, "{found:?}");
+    assert_eq!(found.next[0].resource, "mongodb.pool");
+    insta::assert_snapshot!(found.explanation, @"The load line would be at 4330 users, between 3930 users and 4780 users with 90 % confidence, 8.17x the 530 users that were measured; app.cpu limits it there, and mongodb.pool would at 5590 users. That is an extrapolation: the limit is 7.41x the most that was in use.");
+    let both = ask(&["mongodb.pool=100", "app.cpu=4"]).unwrap();
+    assert_eq!(both.limited_by.as_deref(), Some("mongodb.pool"));
+    assert!((both.load_line.typical / 5500.0 - 1.0).abs() < 0.05, "{both:?}");
+    let memory = ask(&["mongodb.pool=1000", "app.cpu=40", "app.heap=1GB"]).unwrap();
+    assert_eq!(memory.limited_by.as_deref(), Some("app.heap"), "{memory:?}");
+    assert!((memory.load_line.typical / 18_000.0 - 1.0).abs() < 0.05, "{memory:?}");
+}
+
+#[test]
+fn a_change_of_what_does_not_limit_gains_nothing() {
+    let found = ask(&["app.cpu=4"]).unwrap();
+    assert!((found.gain - 1.0).abs() < 0.03, "{found:?}");
+    assert!(found.explanation.contains("no gain"), "{}", found.explanation);
+    assert_eq!(
+        (found.limited_by.as_deref(), found.evidence.as_str()),
+        (Some("mongodb.pool"), "interpolated")
+    );
+}
+
+#[test]
+fn half_the_hold_is_twice_the_users() {
+    let found = ask(&["mongodb.pool.demand=0.5x"]).unwrap();
+    assert!((found.gain - 2.0).abs() < 0.08, "{found:?}");
+    assert_eq!(found.changes[0].resource, "mongodb.pool.demand");
+    let replicas = ask(&["replicas=3x"]).unwrap();
+    assert!(replicas.gain > 2.1 && replicas.gain < 3.0, "{replicas:?}");
+    assert!(replicas.load_line.interval[1] / replicas.load_line.interval[0] > 1.3, "{replicas:?}");
+}
+
+/// 50 slots held 20 ms before 4 cores of 8 ms: 10 slots keep them busy, more are for nothing.
+#[test]
+fn too_many_slots_are_said_to_be_for_nothing() {
+    let mut levels = levels();
+    for level in &mut levels {
+        level.resources.insert("mongodb.cpu".to_owned(), cpu(4.0, level.throughput_per_s * 4e-3));
+    }
+    let found = asked(&levels, Some(&line(530.0, 519.0, 544.0)), &["mongodb.pool=100"]).unwrap();
+    assert_eq!(found.limited_by.as_deref(), Some("mongodb.cpu"), "{found:?}");
+    assert!((found.gain - 2.0).abs() < 0.15, "1,000 requests a second: {found:?}");
+    assert!(
+        found.explanation.contains("Past 20 slots of mongodb.pool there is no gain"),
+        "{}",
+        found.explanation
+    );
+}
+
+#[test]
+fn what_cannot_be_told_is_refused_with_what_to_do() {
+    let line = line(530.0, 519.0, 544.0);
+    let code = |refused: Result<WhatIf, Refusal>| {
+        let refused = refused.unwrap_err();
+        assert!(!refused.remedy.is_empty());
+        refused.code
+    };
+    let all = levels();
+    assert_eq!(code(ask(&["redis.main_thread=2"])), "what_if_resource");
+    assert!(ask(&["x=2"]).unwrap_err().remedy.contains("mongodb.pool, app.heap"));
+    assert_eq!(code(ask(&["app.lag=2"])), "what_if_limit");
+    assert_eq!(code(ask(&["mongodb.pool=1"])), "what_if_value");
+    assert_eq!(code(asked(&all[3..], Some(&line), &["mongodb.pool=20"])), "what_if_levels");
+    assert_eq!(code(asked(&all, None, &["mongodb.pool=20"])), "what_if_no_line");
+    let open = LoadLine { interval: [Some(800.0), None], ..line.clone() };
+    assert_eq!(code(asked(&all, Some(&open), &["mongodb.pool=20"])), "what_if_no_line");
+    let far = LoadLine { typical: Some(200.0), interval: [Some(190.0), Some(210.0)], ..line.clone() };
+    assert_eq!(code(asked(&all, Some(&far), &["mongodb.pool=20"])), "what_if_calibration");
+    let mut victim = all.clone();
+    for level in &mut victim[4..] {
+        level.resources.get_mut("mongodb.pool").unwrap().hold_ms = Some(40.0);
+        level.resources.get_mut("mongodb.pool").unwrap().used = 20.0;
+    }
+    assert_eq!(code(asked(&victim, Some(&line), &["mongodb.pool=20"])), "what_if_victim");
+    let mut idle = all.clone();
+    for level in &mut idle {
+        level.resources.insert("disk.cpu".to_owned(), cpu(4.0, 0.5));
+    }
+    assert_eq!(code(asked(&idle, Some(&line), &["disk.cpu=8"])), "what_if_demand");
+}
+
+#[test]
+fn a_model_that_is_limited_by_another_resource_is_doubted() {
+    let (levels, line, goals) = (levels(), line(530.0, 519.0, 544.0), [GOAL.to_owned()]);
+    let named = |resource: &str| Bottleneck {
+        status: BottleneckStatus::Named,
+        resource: Some(resource.to_owned()),
+        candidates: Vec::new(),
+        kind: None,
+        used: None,
+        limit: None,
+        waiting: None,
+        onset: None,
+        onset_interval: None,
+        latency_knee: None,
+        latency_knee_interval: None,
+        share_of_added_latency: None,
+        evidence: "measured".to_owned(),
+        probability: None,
+        next: Vec::new(),
+        explanation: String::new(),
+    };
+    let ask = |bottleneck: &Bottleneck| {
+        let before = Before {
+            levels: &levels,
+            left_out: &[],
+            load_line: Some(&line),
+            bottleneck: Some(bottleneck),
+            goals: &goals,
+            unit: unit_users(),
+            think_variation: None,
+            seed: 1,
+        };
+        predict(&before, &Change::read_all(&["mongodb.pool=20".to_owned()]).unwrap())
+    };
+    let (same, other) = (ask(&named("mongodb.pool")).unwrap(), ask(&named("app.cpu")).unwrap());
+    assert!(other.explanation.contains("What gave way first was app.cpu"), "{}", other.explanation);
+    let width = |found: &WhatIf| found.load_line.interval[1] - found.load_line.interval[0];
+    assert!(width(&other) > 1.2 * width(&same), "{other:?}");
+    let unknown = Bottleneck { status: BottleneckStatus::Uninstrumented, ..named("mongodb.pool") };
+    assert_eq!(ask(&unknown).unwrap_err().code, "what_if_uninstrumented");
+}
+
+/// 10 slots of 20 ms are full at 500 requests a second, which iterations of four requests make at 125 a second.
+#[test]
+fn an_open_load_is_predicted_in_iterations() {
+    let rates: Vec<Level> = levels()
+        .into_iter()
+        .enumerate()
+        .map(|(at, mut level)| {
+            let rate = [20.0, 40.0, 80.0, 110.0, 119.0, 140.0][at];
+            let requests = f64::min(rate * 4.0, 500.0);
+            (level.level, level.offered_per_s, level.throughput_per_s) = (rate, rate, requests);
+            level.good = rate < 118.0;
+            level.resources.remove("app.heap");
+            level.resources.insert("app.cpu".to_owned(), cpu(1.0, 0.01 + requests * 2.5e-4));
+            let waiting = if rate > 125.0 { 100.0 } else { 0.0 };
+            level.resources.insert("mongodb.pool".to_owned(), pool(10.0, requests * 0.02, waiting, 0.02));
+            level
+        })
+        .collect();
+    let unit = Unit { of: LoadUnit::RatePerS, think_s: None, requests_per_iteration: 4.0 };
+    let line = LoadLine { of: "rate".to_owned(), ..line(117.0, 110.0, 119.0) };
+    let goals = [GOAL.to_owned()];
+    let ask = |text: &str| {
+        let before = Before {
+            levels: &rates,
+            left_out: &[],
+            load_line: Some(&line),
+            bottleneck: None,
+            goals: &goals,
+            unit,
+            think_variation: None,
+            seed: 1,
+        };
+        predict(&before, &Change::read_all(&[text.to_owned()]).unwrap()).unwrap()
+    };
+    let twice = ask("mongodb.pool=20");
+    assert!(twice.gain > 1.98 && twice.gain < 2.1, "{twice:?}");
+    assert_eq!(twice.load_line.of, "rate");
+    let wide = ask("mongodb.pool=200");
+    assert_eq!(wide.limited_by.as_deref(), Some("app.cpu"));
+    assert!(wide.load_line.typical < 3960.0 / 4.0, "less than fills the processor: {wide:?}");
+}
+
+/// A heap that fills: no goal of latency says when, and no queue comes before it.
+#[test]
+fn a_goal_of_errors_is_predicted_where_something_is_full() {
+    let mut all = levels();
+    for level in &mut all {
+        level.resources.insert("app.heap".to_owned(), heap(2.7e7, 1e6 + level.level * 5e4));
+    }
+    let goals = ["error_rate > 1%".to_owned()];
+    let line = LoadLine { limited_by: Some(goals[0].clone()), ..line(523.0, 519.0, 544.0) };
+    let ask = |text: &str| {
+        let before = Before {
+            levels: &all,
+            left_out: &[],
+            load_line: Some(&line),
+            bottleneck: None,
+            goals: &goals,
+            unit: unit_users(),
+            think_variation: None,
+            seed: 1,
+        };
+        predict(&before, &Change::read_all(&[text.to_owned()]).unwrap()).unwrap()
+    };
+    let more = ask("app.heap=2x");
+    assert_eq!(more.limited_by.as_deref(), Some("mongodb.pool"), "510 users fill it: {more:?}");
+    let leaner = ask("mongodb.pool=100");
+    assert_eq!(leaner.limited_by.as_deref(), Some("app.heap"), "520 users fill it: {leaner:?}");
+    assert_eq!(leaner.evidence, "interpolated");
+}
+
+#[test]
+fn a_second_search_confirms_or_does_not() {
+    let mut found = ask(&["mongodb.pool=20"]).unwrap();
+    let observed = |typical: f64| Observed {
+        typical,
+        interval: [Some(typical - 5.0), Some(typical + 5.0)],
+        run: "reports/after".to_owned(),
+        bottleneck: Some("mongodb.pool".to_owned()),
+    };
+    let predicted = found.load_line.typical;
+    confirm(&mut found, &observed(predicted * 1.3));
+    assert_eq!(found.evidence, "extrapolated");
+    confirm(&mut found, &observed(predicted * 0.9));
+    assert_eq!(found.evidence, "confirmed");
+    assert!((found.confirmed.unwrap().observed_over_predicted - 0.9).abs() < 1e-9);
+}

@@ -1,0 +1,323 @@
+//! Predictions held against systems whose truth is known: for each of many drawn systems a search is simulated before a change, the load line after it is
+//! predicted from that, and a search of the changed system is simulated as well. The simulation shares nothing with the model but the network.
+
+use plimsoll::analyze::predict::change::Change;
+use plimsoll::analyze::predict::{Before, predict};
+use plimsoll::analyze::wall::Unit;
+use plimsoll::queueing::answer::Answer;
+use plimsoll::queueing::model::{Model, Network, Pool, Populations, Servers, Service, Station};
+use plimsoll::queueing::simulate::{Hold, Options, simulate};
+use plimsoll::record::summary::{Latency, Level, LevelResource, LoadLine};
+use plimsoll::scenario::plan::LoadUnit;
+use plimsoll::seed::{Purpose, Stream, stream};
+use rand::RngExt as _;
+use std::collections::BTreeMap;
+
+const PAIRS: u64 = 32;
+const SEED: u64 = 2;
+/// What is asked of all pairs together.
+const MEDIAN_MAX: f64 = 0.05;
+const P90_MAX: f64 = 0.10;
+const COVERED_MIN: f64 = 0.9;
+
+/// Users who think, a processor, and behind it a pool; with `db_s` some of its hold is spent at the processors of a database.
+#[derive(Clone, Debug)]
+struct System {
+    think_s: f64,
+    cores: usize,
+    cpu_s: f64,
+    slots: usize,
+    hold_s: f64,
+    db_cores: usize,
+    db_s: f64,
+    exponential: bool,
+    /// Thinking is uniform from half to one and a half times its mean, not exponential.
+    evenly: bool,
+    limit_s: f64,
+}
+
+impl System {
+    fn draw(random: &mut Stream) -> Self {
+        let hold_s = random.random_range(0.01..0.05);
+        let slots = random.random_range(4..16_usize);
+        let exponential = random.random::<f64>() < 0.3;
+        // The processor carries 1.3 to 6 times what the pool does, so that either may limit after the change.
+        let cores = random.random_range(1..4_usize);
+        let cpu_s = hold_s * cores as f64 / slots as f64 / random.random_range(1.3..6.0);
+        let with_db = random.random::<f64>() < 0.3;
+        let db_cores = random.random_range(1..6_usize);
+        let db_s = if with_db {
+            (hold_s * db_cores as f64 / slots as f64 / random.random_range(1.5..4.0)).min(hold_s * 0.6)
+        } else {
+            0.0
+        };
+        let times = if exponential { 8.0..14.0 } else { 3.0..8.0 };
+        Self {
+            think_s: random.random_range(0.4..1.2),
+            cores,
+            cpu_s,
+            slots,
+            hold_s,
+            db_cores,
+            db_s,
+            exponential,
+            evenly: random.random(),
+            limit_s: hold_s * random.random_range(times),
+        }
+    }
+
+    fn network(&self) -> Network {
+        let station = |name: &str, demand_s, servers| Station {
+            name: name.into(),
+            demand_s,
+            servers,
+            service: Service::Exponential,
+        };
+        let mut stations = vec![
+            station("app.cpu", self.cpu_s, Servers::Count(self.cores)),
+            station("hold", self.hold_s - self.db_s, Servers::Delay),
+        ];
+        let mut guards = vec!["hold".to_owned()];
+        if self.db_s > 0.0 {
+            stations.push(station("mongodb.cpu", self.db_s, Servers::Count(self.db_cores)));
+            guards.push("mongodb.cpu".to_owned());
+        }
+        let pools = vec![Pool {
+            name: "mongodb.pool".into(),
+            slots: self.slots,
+            guards,
+            timeout_s: None,
+            queue_max: None,
+            retry_ratio: None,
+        }];
+        let model = Model {
+            users: Some(Populations::One(1)),
+            think_s: Some(self.think_s),
+            open: None,
+            classes: None,
+            stations,
+            pools,
+        };
+        model.check().expect("a model")
+    }
+
+    fn run(&self, users: u64, requests: u64, seed: u64) -> Answer {
+        let network = self.network();
+        let mut options = Options::of(&network, requests);
+        // Three times as long as a thought, at the least, to forget that all began at once.
+        options.settling = users * 4 + 2000;
+        if !self.exponential {
+            options.holds = vec![Hold::Constant; network.stations.len()];
+        }
+        if self.evenly {
+            options.think =
+                Hold::Empirical((0..1000).map(|i| self.think_s * (0.5 + f64::from(i) / 999.0)).collect());
+        }
+        simulate(&network, Some(users), &options, seed, &mut stream(seed, Purpose::User, 1, users))
+    }
+
+    /// Grows from `from` until a level is bad, then halves the bracket: the levels, and the line between the last good and the first bad one.
+    fn search(&self, from: u64, precision: f64, requests: u64, seed: u64) -> (Vec<Level>, LoadLine) {
+        let mut levels = Vec::new();
+        let (mut low, mut high, mut next) = (None, None, from);
+        while levels.len() < 30 {
+            let level = self.level(next, &self.run(next, requests, seed + next));
+            if level.good {
+                low = Some(next)
+            } else {
+                high = Some(next)
+            }
+            levels.push(level);
+            next = match (low, high) {
+                (Some(low), None) => low * 2,
+                (None, Some(high)) => high / 2,
+                (Some(low), Some(high)) if high as f64 / low as f64 > 1.0 + precision && high > low + 1 => {
+                    (low as f64 * high as f64).sqrt().round().clamp(low as f64 + 1.0, high as f64 - 1.0)
+                        as u64
+                }
+                _ => break,
+            };
+        }
+        levels.sort_by(|a: &Level, b: &Level| a.level.total_cmp(&b.level));
+        let ends = [low, high].map(|end| end.map(|users| users as f64));
+        let typical = ends[0].zip(ends[1]).map(|(low, high)| {
+            // As `search::line` does it, with p99 over the limit for the share of bad requests over its bound.
+            let p99 = |at: f64| {
+                levels
+                    .iter()
+                    .find(|level| level.level == at)
+                    .map_or(1.0, |l| l.response_ms.p99 / self.limit_s / 1e3)
+            };
+            let (below, above) = (p99(low).ln(), p99(high).ln());
+            let part = if above > below { (-below / (above - below)).clamp(0.0, 1.0) } else { 0.5 };
+            low + part * (high - low)
+        });
+        let line = LoadLine {
+            of: "users".into(),
+            typical,
+            guaranteed: None,
+            interval: ends,
+            interval_kind: "bracket".into(),
+            confidence: None,
+            noise_gap: None,
+            goals: Vec::new(),
+            soaks: Vec::new(),
+            limited_by: Some(self.goal()),
+        };
+        (levels, line)
+    }
+
+    fn think_variation(&self) -> f64 {
+        if self.evenly { 1.0 / 12.0 } else { 1.0 }
+    }
+
+    fn goal(&self) -> String {
+        format!("p99(http) > {}us", (self.limit_s * 1e6).round())
+    }
+
+    fn level(&self, users: u64, answer: &Answer) -> Level {
+        let said = answer.simulation.as_ref().expect("simulated");
+        let rate = answer.throughput_per_s.expect("a throughput");
+        let ms = |seconds: Option<f64>| seconds.expect("answers") * 1e3;
+        let (p50, p90, p99) = (ms(said.response_p50_s), ms(said.response_p90_s), ms(said.response_p99_s));
+        // The tail goes on as it does between these two.
+        let nine = p99 - p90;
+        let response_ms = Latency {
+            p50,
+            p90,
+            p95: p90 + 0.301 * nine,
+            p99,
+            p99_9: p99 + nine,
+            max: p99 + 2.0 * nine,
+            mean: ms(answer.response_s),
+        };
+        let mut resources = BTreeMap::new();
+        let resource = |kind: &str, used: f64, limit: usize| LevelResource {
+            kind: kind.into(),
+            used,
+            limit: Some(limit as f64),
+            waiting: None,
+            utilization: Some(used / limit as f64),
+            full_ratio: if used / limit as f64 > 0.97 { 1.0 } else { 0.0 },
+            wait_ms: None,
+            hold_ms: None,
+            visits: None,
+        };
+        for (name, limit) in [("app.cpu", self.cores), ("mongodb.cpu", self.db_cores)] {
+            if let Some(station) = answer.stations.iter().find(|station| station.name == name) {
+                let busy = station.utilization.expect("servers") * limit as f64;
+                resources.insert(name.to_owned(), resource("cpu", busy, limit));
+            }
+        }
+        let pool = &answer.pools[0];
+        let (busy, waiting) = (pool.busy.expect("busy"), pool.waiting.expect("waiting"));
+        resources.insert(
+            "mongodb.pool".to_owned(),
+            LevelResource {
+                waiting: Some(waiting),
+                wait_ms: Some(waiting / rate * 1e3),
+                hold_ms: Some(busy / rate * 1e3),
+                visits: Some(1.0),
+                ..resource("pool", busy, self.slots)
+            },
+        );
+        let good = response_ms.p99 <= self.limit_s * 1e3;
+        Level {
+            level: users as f64,
+            users: users as f64,
+            offered_per_s: rate,
+            throughput_per_s: rate,
+            good,
+            failed_by: (!good).then(|| self.goal()),
+            error_ratio: 0.0,
+            span_s: [0.0, 20.0],
+            truncated_s: None,
+            think_s: self.think_s,
+            residual_ratio: None,
+            response_ms,
+            service_ms: response_ms,
+            resources,
+        }
+    }
+
+    /// A change, as it is asked for, and the system with it. Half of them leave the pool the limit for most systems.
+    fn changed(&self, random: &mut Stream) -> (String, Self) {
+        let mut after = self.clone();
+        let text = match random.random_range(0..5) {
+            0 => {
+                let factor = [0.5, 0.7][random.random_range(0..2_usize)];
+                after.hold_s = self.hold_s * factor;
+                after.db_s = self.db_s * factor;
+                // A demand of the pool is all that is done with its slots.
+                if self.db_s > 0.0 {
+                    return (format!("mongodb.pool.demand={factor}x mongodb.cpu.demand={factor}x"), after);
+                }
+                format!("mongodb.pool.demand={factor}x")
+            }
+            1 => {
+                after.slots = self.slots * 8;
+                after.cores = self.cores * 2;
+                format!("mongodb.pool=8x app.cpu={}", after.cores)
+            }
+            2 => {
+                after.slots = self.slots * random.random_range(4..10_usize);
+                format!("mongodb.pool={}", after.slots)
+            }
+            _ => {
+                after.slots = (self.slots as f64 * random.random_range(1.3..3.0)).round() as usize;
+                format!("mongodb.pool={}", after.slots)
+            }
+        };
+        (text, after)
+    }
+}
+
+#[test]
+fn predictions_come_true() {
+    let mut errors = Vec::new();
+    let mut covered = 0;
+    for pair in 0..PAIRS {
+        let random = &mut stream(SEED, Purpose::Data, 0, pair);
+        let system = System::draw(random);
+        let (change, after) = system.changed(random);
+        let guess = system.slots as f64 / system.hold_s * (system.think_s + system.hold_s);
+        let (levels, line) = system.search((guess / 6.0) as u64 + 1, 0.05, 20_000, 100 * pair);
+        let changes: Vec<String> = change.split(' ').map(str::to_owned).collect();
+        let changes = Change::read_all(&changes).expect("changes");
+        let unit = Unit { of: LoadUnit::Users, think_s: Some(system.think_s), requests_per_iteration: 1.0 };
+        let goals = [system.goal()];
+        let before = Before {
+            levels: &levels,
+            left_out: &[],
+            load_line: Some(&line),
+            bottleneck: None,
+            goals: &goals,
+            unit,
+            think_variation: Some(system.think_variation()),
+            seed: pair,
+        };
+        let predicted = predict(&before, &changes).unwrap_or_else(|refused| panic!("{system:?}: {refused}"));
+        let said = predicted.load_line.typical;
+        let (_, truth) = after.search((said * 0.7) as u64 + 1, 0.02, 40_000, 100 * pair + 7);
+        let truth = truth.typical.expect("a line");
+        let error = said / truth - 1.0;
+        let [low, high] = predicted.load_line.interval;
+        let inside = (low..=high).contains(&truth);
+        covered += u64::from(inside);
+        println!(
+            "{pair:>3} {change:<52} {:>6.0} -> {said:>6.0} [{low:>6.0} {high:>6.0}] true {truth:>6.0} {:>+6.1} % {} by {} (calibration {:.3})",
+            line.typical.unwrap_or_default(),
+            error * 100.0,
+            if inside { " " } else { "!" },
+            predicted.limited_by.as_deref().unwrap_or("-"),
+            predicted.calibration
+        );
+        errors.push(error.abs());
+    }
+    errors.sort_by(f64::total_cmp);
+    let at = |share: f64| errors[((errors.len() - 1) as f64 * share).round() as usize];
+    let (median, p90, coverage) = (at(0.5), at(0.9), covered as f64 / PAIRS as f64);
+    println!("median {:.1} %, p90 {:.1} %, covered {:.0} %", median * 100.0, p90 * 100.0, coverage * 100.0);
+    assert!(median <= MEDIAN_MAX && p90 <= P90_MAX, "median {median}, p90 {p90}");
+    assert!(coverage >= COVERED_MIN, "covered {coverage}");
+}
