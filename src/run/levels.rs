@@ -209,7 +209,12 @@ impl LevelRun {
         let Judging { level, asked, windows, late, .. } = judging;
         let judge =
             |windows: &[Window], asked| level::judge(*level, &self.goals, windows, self.exceed, asked);
-        let result = judge(windows, *asked);
+        let all = self.timing.windows;
+        let result = if *asked < all {
+            level::judge_at_first(*level, &self.goals, windows, self.exceed, (*asked, all))
+        } else {
+            judge(windows, *asked)
+        };
         let ended = (windows.len() + late.len()) as u32;
         if result.decided && !windows.is_empty() || self.goals.is_empty() && ended >= *asked {
             return Some(result);

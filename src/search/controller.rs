@@ -7,14 +7,14 @@
 //! | good below | bad above | what comes next |
 //! |---|---|---|
 //! | none | none | `from` |
-//! | one | none | growing by `grow`; where a bad level turned out good, by the precision, doubled each time |
+//! | one | none | growing by `grow`; where a bad level turned out good that is not far below, by the precision, doubled each time |
 //! | none | one | going down in the same steps |
 //! | one | one, more than the precision away | the middle, by few windows |
 //! | by few windows | nearer | the good one again, by all windows |
 //! | by all windows | by few windows | the bad one again, by all windows |
 //! | by all windows | by all windows | the line is found; a soak, where one is asked for |
 
-use super::level::LevelResult;
+use super::level::{GoalResult, LevelResult};
 use super::line::{Outcome, outcome, significant};
 use super::{Levels, Step};
 use crate::limits::{SEARCH_PROBES_MAX, SEARCH_SOAKS_MAX};
@@ -42,6 +42,9 @@ const LEVEL_MIN: f64 = 1.0;
 
 /// Windows by which a level far from the line is judged: the least odd number that one stall does not decide.
 pub const WINDOWS_SHORT: u32 = 3;
+
+/// A level with less than this share of the bad requests that are allowed is far below the line.
+const FAR_BELOW: f64 = 0.1;
 
 struct Next {
     level: f64,
@@ -92,7 +95,7 @@ impl Search {
                 confirm(good, "good").or_else(|| confirm(bad, "bad"))
             }
             (Some(good), None) => {
-                let factor = self.step();
+                let factor = self.step(good);
                 let level = self.grid(good * factor).max(self.above(good)).min(self.rules.to);
                 if level > good {
                     let factor = significant(factor, 3);
@@ -101,7 +104,7 @@ impl Search {
                 confirm(good, "good")
             }
             (None, Some(bad)) => {
-                let factor = self.step();
+                let factor = self.step(bad);
                 let level = self.grid(bad / factor);
                 if level < bad && level >= LEVEL_MIN {
                     let factor = significant(factor, 3);
@@ -115,10 +118,13 @@ impl Search {
         }
     }
 
-    /// The factor to the next level on the side where nothing is known: `grow` at first; once a bracket came apart, the line is near, and the
-    /// factor begins at the precision and is squared each time (MLRsearch: external search, width doubled in the logarithm).
-    fn step(&self) -> f64 {
-        if !self.bracketed {
+    /// The factor to the next level on the side where nothing is known: `grow` at first, and where `from` is a level with hardly a bad request. Once
+    /// a bracket came apart near the line, it begins at the precision and is squared each time (MLRsearch: external search, width doubled in
+    /// the logarithm).
+    fn step(&self, from: f64) -> f64 {
+        let beside = self.results.iter().find(|result| result.level == from).and_then(LevelResult::decider);
+        let far_below = |goal: &GoalResult| goal.window_bad_ratio < FAR_BELOW * goal.bad_ratio_max;
+        if !self.bracketed || beside.is_some_and(far_below) {
             return self.rules.grow;
         }
         widened(self.rules.precision, self.sought).min(self.rules.grow)

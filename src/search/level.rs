@@ -108,6 +108,29 @@ pub fn judge(level: f64, goals: &[Goal], windows: &[Window], exceed: f64, asked:
     }
 }
 
+/// Share of bad requests in the windows from which on a level is plainly bad: no stall is half of a window.
+const PLAINLY_BAD: f64 = 0.5;
+
+/// As [`judge`], for a first look by few windows of `all` that decide in the end. A stall on the border of two windows makes both of them bad, and
+/// a level that is wrongly bad sends the search a long way down: unless it is plainly so, a bad level takes the votes of all windows at once.
+pub fn judge_at_first(
+    level: f64,
+    goals: &[Goal],
+    windows: &[Window],
+    exceed: f64,
+    (asked, all): (u32, u32),
+) -> LevelResult {
+    let few = &windows[..windows.len().min(asked as usize)];
+    let first = judge(level, goals, few, exceed, asked);
+    let doubtful = first.decided
+        && !first.good
+        && first.decider().is_some_and(|goal| goal.window_bad_ratio < PLAINLY_BAD);
+    if first.decided && !doubtful {
+        return first;
+    }
+    judge(level, goals, windows, exceed, if doubtful { all } else { asked })
+}
+
 /// Judges a soak, of which `windows` were seen: all of it is one trial, and no trial may be bad. A window of silence is one.
 pub fn judge_soak(level: f64, goals: &[Goal], windows: &[Window]) -> LevelResult {
     let mut pooled = vec![Window::new()];
@@ -398,6 +421,24 @@ mod tests {
         assert_eq!(after(&[&thin], 0.5), (false, false));
         assert_eq!(after(&[&thin; 6], 0.5), (true, true), "three joined pairs");
         assert_eq!(after(&[&thin; 1], 0.99), (false, false));
+    }
+
+    #[test]
+    fn two_windows_beside_each_other_are_not_plainly_bad() {
+        let goals = [p99_over_100ms()];
+        let (good, stalled, drowned) = (window(1000, 0, 0), window(920, 80, 0), window(100, 900, 0));
+        let after = |windows: &[&Counted]| {
+            let windows: Vec<Window> = windows.iter().map(|window| look(&goals, *window)).collect();
+            let result = judge_at_first(500.0, &goals, &windows, 0.5, (3, 7));
+            (result.decided, result.good)
+        };
+        assert_eq!(after(&[&stalled, &stalled]), (false, false));
+        assert_eq!(after(&[&stalled, &stalled, &stalled]), (false, false));
+        assert_eq!(after(&[&stalled, &stalled, &stalled, &stalled]), (true, false), "four of seven");
+        assert_eq!(after(&[&stalled, &stalled, &good, &good, &good]), (false, false));
+        assert_eq!(after(&[&stalled, &stalled, &good, &good, &good, &good]), (true, true));
+        assert_eq!(after(&[&drowned, &drowned]), (true, false));
+        assert_eq!(after(&[&good, &stalled, &good]), (true, true));
     }
 
     #[test]
