@@ -190,3 +190,18 @@ fn a_rule_that_is_silent_when_all_is_well_is_rewritten_for_its_writer() {
         assert_eq!(plain_rule(fine, "slow"), Ok(()), "{fine}");
     }
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_text_panics(
+        text in ".{0,40}",
+        near in "(sum|rate|topk|a|\\(|\\)|\\[1m\\]|\\{b=\"c\"\\}| |\\+|-|/|>|1|by|or|bool|vector|histogram_quantile|,|\"|offset 5m|@|~){0,20}",
+    ) {
+        for text in [&text, &near] {
+            let refused = |refusal: super::Refusal| assert!(refusal.offset <= text.len(), "{text}");
+            let _ = Query::of_scrapes(text).map(|query| query.value(&shop())).map_err(refused);
+            let _ = Query::of_server(text).map_err(refused);
+            let _ = plain_rule(text, "x").map_err(refused);
+        }
+    }
+}
