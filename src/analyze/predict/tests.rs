@@ -122,7 +122,7 @@ fn the_gain_is_capped_by_the_next_resource() {
     assert_eq!(found.limited_by.as_deref(), Some("app.cpu"), "{found:?}");
     assert!((found.load_line.typical / 4300.0 - 1.0).abs() < 0.05, "{found:?}");
     assert_eq!(found.next[0].resource, "mongodb.pool");
-    insta::assert_snapshot!(found.explanation, @"The load line would be at 4330 users, between 3930 users and 4780 users with 90 % confidence, 8.17x the 530 users that were measured; app.cpu limits it there, and mongodb.pool would at 5590 users. That is an extrapolation: the limit is 7.41x the most that was in use.");
+    insta::assert_snapshot!(found.explanation, @"The load line would be at 4,330 users, between 3,930 users and 4,780 users with 90 % confidence, 8.17x the 530 users that were measured; app.cpu limits it there, and mongodb.pool would at 5,590 users. That is an extrapolation: the limit is 7.41x the most that was in use.");
     let both = ask(&["mongodb.pool=100", "app.cpu=4"]).unwrap();
     assert_eq!(both.limited_by.as_deref(), Some("mongodb.pool"));
     assert!((both.load_line.typical / 5500.0 - 1.0).abs() < 0.05, "{both:?}");
