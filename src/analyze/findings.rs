@@ -72,7 +72,7 @@ fn load_line(input: &Input<'_>) -> LoadLine {
         },
         typical: found.typical,
         guaranteed,
-        noise_gap: guaranteed.and_then(|guaranteed| Some(found.typical? / guaranteed)),
+        noise_gap: guaranteed.and_then(|guaranteed| Some(found.last_good? / guaranteed)),
         interval: [found.last_good, found.first_bad],
         interval_kind: "bracket".to_owned(),
         confidence: None,
@@ -230,13 +230,8 @@ const FAR_BELOW: f64 = 0.75;
 /// Noise that was seen far below the line, where load has no part in it, and that could turn a level with the windows there were.
 fn windows_warning(input: &Input<'_>, line: Option<f64>) -> Option<Warning> {
     let (line, settings) = (line?, input.search?);
-    let mut far: Vec<&LevelMark> = Vec::new();
-    for mark in input.levels.iter().map(|level| &level.mark) {
-        // The same verdict stands in all spans of one level.
-        if mark.level < FAR_BELOW * line && !far.iter().any(|known| known.level == mark.level) {
-            far.push(mark);
-        }
-    }
+    let marks = input.levels.iter().map(|level| &level.mark);
+    let far: Vec<&LevelMark> = marks.filter(|mark| mark.level < FAR_BELOW * line).collect();
     let votes = |goal: usize| {
         let marks = far.iter().filter_map(|mark| mark.goals.get(goal));
         marks.fold((0, 0), |(bad, all), goal| (bad + goal.windows_bad, all + goal.windows))
@@ -244,19 +239,18 @@ fn windows_warning(input: &Input<'_>, line: Option<f64>) -> Option<Warning> {
     let goals = far.first().map_or(0, |mark| mark.goals.len());
     let (bad, windows) = (0..goals).map(votes).max_by_key(|(bad, _)| *bad)?;
     let noise_ratio = noise_ratio_low(bad, windows);
-    let mut loads: Vec<u64> = input.levels.iter().map(|level| level.mark.level.to_bits()).collect();
-    loads.sort_unstable();
-    loads.dedup();
-    let levels = loads.len() as u32;
+    let levels = input.levels.len() as u32;
     let wrong = wrong(noise_ratio, levels, settings.windows, settings.exceed);
     let needed = windows_needed(noise_ratio, levels, settings.exceed);
     if needed.is_some_and(|needed| needed <= settings.windows) {
         return None;
     }
+    // Stalls that come at some rate are in more of the windows the longer these are.
+    let full = Effort::Full;
+    let longer = 1.0 - (1.0 - noise_ratio).powf(full.window().as_secs_f64() / settings.window_s);
+    let full_does = windows_needed(longer, levels, full.exceed()).is_some_and(|n| n <= full.windows());
     let remedy = match needed {
-        Some(needed) if needed <= Effort::Full.windows() => {
-            format!("write windows: {needed}, or find with --effort full")
-        }
+        Some(needed) if full_does => format!("write windows: {needed}, or find with --effort full"),
         Some(needed) => format!("write windows: {needed}, and find without --effort"),
         None => "no number of windows does: look for what makes the target stand still, or give `exceed` more room".to_owned(),
     };

@@ -21,17 +21,15 @@ const CURVE: &[f64] = &[
     0.9995, 0.9999, 0.99999, 1.0,
 ];
 
+/// What `run::levels` warns of where a system does not come out of a level.
+const NON_RECOVERING: &str = "non_recovering";
+
 /// Computes the summary of a recorded run.
 pub fn summarize(recorded: &Recorded) -> Summary {
     let manifest = &recorded.manifest;
     let progress = &manifest.progress;
     let marks = &manifest.levels;
-    let last = |mark: &LevelMark| marks.iter().rfind(|other| other.level == mark.level && !other.soak);
-    let levels: Vec<LevelInput> = marks
-        .iter()
-        .filter(|mark| !mark.soak)
-        .map(|mark| level(recorded, mark, last(mark).unwrap_or(mark)))
-        .collect();
+    let levels: Vec<LevelInput> = stays(marks).iter().map(|mark| level(recorded, mark)).collect();
     let soaks: Vec<Soak> = marks.iter().filter(|mark| mark.soak).map(|mark| soak(recorded, mark)).collect();
     let unit =
         if manifest.level_unit.as_deref() == Some("rate") { LoadUnit::RatePerS } else { LoadUnit::Users };
@@ -100,12 +98,35 @@ pub fn summarize(recorded: &Recorded) -> Summary {
 }
 
 /// A level over one of its spans, with the verdict of `last`: a level that was judged again is what it was found to be then.
-fn level(recorded: &Recorded, mark: &LevelMark, last: &LevelMark) -> LevelInput {
+/// Each level once, with its last judgment, in which all that was seen of it counts; its span is the longest stay at it. A look that is continued is one stay.
+fn stays(marks: &[LevelMark]) -> Vec<LevelMark> {
+    let mut stays: Vec<LevelMark> = Vec::new();
+    let mut levels: Vec<LevelMark> = Vec::new();
+    for mark in marks.iter().filter(|mark| !mark.soak) {
+        match stays.iter_mut().find(|stay| stay.level == mark.level && stay.to_s == mark.from_s) {
+            Some(stay) => *stay = LevelMark { from_s: stay.from_s, ..mark.clone() },
+            None => stays.push(mark.clone()),
+        }
+    }
+    for stay in stays {
+        match levels.iter_mut().find(|level| level.level == stay.level) {
+            Some(level) => {
+                let spans = [(level.from_s, level.to_s), (stay.from_s, stay.to_s)];
+                let longer = usize::from(spans[1].1 - spans[1].0 > spans[0].1 - spans[0].0);
+                *level = LevelMark { from_s: spans[longer].0, to_s: spans[longer].1, ..stay };
+            }
+            None => levels.push(stay),
+        }
+    }
+    levels
+}
+
+fn level(recorded: &Recorded, mark: &LevelMark) -> LevelInput {
     let span = RecordedSpan::new(recorded, [mark.from_s, mark.to_s]);
     let seconds = span.seconds().max(f64::EPSILON);
     let (requests, failed) = span.requests(None, None);
     LevelInput {
-        mark: LevelMark { from_s: mark.from_s, to_s: mark.to_s, ..last.clone() },
+        mark: mark.clone(),
         users: span.users(),
         offered_per_s: span.iterations().0 as f64 / seconds,
         requests,
@@ -119,7 +140,8 @@ fn level(recorded: &Recorded, mark: &LevelMark, last: &LevelMark) -> LevelInput 
 fn soak(recorded: &Recorded, mark: &LevelMark) -> Soak {
     Soak {
         level: mark.level,
-        good: mark.good,
+        // A few requests guarantee nothing.
+        good: mark.good && mark.enough,
         failed_by: mark.failed_by.clone(),
         bad_ratio: mark.bad_ratio,
         span_s: [mark.from_s, mark.to_s],
@@ -243,10 +265,17 @@ fn verdict(
         };
         return (Verdict::Fail, 1, reason);
     }
+    let stuck = progress.warnings.iter().find(|warning| warning.code == NON_RECOVERING);
+    if let (Some(warning), true) = (stuck, manifest.search.is_some()) {
+        return (Verdict::Fail, 1, warning.text.clone());
+    }
     match load_line {
         Some(LoadLine { typical: None, limited_by, .. }) => {
             let by = limited_by.as_deref().unwrap_or("the conditions of the search");
             (Verdict::Fail, 1, format!("no level was good: even the lowest was limited by {by}"))
+        }
+        Some(LoadLine { guaranteed: None, soaks, .. }) if !soaks.is_empty() => {
+            (Verdict::Fail, 1, "the load line was found, and no load was carried for a whole soak".to_owned())
         }
         Some(_) => (Verdict::Pass, 0, "the load line was found".to_owned()),
         None if thresholds.is_empty() => {
@@ -351,6 +380,37 @@ mod tests {
             RequestCounts { unsent: 50, interrupted: 50, ..RequestCounts::default() },
         );
         assert_eq!(summarize(&shaking_hands).verdict, Verdict::Fail, "a TLS handshake that never ends");
+    }
+
+    #[test]
+    fn a_level_stands_once_with_its_last_judgment_and_its_longest_stay() {
+        let mark =
+            |level, from_s, to_s, good| LevelMark { level, from_s, to_s, good, ..LevelMark::default() };
+        let soak = LevelMark { soak: true, ..mark(100.0, 200.0, 800.0, true) };
+        let marks = [
+            mark(100.0, 4.0, 24.0, true),
+            mark(200.0, 28.0, 48.0, false),
+            mark(100.0, 60.0, 80.0, true),
+            mark(100.0, 80.0, 120.0, false),
+            mark(200.0, 130.0, 140.0, true),
+            soak,
+        ];
+        let told: Vec<_> = stays(&marks).iter().map(|s| (s.level, s.from_s, s.to_s, s.good)).collect();
+        assert_eq!(told, [(100.0, 60.0, 120.0, false), (200.0, 28.0, 48.0, true)]);
+    }
+
+    #[test]
+    fn a_search_of_a_target_that_does_not_recover_fails() {
+        let counts = Counts { planned: 50, completed: 50, ..Counts::default() };
+        let requests = RequestCounts { sent: 50, ok: 50, ..RequestCounts::default() };
+        let mut stuck = recorded(counts, requests);
+        let text = "the target did not recover from level 20".to_owned();
+        let warning = Warning { code: NON_RECOVERING.to_owned(), text: text.clone(), remedy: String::new() };
+        stuck.manifest.progress.warnings.push(warning);
+        assert_eq!(summarize(&stuck).verdict, Verdict::Pass, "levels that were known beforehand go on");
+        stuck.manifest.search = Some(crate::record::rows::SearchSettings::default());
+        let summary = summarize(&stuck);
+        assert_eq!((summary.verdict, summary.exit_code, summary.reason), (Verdict::Fail, 1, text));
     }
 
     #[test]

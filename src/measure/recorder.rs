@@ -140,6 +140,7 @@ impl Recorder {
         self.requests.interrupted += 1;
         self.requests.unsent += u64::from(request.sent_ns.is_none());
         let window = &mut self.windows[usize::from(request.endpoint)];
+        window.cut_off += u64::from(request.sent_ns.is_some());
         let failed = window.failed.get_or_insert_with(Box::default);
         failed.response.record(now_ns.saturating_sub(request.intended_ns));
         if let Some(sent_ns) = request.sent_ns {

@@ -19,6 +19,8 @@ pub struct Window {
     pub sent: u64,
     pub completed: u64,
     pub failures: u64,
+    /// Requests that had been sent and were cut off.
+    pub cut_off: u64,
     pub bytes_sent: u64,
     pub bytes_received: u64,
 }
@@ -54,6 +56,7 @@ impl Window {
         self.sent += other.sent;
         self.completed += other.completed;
         self.failures += other.failures;
+        self.cut_off += other.cut_off;
         self.bytes_sent += other.bytes_sent;
         self.bytes_received += other.bytes_received;
     }

@@ -145,7 +145,7 @@ pub struct LoadLine {
     pub typical: Option<f64>,
     /// The highest load that lasted a whole soak; `null` where none was asked for, or none did.
     pub guaranteed: Option<f64>,
-    /// The noise gap, typical over guaranteed: what stalls, leaks and other periods cost that a search does not see.
+    /// The noise gap, the lower end of the interval over the guaranteed load: what stalls, leaks and other periods cost that a search does not see.
     #[serde(default)]
     pub noise_gap: Option<f64>,
     /// [last good level, first bad level]; an end that was never met is `null`.

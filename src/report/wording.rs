@@ -81,7 +81,7 @@ pub fn guaranteed(line: &LoadLine) -> Option<String> {
         (Some(guaranteed), None, _) => Some(load(&line.of, guaranteed)),
         (None, _, 0) => None,
         (None, _, soaks) => {
-            Some(format!("none: not one of {} lasted", numbers::counted(soaks as u64, "soak")))
+            Some(format!("none: {} and not one lasted", numbers::counted(soaks as u64, "soak")))
         }
     }
 }

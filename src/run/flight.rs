@@ -38,7 +38,8 @@ impl Flight {
             let Some(window) = window else { continue };
             count.sent += window.sent;
             // What ended without having been sent, and messages nobody sent for, are none of these: that way too few are under way, never too many.
-            count.ended = (count.ended + window.completed + window.failures).min(count.sent);
+            let ended = window.completed + window.failures + window.cut_off;
+            count.ended = (count.ended + ended).min(count.sent);
         }
         // When in a span of several seconds they were sent is not told: at its end at the latest.
         for _ in 1..span_s.min(AGE_MAX_S as u64) {
@@ -145,6 +146,15 @@ mod tests {
         assert_eq!(flight.older(0, 5), 5, "fifteen have ended");
         flight.second(&Snapshot { late: true, ..Snapshot::default() }, 1);
         assert_eq!(flight.older(0, 5), 0, "who knows what the silent ones have ended");
+    }
+
+    #[test]
+    fn what_is_cut_off_is_under_way_no_more() {
+        let mut flight = Flight::default();
+        flight.second(&second(20, 0), 1);
+        let window = Window { cut_off: 20, ..Window::default() };
+        flight.second(&Snapshot { windows: vec![Some(Box::new(window))], ..Snapshot::default() }, 1);
+        assert_eq!((flight.older(0, 0), flight.older(0, 1)), (0, 0));
     }
 
     #[test]

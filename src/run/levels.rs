@@ -47,6 +47,9 @@ const STRAGGLERS_MAX_S: u64 = 60;
 /// Seconds in flight below which a trend of them is a queue that wanders.
 const GROWTH_SECONDS_MIN: usize = 20;
 
+/// Lengths of an iteration that a span takes before what is in flight can be told to grow for another reason than that the load was raised.
+const ITERATIONS_MIN: f64 = 2.0;
+
 /// Load left on the system after a bad level, so that its queues can empty while it is still seen to answer.
 const COOLDOWN_SHARE: f64 = 0.2;
 
@@ -106,8 +109,11 @@ struct Judging {
     windows: Vec<Window>,
     /// Those that hold seconds told late: they show a load that never was.
     late: Vec<Window>,
-    /// Iterations in flight at the end of each second since `from_s`.
+    /// Iterations in flight at the end of each second since `from_s`, and how many ended since then.
     in_flight: Vec<f64>,
+    iterations: u64,
+    /// Seconds in flight at which their trend is looked at next.
+    look_at: usize,
 }
 
 /// The time after a bad level.
@@ -183,6 +189,7 @@ impl LevelRun {
         let open = judging.open.get_or_insert_with(Snapshot::default);
         open.add(second);
         judging.in_flight.push(second.users as f64);
+        judging.iterations += second.counts.ended();
         if second.end_s < judging.from_s + window_s * (u64::from(judging.ended) + 1) {
             self.state = State::Judging(judging);
             return Vec::new();
@@ -193,8 +200,13 @@ impl LevelRun {
             Span { snapshot: &snapshot, endpoints: &self.endpoints, seconds: window_s as f64, readings: &[] };
         let seen = level::look(&self.goals, &span);
         if snapshot.late { &mut judging.late } else { &mut judging.windows }.push(seen);
-        let judged = || if judging.soak { self.soaked(&judging) } else { self.judged(&judging) };
-        let result = self.growing(&judging).or_else(judged);
+        let result = if judging.soak {
+            self.soaked(&judging)
+        } else if self.grows(&mut judging) {
+            Some(self.without_end(&judging))
+        } else {
+            self.judged(&judging)
+        };
         match result {
             Some(result) => self.conclude(judging, result, second.end_s, acts_from_s),
             None => {
@@ -219,30 +231,42 @@ impl LevelRun {
         if result.decided && !windows.is_empty() || self.goals.is_empty() && ended >= *asked {
             return Some(result);
         }
-        // What there is has to do, if more of it did not help. It is told as decided by as many as were asked for.
+        // What there is has to do, if more of it did not help. It is told as decided by as many as were asked for, all of them where the first look was in doubt.
+        let asked = result.asked;
         (ended >= asked * WINDOWS_FACTOR_MAX).then(|| {
             let windows = if windows.is_empty() { late } else { windows };
-            let all = (windows.len() as u32).min(*asked);
-            LevelResult { asked: *asked, ..judge(windows, all) }
+            let all = (windows.len() as u32).min(asked);
+            LevelResult { asked, ..judge(windows, all) }
         })
     }
 
-    /// The level as a bad one, where it has no steady state: of arrivals that do not wait for answers, more and more are under way.
-    fn growing(&self, judging: &Judging) -> Option<LevelResult> {
-        let Judging { level, asked, windows, in_flight, .. } = judging;
-        if self.of == LoadUnit::Users || in_flight.len() < GROWTH_SECONDS_MIN || windows.is_empty() {
-            return None;
+    /// Whether a level has no steady state: of arrivals that do not wait for answers, more and more are under way. After each step up they are so for as
+    /// long as one iteration takes, N/X by Little's law, on any target; so the trend counts from twice that on. Each look may be wrong by chance: there are few, at
+    /// spans each twice as long as the one before.
+    fn grows(&self, judging: &mut Judging) -> bool {
+        let Judging { windows, in_flight, iterations, look_at, .. } = judging;
+        let seconds = in_flight.len();
+        if self.of == LoadUnit::Users || seconds < *look_at || windows.is_empty() {
+            return false;
         }
-        let grows = trend(in_flight).is_some_and(|trend| trend.change_ratio > 0.0 && trend.is_material());
-        let result = || level::judge(*level, &self.goals, windows, self.exceed, *asked);
-        grows.then(|| result().without_end())
+        *look_at = 2 * seconds;
+        let mean = in_flight.iter().sum::<f64>() / seconds as f64;
+        let iteration_s = mean * seconds as f64 / *iterations as f64;
+        seconds as f64 >= ITERATIONS_MIN * iteration_s
+            && trend(in_flight).is_some_and(|trend| trend.change_ratio > 0.0 && trend.is_material())
+    }
+
+    fn without_end(&self, judging: &Judging) -> LevelResult {
+        let Judging { level, asked, windows, .. } = judging;
+        level::judge(*level, &self.goals, windows, self.exceed, *asked).without_end()
     }
 
     /// What a soak came to; `None` where it goes on.
     fn soaked(&self, judging: &Judging) -> Option<LevelResult> {
         let Judging { level, asked, ended, windows, late, .. } = judging;
+        let all_seen = windows.len() as u32 >= *asked || *ended >= asked * WINDOWS_FACTOR_MAX;
         let windows = if windows.is_empty() { late } else { windows };
-        let over = ended >= asked || level::soak_is_lost(&self.goals, windows, *asked);
+        let over = all_seen || level::soak_is_lost(&self.goals, windows, *asked);
         over.then(|| level::judge_soak(*level, &self.goals, windows))
     }
 
@@ -265,7 +289,8 @@ impl LevelRun {
         if good || cooldown_s == 0 || matches!(self.chooser.next(), Step::Done(_)) {
             acts.extend(self.next_level(acts_from_s, good.then_some(level)));
         } else {
-            let low = (level * COOLDOWN_SHARE).max(1.0);
+            let least = if self.of == LoadUnit::Users { 1.0 } else { 0.0 };
+            let low = (level * COOLDOWN_SHARE).max(least);
             acts.push(Act::Steer { value: low, over_s: 0.0 });
             let latest = VecDeque::new();
             self.state = State::Cooling(Cooling { level, low, from_s: acts_from_s, latest });
@@ -292,8 +317,7 @@ impl LevelRun {
         cooling.latest.iter().for_each(|second| latest.add(second));
         let span =
             Span { snapshot: &latest, endpoints: &self.endpoints, seconds: cooldown_s as f64, readings: &[] };
-        let window = level::look(&self.goals, &span);
-        if level::judge(low, &self.goals, &[window], self.exceed, 1).good {
+        if level::is_well(&self.goals, &level::look(&self.goals, &span)) {
             let mut acts = Vec::new();
             if since_s > cooldown_s {
                 acts.push(Act::Say(words::recovered(level, low, since_s)));
@@ -345,6 +369,8 @@ impl LevelRun {
             windows,
             late: Vec::new(),
             in_flight: Vec::new(),
+            iterations: 0,
+            look_at: GROWTH_SECONDS_MIN,
         };
         if there == Some(level) && (again || soak) {
             self.state = State::Judging(judging);

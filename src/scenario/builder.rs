@@ -9,6 +9,7 @@ use super::suggest;
 use super::template::parse::{self, Meaning, Names, Place, TemplateBuilder, TemplateError};
 use super::template::{Expression, Template, Value};
 use crate::endpoint::{Endpoint, EndpointId, Protocol};
+use crate::threshold::Threshold;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 
@@ -55,6 +56,8 @@ pub(super) struct Builder<'a> {
     /// Every name that some step captures, with the first place.
     pub(super) captured: HashMap<String, Span>,
     pub(super) registry: Registry,
+    /// Conditions of a search with their places; which requests there are is known when all journeys are read.
+    pub(super) sought: Vec<(Threshold, Span)>,
     pub(super) flow: Flow,
     /// Whether names are held against `flow`. A piece that is only called is read for itself without it.
     pub(super) follow: bool,
@@ -77,6 +80,7 @@ impl<'a> Builder<'a> {
             reads: BTreeSet::new(),
             captured: HashMap::new(),
             registry: Registry::default(),
+            sought: Vec::new(),
             flow: Flow::default(),
             follow: true,
             bundled: false,

@@ -7,9 +7,9 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Effort {
-    /// 5 s windows and a precision of 5 %: a load line within four minutes.
+    /// 5 s windows and a precision of 5 %: a load line within four minutes, as a rule.
     Ci,
-    /// 10 s windows and a precision of 2 %: within ten minutes.
+    /// 10 s windows and a precision of 2 %: within ten minutes, as a rule.
     Full,
 }
 

@@ -380,6 +380,9 @@ impl Builder<'_> {
             fields.get(key).and_then(|node| reader::share(node, key, &mut self.sink)).unwrap_or(otherwise)
         };
         let (exceed, precision) = (share("exceed", EXCEED), share("precision", PRECISION));
+        if let Some(node) = fields.get("exceed").filter(|_| exceed >= 1.0) {
+            self.sink.error(node.span, "with `exceed: 100%` no level is ever bad", "write 50%");
+        }
         let cooldown = self.cooldown(fields, COOLDOWN);
         let goals =
             fields.need("fail_when", "say what is too much: fail_when: [p99(http) > 100ms]", &mut self.sink);

@@ -67,6 +67,7 @@ impl Builder<'_> {
             );
         }
         for (threshold, at) in read {
+            self.sought.push((threshold.clone(), at.span));
             match Goal::from_threshold(threshold) {
                 Ok(goal) => goals.push(goal),
                 Err(error) => {
@@ -76,6 +77,17 @@ impl Builder<'_> {
             }
         }
         goals
+    }
+
+    /// Holds the names in the conditions of searches against the requests of the journeys read so far.
+    pub(super) fn check_goals(&mut self) {
+        for (threshold, at) in std::mem::take(&mut self.sought) {
+            if let Selector::Requests { protocol, name: Some(name), .. } = &threshold.selector
+                && let Some((message, help)) = self.no_endpoint(*protocol, name)
+            {
+                self.sink.push(Problem::error(at, message).maybe_help(help));
+            }
+        }
     }
 
     /// The thresholds whose names the plan has. A misfit is an error; but where `borrowed` says that the load comes from a profile

@@ -99,6 +99,7 @@ pub(super) fn resolve(
     let seed = overrides.seed.or(seed).unwrap_or(DEFAULT_SEED);
     let data_at = top.get("data").map_or(top.span, |node| node.span);
     rows::deal(&mut builder.tables, &load, &journeys, &reads, (seed, data_at), &mut builder.sink);
+    builder.check_goals();
     let mut thresholds = Vec::new();
     if let Some(node) = top.get("thresholds") {
         let written = builder.thresholds(node, "`thresholds`");
@@ -203,6 +204,7 @@ fn read_the_rest(
         builder.follow = also_run.contains(&entry.key) || !called.contains(&entry.key);
         builder.journey(entry, &mut Walk::new(pieces));
     }
+    builder.check_goals();
     for (profile, load) in loads {
         if let (Some(node), Some(load)) = (profile.get("thresholds"), load) {
             let thresholds = builder.thresholds(node, "`thresholds`");

@@ -37,8 +37,8 @@ pub struct Search {
     over: bool,
 }
 
-/// The least level worth asking for while going down: one user, or one iteration a second.
-const LEVEL_MIN: f64 = 1.0;
+/// The least level worth asking for while going down: one user, or this share of the rate at which the search begins, at most one iteration a second.
+const RATE_MIN: f64 = 0.01;
 
 /// Windows by which a level far from the line is judged: the least odd number that one stall does not decide.
 pub const WINDOWS_SHORT: u32 = 3;
@@ -105,8 +105,8 @@ impl Search {
             }
             (None, Some(bad)) => {
                 let factor = self.step(bad);
-                let level = self.grid(bad / factor);
-                if level < bad && level >= LEVEL_MIN {
+                let level = self.grid(bad / factor).max(self.least());
+                if level < bad {
                     let factor = significant(factor, 3);
                     let reason =
                         format!("{said}; no level was good yet, so going down by a factor of {factor}");
@@ -127,7 +127,7 @@ impl Search {
         if !self.bracketed || beside.is_some_and(far_below) {
             return self.rules.grow;
         }
-        widened(self.rules.precision, self.sought).min(self.rules.grow)
+        widened(self.rules.precision, self.sought.saturating_sub(1)).min(self.rules.grow)
     }
 
     /// The soak to hold next, after the line is found.
@@ -140,9 +140,16 @@ impl Search {
             return None;
         }
         let factor = widened(self.rules.precision, self.soaks.len() as u32 - 1);
-        let level = self.grid(last.level / factor).min(self.below(last.level));
+        let level = self.grid(last.level / factor).min(self.below(last.level)).max(self.least());
         let reason = format!("{}; lower by a factor of {}", describe_soak(last), significant(factor, 3));
-        (level >= LEVEL_MIN).then_some((level, reason))
+        (level < last.level).then_some((level, reason))
+    }
+
+    fn least(&self) -> f64 {
+        match self.unit {
+            LoadUnit::Users => 1.0,
+            LoadUnit::RatePerS => self.grid((RATE_MIN * self.rules.from).min(1.0)),
+        }
     }
 
     /// Whether all windows that decide in the end were to decide this level.

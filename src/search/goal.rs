@@ -146,6 +146,11 @@ impl Goal {
         }
     }
 
+    /// Whether its bound is a number, not a share: a longer trial then breaks it the sooner.
+    pub fn counts(&self) -> bool {
+        matches!(self.kind, GoalKind::Dropped { ratio: false, .. })
+    }
+
     /// (bad, all). A dropped iteration counts as one request that was not sent: it had at least one.
     fn count(&self, stats: &dyn TrialStats) -> (u64, u64) {
         let (planned, dropped) = stats.iterations();

@@ -117,7 +117,7 @@ fn noise_far_below_the_line_asks_for_windows() {
     use crate::record::rows::SearchSettings;
     let mut simulated = Simulated::run(&Pool::default(), &LOADS, 100.0);
     let warned = |simulated: &Simulated, windows: u32| {
-        let settings = SearchSettings { windows, exceed: 0.5, ..SearchSettings::default() };
+        let settings = SearchSettings { window_s: 10.0, windows, exceed: 0.5, ..SearchSettings::default() };
         let found = findings(&Input { search: Some(&settings), ..simulated.input() });
         found.warnings.into_iter().find(|warning| warning.code == "windows_too_few")
     };

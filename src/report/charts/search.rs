@@ -4,7 +4,7 @@ use super::axis::Axis;
 use super::plot::{Frame, Plot, picture};
 use super::{Key, Picture, Role, Shape};
 use crate::record::rows::LevelMark;
-use crate::report::numbers::{quantity, span, tick};
+use crate::report::numbers::{counted, quantity, span, tick};
 use crate::report::{Report, ReportError, wording};
 
 const WIDTH_PX: u32 = 1120;
@@ -67,8 +67,8 @@ fn bracket(marks: &[&LevelMark], end: usize, until_s: f64) -> Vec<(f64, f64)> {
 
 fn told(report: &Report<'_>, marks: &[&LevelMark]) -> String {
     let of = wording::level_of(report);
-    let soaks = marks.iter().filter(|mark| mark.soak).count();
-    let judged = marks.len() - soaks;
+    let soaks: Vec<bool> = marks.iter().filter(|mark| mark.soak).map(|mark| mark.good).collect();
+    let judged = marks.len() - soaks.len();
     let (first, last) = (marks.first(), marks.last());
     let mut text = format!(
         "{judged} judgments in {}, from {}",
@@ -76,10 +76,11 @@ fn told(report: &Report<'_>, marks: &[&LevelMark]) -> String {
         wording::load(of, first.map_or(0.0, |mark| mark.level))
     );
     if let Some([Some(good), Some(bad)]) = last.map(|mark| mark.bracket) {
-        text.push_str(&format!("; the bracket closed to {} and {}", quantity(good), quantity(bad)));
+        text.push_str(&format!("; the last bracket is {} to {}", quantity(good), quantity(bad)));
     }
-    if soaks > 0 {
-        text.push_str(&format!("; then {soaks} of soaks held"));
+    if !soaks.is_empty() {
+        let lasted = soaks.iter().filter(|good| **good).count();
+        text.push_str(&format!("; {lasted} of {} lasted", counted(soaks.len() as u64, "soak")));
     }
     text + "."
 }

@@ -145,7 +145,7 @@ fn levels(report: &Report<'_>) -> Markup {
         }
         (rest(all.len()))
     };
-    table("Levels, in the order in which they were tried", &head, &body)
+    table("Levels, in order of load", &head, &body)
 }
 
 fn level_resources(report: &Report<'_>) -> Markup {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::endpoint::Protocol;
+use crate::record::summary::Counts;
 use crate::scenario::plan::LoadUnit;
 use crate::search::staircase::Staircase;
 use std::time::Duration;
@@ -311,7 +312,7 @@ fn a_line_that_does_not_last_is_soaked_lower() {
 
 #[test]
 fn arrivals_that_pile_up_end_the_level_at_once() {
-    let run_with = |of: LoadUnit, growth: u64| {
+    let run_with = |of: LoadUnit, growth: u64, completed: u64| {
         let mut run = level_run(vec![p99_goal()], vec![10.0]);
         (run.of, run.timing.window) = (of, Duration::from_secs(2));
         run.timing.windows = 60;
@@ -333,7 +334,8 @@ fn arrivals_that_pile_up_end_the_level_at_once() {
         let mut marks = Vec::new();
         for end_s in 1..20 + 2 * 60 {
             let in_flight = 100 + growth * end_s + end_s % 3;
-            let told = Snapshot { users: in_flight, ..second(end_s, 10, 1_000_000) };
+            let counts = Counts { completed, ..Counts::default() };
+            let told = Snapshot { users: in_flight, counts, ..second(end_s, 10, 1_000_000) };
             marks.extend(run.second(&told, end_s).into_iter().filter_map(|act| match act {
                 Act::Mark(mark) => Some(mark),
                 Act::Steer { .. } | Act::Say(_) | Act::Warn(_) | Act::Done => None,
@@ -341,10 +343,12 @@ fn arrivals_that_pile_up_end_the_level_at_once() {
         }
         marks.into_iter().next()
     };
-    let piled = run_with(LoadUnit::RatePerS, 5).expect("a verdict");
+    let piled = run_with(LoadUnit::RatePerS, 5, 200).expect("a verdict");
     assert_eq!((piled.good, piled.to_s), (false, 22.0), "twenty seconds of judging");
     assert_eq!(piled.failed_by.as_deref(), Some("iterations in flight grow without end"));
     assert_eq!(piled.goals[0].bound, "upper");
-    assert!(run_with(LoadUnit::RatePerS, 0).is_none_or(|mark| mark.good), "it wanders");
-    assert!(run_with(LoadUnit::Users, 5).is_none_or(|mark| mark.good), "users are told how many to be");
+    assert!(run_with(LoadUnit::RatePerS, 0, 200).is_none_or(|mark| mark.good), "it wanders");
+    assert!(run_with(LoadUnit::Users, 5, 200).is_none_or(|mark| mark.good), "users are told how many to be");
+    let long = run_with(LoadUnit::RatePerS, 5, 5);
+    assert!(long.is_none_or(|mark| mark.good), "iterations of a minute and more are still coming");
 }

@@ -2,7 +2,7 @@
 
 use crate::record::rows::{GoalMark, LevelMark};
 use crate::search::classify::Bound;
-use crate::search::level::{GoalResult, LevelResult};
+use crate::search::level::{GROWS, GoalResult, LevelResult};
 use crate::search::line::Outcome;
 use serde_json::{Map, Value, json};
 
@@ -125,8 +125,13 @@ fn sentence(mark: &LevelMark) -> String {
     let what = if mark.soak { "the soak at" } else { "level" };
     let verdict = if mark.good { "good" } else { "bad" };
     let why = mark.failed_by.as_ref().map_or_else(String::new, |text| format!(", by {text}"));
-    let decides =
-        |goal: &&GoalMark| (goal.bad_ratio, goal.bad_ratio_max) == (mark.bad_ratio, mark.bad_ratio_max);
+    if mark.failed_by.as_deref() == Some(GROWS) {
+        return format!("{what} {level} is {verdict}{why}");
+    }
+    let decides = |goal: &&GoalMark| match &mark.failed_by {
+        Some(text) => goal.text == *text,
+        None => (goal.bad_ratio, goal.bad_ratio_max) == (mark.bad_ratio, mark.bad_ratio_max),
+    };
     let requests = mark.goals.iter().find(decides).map_or(0, |goal| goal.requests);
     if !mark.good && requests == 0 {
         return format!("{what} {level} is {verdict}{why}: no request ended in {windows} windows");

@@ -115,6 +115,48 @@ fn the_line_of_a_pool_is_found_in_its_simulation() {
     }
 }
 
+/// A stall makes few windows find all levels from 12 on bad; all of them find out, and the line is at 40.
+#[test]
+fn a_bracket_that_comes_apart_is_looked_for_nearby_first() {
+    let mut search = Search::new(rules(4.0, 1e6, 0.1), 11, LoadUnit::RatePerS);
+    let (mut stalls, mut after) = (true, Vec::new());
+    let found = loop {
+        let Step::Probe { level, windows, .. } = search.next() else { break search.so_far() };
+        let good = level < 40.0 && (windows == 11 || !stalls || level < 12.0);
+        if !stalls {
+            after.push(level);
+        }
+        stalls &= !(good && level >= 12.0);
+        if !stalls && after.is_empty() {
+            after.push(level);
+        }
+        // A share near the bound: the line is not far.
+        search.record(LevelResult { asked: windows, ..result(level, good, if good { 0.008 } else { 0.02 }) });
+    };
+    // The bad levels above are looked at once more, one after the other; past the last of them nothing is known.
+    let factors: Vec<f64> = after.windows(2).map(|pair| pair[1] / pair[0]).collect();
+    let near =
+        |factors: &[f64]| factors.iter().zip([1.1, 1.21, 1.4641]).all(|(a, b)| (a / b - 1.0).abs() < 0.01);
+    assert!(factors.windows(3).any(near), "{after:?}");
+    assert!(found.last_good.unwrap() < 40.0 && found.first_bad.unwrap() >= 40.0, "{found:?}");
+}
+
+#[test]
+fn going_down_ends_at_the_least_level_and_not_before() {
+    let least = |from: f64, unit| {
+        let mut search = Search::new(rules(from, 1e6, 0.1), 3, unit);
+        let mut least = f64::INFINITY;
+        while let Step::Probe { level, .. } = search.next() {
+            least = level.min(least);
+            search.record(result(level, false, 0.5));
+        }
+        least
+    };
+    assert_eq!(least(1.5, LoadUnit::RatePerS), 0.015);
+    assert_eq!(least(500.0, LoadUnit::RatePerS), 1.0);
+    assert_eq!(least(5.0, LoadUnit::Users), 1.0);
+}
+
 proptest! {
     #[test]
     fn the_bracket_holds_the_truth(line in 10.0..1e5_f64, from in 1_u32..1000, users in any::<bool>(), precision in 0.005..0.2_f64) {
