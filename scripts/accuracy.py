@@ -91,7 +91,6 @@ class Searches:
 
     def __init__(self, plimsoll, scratch):
         self.plimsoll, self.scratch = plimsoll, pathlib.Path(scratch)
-        self.number = 0
 
     def explain(self, profile, scenario, dials):
         """The ceiling of each resource, first to give way first, as (name, users)."""
@@ -101,10 +100,12 @@ class Searches:
         )
         return [(row["resource"], row["users"]) for row in json.loads(done.stdout)]
 
-    def find(self, profile, scenario, dials):
-        """The summary of a search, and its folder. One of which the generator was the limit is run again."""
-        self.number += 1
-        folder = self.scratch / f"{self.number:03}-{scenario}"
+    def find(self, profile, scenario, dials, number=""):
+        """The summary of a search, and its folder; of one that was kept, what its record says now. One of which the generator was the limit is run again."""
+        folder = self.scratch / "-".join([scenario, profile, *(f"{name}={value}" for name, value in dials.items()), number]).strip("-")
+        if (folder / "summary.json").exists():
+            done = subprocess.run([self.plimsoll, "report", folder, "--json"], check=True, capture_output=True, text=True)
+            return sound(json.loads(done.stdout), folder), folder
         command = [
             self.plimsoll, "find", SCENARIOS / f"{scenario}.yaml", "--profile", "limit", "--json", "--quiet", "--out", folder,
             "--set", f"target.bundled={profile}", *flags(dials),
@@ -117,17 +118,23 @@ class Searches:
             print(f"{scenario} with {dials}, try {tried} of {TRIES_MAX}: the generator was the limit", file=sys.stderr, flush=True)
         if done.returncode != 0:
             sys.exit(f"{' '.join(map(str, command))} ended with exit code {done.returncode}:\n{done.stdout}{done.stderr}")
-        summary = json.loads(done.stdout)
-        counts = summary["counts"]
-        ended = sum(counts[end] for end in ("completed", "failed", "dropped", "interrupted", "lost"))
-        if counts["planned"] != ended:
-            sys.exit(f"{folder}: planned {counts['planned']}, all ends together {ended}")
-        return summary, folder
+        return sound(json.loads(done.stdout), folder), folder
 
     def predict(self, folder, change):
-        """What the record says the load line becomes with the change."""
-        done = subprocess.run([self.plimsoll, "predict", folder, "--what-if", change, "--json"], check=True, capture_output=True, text=True)
+        """What the record says the load line becomes with the change; none where it says that this cannot be told."""
+        done = subprocess.run([self.plimsoll, "predict", folder, "--what-if", change, "--json"], check=False, capture_output=True, text=True)
+        if done.returncode != 0:
+            print(f"{folder}, {change}: {done.stderr}", file=sys.stderr, flush=True)
+            return None
         return json.loads(done.stdout)
+
+
+def sound(summary, folder):
+    counts = summary["counts"]
+    ended = sum(counts[end] for end in ("completed", "failed", "dropped", "interrupted", "lost"))
+    if counts["planned"] != ended:
+        sys.exit(f"{folder}: planned {counts['planned']}, all ends together {ended}")
+    return summary
 
 
 def flags(dials):
@@ -157,7 +164,7 @@ def users(value):
 
 def repeat(searches, _):
     """Five searches of the same target: how far apart the load lines are."""
-    lines = [typical(searches.find("baseline", "mongo-pool", {})[0]) for _ in range(5)]
+    lines = [typical(searches.find("baseline", "mongo-pool", {}, str(number))[0]) for number in range(1, 6)]
     spread = (max(lines) - min(lines)) / statistics.median(lines)
     yield f"Five searches of the target's baseline: {', '.join(map(users, lines))} users. (max - min)/median = {spread:.1%}; the bound is {REPEAT_SPREAD_MAX:.0%}."
     yield spread <= REPEAT_SPREAD_MAX
@@ -200,7 +207,14 @@ def what_if(searches, only):
             for after, (truth, _) in found.items():
                 if before == after:
                     continue
-                predicted = searches.predict(folder, f"{family.resource}={after}")["load_line"]
+                predicted = searches.predict(folder, f"{family.resource}={after}")
+                if predicted is None:
+                    # Whoever asks and is told nothing got no good answer.
+                    errors.append(1.0)
+                    covered.append(False)
+                    yield f"| {name} | {family.resource} {before} to {after} | {users(line)} | refused | | {users(truth)} | | no |"
+                    continue
+                predicted = predicted["load_line"]
                 low, high = predicted["interval"]
                 errors.append(predicted["typical"] / truth - 1)
                 covered.append(low <= truth <= high)
@@ -249,7 +263,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--plimsoll", default=ROOT / "target" / "release" / "plimsoll", help="the executable")
     parser.add_argument("--check", action="store_true", help="judge, and leave the page as it is")
-    parser.add_argument("--keep", type=pathlib.Path, help="keep the folders of the runs here")
+    parser.add_argument("--keep", type=pathlib.Path, help="keep the folders of the runs here, and take those that are there already in place of another run")
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join([*TESTS, *MEASURED])}; all by default")
     arguments = parser.parse_args()
     good = True
