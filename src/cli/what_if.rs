@@ -11,7 +11,7 @@ use crate::analyze::summary::summarize;
 use crate::record::amend::amend;
 use crate::record::recorded::Recorded;
 use crate::record::rows::Event;
-use crate::record::store::StoreError;
+use crate::record::store::{MANIFEST, StoreError};
 use crate::record::summary::{LoadLine, Summary};
 use crate::record::what_if::{Asked, Observed, WhatIf};
 use crate::report::what_if::lines;
@@ -32,7 +32,7 @@ pub(super) fn find(process: &mut Process<'_>, args: &FindArgs) -> u8 {
         Err(refusal) => return refuse(process, &refusal.text, &refusal.remedy),
     };
     let way = if args.confirm {
-        match Way::of(process, args, &changes) {
+        match vacant(process, args.run.out.as_deref()).and_then(|()| Way::of(process, args, &changes)) {
             Ok(way) => Some(way),
             Err(code) => return code,
         }
@@ -72,10 +72,7 @@ fn confirm(process: &mut Process<'_>, args: &FindArgs, way: &Way, dir: &Path) ->
     };
     let mut recorded = Recorded::open(dir).map_err(|error| fail(process, &error))?;
     let summary = summarize(&recorded);
-    // Why nothing was predicted, or found at all, is in the report of the first search.
-    let Some(predicted) = summary.what_if.as_ref().filter(|_| summary.exit_code == exit::OK) else {
-        return Ok(());
-    };
+    let predicted = confirmable(process, &summary)?;
     let again = RunArgs { out: Some(beside(dir)), ..args.run.clone() };
     let (again, told) = way.make(process, again, predicted)?;
     let second = search(process, args, &again, None)?;
@@ -106,11 +103,43 @@ fn confirm(process: &mut Process<'_>, args: &FindArgs, way: &Way, dir: &Path) ->
     amend(dir, &recorded.manifest, &event).map_err(|error| fail(process, &error))
 }
 
+/// The prediction of a search whose load line can be trusted; without one nothing is changed, which is said.
+fn confirmable<'s>(process: &mut Process<'_>, summary: &'s Summary) -> Result<&'s WhatIf, u8> {
+    let (why, code) = match &summary.what_if {
+        Some(predicted) if summary.exit_code == exit::OK => return Ok(predicted),
+        _ if summary.exit_code != exit::OK => (summary.reason.as_str(), summary.exit_code),
+        _ => (refusal(summary).0, exit::FAILED),
+    };
+    process.complain(&format!(
+        "plimsoll: the change was not made, for there is no prediction to confirm: {why}\n  the report of the first search says what to do"
+    ));
+    Err(code)
+}
+
+/// Why nothing is predicted, and what to do.
+fn refusal(summary: &Summary) -> (&str, &str) {
+    let refused = summary.warnings.iter().find(|warning| Refusal::is_one(&warning.code));
+    refused.map_or(("nothing can be told", ""), |warning| (&warning.text, &warning.remedy))
+}
+
 /// `reports/shop-what-if` for `reports/shop`.
 fn beside(dir: &Path) -> PathBuf {
-    let mut name = dir.as_os_str().to_owned();
+    let whole = if dir.file_name().is_some() { None } else { dir.canonicalize().ok() };
+    let dir = whole.as_deref().unwrap_or(dir);
+    let mut name = dir.file_name().unwrap_or_default().to_owned();
     name.push("-what-if");
-    PathBuf::from(name)
+    dir.with_file_name(name)
+}
+
+/// Said and refused where the second record would overwrite another.
+fn vacant(process: &mut Process<'_>, out: Option<&Path>) -> Result<(), u8> {
+    match out.map(beside).filter(|second| second.join(MANIFEST).exists()) {
+        Some(second) => {
+            let text = format!("{} has a record already, where the second search has its own", second.display());
+            Err(refuse(process, &text, "move that away, or give another --out"))
+        }
+        None => Ok(()),
+    }
 }
 
 /// The load line of a search that can be trusted.
@@ -135,9 +164,7 @@ pub(super) fn predict(process: &mut Process<'_>, args: &PredictArgs) -> u8 {
     recorded.manifest.what_if = Some(Asked { changes: args.what_if.clone(), observed: None });
     let summary = summarize(&recorded);
     let Some(predicted) = &summary.what_if else {
-        let refused = summary.warnings.iter().find(|warning| Refusal::is_one(&warning.code));
-        let (text, remedy) =
-            refused.map_or(("nothing can be told", ""), |warning| (&warning.text, &warning.remedy));
+        let (text, remedy) = refusal(&summary);
         return refuse(process, text, remedy);
     };
     if args.json {

@@ -55,6 +55,13 @@ pub struct Changed {
     pub to: f64,
 }
 
+impl Changed {
+    /// Only how many times as much is known: a record does not tell how many replicas there were, nor what a demand was made of.
+    pub fn is_relative(&self) -> bool {
+        self.resource.ends_with(".demand") || self.resource == "replicas"
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Predicted {
     /// `users` or `rate`.

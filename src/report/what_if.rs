@@ -36,7 +36,7 @@ pub fn changes(what_if: &WhatIf) -> String {
 fn change(change: &Changed) -> String {
     let Changed { resource, from, to } = change;
     let name = plain::name(resource);
-    if resource.ends_with(".demand") || resource == "replicas" {
+    if change.is_relative() {
         return format!("{name} {}x", quantity(to / from));
     }
     format!("{name} {} → {}", quantity(*from), quantity(*to))

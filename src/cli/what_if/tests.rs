@@ -1,9 +1,14 @@
 //! Predictions from the folder of a made-up search, in process, and what is refused before anything is sent.
 
+use super::{beside, confirmable};
+use crate::analyze::summary::summarize;
 use crate::cli::{self, Process, exit};
 use crate::measure::histogram::Histogram;
 use crate::record::histogram_log::Encoder;
+use crate::record::recorded::Recorded;
 use crate::record::rows::{EndpointEntry, LevelMark, Manifest};
+use crate::record::summary::Summary;
+use crate::record::what_if::Asked;
 use crate::threshold::Which;
 use std::ffi::OsString;
 use std::path::Path;
@@ -153,5 +158,63 @@ fn a_question_that_cannot_be_answered_is_refused_before_the_search() {
         let (code, _, err) = typed(&all);
         assert_eq!(code, exit::USAGE, "{all:?}");
         assert!(err.contains(said), "{all:?}: {err}");
+    }
+}
+
+#[test]
+fn the_second_record_lies_beside_the_first() {
+    assert_eq!(beside(Path::new("reports/shop")), Path::new("reports/shop-what-if"));
+    assert_eq!(beside(Path::new("reports/shop/")), Path::new("reports/shop-what-if"));
+    assert!(beside(Path::new(".")).to_string_lossy().ends_with("-what-if"));
+}
+
+#[test]
+fn what_would_go_wrong_after_the_first_search_is_refused_before_it() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (first, second) = (dir.path().join("shop"), dir.path().join("shop-what-if"));
+    std::fs::create_dir_all(&second).expect("a folder");
+    search(&second);
+    let out = first.to_str().expect("a path");
+    let scenario = "scenarios/mongo-ceiling.yaml";
+    let words = ["find", scenario, "--out", out, "--confirm", "--what-if", "mongodb.pool=2x"];
+    let (code, _, err) = typed(&words);
+    assert_eq!(code, exit::USAGE);
+    assert!(err.contains("has a record already") && err.contains("move that away"), "{err}");
+    for (change, said) in [("gateway.connections=2x", "off in this profile"), ("mongodb.pool=1.23x", "whole number")] {
+        let (code, _, err) = typed(&["find", scenario, "--confirm", "--what-if", change]);
+        assert_eq!(code, exit::USAGE, "{change}");
+        assert!(err.contains(said), "{change}: {err}");
+    }
+}
+
+#[test]
+fn what_was_not_predicted_is_not_confirmed_and_said() {
+    let dir = tempfile::tempdir().expect("a folder");
+    search(dir.path());
+    let mut recorded = Recorded::open(dir.path()).expect("a record");
+    let asked = |change: &str| Some(Asked { changes: vec![change.to_owned()], observed: None });
+    let mut err = Vec::new();
+    let mut out = Vec::new();
+    let mut process = Process {
+        args: Vec::new(),
+        env: &|_| None,
+        out: &mut out,
+        err: &mut err,
+        color: false,
+        terminal: false,
+        executable: "plimsoll".into(),
+    };
+    recorded.manifest.what_if = asked("mongodb.pool=100");
+    let mut summary = summarize(&recorded);
+    (summary.exit_code, summary.reason) = (3, "the generator was the limit".to_owned());
+    assert_eq!(confirmable(&mut process, &summary).err(), Some(3));
+    summary.exit_code = exit::OK;
+    assert!(confirmable(&mut process, &summary).is_ok());
+    recorded.manifest.what_if = asked("redis.cpu=2x");
+    let summary = Summary { exit_code: exit::OK, ..summarize(&recorded) };
+    assert_eq!(confirmable(&mut process, &summary).err(), Some(exit::FAILED));
+    let said = String::from_utf8(err).expect("UTF-8");
+    for part in ["the change was not made", "the generator was the limit", "no resource `redis.cpu`"] {
+        assert!(said.contains(part), "{said}");
     }
 }
