@@ -65,7 +65,7 @@ pub const CONFIDENCE: f64 = 0.9;
 /// A model whose line is this factor off the measured one describes the system badly (the interval is wider), or not at all (nothing is predicted).
 const CALIBRATION_WIDE: f64 = 1.15;
 const CALIBRATION_MAX: f64 = 1.5;
-/// Observed over predicted within which a second search confirms a prediction.
+/// Observed over predicted within which a second search may confirm a prediction.
 const CONFIRMED_WITHIN: (f64, f64) = (0.8, 1.2);
 
 /// Predicts the load line after `changes`.
@@ -148,16 +148,28 @@ pub fn answer(asked: &Asked, before: &Before<'_>) -> Result<WhatIf, Warning> {
         remedy: refused.remedy,
     })?;
     if let Some(observed) = &asked.observed {
-        confirm(&mut what_if, observed);
+        confirm(&mut what_if, observed, &before.unit);
     }
     Ok(what_if)
 }
 
-/// The prediction beside what a second search found; within [0.8, 1.2] of it the evidence is `confirmed`.
-fn confirm(what_if: &mut WhatIf, observed: &Observed) {
+/// The prediction beside what a second search found. It confirms it where its line is within 20 % of the predicted one, nearer to that than to the line
+/// before the change (or none was predicted to differ), and the resource that it names is the one that was to limit.
+fn confirm(what_if: &mut WhatIf, observed: &Observed, unit: &Unit) {
     let ratio = observed.typical / what_if.load_line.typical;
     let (least, most) = CONFIRMED_WITHIN;
-    if (least..=most).contains(&ratio) {
+    let against = if !(least..=most).contains(&ratio) {
+        Some(Against::Far)
+    } else if !sentences::is_no_gain(what_if.gain) && ratio.ln().abs() >= (ratio * what_if.gain).ln().abs() {
+        // Observed over measured is observed over predicted times the gain.
+        Some(Against::Unchanged)
+    } else if observed.bottleneck.is_some() && observed.bottleneck != what_if.limited_by {
+        Some(Against::Other)
+    } else {
+        None
+    };
+    sentences::observe(what_if, observed, against, unit);
+    if against.is_none() {
         "confirmed".clone_into(&mut what_if.evidence);
     }
     what_if.confirmed = Some(Confirmed {
@@ -167,6 +179,17 @@ fn confirm(what_if: &mut WhatIf, observed: &Observed) {
         run: observed.run.clone(),
         bottleneck: observed.bottleneck.clone(),
     });
+}
+
+/// Why a second search does not confirm a prediction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Against {
+    /// Its line is another.
+    Far,
+    /// Its line is as near to that of the system before the change.
+    Unchanged,
+    /// Another resource gave way.
+    Other,
 }
 
 /// What makes the interval twice as wide.

@@ -1,10 +1,10 @@
 //! The sentences of a prediction.
 
 use super::system::{Resource, System};
-use super::{Doubt, Ladder};
+use super::{Against, Doubt, Ladder};
 use crate::analyze::explain::{figure, load as exactly, percent};
 use crate::analyze::wall::Unit;
-use crate::record::what_if::WhatIf;
+use crate::record::what_if::{Observed, WhatIf};
 
 /// Slots beyond what is of use by this factor are worth a word.
 const TOO_MANY: f64 = 1.1;
@@ -27,7 +27,7 @@ pub(super) fn explanation(ladder: &Ladder<'_>, what_if: &WhatIf, measured: f64, 
         load(line.interval[1], unit),
         percent(line.confidence)
     );
-    if what_if.gain < NO_GAIN && what_if.gain > 1.0 / NO_GAIN {
+    if is_no_gain(what_if.gain) {
         text += &format!(": no gain over the {} that were measured", load(measured, unit));
     } else {
         text += &format!(", {}x the {} that were measured", figure(what_if.gain), load(measured, unit));
@@ -39,12 +39,7 @@ pub(super) fn explanation(ladder: &Ladder<'_>, what_if: &WhatIf, measured: f64, 
         text += &format!(", and {} would at {}", next.resource, load(next.at, unit));
     }
     text.push('.');
-    if what_if.evidence == "extrapolated" {
-        text += &format!(
-            " That is an extrapolation: the limit is {}x the most that was in use.",
-            figure(what_if.factor)
-        );
-    }
+    text += &extrapolation(what_if);
     if doubt.calibration {
         text += &format!(
             " The model of what was measured has its own line at {}x the measured one, so the interval is wide.",
@@ -69,6 +64,40 @@ pub(super) fn explanation(ladder: &Ladder<'_>, what_if: &WhatIf, measured: f64, 
         }
     }
     text
+}
+
+/// Whether a gain is too small for a search to see.
+pub(super) fn is_no_gain(gain: f64) -> bool {
+    gain < NO_GAIN && gain > 1.0 / NO_GAIN
+}
+
+/// Empty where it is none.
+fn extrapolation(what_if: &WhatIf) -> String {
+    if what_if.evidence != "extrapolated" {
+        return String::new();
+    }
+    format!(" That is an extrapolation: {}x the most that was measured.", figure(what_if.factor))
+}
+
+/// Adds what the second search made of it, before the evidence is changed: what is confirmed is no extrapolation.
+pub(super) fn observe(what_if: &mut WhatIf, observed: &Observed, against: Option<Against>, unit: &Unit) {
+    let found = format!(" A search of the changed system found {}", load(observed.typical, unit));
+    let predicted = what_if.limited_by.as_deref().unwrap_or("nothing");
+    let made_of_it = match against {
+        None => ", which confirms it.".to_owned(),
+        Some(Against::Far) => ", which does not confirm it.".to_owned(),
+        Some(Against::Unchanged) => {
+            ", which does not confirm it: without any change it would have been as near.".to_owned()
+        }
+        Some(Against::Other) => format!(
+            ", which does not confirm it: {} gave way, not {predicted}.",
+            observed.bottleneck.as_deref().unwrap_or("nothing")
+        ),
+    };
+    if against.is_none() {
+        what_if.explanation = what_if.explanation.replace(&extrapolation(what_if), "");
+    }
+    what_if.explanation += &(found + &made_of_it);
 }
 
 /// c = m·(1 + wait/cpu) = m·H/D: slots of a pool that keep the processor behind it busy, where that is instrumented.

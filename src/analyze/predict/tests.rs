@@ -122,7 +122,7 @@ fn the_gain_is_capped_by_the_next_resource() {
     assert_eq!(found.limited_by.as_deref(), Some("app.cpu"), "{found:?}");
     assert!((found.load_line.typical / 4300.0 - 1.0).abs() < 0.05, "{found:?}");
     assert_eq!(found.next[0].resource, "mongodb.pool");
-    insta::assert_snapshot!(found.explanation, @"The load line would be at 4,330 users, between 3,930 users and 4,780 users with 90 % confidence, 8.17x the 530 users that were measured; app.cpu limits it there, and mongodb.pool would at 5,590 users. That is an extrapolation: the limit is 7.41x the most that was in use.");
+    insta::assert_snapshot!(found.explanation, @"The load line would be at 4,330 users, between 3,930 users and 4,780 users with 90 % confidence, 8.17x the 530 users that were measured; app.cpu limits it there, and mongodb.pool would at 5,590 users. That is an extrapolation: 7.41x the most that was measured.");
     let both = ask(&["mongodb.pool=100", "app.cpu=4"]).unwrap();
     assert_eq!(both.limited_by.as_deref(), Some("mongodb.pool"));
     assert!((both.load_line.typical / 5500.0 - 1.0).abs() < 0.05, "{both:?}");
@@ -314,19 +314,49 @@ fn a_goal_of_errors_is_predicted_where_something_is_full() {
     assert_eq!(leaner.evidence, "interpolated");
 }
 
-#[test]
-fn a_second_search_confirms_or_does_not() {
-    let mut found = ask(&["mongodb.pool=20"]).unwrap();
-    let observed = |typical: f64| Observed {
+fn observed(typical: f64, bottleneck: &str) -> Observed {
+    Observed {
         typical,
         interval: [Some(typical - 5.0), Some(typical + 5.0)],
         run: "reports/after".to_owned(),
-        bottleneck: Some("mongodb.pool".to_owned()),
+        bottleneck: Some(bottleneck.to_owned()),
+    }
+}
+
+#[test]
+fn a_second_search_confirms_or_does_not() {
+    let after = |typical: f64, bottleneck: &str| {
+        let mut found = ask(&["mongodb.pool=20"]).unwrap();
+        let observed = observed(found.load_line.typical * typical, bottleneck);
+        confirm(&mut found, &observed, &unit_users());
+        found
     };
-    let predicted = found.load_line.typical;
-    confirm(&mut found, &observed(predicted * 1.3));
-    assert_eq!(found.evidence, "extrapolated");
-    confirm(&mut found, &observed(predicted * 0.9));
-    assert_eq!(found.evidence, "confirmed");
-    assert!((found.confirmed.unwrap().observed_over_predicted - 0.9).abs() < 1e-9);
+    let far = after(1.3, "mongodb.pool");
+    assert_eq!(far.evidence, "extrapolated");
+    assert!(far.explanation.contains("an extrapolation") && far.explanation.contains("not confirm"), "{far:?}");
+    let near = after(0.9, "mongodb.pool");
+    assert_eq!(near.evidence, "confirmed");
+    assert!(
+        !near.explanation.contains("extrapolation") && near.explanation.ends_with("which confirms it."),
+        "{near:?}"
+    );
+    assert!((near.confirmed.unwrap().observed_over_predicted - 0.9).abs() < 1e-9);
+    let other = after(0.9, "app.cpu");
+    assert_eq!(other.evidence, "extrapolated");
+    assert!(other.explanation.ends_with("app.cpu gave way, not mongodb.pool."), "{other:?}");
+}
+
+/// A tenth more slots are a tenth more users; a second search that finds the old line was of a system that nobody changed.
+#[test]
+fn a_change_that_did_nothing_confirms_nothing() {
+    let after = |change: &str, typical: f64| {
+        let mut found = ask(&[change]).unwrap();
+        confirm(&mut found, &observed(typical, "mongodb.pool"), &unit_users());
+        found
+    };
+    let unchanged = after("mongodb.pool=11", 530.0);
+    assert!(unchanged.gain > 1.05 && unchanged.evidence == "interpolated", "{unchanged:?}");
+    assert!(unchanged.explanation.contains("without any change"), "{}", unchanged.explanation);
+    assert_eq!(after("mongodb.pool=11", 580.0).evidence, "confirmed");
+    assert_eq!(after("app.cpu=4", 530.0).evidence, "confirmed", "that it does nothing was predicted");
 }
