@@ -135,7 +135,8 @@ fn beside(dir: &Path) -> PathBuf {
 fn vacant(process: &mut Process<'_>, out: Option<&Path>) -> Result<(), u8> {
     match out.map(beside).filter(|second| second.join(MANIFEST).exists()) {
         Some(second) => {
-            let text = format!("{} has a record already, where the second search has its own", second.display());
+            let text =
+                format!("{} has a record already, where the second search has its own", second.display());
             Err(refuse(process, &text, "move that away, or give another --out"))
         }
         None => Ok(()),

@@ -21,6 +21,12 @@ pub struct Closed<'m> {
     steadiness: Option<Vec<f64>>,
 }
 
+/// X(1), X(2), … X(jobs_max) of the network if nobody thought, per second: what it looks like to a pool around it.
+pub fn flow_equivalent_per_s(network: &Network, jobs_max: usize) -> Vec<f64> {
+    let level = Level::solve(network, &network.root, jobs_max, false);
+    (1..=jobs_max).map(|jobs| level.throughput_per_s(jobs)).collect()
+}
+
 impl<'m> Closed<'m> {
     pub fn new(network: &'m Network, think_s: f64, users_max: u64) -> Self {
         let jobs_max = usize::try_from(users_max).unwrap_or(usize::MAX);

@@ -35,7 +35,8 @@ pub struct WhatIf {
     pub limited_by: Option<String>,
     /// `interpolated`, `extrapolated` or `confirmed`.
     pub evidence: String,
-    /// How full the limiting resource would be over the fullest that it was measured.
+    /// How far the prediction goes beyond what was measured: how full the limiting resource would be over the fullest that it was, or the predicted load over
+    /// the highest level, whichever is more.
     pub factor: f64,
     /// Measured load line over that of the model before the change: what the prediction was multiplied by.
     pub calibration: f64,

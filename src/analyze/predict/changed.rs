@@ -5,61 +5,81 @@ use super::change::{Change, What};
 use super::system::{Resource, System, Why};
 use crate::record::what_if::Changed;
 
-/// Share of r replicas' capacity that is kept, where nothing was measured: the middle of what is usual, which reaches from 0.7 to 1.
-pub(super) const REPLICAS_KEEP: f64 = 0.85;
-pub(super) const REPLICAS_KEEP_WITHIN: (f64, f64) = (0.7, 1.0);
+/// Share of a time that is left of it, whatever is taken away.
+const LEAST: f64 = 1e-3;
 
 impl System {
-    /// The changed system, and what was changed from what to what.
+    /// The changed system, and what was changed from what to what, in the order of the changes.
     pub(super) fn changed(&self, changes: &[Change]) -> Result<(Self, Vec<Changed>), Refusal> {
         let mut system = self.clone();
         let mut done = Vec::new();
         let mut alone_s = self.alone.mean_s();
+        // A demand of a pool is all that is done with its slots, so what is said of it holds, and what it guards is a part of that.
+        let told = |pool: &String| changes.iter().any(|change| change.what == What::Demand(pool.clone()));
         for change in changes {
-            match &change.what {
+            let (name, limit) = match &change.what {
                 What::Replicas => {
                     let factor = change.to.of(1.0);
+                    system.replicate(factor)?;
                     done.push(Changed { resource: "replicas".to_owned(), from: 1.0, to: factor });
-                    for resource in system.stations.iter_mut().chain(&mut system.ceilings) {
-                        if resource.replicated && resource.guarded_by.is_none() {
-                            resource.limit *= factor * REPLICAS_KEEP;
-                            resource.used.background *= factor;
-                        }
-                    }
+                    continue;
                 }
-                What::Limit(name) => {
-                    let resource = system.resource(name)?;
-                    let (from, to) = (resource.limit, change.to.of(resource.limit));
-                    if to < resource.used_base {
-                        return Err(Refusal::new(
-                            "what_if_value",
-                            format!(
-                                "`{}` is less than the {:.3} that were in use at the lowest level",
-                                change.text, resource.used_base
-                            ),
-                            "ask for more than that; what happens below it was not measured",
-                        ));
-                    }
-                    let slow = |limit: f64| if resource.kind == "cpu" { 1.0 / limit.min(1.0) } else { 1.0 };
-                    alone_s += resource.used.per_unit * (slow(to) - slow(from));
-                    resource.limit = to;
-                    done.push(Changed { resource: name.clone(), from, to });
-                }
-                What::Demand(name) => {
-                    let resource = system.resource(name)?;
-                    let (from, to) = (resource.used.per_unit, change.to.of(resource.used.per_unit));
-                    resource.used.per_unit = to;
-                    let waited_for = resource.guarded_by.is_none() && !resource.used.by_users;
-                    let is_station = system.stations.iter().any(|station| station.name == *name);
-                    if waited_for && is_station {
-                        alone_s += to - from;
-                    }
-                    done.push(Changed { resource: format!("{name}.demand"), from, to });
+                What::Limit(name) => (name, true),
+                What::Demand(name) => (name, false),
+            };
+            let resource = system.resource(name)?;
+            let before_s = resource.passage_s();
+            let value = if limit { &mut resource.limit } else { &mut resource.used.per_unit };
+            let (from, to) = (*value, change.to.of(*value));
+            *value = to;
+            if limit && to < resource.used_base {
+                return Err(too_little(change, resource));
+            }
+            let (added_s, pool) = (resource.passage_s() - before_s, resource.guarded_by.clone());
+            done.push(Changed {
+                resource: if limit { name.clone() } else { format!("{name}.demand") },
+                from,
+                to,
+            });
+            if pool.as_ref().is_none_or(|pool| !told(pool)) && system.is_waited_for(name) {
+                alone_s += added_s;
+                if let Some(pool) =
+                    system.stations.iter_mut().find(|station| Some(&station.name) == pool.as_ref())
+                {
+                    pool.used.per_unit = (pool.used.per_unit + added_s).max(pool.used.per_unit * LEAST);
                 }
             }
         }
-        system.alone = self.alone.with_mean(alone_s.max(self.alone.mean_s() * 1e-3));
+        system.alone = self.alone.with_mean(alone_s.max(self.alone.mean_s() * LEAST));
         Ok((system, done))
+    }
+
+    /// So many times the processes, with all that is theirs.
+    fn replicate(&mut self, factor: f64) -> Result<(), Refusal> {
+        let theirs = || self.resources().filter(|resource| resource.replicated);
+        let is_victim =
+            |name: &String| self.beyond.iter().any(|(other, why)| other == name && *why == Why::Victim);
+        if let Some(victim) = theirs().find(|resource| is_victim(&resource.name)) {
+            return Err(beyond(&victim.name, Why::Victim));
+        }
+        if theirs().next().is_none() {
+            return Err(Refusal::new(
+                "what_if_replicas",
+                "the record has nothing that replicas have more of: no `app.…` and no pool whose demand is known".to_owned(),
+                "observe the processes that serve (`observe`), and search again",
+            ));
+        }
+        for resource in self.stations.iter_mut().chain(&mut self.ceilings) {
+            if resource.replicated {
+                resource.replicas = factor;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the time that a request spends on it is part of its response time.
+    fn is_waited_for(&self, name: &str) -> bool {
+        self.stations.iter().any(|station| station.name == name && !station.used.by_users)
     }
 
     fn resource(&mut self, name: &str) -> Result<&mut Resource, Refusal> {
@@ -77,6 +97,17 @@ impl System {
             )
         })
     }
+}
+
+fn too_little(change: &Change, resource: &Resource) -> Refusal {
+    Refusal::new(
+        "what_if_value",
+        format!(
+            "`{}` is less than the {:.3} that were in use at the lowest level",
+            change.text, resource.used_base
+        ),
+        "ask for more than that; what happens below it was not measured",
+    )
 }
 
 fn beyond(name: &str, why: Why) -> Refusal {

@@ -22,6 +22,8 @@ pub(super) struct Used {
     /// Standard error of `per_unit`, as a share.
     pub(super) error: f64,
     pub(super) by_users: bool,
+    /// Load for each user, where `by_users`: 1 in a load of users; in an open one, what the levels offered for each request in flight.
+    pub(super) load_per_user: f64,
 }
 
 /// What of `name` is used below the knee: by its own clock where it tells holds and visits, otherwise by regression over the levels.
@@ -36,6 +38,7 @@ pub(super) fn used(levels: &[Level], name: &str, knee: Option<&Level>, unit: &Un
         return Some(used);
     }
     let fitted = Demand::of(&below, name, unit)?;
+    let wall = if fitted.by_users { base.and_then(|base| fitted.wall(base, unit)) } else { None };
     // The jackknife: slopes without one level each.
     let n = below.len() as f64;
     let slopes: Vec<f64> = (0..below.len())
@@ -57,6 +60,7 @@ pub(super) fn used(levels: &[Level], name: &str, knee: Option<&Level>, unit: &Un
         per_unit: fitted.per_unit,
         error: error.max(ERROR_MIN),
         by_users: fitted.by_users,
+        load_per_user: wall.map_or(1.0, |wall| wall / fitted.filled_at()),
     })
 }
 
@@ -88,5 +92,6 @@ fn clocked(below: &[&Level], name: &str) -> Option<Used> {
         per_unit,
         error: if flat { (spread / n).sqrt().max(ERROR_MIN) } else { ERROR_OF_TWO },
         by_users: false,
+        load_per_user: 1.0,
     })
 }

@@ -1,9 +1,7 @@
 //! The interval of a prediction, by Monte Carlo: what was measured is drawn again within its uncertainty, and each draw has a load line of its own.
 //! What a draw changes moves the walls; how far behind its wall a line lies (`Rung::tail`) is computed once.
 
-use super::change::{Change, What};
-use super::changed::{REPLICAS_KEEP, REPLICAS_KEEP_WITHIN};
-use super::system::{Resource, System};
+use super::system::{REPLICAS_KEEP, REPLICAS_KEEP_WITHIN, Resource, System, capacity};
 use super::{CONFIDENCE, Ladder, Measured};
 use crate::seed::{Purpose, Stream, stream};
 use rand::RngExt as _;
@@ -19,28 +17,15 @@ const OTHER_RESOURCE_ERROR: f64 = 0.02;
 const THINK_ERROR: f64 = 0.01;
 
 /// [5 %, 95 %] of the draws.
-pub(super) fn interval(
-    ladder: &Ladder<'_>,
-    measured: &Measured<'_>,
-    changes: &[Change],
-    wide: bool,
-    seed: u64,
-) -> [f64; 2] {
+pub(super) fn interval(ladder: &Ladder<'_>, measured: &Measured<'_>, seed: u64) -> [f64; 2] {
     let mut random = stream(seed, Purpose::Prediction, 0, 0);
-    let mut lines: Vec<f64> =
-        (0..DRAWS).map(|_| draw(ladder, measured, changes, wide, &mut random)).collect();
+    let mut lines: Vec<f64> = (0..DRAWS).map(|_| draw(ladder, measured, &mut random)).collect();
     lines.sort_by(f64::total_cmp);
     let at = |share: f64| lines[((share * DRAWS as f64) as usize).min(lines.len() - 1)];
     [at((1.0 - CONFIDENCE) / 2.0), at(f64::midpoint(1.0, CONFIDENCE))]
 }
 
-fn draw(
-    ladder: &Ladder<'_>,
-    measured: &Measured<'_>,
-    changes: &[Change],
-    wide: bool,
-    random: &mut Stream,
-) -> f64 {
+fn draw(ladder: &Ladder<'_>, measured: &Measured<'_>, random: &mut Stream) -> f64 {
     let demands: BTreeMap<&str, f64> = ladder
         .system
         .resources()
@@ -48,21 +33,24 @@ fn draw(
         .collect();
     let users = (THINK_ERROR * normal(random)).exp();
     let line = within(measured, random) * (LINE_ERROR * normal(random)).exp();
-    let replicas = changes.iter().any(|change| change.what == What::Replicas);
-    let kept =
-        if replicas { random.random_range(REPLICAS_KEEP_WITHIN.0..=REPLICAS_KEEP_WITHIN.1) } else { 1.0 };
-    let moved = |system: &System, name: &str, of_replicas: bool| {
+    let more = ladder.after.resources().any(|resource| resource.replicas > 1.0);
+    let kept = if more {
+        random.random_range(REPLICAS_KEEP_WITHIN.0..=REPLICAS_KEEP_WITHIN.1)
+    } else {
+        REPLICAS_KEEP
+    };
+    let moved = |system: &System, name: &str| {
         let resource: Option<&Resource> = system.resources().find(|resource| resource.name == name);
         let demand = demands.get(name).copied().unwrap_or(1.0);
-        let scaled = of_replicas && replicas && resource.is_some_and(|resource| resource.replicated);
+        let replicas = resource.map_or(1.0, |resource| resource.replicas);
         let users = if resource.is_some_and(|resource| resource.used.by_users) { 1.0 } else { users };
-        users / demand * if scaled { kept / REPLICAS_KEEP } else { 1.0 }
+        users / demand * capacity(replicas, kept) / capacity(replicas, REPLICAS_KEEP)
     };
     let model = ladder
         .lines
         .rungs
         .iter()
-        .map(|rung| rung.at() * ladder.lines.share_of(rung) * moved(ladder.system, &rung.name, false))
+        .map(|rung| rung.at() * ladder.lines.share_of(rung) * moved(ladder.system, &rung.name))
         .fold(f64::INFINITY, f64::min);
     let calibration = line / model;
     // How much of the calibration is of the resource that limited, nobody knows.
@@ -75,11 +63,10 @@ fn draw(
         .map(|rung| {
             let same = ladder.taken_over(rung) == 1.0;
             let taken_over = if same { 1.0 } else { part };
-            let at = rung.at() * lines_after.share_of(rung) * moved(ladder.after, &rung.name, true);
+            let at = rung.at() * lines_after.share_of(rung) * moved(ladder.after, &rung.name);
             let far = (at / measured.typical).ln().abs();
             let mut error = MODEL_ERROR + MODEL_ERROR_PER_LN_GAIN * far;
             error += if same { 0.0 } else { OTHER_RESOURCE_ERROR };
-            error *= if wide { 2.0 } else { 1.0 };
             at * calibration.powf(taken_over) * (error * of_model).exp()
         })
         .fold(f64::INFINITY, f64::min)

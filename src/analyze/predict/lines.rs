@@ -1,7 +1,7 @@
 //! Where the load line of a model lies: the most load under which its goals hold, and what limits it there.
 
 use super::system::{Resource, System};
-use crate::queueing::closed::Closed;
+use crate::queueing::closed::flow_equivalent_per_s;
 use crate::queueing::model::{Branch, Load, Network, Populations, SERVERS_MAX, Servers, Service, Station};
 use crate::queueing::tail::{Node, Source, p_longer};
 use crate::scenario::plan::LoadUnit;
@@ -93,7 +93,9 @@ fn guarded<'s>(system: &'s System, pool: &'s Resource) -> impl Iterator<Item = &
 /// Whole servers, and what one of them takes for a request: a quota of half a core is a core of half the speed.
 fn servers(resource: &Resource) -> (usize, f64) {
     let room = resource.room();
-    let count = (room - 1e-9).ceil().clamp(1.0, SERVERS_MAX as f64);
+    // Two replicas of half a core are not one faster core.
+    let least = if resource.room_measured() < 1.0 { resource.replicas.ceil() } else { 1.0 };
+    let count = (room - 1e-9).ceil().max(least).clamp(1.0, SERVERS_MAX as f64);
     (count as usize, resource.used.per_unit * count / room)
 }
 
@@ -126,21 +128,20 @@ fn node(system: &System, station: &Resource) -> Node {
     let root = Branch { stations: (0..stations.len()).collect(), pools: Vec::new() };
     let load = Load::Closed { users: Populations::One(count as u64), think_s: 0.0 };
     let network = Network { load, stations, pools: Vec::new(), root };
-    let closed = Closed::new(&network, 0.0, count as u64);
-    let mut rates_per_s: Vec<f64> = Vec::with_capacity(count);
+    let mut rates_per_s: Vec<f64> = Vec::new();
     // Service that varies less than exponentially queues less: as Allen and Cunneen have it, by (1 + Cs²)/2 of the time beyond the bound.
     let queues = (1.0 + system.variation()) / 2.0;
-    for held in 1..=count {
+    for (held, product_form_per_s) in (1..=count).zip(flow_equivalent_per_s(&network, count)) {
         let before = rates_per_s.last().copied().unwrap_or(0.0);
-        let product_form_s = held as f64 / closed.with_users(held as u64).throughput_per_s.unwrap_or(before);
+        let product_form_s = held as f64 / product_form_per_s;
         let least_s = inside
             .iter()
             .map(|member| held as f64 * member.used.per_unit / member.room())
             .fold(service_s, f64::max);
         let rate_per_s = (held as f64 / (least_s + (product_form_s - least_s) * queues)).max(before);
         rates_per_s.push(rate_per_s);
+        // More slots than that keep what they guard no busier: whoever holds one waits there.
         if rate_per_s <= before * (1.0 + FLAT) {
-            rates_per_s.resize(count, rate_per_s);
             break;
         }
     }

@@ -104,15 +104,18 @@ pub fn predict(before: &Before<'_>, changes: &[Change]) -> Result<WhatIf, Refusa
         calibration: calibration.ln().abs() > CALIBRATION_WIDE.ln(),
         other: named.filter(|named| lines.rungs.first().is_some_and(|first| first.name != *named)),
     };
-    let interval = draws::interval(&ladder, &measured, changes, doubt.any(), before.seed);
+    let interval = draws::interval(&ladder, &measured, before.seed);
+    let widened = |end: f64| if doubt.any() { typical * (end / typical).powi(2) } else { end };
+    let interval = [widened(interval[0].min(typical)), widened(interval[1].max(typical))];
     let round = |load: f64| if before.unit.of == LoadUnit::Users { load.round() } else { load };
-    let factor = ladder.factor();
+    let load_max = before.levels.iter().map(|level| level.level).fold(f64::MIN_POSITIVE, f64::max);
+    let factor = ladder.factor().max(typical / load_max);
     let mut what_if = WhatIf {
         changes: changed,
         load_line: Predicted {
             of: measured.of.to_owned(),
             typical: round(typical),
-            interval: [round(interval[0].min(typical)), round(interval[1].max(typical))],
+            interval: interval.map(round),
             confidence: CONFIDENCE,
         },
         gain: typical / measured.typical,
@@ -192,7 +195,7 @@ enum Against {
     Other,
 }
 
-/// What makes the interval twice as wide.
+/// What makes the interval twice as wide, on a logarithmic scale.
 struct Doubt<'a> {
     /// The model's line is far from the measured one.
     calibration: bool,
@@ -288,7 +291,9 @@ impl<'a> Ladder<'a> {
     fn factor(&self) -> f64 {
         let named =
             |(first, _): (&Rung, f64)| self.after.resources().find(|resource| resource.name == first.name);
-        let of_limit = |resource: &Resource| resource.limit / resource.used_max.max(f64::MIN_POSITIVE);
+        let of_limit = |resource: &Resource| {
+            resource.limit * resource.replicas / resource.used_max.max(f64::MIN_POSITIVE)
+        };
         self.first().and_then(named).map_or(1.0, of_limit)
     }
 }

@@ -60,6 +60,8 @@ pub(super) struct Resource {
     pub(super) used_base: f64,
     /// What changes with the number of replicas.
     pub(super) replicated: bool,
+    /// Replicas over those that were measured.
+    pub(super) replicas: f64,
     /// The pool around it.
     pub(super) guarded_by: Option<String>,
 }
@@ -67,7 +69,18 @@ pub(super) struct Resource {
 impl Resource {
     /// What requests can have of it, in servers.
     pub(super) fn room(&self) -> f64 {
+        self.room_measured() * capacity(self.replicas, REPLICAS_KEEP)
+    }
+
+    /// The same with as many replicas as were measured.
+    pub(super) fn room_measured(&self) -> f64 {
         (self.limit - self.used.background).max(self.limit * 1e-3)
+    }
+
+    /// Seconds that a request spends on it if nobody waits: under a quota below one core it takes longer than its demand.
+    pub(super) fn passage_s(&self) -> f64 {
+        let slower = if self.kind == "cpu" { self.limit.min(1.0) } else { 1.0 };
+        self.used.per_unit / slower
     }
 }
 
@@ -133,6 +146,7 @@ impl System {
             used_max: seen().map(|resource| resource.used).fold(0.0, f64::max),
             used_base: seen().next().map_or(0.0, |resource| resource.used),
             replicated: name.starts_with("app.") || last.kind == "pool" && !name.starts_with("gateway."),
+            replicas: 1.0,
             guarded_by: None,
             used,
         };
@@ -149,12 +163,13 @@ impl System {
         let pools: Vec<Resource> =
             self.stations.iter().filter(|resource| resource.kind == "pool").cloned().collect();
         for station in self.stations.iter_mut().filter(|station| station.kind != "pool") {
-            let inside = |pool: &&Resource| {
-                let system = system_of(&station.name);
-                let named = system == system_of(&pool.name) || matches!(system, "db" | "database");
-                named && station.used.per_unit < pool.used.per_unit
+            let fits = |pool: &&Resource| station.used.per_unit < pool.used.per_unit;
+            let inside = |near: Near| {
+                let is_near = |pool: &&Resource| nearness(&station.name, &pool.name) == Some(near);
+                pools.iter().filter(fits).find(is_near)
             };
-            station.guarded_by = pools.iter().find(inside).map(|pool| pool.name.clone());
+            let pool = inside(Near::Same).or_else(|| inside(Near::Kind));
+            station.guarded_by = pool.map(|pool| pool.name.clone());
         }
         for pool in &pools {
             let guards = self.stations.iter().any(|other| other.guarded_by.as_ref() == Some(&pool.name));
@@ -182,7 +197,7 @@ impl System {
     /// The load that fills a resource if nobody ever waited.
     pub(super) fn wall(&self, resource: &Resource) -> f64 {
         let at = resource.room() / resource.used.per_unit;
-        if resource.used.by_users { at } else { self.load_at(at) }
+        if resource.used.by_users { at * resource.used.load_per_user } else { self.load_at(at) }
     }
 
     pub(super) fn resources(&self) -> impl Iterator<Item = &Resource> {
@@ -190,10 +205,35 @@ impl System {
     }
 }
 
-/// `mongodb` of `mongodb-1.pool`.
-fn system_of(name: &str) -> &str {
-    let system = name.split('.').next().unwrap_or(name);
-    system.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches('-')
+/// How near a station is to a pool by their names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Near {
+    /// Both are of one system: `mongodb.cpu` and `mongodb.pool`.
+    Same,
+    /// One of them is of all that the other is one of (`mongodb.cpu` and `mongodb-1.pool`), or the station is a database by its name.
+    Kind,
+}
+
+fn nearness(station: &str, pool: &str) -> Option<Near> {
+    let system = |name: &'_ str| name.split('.').next().unwrap_or_default().to_owned();
+    let (station, pool) = (system(station), system(pool));
+    let kind =
+        |system: &str| system.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches('-').to_owned();
+    if station == pool {
+        return Some(Near::Same);
+    }
+    let of_kind = kind(&station) == pool || station == kind(&pool);
+    (of_kind || matches!(kind(&station).as_str(), "db" | "database")).then_some(Near::Kind)
+}
+
+/// Share of each further replica's capacity that is kept, where nothing was measured: the middle of what is usual, which reaches from 0.7 to 1.
+pub(super) const REPLICAS_KEEP: f64 = 0.85;
+pub(super) const REPLICAS_KEEP_WITHIN: (f64, f64) = (0.7, 1.0);
+
+/// What `factor` times as many replicas can do over what those that were measured can: of each that is added `keep`; those that are taken away take all of
+/// theirs.
+pub(super) fn capacity(factor: f64, keep: f64) -> f64 {
+    if factor > 1.0 { 1.0 + (factor - 1.0) * keep } else { factor }
 }
 
 /// Times without waiting, from the percentiles of the lowest level; the first half is a straight piece that makes the mean what it is.
@@ -237,4 +277,24 @@ fn goals(before: &Before<'_>) -> Result<Vec<(f64, f64)>, Refusal> {
         }
     }
     Ok(goals)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_say_what_a_pool_guards() {
+        for (station, pool, near) in [
+            ("mongodb.cpu", "mongodb.pool", Some(Near::Same)),
+            ("mongodb-2.cpu", "mongodb-2.pool", Some(Near::Same)),
+            ("mongodb-2.cpu", "mongodb-1.pool", None),
+            ("mongodb.cpu", "mongodb-1.pool", Some(Near::Kind)),
+            ("mongodb-1.cpu", "mongodb.pool", Some(Near::Kind)),
+            ("db.cpu", "app.pool", Some(Near::Kind)),
+            ("redis.cpu", "app.pool", None),
+        ] {
+            assert_eq!(nearness(station, pool), near, "{station} {pool}");
+        }
+    }
 }

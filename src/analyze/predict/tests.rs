@@ -78,17 +78,20 @@ fn line(typical: f64, good: f64, bad: f64) -> LoadLine {
 fn asked(levels: &[Level], line: Option<&LoadLine>, texts: &[&str]) -> Result<WhatIf, Refusal> {
     let goals = [GOAL.to_owned()];
     let changes: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
-    let before = Before {
+    predict(&before(levels, line, &goals), &Change::read_all(&changes)?)
+}
+
+fn before<'a>(levels: &'a [Level], load_line: Option<&'a LoadLine>, goals: &'a [String]) -> Before<'a> {
+    Before {
         levels,
         left_out: &[],
-        load_line: line,
+        load_line,
         bottleneck: None,
-        goals: &goals,
+        goals,
         unit: unit_users(),
         think_variation: None,
         seed: 1,
-    };
-    predict(&before, &Change::read_all(&changes)?)
+    }
 }
 
 fn ask(texts: &[&str]) -> Result<WhatIf, Refusal> {
@@ -147,9 +150,137 @@ fn half_the_hold_is_twice_the_users() {
     let found = ask(&["mongodb.pool.demand=0.5x"]).unwrap();
     assert!((found.gain - 2.0).abs() < 0.08, "{found:?}");
     assert_eq!(found.changes[0].resource, "mongodb.pool.demand");
-    let replicas = ask(&["replicas=3x"]).unwrap();
-    assert!(replicas.gain > 2.1 && replicas.gain < 3.0, "{replicas:?}");
-    assert!(replicas.load_line.interval[1] / replicas.load_line.interval[0] > 1.3, "{replicas:?}");
+    let quarter = ask(&["mongodb.pool.demand=0.25x"]).unwrap();
+    assert_eq!(quarter.evidence, "extrapolated", "the pool is as full as ever, but under a load nobody sent");
+    assert!((quarter.factor - quarter.load_line.typical / 800.0).abs() < 0.01, "{quarter:?}");
+}
+
+#[test]
+fn replicas_multiply_what_is_theirs() {
+    let same = ask(&["replicas=1x"]).unwrap();
+    assert!((same.gain - 1.0).abs() < 0.03 && same.explanation.contains("no gain"), "{same:?}");
+    let half = ask(&["replicas=0.5x"]).unwrap();
+    assert!((half.gain - 0.5).abs() < 0.03, "{half:?}");
+    let triple = ask(&["replicas=3x"]).unwrap();
+    assert!((triple.gain - 2.7).abs() < 0.1, "one, and 0.85 of each of two: {triple:?}");
+    assert!(triple.load_line.interval[1] / triple.load_line.interval[0] > 1.15, "{triple:?}");
+    let (first, last) =
+        (ask(&["replicas=2x", "mongodb.pool=100"]), ask(&["mongodb.pool=100", "replicas=2x"]));
+    let (first, last) = (first.unwrap(), last.unwrap());
+    assert_eq!(first.load_line, last.load_line, "in any order");
+    assert_eq!((first.changes[1].from, first.changes[1].to), (10.0, 100.0));
+}
+
+/// Before what is measured of it, a heap has 60 % in use: each replica has a heap of its own with as much.
+#[test]
+fn replicas_have_a_background_each() {
+    let mut all = levels();
+    for level in &mut all {
+        level.resources.insert("app.heap".to_owned(), heap(6.5e7, 3.9e7 + level.level * 5e4));
+    }
+    let after = changed(&all, &["replicas=2x"]).unwrap();
+    let (heap, after) = (find(&system(&all), "app.heap"), find(&after, "app.heap"));
+    assert!((after.room() / heap.room() - 1.85).abs() < 1e-9, "{after:?}");
+}
+
+#[test]
+fn replicas_take_what_their_pools_guard_with_them() {
+    let mut all = levels();
+    for level in &mut all {
+        let held = level.throughput_per_s * 0.02;
+        level.resources.insert("app.pool".to_owned(), pool(10.0, held, 0.0, 0.02));
+    }
+    let before = system(&all);
+    assert_eq!(find(&before, "app.cpu").guarded_by.as_deref(), Some("app.pool"));
+    let after = changed(&all, &["replicas=3x"]).unwrap();
+    for name in ["app.cpu", "app.pool", "mongodb.pool", "app.heap"] {
+        assert!((find(&after, name).room() / find(&before, name).room() - 2.7).abs() < 1e-9, "{name}");
+    }
+}
+
+#[test]
+fn replicas_of_nothing_and_of_a_victim_are_refused() {
+    let mut victim = levels();
+    for level in &mut victim[4..] {
+        level.resources.get_mut("mongodb.pool").unwrap().hold_ms = Some(40.0);
+    }
+    assert_eq!(changed(&victim, &["replicas=2x"]).unwrap_err().code, "what_if_victim");
+    let mut others = levels();
+    for level in &mut others {
+        level.resources.clear();
+        level.resources.insert("redis.cpu".to_owned(), cpu(1.0, level.throughput_per_s * 1e-3));
+    }
+    assert_eq!(changed(&others, &["replicas=2x"]).unwrap_err().code, "what_if_replicas");
+}
+
+/// Of a hold of 20 ms the database computes for 10: half of that leaves 15 ms, and 10 slots carry a third more.
+#[test]
+fn what_a_pool_guards_is_part_of_its_hold() {
+    let mut all = levels();
+    for level in &mut all {
+        level.resources.insert("mongodb.cpu".to_owned(), cpu(16.0, level.throughput_per_s * 0.01));
+    }
+    let found = asked(&all, Some(&line(530.0, 519.0, 544.0)), &["mongodb.cpu.demand=0.5x"]).unwrap();
+    assert!((found.gain - 20.0 / 15.0).abs() < 0.05, "{found:?}");
+    let pool_s = |texts: &[&str]| find(&changed(&all, texts).unwrap(), "mongodb.pool").used.per_unit;
+    assert!((pool_s(&["mongodb.cpu.demand=0.5x"]) - 0.015).abs() < 1e-4);
+    let both = ["mongodb.pool.demand=0.5x", "mongodb.cpu.demand=0.5x"];
+    assert!(
+        (pool_s(&both) - 0.010).abs() < 1e-4,
+        "what is said of the pool is all that is done with its slots"
+    );
+}
+
+/// A millisecond of half a core takes two.
+#[test]
+fn a_quota_below_a_core_takes_longer_than_the_demand() {
+    let mut all = levels();
+    for level in &mut all {
+        for name in ["mongodb.cpu", "app.cpu"] {
+            level.resources.insert(name.to_owned(), cpu(0.5, level.throughput_per_s * 1e-4));
+        }
+    }
+    let before = system(&all);
+    let of = |text: &str| {
+        let after = changed(&all, &[text]).unwrap();
+        let pool = |system: &System| find(system, "mongodb.pool").used.per_unit;
+        (after.alone.mean_s() - before.alone.mean_s(), pool(&after) - pool(&before))
+    };
+    for (text, alone_s, pool_s) in [
+        ("mongodb.cpu=1", -1e-4, -1e-4),
+        ("app.cpu=1", -1e-4, 0.0),
+        ("app.cpu.demand=0.5x", -1e-4, 0.0),
+        ("app.cpu=4", -1e-4, 0.0),
+    ] {
+        let (alone, pool) = of(text);
+        assert!((alone - alone_s).abs() < 1e-6 && (pool - pool_s).abs() < 1e-6, "{text}: {alone} {pool}");
+    }
+}
+
+/// More slots than keep what they guard busy change nothing.
+#[test]
+fn slots_in_vain_change_no_line() {
+    let mut levels = levels();
+    for level in &mut levels {
+        level.resources.insert("mongodb.cpu".to_owned(), cpu(4.0, level.throughput_per_s * 4e-3));
+    }
+    let at =
+        |text: &str| asked(&levels, Some(&line(530.0, 519.0, 544.0)), &[text]).unwrap().load_line.typical;
+    assert!((at("mongodb.pool=1000") / at("mongodb.pool=60") - 1.0).abs() < 0.005);
+}
+
+fn system(levels: &[Level]) -> System {
+    let (line, goals) = (line(530.0, 519.0, 544.0), [GOAL.to_owned()]);
+    System::of(&before(levels, Some(&line), &goals)).unwrap()
+}
+
+fn changed(levels: &[Level], texts: &[&str]) -> Result<System, Refusal> {
+    let changes: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
+    system(levels).changed(&Change::read_all(&changes)?).map(|(after, _)| after)
+}
+
+fn find(system: &System, name: &str) -> Resource {
+    system.resources().find(|resource| resource.name == name).unwrap().clone()
 }
 
 /// 50 slots held 20 ms before 4 cores of 8 ms: 10 slots keep them busy, more are for nothing.
@@ -223,22 +354,13 @@ fn a_model_that_is_limited_by_another_resource_is_doubted() {
         explanation: String::new(),
     };
     let ask = |bottleneck: &Bottleneck| {
-        let before = Before {
-            levels: &levels,
-            left_out: &[],
-            load_line: Some(&line),
-            bottleneck: Some(bottleneck),
-            goals: &goals,
-            unit: unit_users(),
-            think_variation: None,
-            seed: 1,
-        };
+        let before = Before { bottleneck: Some(bottleneck), ..before(&levels, Some(&line), &goals) };
         predict(&before, &Change::read_all(&["mongodb.pool=20".to_owned()]).unwrap())
     };
     let (same, other) = (ask(&named("mongodb.pool")).unwrap(), ask(&named("app.cpu")).unwrap());
     assert!(other.explanation.contains("What gave way first was app.cpu"), "{}", other.explanation);
-    let width = |found: &WhatIf| found.load_line.interval[1] - found.load_line.interval[0];
-    assert!(width(&other) > 1.2 * width(&same), "{other:?}");
+    let width = |found: &WhatIf| (found.load_line.interval[1] / found.load_line.interval[0]).ln();
+    assert!((width(&other) / width(&same) - 2.0).abs() < 0.05, "{same:?} {other:?}");
     let unknown = Bottleneck { status: BottleneckStatus::Uninstrumented, ..named("mongodb.pool") };
     assert_eq!(ask(&unknown).unwrap_err().code, "what_if_uninstrumented");
 }
@@ -264,25 +386,26 @@ fn an_open_load_is_predicted_in_iterations() {
     let unit = Unit { of: LoadUnit::RatePerS, think_s: None, requests_per_iteration: 4.0 };
     let line = LoadLine { of: "rate".to_owned(), ..line(117.0, 110.0, 119.0) };
     let goals = [GOAL.to_owned()];
-    let ask = |text: &str| {
-        let before = Before {
-            levels: &rates,
-            left_out: &[],
-            load_line: Some(&line),
-            bottleneck: None,
-            goals: &goals,
-            unit,
-            think_variation: None,
-            seed: 1,
-        };
+    let of = |levels: &[Level], text: &str| {
+        let before = Before { unit, ..before(levels, Some(&line), &goals) };
         predict(&before, &Change::read_all(&[text.to_owned()]).unwrap()).unwrap()
     };
+    let ask = |text: &str| of(&rates, text);
     let twice = ask("mongodb.pool=20");
     assert!(twice.gain > 1.98 && twice.gain < 2.1, "{twice:?}");
     assert_eq!(twice.load_line.of, "rate");
     let wide = ask("mongodb.pool=200");
     assert_eq!(wide.limited_by.as_deref(), Some("app.cpu"));
     assert!(wide.load_line.typical < 3960.0 / 4.0, "less than fills the processor: {wide:?}");
+    // 30 in flight fill the heap, and there are 0.1 of them for an iteration per second.
+    let mut with_heap = rates.clone();
+    for level in &mut with_heap {
+        level.users = level.level * 0.1;
+        level.resources.insert("app.heap".to_owned(), heap(1e6 + 30.0 * 5e4, 1e6 + level.users * 5e4));
+    }
+    let full = of(&with_heap, "mongodb.pool=200");
+    assert_eq!(full.limited_by.as_deref(), Some("app.heap"), "{full:?}");
+    assert!((full.load_line.typical / 300.0 - 1.0).abs() < 0.05, "{full:?}");
 }
 
 /// A heap that fills: no goal of latency says when, and no queue comes before it.
@@ -295,16 +418,7 @@ fn a_goal_of_errors_is_predicted_where_something_is_full() {
     let goals = ["error_rate > 1%".to_owned()];
     let line = LoadLine { limited_by: Some(goals[0].clone()), ..line(523.0, 519.0, 544.0) };
     let ask = |text: &str| {
-        let before = Before {
-            levels: &all,
-            left_out: &[],
-            load_line: Some(&line),
-            bottleneck: None,
-            goals: &goals,
-            unit: unit_users(),
-            think_variation: None,
-            seed: 1,
-        };
+        let before = before(&all, Some(&line), &goals);
         predict(&before, &Change::read_all(&[text.to_owned()]).unwrap()).unwrap()
     };
     let more = ask("app.heap=2x");
@@ -333,7 +447,10 @@ fn a_second_search_confirms_or_does_not() {
     };
     let far = after(1.3, "mongodb.pool");
     assert_eq!(far.evidence, "extrapolated");
-    assert!(far.explanation.contains("an extrapolation") && far.explanation.contains("not confirm"), "{far:?}");
+    assert!(
+        far.explanation.contains("an extrapolation") && far.explanation.contains("not confirm"),
+        "{far:?}"
+    );
     let near = after(0.9, "mongodb.pool");
     assert_eq!(near.evidence, "confirmed");
     assert!(

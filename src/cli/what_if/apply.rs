@@ -62,8 +62,7 @@ impl Way {
             let text = "--confirm does not know how to change this target";
             return Err(refuse(process, text, "give a command that does, with --apply"));
         };
-        let of_scenario: Vec<String> =
-            dials.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let of_scenario: Vec<String> = dials.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let profile = Profile::named(profile)
             .map_err(|error| error.to_string())
             .and_then(|profile| profile.with_dials(&of_scenario).map_err(|error| error.to_string()))
@@ -310,9 +309,6 @@ mod tests {
     #[test]
     fn a_command_is_told_factors_where_the_record_has_no_value() {
         let changes = [("mongodb.pool", 10.0, 100.0), ("replicas", 1.0, 2.0), ("db.cpu.demand", 4e-3, 2e-3)];
-        assert_eq!(
-            told_to_command(&predicted(&changes)),
-            "mongodb.pool=100 replicas=2x db.cpu.demand=0.5x"
-        );
+        assert_eq!(told_to_command(&predicted(&changes)), "mongodb.pool=100 replicas=2x db.cpu.demand=0.5x");
     }
 }

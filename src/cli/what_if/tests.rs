@@ -180,7 +180,9 @@ fn what_would_go_wrong_after_the_first_search_is_refused_before_it() {
     let (code, _, err) = typed(&words);
     assert_eq!(code, exit::USAGE);
     assert!(err.contains("has a record already") && err.contains("move that away"), "{err}");
-    for (change, said) in [("gateway.connections=2x", "off in this profile"), ("mongodb.pool=1.23x", "whole number")] {
+    for (change, said) in
+        [("gateway.connections=2x", "off in this profile"), ("mongodb.pool=1.23x", "whole number")]
+    {
         let (code, _, err) = typed(&["find", scenario, "--confirm", "--what-if", change]);
         assert_eq!(code, exit::USAGE, "{change}");
         assert!(err.contains(said), "{change}: {err}");
