@@ -116,6 +116,13 @@ pub struct PoolAnswer {
     pub retries: Option<Retries>,
 }
 
+impl PoolAnswer {
+    /// Share of the requests that ask for a slot and do not get one.
+    pub(super) fn p_lost(&self) -> f64 {
+        self.timeout_ratio.unwrap_or(0.0) + self.rejected_ratio.unwrap_or(0.0)
+    }
+}
+
 /// What sending requests again makes of a pool.
 #[derive(Clone, Copy, Debug, JsonSchema, PartialEq, Serialize)]
 pub struct Retries {

@@ -150,7 +150,7 @@ impl Level {
             terms += level.terms + level.jobs_max as u64;
             let pool = &network.pools[*index];
             let closed = !matches!(network.load, Load::Open { .. });
-            let line = (outermost && closed && pool.can_lose() && jobs_max > pool.slots)
+            let line = (outermost && closed && may_lose(pool, jobs_max))
                 .then(|| Line::before(pool, level.rates(), jobs_max - pool.slots));
             let rates = line.as_ref().map_or_else(|| level.rates(), Line::rates);
             let (full, cv2) = (pool.slots, level.flow_cv2(network));
@@ -416,6 +416,12 @@ impl Level {
         inside.iter_mut().for_each(|share| *share /= sum);
         Marginal { inside, beyond: beyond / sum, terms }
     }
+}
+
+/// Whether a pool before which up to `jobs` come can lose one of them.
+fn may_lose(pool: &Pool, jobs: usize) -> bool {
+    let waiting = jobs.saturating_sub(pool.slots);
+    waiting > 0 && (pool.timeout_s.is_some() || pool.queue_max.is_some_and(|most| most < waiting))
 }
 
 /// How many jobs are at one member.

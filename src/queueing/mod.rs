@@ -21,6 +21,9 @@ use answer::Answer;
 use closed::Closed;
 use model::{Fault, Load, Network, fault};
 
+/// Share of lost requests up to which a line is as if it lost none.
+const LOST_MIN: f64 = 1e-6;
+
 /// Answers to a model: one for each number of users it asks for, in that order, or one for its rate or its classes.
 ///
 /// # Errors
@@ -38,14 +41,16 @@ pub fn solve(network: &Network) -> Result<Vec<Answer>, Vec<Fault>> {
             let all = users.all();
             let most = all.iter().copied().max().unwrap_or(0);
             let closed = Closed::new(network, *think_s, most);
-            if let Some(index) = closed.too_steady() {
+            let answers: Vec<Answer> = all.iter().map(|users| closed.with_users(*users)).collect();
+            let loses = |index: &usize| answers.iter().any(|answer| answer.pools[*index].p_lost() > LOST_MIN);
+            if let Some(index) = closed.too_steady().filter(loses) {
                 let (key, has) = open::losing_key(&network.pools[index]);
                 let what = format!(
                     "it has {has} and few slots in a closed model, and what it guards varies so little that the formula is more than 5 % off"
                 );
                 return Err(vec![fault(&format!("pools[{index}].{key}"), &what, "use --simulate")]);
             }
-            Ok(all.iter().map(|users| closed.with_users(*users)).collect())
+            Ok(answers)
         }
     }
 }

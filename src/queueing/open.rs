@@ -16,6 +16,7 @@ use super::model::{Branch, Fault, Network, Pool, RATES_PER_S, Servers, Station, 
 use super::patience::{impatient, leaving_per_s};
 use super::retries::Retrying;
 use super::weights::normalized;
+use std::cell::RefCell;
 
 /// The network under `rate_per_s` arrivals.
 ///
@@ -56,8 +57,8 @@ pub fn solve(network: &Network, rate_per_s: f64) -> Result<Answer, Vec<Fault>> {
             rejected_ratio: passage.pool.queue_max.map(|_| passed.p_rejected),
             ..*at
         };
-        // Little's law over those who got a slot: their wait and their hold.
-        response_s += (passed.served_waiting + at.busy) / through_per_s;
+        // Little's law over those who got a slot: their wait and their hold; and those who were sent again had waited before.
+        response_s += (passed.served_waiting + at.busy) / through_per_s + passage.waited_before_s(&passed);
     }
     let fed_by_what_was_lost = passages.iter().rev().skip(1).any(|passage| passage.pool.can_lose());
     let sent_again = retried.iter().any(Option::is_some);
@@ -146,6 +147,8 @@ struct Passage<'m> {
     level: Level,
     /// f.
     factor: f64,
+    /// The rate that was asked about last, and the attempts that sustain themselves under it: each takes hundreds of passes.
+    sustained: RefCell<Option<(f64, Vec<f64>)>>,
 }
 
 /// What happens to arrivals at a pool.
@@ -166,7 +169,7 @@ impl<'m> Passage<'m> {
         let branch = Branch { stations: Vec::new(), pools: vec![pool.clone()] };
         let level = Level::solve(network, &branch, described.slots, true);
         let factor = f64::midpoint(1.0, level.flow_cv2(network));
-        Self { index: pool.0, pool: described, level, factor }
+        Self { index: pool.0, pool: described, level, factor, sustained: RefCell::new(None) }
     }
 
     /// The rate of what is guarded with all slots in use.
@@ -177,29 +180,64 @@ impl<'m> Passage<'m> {
     /// Does something with the pool as one whose lost requests are sent again; `None` where none is.
     fn retrying<T>(&self, look: impl Fn(Retrying<'_>) -> T) -> Option<T> {
         let retries = self.pool.retry_ratio.filter(|retries| *retries > 0.0)?;
-        let lost = |attempts_per_s: f64| {
-            let passed = self.pass(attempts_per_s);
-            passed.p_timeout + passed.p_rejected
-        };
+        let lost = |attempts_per_s: f64| self.p_lost(attempts_per_s);
         Some(look(Retrying { full_per_s: self.full_per_s(), retries, lost: &lost }))
     }
 
     /// How many ask for a slot per second when `rate_per_s` do for the first time, in the good state.
     fn attempts_per_s(&self, rate_per_s: f64) -> f64 {
-        let states = self.retrying(|retrying| retrying.arrivals_per_s(rate_per_s));
-        states.and_then(|states| states.first().copied()).unwrap_or(rate_per_s)
+        self.sustained(rate_per_s).first().copied().unwrap_or(rate_per_s)
+    }
+
+    /// All that sustain themselves, from the good state on; none where nothing is sent again.
+    fn sustained(&self, rate_per_s: f64) -> Vec<f64> {
+        if let Some((asked_per_s, states)) = &*self.sustained.borrow()
+            && *asked_per_s == rate_per_s
+        {
+            return states.clone();
+        }
+        let states = self.retrying(|retrying| retrying.arrivals_per_s(rate_per_s)).unwrap_or_default();
+        *self.sustained.borrow_mut() = Some((rate_per_s, states.clone()));
+        states
     }
 
     /// What retries make of the pool.
     fn retries(&self, rate_per_s: f64) -> Option<Retries> {
         self.retrying(|retrying| {
-            let states = retrying.arrivals_per_s(rate_per_s);
+            let states = self.sustained(rate_per_s);
             Retries {
                 attempts_per_s: states.first().copied().unwrap_or(rate_per_s),
                 stuck_attempts_per_s: states.last().copied().filter(|_| states.len() > 1),
                 metastable: retrying.metastable(),
             }
         })
+    }
+
+    /// τ for each whose first attempt timed out, as a mean over all attempts: of 1 + rP of them r·P_timeout are such.
+    fn waited_before_s(&self, passed: &Passed) -> f64 {
+        let (Some(timeout_s), Some(retries)) = (self.pool.timeout_s, self.pool.retry_ratio) else { return 0.0 };
+        let p_lost = passed.p_timeout + passed.p_rejected;
+        timeout_s * retries * passed.p_timeout / (1.0 + retries * p_lost)
+    }
+
+    /// The rate of which `wanted_per_s` are served; `None` if never so many are.
+    fn offered_for(&self, wanted_per_s: f64) -> Option<f64> {
+        if !self.pool.can_lose() {
+            return Some(wanted_per_s);
+        }
+        let served_per_s = |attempts_per_s: f64| attempts_per_s * self.pass(attempts_per_s).p_served;
+        let (mut low, mut high) = (wanted_per_s, RATES_PER_S.1);
+        if served_per_s(high) < wanted_per_s {
+            return None;
+        }
+        while high - low > low * 1e-12 {
+            let middle = (low * high).sqrt();
+            if middle <= low || middle >= high {
+                break;
+            }
+            if served_per_s(middle) < wanted_per_s { low = middle } else { high = middle }
+        }
+        Some(self.retrying(|retrying| retrying.requests_within_per_s(high)).unwrap_or(high))
     }
 
     /// What is served of it.
@@ -211,16 +249,36 @@ impl<'m> Passage<'m> {
         attempts_per_s * self.pass(attempts_per_s).p_served
     }
 
+    /// The share of so many attempts per second that are not served.
+    fn p_lost(&self, attempts_per_s: f64) -> f64 {
+        if let (Some(timeout_s), None) = (self.pool.timeout_s, self.pool.queue_max) {
+            let timeout_s = timeout_s / self.factor;
+            return impatient(self.last_ratio(attempts_per_s), attempts_per_s, self.full_per_s(), timeout_s).p_timeout;
+        }
+        let passed = self.pass(attempts_per_s);
+        passed.p_timeout + passed.p_rejected
+    }
+
+    /// The share of c − 1 slots in use among the states with a free one, as Erlang's B is: 1/B = Σ Π X(i)/λ over 0, 1, … factors from i = c − 1 down, which
+    /// are soon too small or too large to go on.
+    fn last_ratio(&self, rate_per_s: f64) -> f64 {
+        let (mut inverse, mut product) = (1.0, 1.0);
+        for n in (1..self.level.jobs_max()).rev() {
+            product *= self.level.throughput_per_s(n) / rate_per_s;
+            inverse += product;
+            if product < inverse * f64::EPSILON || inverse.is_infinite() {
+                break;
+            }
+        }
+        1.0 / inverse
+    }
+
     /// Yields no sense for a pool that loses nobody and is offered more than its full rate.
     fn pass(&self, rate_per_s: f64) -> Passed {
         let slots = self.level.jobs_max();
         let mut ln = vec![0.0];
-        // The share of the last state among those so far, as Erlang's B is computed.
-        let mut last_ratio = 1.0;
         for n in 1..slots {
-            let ratio = rate_per_s / self.level.throughput_per_s(n);
-            ln.push(ln[n - 1] + ratio.ln());
-            last_ratio = ratio * last_ratio / (1.0 + ratio * last_ratio);
+            ln.push(ln[n - 1] + (rate_per_s / self.level.throughput_per_s(n)).ln());
         }
         if let Some(queue_max) = self.pool.queue_max {
             return self.pass_bounded(ln, rate_per_s, queue_max);
@@ -239,7 +297,7 @@ impl<'m> Passage<'m> {
                 p_served: 1.0,
             };
         };
-        let waits = impatient(last_ratio, rate_per_s, self.full_per_s(), timeout_s / self.factor);
+        let waits = impatient(self.last_ratio(rate_per_s), rate_per_s, self.full_per_s(), timeout_s / self.factor);
         let mut shares = normalized(&ln);
         shares.iter_mut().for_each(|share| *share *= 1.0 - waits.p_wait);
         shares.push(waits.p_wait);
@@ -312,21 +370,5 @@ fn limit(network: &Network, passages: &[Passage<'_>]) -> Option<(f64, String)> {
 
 /// The rate of arrivals of which the pools before let `wanted_per_s` through; `None` if they never do.
 fn offering(before: &[Passage<'_>], wanted_per_s: f64) -> Option<f64> {
-    if !before.iter().any(|passage| passage.pool.can_lose()) {
-        return Some(wanted_per_s);
-    }
-    let through =
-        |rate_per_s: f64| before.iter().fold(rate_per_s, |rate, passage| passage.through_per_s(rate));
-    let (mut low, mut high) = (wanted_per_s, RATES_PER_S.1);
-    if through(high) < wanted_per_s {
-        return None;
-    }
-    while high - low > low * 1e-12 {
-        let middle = (low * high).sqrt();
-        if middle <= low || middle >= high {
-            break;
-        }
-        if through(middle) < wanted_per_s { low = middle } else { high = middle }
-    }
-    Some(high)
+    before.iter().rev().try_fold(wanted_per_s, |wanted_per_s, passage| passage.offered_for(wanted_per_s))
 }

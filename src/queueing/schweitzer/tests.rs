@@ -22,3 +22,25 @@ fn a_delay_has_no_queue() {
     assert_eq!(approximate(&[class(3.0, 0.0, &[0.0])], &[false]), None);
     assert_eq!(approximate(&[class(3.0, 0.0, &[1.0, 1.0])], &[false]), None);
 }
+
+/// Queues of two stations that differ by a ten thousandth move by a millionth of themselves a round. Once still, each station has as many as its demand
+/// and those there account for.
+#[test]
+fn nearly_balanced_stations_are_solved() {
+    for classes in [
+        vec![class(100_000.0, 0.0, &[0.010, 0.009_999])],
+        vec![class(60_000.0, 0.0, &[0.010, 0.010_001]), class(40_000.0, 1.0, &[0.009_999, 0.010])],
+    ] {
+        let delays = [false, false];
+        let answers = approximate(&classes, &delays).unwrap();
+        for (class, answer) in classes.iter().zip(&answers) {
+            let thinking = answer.throughput_per_s * class.think_s;
+            assert!(((answer.queues.iter().sum::<f64>() + thinking) / class.users - 1.0).abs() < 1e-6);
+            for (s, queue) in answer.queues.iter().enumerate() {
+                let there: f64 = answers.iter().map(|answer| answer.queues[s]).sum();
+                let residence_s = class.demands_s[s] * (1.0 + there - queue / class.users);
+                assert!((answer.throughput_per_s * residence_s / queue - 1.0).abs() < 1e-4, "{answers:?}");
+            }
+        }
+    }
+}

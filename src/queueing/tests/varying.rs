@@ -190,6 +190,51 @@ fn retries_of_an_open_pool() {
     near(told.response_s.unwrap(), seen.response_s.unwrap(), 0.03);
 }
 
+/// Who is sent again after a timeout has waited for that long already.
+#[test]
+fn a_retried_request_has_waited_before() {
+    for (rate, off) in [(550.0, 0.09), (700.0, 0.05)] {
+        let text = stages(&open(rate), 10, 1, "exponential", r#","timeout_s":0.1,"retry_ratio":1"#);
+        let (told, seen) = (answer(&text), simulated(&text, None));
+        near(told.response_s.unwrap(), seen.response_s.unwrap(), off);
+    }
+}
+
+/// What comes before a pool that loses requests is asked for as much as what it serves after retries takes: at the end of stability the pool behind is full.
+#[test]
+fn a_pool_behind_retries_is_full_at_the_end_of_stability() {
+    for retries in [0.5, 3.0] {
+        let text = |rate: f64| {
+            format!(
+                r#"{{"open":{{"rate_per_s":{rate}}},"stations":[{{"name":"a","demand_s":0.02,"servers":"delay"}},{{"name":"b","demand_s":0.02,"servers":"delay"}}],
+                    "pools":[{{"name":"first","slots":10,"guards":["a"],"timeout_s":0.1,"retry_ratio":{retries}}},{{"name":"second","slots":9,"guards":["b"]}}]}}"#
+            )
+        };
+        let end = answer(&text(100.0)).stability.unwrap().unstable_from_per_s.unwrap();
+        let below = answer(&text(end * (1.0 - 1e-6)));
+        near(below.throughput_per_s.unwrap(), 450.0, 1e-4);
+    }
+}
+
+/// A line that cannot fill, and a timeout that nobody lives to see, lose nobody.
+#[test]
+fn what_loses_nobody_is_solved_as_if_it_could_not() {
+    let beside = |pool: &str| {
+        format!(
+            r#"{{"users":21,"think_s":0.3,"stations":[{{"name":"cpu","demand_s":0.004}},{{"name":"db","demand_s":0.02,"servers":"delay","service":"constant"}}],
+                "pools":[{{"name":"p","slots":1,"guards":["db"]{pool}}}]}}"#
+        )
+    };
+    let alone = |pool: &str| stages(&closed(21, 0.3), 1, 1, "constant", pool);
+    let response_s = |text: &str| answer(text).response_s.unwrap();
+    for bound in [r#","queue_max":1000"#, r#","queue_max":20"#] {
+        near(response_s(&alone(bound)), response_s(&alone("")), 1e-9);
+        near(response_s(&beside(bound)), response_s(&beside("")), 1e-9);
+        assert_eq!(answer(&alone(bound)).pools[0].rejected_ratio, Some(0.0));
+    }
+    near(response_s(&alone(r#","timeout_s":1000"#)), response_s(&alone("")), 1e-3);
+}
+
 /// Just below the rate from which on it is unstable every number is one, or it is said to be unstable.
 #[test]
 fn at_the_end_of_stability_no_number_is_missing() {
