@@ -50,8 +50,9 @@ impl Errors {
         } else {
             0.0
         };
-        // Each coefficient, and the estimate of φ itself, take out of the residuals a part of what they have in common.
-        let phi = ((seen * windows + columns + 1.0) / (windows - columns - 2.0).max(1.0)).clamp(0.0, PHI_MAX);
+        // Each coefficient, and the estimate of φ itself, take out of the residuals a part of what they have in common: of a mean, whose only column is
+        // ones, E r = φ − (1 + 3φ)/n (Kendall, Biometrika 41, 1954).
+        let phi = ((seen * windows + columns) / (windows - columns - 2.0).max(1.0)).clamp(0.0, PHI_MAX);
         let middle = correlated(scaled, phi);
         let around: Matrix = inverse.iter().map(|row| times(&middle, row)).collect();
         let trace: f64 = (0..scaled.len()).map(|i| around[i][i]).sum();

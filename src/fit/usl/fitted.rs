@@ -118,8 +118,8 @@ pub fn fit(points: &[Point]) -> Result<Fitted, Unfit> {
         beta: estimate(1),
         gamma: estimate(2),
         interval_kind: if wald { IntervalKind::Wald } else { IntervalKind::Profile },
-        peak_n_ci95: peak.map(|[n, _]| n),
-        peak_x_ci95: peak.map(|[_, x]| x.map(|end| end * scale)),
+        peak_n_ci95: peak.map(|[n, _]| n).filter(ends_somewhere),
+        peak_x_ci95: peak.map(|[_, x]| x.map(|end| end * scale)).filter(ends_somewhere),
         rse: variance.sqrt() * scale,
         squares: found.squares * scale * scale,
         at_bound: at_bound.iter().filter(|&&at| at).count(),
@@ -127,6 +127,11 @@ pub fn fit(points: &[Point]) -> Result<Fitted, Unfit> {
         n_min: loads[0],
         n_max: loads[loads.len() - 1],
     })
+}
+
+/// Four points may say so little of where the peak is that its interval is all there is.
+fn ends_somewhere(interval: &[f64; 2]) -> bool {
+    interval[0] > 0.0 && interval[1].is_finite()
 }
 
 /// Intervals of the place and of the height of the peak by the delta method on their logarithms, which keeps them above 0:

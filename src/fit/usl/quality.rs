@@ -2,11 +2,14 @@
 
 use super::{Fitted, Point};
 use crate::fit::student::t_quantile;
+use statrs::distribution::{ContinuousCDF as _, Normal};
 
 /// Share of the variance of throughput that a law which describes anything explains.
 const R_SQUARED_MIN: f64 = 0.9;
 /// As rare as this by chance, residuals of one sign that stand side by side are a shape that the law lacks.
 const RUNS_CHANCE_MAX: f64 = 0.01;
+/// Loads up to which runs are counted exactly.
+const EXACT_RUNS_MAX: usize = 50;
 /// By how much throughput for each unit of load must grow to be said to.
 const SUPERLINEAR_MIN: f64 = 0.02;
 
@@ -73,7 +76,8 @@ fn residuals(points: &[Point], fitted: &Fitted) -> Vec<f64> {
 
 /// The probability of as few runs of one sign or fewer, if signs came in random order (Wald and Wolfowitz, Annals of Mathematical Statistics 11, 1940):
 /// with a of one sign and b of the other, 2k runs are C(a−1, k−1)·C(b−1, k−1)·2 of the C(a+b, a) orders, 2k + 1 runs
-/// C(a−1, k)·C(b−1, k−1) + C(a−1, k−1)·C(b−1, k).
+/// C(a−1, k)·C(b−1, k−1) + C(a−1, k−1)·C(b−1, k). Beyond 50 loads they are normal, with mean 1 + 2ab/n and variance 2ab(2ab − n)/(n²(n − 1)), for the
+/// numbers of orders are soon larger than any other.
 fn p_runs(residuals: &[f64]) -> f64 {
     let signs: Vec<bool> = residuals.iter().map(|residual| *residual > 0.0).collect();
     let above = signs.iter().filter(|sign| **sign).count();
@@ -82,6 +86,11 @@ fn p_runs(residuals: &[f64]) -> f64 {
         return 1.0;
     }
     let seen = 1 + signs.windows(2).filter(|pair| pair[0] != pair[1]).count();
+    if signs.len() > EXACT_RUNS_MAX {
+        let (n, both) = (signs.len() as f64, 2.0 * above as f64 * below as f64);
+        let deviation = (both * (both - n) / (n * n * (n - 1.0))).sqrt();
+        return Normal::standard().cdf((seen as f64 + 0.5 - 1.0 - both / n) / deviation);
+    }
     let orders = |runs: usize| {
         let k = runs / 2;
         if runs.is_multiple_of(2) {
@@ -164,5 +173,9 @@ mod tests {
         assert!((of("+++--++---") - 42.0 / 252.0).abs() < 1e-12);
         assert!((of("+-+-+-+-+-") - 1.0).abs() < 1e-12);
         assert_eq!(of("+++"), 1.0);
+        // On both sides of where they are counted no longer, and far beyond it.
+        let (exact, normal) = (of(&"+++---".repeat(8)), of(&("+++---".repeat(8) + "+++")));
+        assert!((exact.ln() - normal.ln()).abs() < 0.7, "{exact} {normal}");
+        assert!(of(&"++---".repeat(1000)) < 1e-3 && of(&"+--+".repeat(1000)) > 0.4);
     }
 }

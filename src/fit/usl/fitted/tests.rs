@@ -155,3 +155,16 @@ proptest! {
         prop_assert!((one.gamma.ci95[0] * unit - other.gamma.ci95[0]).abs() < 1e-5 * other.gamma.value);
     }
 }
+
+/// A β next to nothing with an error of many times itself: the interval of the peak would reach past every number.
+#[test]
+fn a_peak_that_may_be_anywhere_has_no_interval() {
+    let x = [111.85, 179.04, 351.22, 592.01];
+    let points: Vec<Point> =
+        [1.0, 2.0, 4.0, 8.0].into_iter().zip(x).map(|(n, x)| Point { n, x }).collect();
+    let fitted = fit(&points).unwrap();
+    for ends in [fitted.peak_n_ci95, fitted.peak_x_ci95].into_iter().flatten() {
+        assert!(ends[0] > 0.0 && ends[1].is_finite(), "{fitted:?}");
+    }
+    assert_eq!(fitted.peak_n_ci95, None);
+}
