@@ -144,6 +144,7 @@ impl Level {
                 }
             }
         }
+        let come_per_s = comes_per_s(network, &members, delay_s, jobs_max);
         for (index, inside) in &branch.pools {
             let level = Self::solve(network, inside, network.pools[*index].slots.min(jobs_max), false);
             // Its own, and its throughput with each number of requests.
@@ -151,7 +152,7 @@ impl Level {
             let pool = &network.pools[*index];
             let closed = !matches!(network.load, Load::Open { .. });
             let line = (outermost && closed && may_lose(pool, jobs_max))
-                .then(|| Line::before(pool, level.rates(), jobs_max - pool.slots));
+                .then(|| Line::before(pool, level.rates(), jobs_max - pool.slots, come_per_s));
             let rates = line.as_ref().map_or_else(|| level.rates(), Line::rates);
             let (full, cv2) = (pool.slots, level.flow_cv2(network));
             let content = Content::Pool(*index, Box::new(level));
@@ -416,6 +417,14 @@ impl Level {
         inside.iter_mut().for_each(|share| *share /= sum);
         Marginal { inside, beyond: beyond / sum, terms }
     }
+}
+
+/// A bound on the rate at which jobs come from these stations and from those who think and are in delays.
+fn comes_per_s(network: &Network, stations: &[Member], delay_s: f64, jobs: usize) -> f64 {
+    let think_s = if let Load::Closed { think_s, .. } = network.load { think_s } else { 0.0 };
+    let outside_s = think_s + delay_s;
+    let thought = if outside_s > 0.0 { jobs as f64 / outside_s } else { 0.0 };
+    stations.iter().map(|station| station.rates.max()).fold(thought, f64::max)
 }
 
 /// Whether a pool before which up to `jobs` come can lose one of them.

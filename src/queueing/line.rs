@@ -11,7 +11,7 @@ use super::model::Pool;
 use super::patience::leaving_per_s;
 use super::weights::Rates;
 
-/// How many times faster than anything else those leave who are turned away: at once, as far as numbers go.
+/// How many times faster than anybody else comes or goes those leave who are turned away: at once, as far as numbers go.
 const AT_ONCE: f64 = 1e9;
 
 #[derive(Debug)]
@@ -27,15 +27,16 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// The line of a pool whose slots serve as `served` has it, before which `waiting_max` could wait if it let them.
-    pub(super) fn before(pool: &Pool, served: Rates, waiting_max: usize) -> Self {
+    /// The line of a pool whose slots serve as `served` has it, before which `waiting_max` could wait if it let them. They come at no more than
+    /// `come_per_s`.
+    pub(super) fn before(pool: &Pool, served: Rates, waiting_max: usize, come_per_s: f64) -> Self {
         let full_per_s = served.max();
         let room = pool.queue_max.unwrap_or(usize::MAX).min(waiting_max);
         let leaving_per_s = match pool.timeout_s {
             Some(timeout_s) => leaving_per_s(full_per_s, timeout_s, room),
             None => vec![0.0; room],
         };
-        let fastest_per_s = full_per_s + leaving_per_s.last().copied().unwrap_or(0.0);
+        let fastest_per_s = come_per_s.max(full_per_s + leaving_per_s.last().copied().unwrap_or(0.0));
         Self {
             timeout_s: pool.timeout_s,
             bounded: pool.queue_max.is_some(),
@@ -67,11 +68,14 @@ impl Line {
             in_use.iter().enumerate().skip(1).map(|(n, share)| of(n) * share).sum()
         };
         let (mut waiting, mut gave_up_per_s) = (0.0, 0.0);
-        for ((j, share), leaving) in line.iter().enumerate().skip(1).zip(&self.leaving_per_s) {
-            waiting += j as f64 * share;
-            gave_up_per_s += leaving * share;
+        let room = self.room();
+        for (j, share) in line.iter().enumerate().skip(1) {
+            // Past the line it is full.
+            waiting += j.min(room) as f64 * share;
+            gave_up_per_s +=
+                self.leaving_per_s.get(j - 1).or(self.leaving_per_s.last()).unwrap_or(&0.0) * share;
         }
-        let past = line.get(self.leaving_per_s.len() + 1).copied().unwrap_or(0.0);
+        let past: f64 = line.iter().skip(room + 1).sum();
         let turned_away_per_s = self.turned_away_per_s.map_or(0.0, |per_s| past * per_s);
         let lost_waiting = gave_up_per_s * self.timeout_s.unwrap_or(0.0);
         let kept = Kept { per_s: mean(&|n| self.served.at(n)), waiting: (waiting - lost_waiting).max(0.0) };

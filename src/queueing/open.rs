@@ -215,7 +215,9 @@ impl<'m> Passage<'m> {
 
     /// τ for each whose first attempt timed out, as a mean over all attempts: of 1 + rP of them r·P_timeout are such.
     fn waited_before_s(&self, passed: &Passed) -> f64 {
-        let (Some(timeout_s), Some(retries)) = (self.pool.timeout_s, self.pool.retry_ratio) else { return 0.0 };
+        let (Some(timeout_s), Some(retries)) = (self.pool.timeout_s, self.pool.retry_ratio) else {
+            return 0.0;
+        };
         let p_lost = passed.p_timeout + passed.p_rejected;
         timeout_s * retries * passed.p_timeout / (1.0 + retries * p_lost)
     }
@@ -253,7 +255,8 @@ impl<'m> Passage<'m> {
     fn p_lost(&self, attempts_per_s: f64) -> f64 {
         if let (Some(timeout_s), None) = (self.pool.timeout_s, self.pool.queue_max) {
             let timeout_s = timeout_s / self.factor;
-            return impatient(self.last_ratio(attempts_per_s), attempts_per_s, self.full_per_s(), timeout_s).p_timeout;
+            return impatient(self.last_ratio(attempts_per_s), attempts_per_s, self.full_per_s(), timeout_s)
+                .p_timeout;
         }
         let passed = self.pass(attempts_per_s);
         passed.p_timeout + passed.p_rejected
@@ -297,7 +300,8 @@ impl<'m> Passage<'m> {
                 p_served: 1.0,
             };
         };
-        let waits = impatient(self.last_ratio(rate_per_s), rate_per_s, self.full_per_s(), timeout_s / self.factor);
+        let waits =
+            impatient(self.last_ratio(rate_per_s), rate_per_s, self.full_per_s(), timeout_s / self.factor);
         let mut shares = normalized(&ln);
         shares.iter_mut().for_each(|share| *share *= 1.0 - waits.p_wait);
         shares.push(waits.p_wait);

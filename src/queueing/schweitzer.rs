@@ -150,7 +150,8 @@ fn look_ahead(answers: &mut [ClassAnswer], steps: &[f64], before: &[f64]) {
         return;
     }
     let queues = || answers.iter().flat_map(|answer| &answer.queues);
-    let most = queues().zip(steps).filter(|(_, step)| **step < 0.0).map(|(queue, step)| TAKEN_MAX * queue / -step);
+    let most =
+        queues().zip(steps).filter(|(_, step)| **step < 0.0).map(|(queue, step)| TAKEN_MAX * queue / -step);
     let far = most.fold(far, f64::min);
     if far.is_finite() {
         let queues = answers.iter_mut().flat_map(|answer| &mut answer.queues);

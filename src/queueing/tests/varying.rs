@@ -235,6 +235,21 @@ fn what_loses_nobody_is_solved_as_if_it_could_not() {
     near(response_s(&alone(r#","timeout_s":1000"#)), response_s(&alone("")), 1e-3);
 }
 
+/// Users who come back within a microsecond keep a line full though they are turned away at once.
+#[test]
+fn a_line_stays_full_however_fast_users_come_back() {
+    for think_s in [1e-6, 1e-3, 1.0] {
+        let text = format!(
+            r#"{{"users":100,"think_s":{think_s},"stations":[{{"name":"db","demand_s":1000,"servers":"delay"}}],
+                "pools":[{{"name":"p","slots":1,"guards":["db"],"queue_max":10}}]}}"#
+        );
+        let solved = answer(&text);
+        near(solved.pools[0].waiting.unwrap(), 10.0, 1e-3);
+        near(solved.pools[0].busy.unwrap(), 1.0, 1e-3);
+        near(solved.throughput_per_s.unwrap(), 1e-3, 1e-3);
+    }
+}
+
 /// Just below the rate from which on it is unstable every number is one, or it is said to be unstable.
 #[test]
 fn at_the_end_of_stability_no_number_is_missing() {

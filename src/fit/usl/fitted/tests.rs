@@ -160,8 +160,7 @@ proptest! {
 #[test]
 fn a_peak_that_may_be_anywhere_has_no_interval() {
     let x = [111.85, 179.04, 351.22, 592.01];
-    let points: Vec<Point> =
-        [1.0, 2.0, 4.0, 8.0].into_iter().zip(x).map(|(n, x)| Point { n, x }).collect();
+    let points: Vec<Point> = [1.0, 2.0, 4.0, 8.0].into_iter().zip(x).map(|(n, x)| Point { n, x }).collect();
     let fitted = fit(&points).unwrap();
     for ends in [fitted.peak_n_ci95, fitted.peak_x_ci95].into_iter().flatten() {
         assert!(ends[0] > 0.0 && ends[1].is_finite(), "{fitted:?}");
