@@ -226,6 +226,12 @@ pub fn show_count(value: u64) -> String {
     }
 }
 
+/// To three significant figures: more of an estimate would only look exact.
+pub fn three_figures(value: f64) -> f64 {
+    let last = 10_f64.powf(value.abs().max(f64::MIN_POSITIVE).log10().floor() - 2.0);
+    (value / last).round() * last
+}
+
 /// The shortest decimal, with `k` or `M` where the value is a whole number of them.
 pub fn show_magnitude(value: f64) -> String {
     if value != 0.0 && value % 1e6 == 0.0 {

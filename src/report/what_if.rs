@@ -3,14 +3,10 @@
 use super::numbers::{about, percent, quantity};
 use super::{plain, wording};
 use crate::record::what_if::{Changed, Confirmed, WhatIf};
+use crate::units::three_figures;
 
-/// Three figures: more of a prediction would only look exact.
 fn three(value: f64) -> String {
-    if !(value.is_finite() && value >= 1.0) {
-        return quantity(value);
-    }
-    let unit = 10_f64.powf(value.log10().floor() - 2.0);
-    quantity((value / unit).round() * unit)
+    quantity(three_figures(value))
 }
 
 /// Rows of a label and its text, in order, as the terminal shows them.

@@ -51,7 +51,6 @@ fn jain_timesharing() -> Vec<Row> {
     let centers = [5.0, 4.0, 3.0].map(|demand_s| Center { demand_s, servers: 1.0 });
     let throughput = 15.70 / 80.0;
     vec![
-        example.row("throughput", "0.1963", throughput),
         example.row("utilization of the CPU", "0.98", utilization_ratio(throughput, centers[0])),
         example.row("response time, s", "68.6", interactive_response_s(17.0, throughput, 18.0)),
         example.row("terminals at the knee", "6", saturation_users(&centers, 18.0)),

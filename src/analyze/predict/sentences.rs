@@ -5,16 +5,15 @@ use super::{Against, Doubt, Ladder};
 use crate::analyze::explain::{figure, load as exactly, percent};
 use crate::analyze::wall::Unit;
 use crate::record::what_if::{Observed, WhatIf};
+use crate::units::three_figures;
 
 /// Slots beyond what is of use by this factor are worth a word.
 const TOO_MANY: f64 = 1.1;
 /// Gain below which a change does nothing that a search could see.
 const NO_GAIN: f64 = 1.03;
 
-/// A load to three figures: more of a prediction would only look exact.
 fn load(at: f64, unit: &Unit) -> String {
-    let figures = 10_f64.powf(at.max(f64::MIN_POSITIVE).log10().floor() - 2.0);
-    exactly((at / figures).round() * figures, unit)
+    exactly(three_figures(at), unit)
 }
 
 pub(super) fn explanation(ladder: &Ladder<'_>, what_if: &WhatIf, measured: f64, doubt: &Doubt<'_>) -> String {
