@@ -35,8 +35,7 @@ pub struct WhatIf {
     pub limited_by: Option<String>,
     /// `interpolated`, `extrapolated` or `confirmed`.
     pub evidence: String,
-    /// How far the prediction goes beyond what was measured: how full the limiting resource would be over the fullest that it was, or the predicted load over
-    /// the highest level, whichever is more.
+    /// How full the limiting resource would be over the fullest that it was measured, or the predicted load over the highest level: the larger one.
     pub factor: f64,
     /// Measured load line over that of the model before the change: what the prediction was multiplied by.
     pub calibration: f64,
