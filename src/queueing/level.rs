@@ -151,7 +151,7 @@ impl Level {
             terms += level.terms + level.jobs_max as u64;
             let pool = &network.pools[*index];
             let closed = !matches!(network.load, Load::Open { .. });
-            let line = (outermost && closed && may_lose(pool, jobs_max))
+            let line = (outermost && closed && pool.can_lose() && jobs_max > pool.slots)
                 .then(|| Line::before(pool, level.rates(), jobs_max - pool.slots, come_per_s));
             let rates = line.as_ref().map_or_else(|| level.rates(), Line::rates);
             let (full, cv2) = (pool.slots, level.flow_cv2(network));
@@ -425,12 +425,6 @@ fn comes_per_s(network: &Network, stations: &[Member], delay_s: f64, jobs: usize
     let outside_s = think_s + delay_s;
     let thought = if outside_s > 0.0 { jobs as f64 / outside_s } else { 0.0 };
     stations.iter().map(|station| station.rates.max()).fold(thought, f64::max)
-}
-
-/// Whether a pool before which up to `jobs` come can lose one of them.
-fn may_lose(pool: &Pool, jobs: usize) -> bool {
-    let waiting = jobs.saturating_sub(pool.slots);
-    waiting > 0 && (pool.timeout_s.is_some() || pool.queue_max.is_some_and(|most| most < waiting))
 }
 
 /// How many jobs are at one member.

@@ -42,8 +42,15 @@ pub fn solve(network: &Network) -> Result<Vec<Answer>, Vec<Fault>> {
             let most = all.iter().copied().max().unwrap_or(0);
             let closed = Closed::new(network, *think_s, most);
             let answers: Vec<Answer> = all.iter().map(|users| closed.with_users(*users)).collect();
-            let loses = |index: &usize| answers.iter().any(|answer| answer.pools[*index].p_lost() > LOST_MIN);
-            if let Some(index) = closed.too_steady().filter(loses) {
+            let lost =
+                |index: usize| answers.iter().map(|answer| answer.pools[index].p_lost()).fold(0.0, f64::max);
+            if let Some(last) = network.root.pools.last().map(|pool| pool.0)
+                && network.pools[last].can_lose()
+                && lost(last) <= LOST_MIN
+            {
+                return Ok(without_loss(network, last, *think_s, all));
+            }
+            if let Some(index) = closed.too_steady() {
                 let (key, has) = open::losing_key(&network.pools[index]);
                 let what = format!(
                     "it has {has} and few slots in a closed model, and what it guards varies so little that the formula is more than 5 % off"
@@ -53,6 +60,21 @@ pub fn solve(network: &Network) -> Result<Vec<Answer>, Vec<Fault>> {
             Ok(answers)
         }
     }
+}
+
+/// The answers of a network at one of whose pools nobody is lost, though somebody might: as if it lost none, for then constant holds are corrected for
+/// beside other stations, too.
+fn without_loss(network: &Network, pool: usize, think_s: f64, users: &[u64]) -> Vec<Answer> {
+    let mut patient = network.clone();
+    (patient.pools[pool].timeout_s, patient.pools[pool].queue_max) = (None, None);
+    let closed = Closed::new(&patient, think_s, users.iter().copied().max().unwrap_or(0));
+    let answers = users.iter().map(|users| {
+        let mut answer = closed.with_users(*users);
+        answer.pools[pool].timeout_ratio = network.pools[pool].timeout_s.map(|_| 0.0);
+        answer.pools[pool].rejected_ratio = network.pools[pool].queue_max.map(|_| 0.0);
+        answer
+    });
+    answers.collect()
 }
 
 /// Pools of a closed network that may lose requests before they come to other pools: who is lost thinks again, and passes less than others do.
