@@ -2,7 +2,9 @@
 //! pool's slots were merely held longer by something behind it. Correlation with load is worth nothing, because everything rises with
 //! load, and so is the text of an error.
 
-use super::suspects::{CAUSE_SHARE_MIN, NEAR_WALL, Step, Suspect, queues, sooner, suspects, untold, wall};
+use super::suspects::{
+    CAUSE_SHARE_MIN, NEAR_LAW, NEAR_WALL, Step, Suspect, queues, sooner, suspects, untold, wall,
+};
 use super::wall::Unit;
 use crate::record::summary::Level;
 
@@ -139,6 +141,10 @@ fn judge<'a>(levels: &'a [Level], unit: &Unit, step: Step<'a>) -> Judged<'a> {
 
 /// Whether it may have been the first instead of `leader`: its share says so, or it has no clock and may be what holds the slots of the leader.
 fn is_rival(leader: &Suspect<'_>, rival: &Suspect<'_>) -> bool {
+    if let (Some(first), Some(second)) = (leader.lawful(), rival.lawful()) {
+        return second * NEAR_LAW >= first
+            && (rival.full || rival.inferred || rival.share >= RIVAL_SHARE_MIN);
+    }
     let later = match (leader.onset, rival.onset) {
         (Some(first), Some(second)) => second.at > first.bracket[1],
         _ => false,
@@ -150,6 +156,14 @@ fn is_rival(leader: &Suspect<'_>, rival: &Suspect<'_>) -> bool {
 fn weights(levels: &[Level], unit: &Unit, contenders: &[Suspect<'_>]) -> Vec<f64> {
     if let [alone] = contenders {
         return vec![if alone.share >= CAUSE_SHARE_MIN { alone.binds() } else { alone.share }];
+    }
+    if let Some(weights) = by_law(contenders) {
+        return weights;
+    }
+    // What a full memory makes dearer is full as well, and where nothing tells what it was before, either may have been the first.
+    let unknown = |one: &Suspect<'_>| one.taken.is_none() && one.resource.kind != "memory";
+    if contenders.iter().any(|one| one.resource.kind == "memory") && contenders.iter().any(unknown) {
+        return normalized(vec![1.0; contenders.len()]);
     }
     let silent = contenders.iter().filter(|one| one.inferred).count();
     if silent == 0 {
@@ -168,6 +182,15 @@ fn weights(levels: &[Level], unit: &Unit, contenders: &[Suspect<'_>]) -> Vec<f64
             contenders.iter().map(of).collect()
         }
     }
+}
+
+/// All the weight for the one that requests would have filled first had each gone on to take of it what it took at quiet levels, shared by those
+/// that are as near; `None` where that is not told of all.
+fn by_law(contenders: &[Suspect<'_>]) -> Option<Vec<f64>> {
+    let laws: Vec<f64> = contenders.iter().map(Suspect::lawful).collect::<Option<_>>()?;
+    let most = laws.iter().copied().fold(0.0, f64::max);
+    let near = |law: &f64| if *law * NEAR_LAW >= most { 1.0 } else { 0.0 };
+    Some(normalized(laws.iter().map(near).collect()))
 }
 
 /// All the weight for the one whose demand fills it first, shared by those that are as near; `None` where a demand is not told.

@@ -109,7 +109,7 @@ pub(super) fn named(
         ),
     };
     text += &format!(", P = {probability:.2}");
-    text += &match suspect.hold_growth {
+    text += &match suspect.growth.filter(|_| suspect.resource.kind == "pool") {
         Some(growth) if growth <= FLAT_HOLD => format!("; hold time flat ({growth:.2}x): its size binds"),
         Some(growth) => format!("; hold time grew ({growth:.2}x): what it guards contributes"),
         None => String::new(),
@@ -204,15 +204,15 @@ pub(super) fn no_growth(step: &Step<'_>, failing: bool, unit: &Unit) -> String {
 }
 
 fn why_victim(victim: &Suspect<'_>) -> String {
-    match victim.hold_growth {
-        Some(growth) if victim.is_held_longer() => {
-            format!("its slots are held {growth:.1}x as long as at the lowest level")
-        }
-        _ if victim.is_dearer() => format!(
-            "a request takes {:.1}x as much of it as at the lowest level (collections, retries, a cache that overflows)",
-            victim.cost_growth.unwrap_or(f64::NAN)
-        ),
-        _ => "what it guards had stopped giving more while half of its slots were still free".to_owned(),
+    let growth = victim.growth.unwrap_or(f64::NAN);
+    if victim.is_held_longer() {
+        format!("its slots are held {growth:.1}x as long as at quiet levels")
+    } else if victim.is_dearer() {
+        format!(
+            "a request takes {growth:.1}x as much of it as at quiet levels (collections, retries, a cache that overflows)"
+        )
+    } else {
+        "what it guards had stopped giving more while half of its slots were still free".to_owned()
     }
 }
 

@@ -18,6 +18,7 @@ mod odds;
 mod omission;
 pub mod onset;
 pub mod predict;
+pub mod quiet;
 mod redraw;
 mod samples;
 pub mod saturate;

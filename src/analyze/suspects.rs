@@ -3,6 +3,7 @@
 
 use super::levels::wait_per_request_s;
 use super::onset::{Onset, onset};
+use super::quiet::{Quiet, counted_error, free};
 use super::saturate::{names, saturated};
 use super::wall::{Demand, Unit, unsaturated};
 use crate::queueing::laws::demand_s;
@@ -21,18 +22,22 @@ const EARLY_THROUGHPUT: f64 = 0.7;
 const WAITED_FOR_MIN: f64 = 0.7;
 /// Utilization from which a processor whose queue nobody counts may be what requests wait for before it is full.
 const QUEUES_FROM: f64 = 0.6;
+/// The same where no level shows that it is full in the end.
+const NEARLY_FULL: f64 = 0.8;
 /// Utilization that a queue is computed of at most: beyond, the formula is all rounding.
 const RHO_MAX: f64 = 0.99;
 /// Levels from this factor above the knee on show whether what queues there is full in the end.
 const ABOVE: f64 = 1.2;
 /// What was as good as full under the lowest load and is used no more by this factor later is busy with something else.
 const GROWS_MIN: f64 = 1.1;
+/// Growth of throughput past the load that fills a resource from which it is not what requests wait for.
+const OUTGROWN_MIN: f64 = 1.15;
 /// Utilization at another level from which it matters that a resource tells nothing of the knee.
 const UNTOLD_MIN: f64 = 0.5;
-/// Slot-seconds without which what each visit takes at the lowest level is not told.
-const TOLD_MIN: f64 = 10.0;
-/// Utilization from which what a request takes of a processor stands out from what else that does.
-const WORTH_TELLING: f64 = 0.2;
+/// Standard errors of the hold that the growth of it must exceed where there is only one slot.
+const SINGLE_ERRORS: f64 = 2.0;
+/// How sure it is that the size of a pool binds of which no hold is known to compare with.
+const UNKNOWN_BINDS: f64 = 0.5;
 /// Share of the added latency that is spent waiting for a victim from which it counts though it is not full.
 const SUFFERED_MIN: f64 = 0.05;
 
@@ -47,16 +52,45 @@ pub struct Suspect<'a> {
     pub share: f64,
     /// The share is what measured waits leave over, ascribed to the only full resource that tells no waits.
     pub inferred: bool,
-    /// Hold time at the knee over that at the lowest level.
-    pub hold_growth: Option<f64>,
-    /// Of what is no pool: service that a request takes at the knee over that at the lowest level.
-    pub cost_growth: Option<f64>,
+    /// What a visit holds of it at the knee, or a request takes of it, over what that was at quiet levels.
+    pub growth: Option<f64>,
+    /// Likewise what a request takes of it over all its visits.
+    pub taken: Option<f64>,
     /// Most of the throughput was there while half of the slots were free: more slots are not what it lacks.
     pub idle_early: bool,
+    /// Throughput went on growing past the load that fills it, and nobody waits for it.
+    pub outgrown: bool,
     pub onset: Option<Onset>,
 }
 
-impl Suspect<'_> {
+impl<'a> Suspect<'a> {
+    /// What speaks for and against it, but for being full; `share` as its own account has it.
+    fn at(
+        levels: &[Level],
+        step: &Step<'_>,
+        name: &'a str,
+        resource: &'a LevelResource,
+        share: Option<f64>,
+    ) -> Self {
+        let quiet = Quiet::of(levels, step.knee, name);
+        // Nobody can stand in line inside a single slot, so what holds it longer must come from elsewhere: that is believed only as far as chance
+        // does not make it.
+        let single = resource.kind == "pool" && resource.limit.is_some_and(|limit| limit <= 1.0);
+        let doubt = |quiet: &Quiet| if single { 1.0 + SINGLE_ERRORS * quiet.error } else { 1.0 };
+        Self {
+            name,
+            resource,
+            full: false,
+            share: share.unwrap_or(f64::NAN),
+            inferred: share.is_none(),
+            growth: quiet.map(|quiet| quiet.growth(step.knee, resource) / doubt(&quiet)),
+            taken: quiet.map(|quiet| quiet.taken(step.knee, resource)),
+            idle_early: idle_early(levels, name, resource),
+            outgrown: quiet.is_some_and(|quiet| is_outgrown(levels, step, name, resource, &quiet)),
+            onset: None,
+        }
+    }
+
     /// Full, but on account of what it guards, or of what makes requests dearer.
     pub fn is_victim(&self) -> bool {
         self.idle_early || self.is_held_longer() || self.is_dearer()
@@ -64,17 +98,30 @@ impl Suspect<'_> {
 
     /// Whether its own hold times say so, which is the stronger reason.
     pub fn is_held_longer(&self) -> bool {
-        self.hold_growth.is_some_and(|growth| growth >= VICTIM_HOLD)
+        self.resource.kind == "pool" && self.has_grown()
     }
 
     pub fn is_dearer(&self) -> bool {
-        self.cost_growth.is_some_and(|growth| growth >= VICTIM_HOLD)
+        self.resource.kind != "pool" && self.resource.kind != "memory" && self.has_grown()
     }
 
-    /// How sure it is that its own size binds, by the growth of the hold time alone: 1 while that is flat, 0 for a victim.
+    fn has_grown(&self) -> bool {
+        self.growth.is_some_and(|growth| growth >= VICTIM_HOLD)
+    }
+
+    /// Utilization by what requests took of it at quiet levels.
+    pub fn lawful(&self) -> Option<f64> {
+        Some(self.resource.utilization? / self.taken?)
+    }
+
+    /// How sure it is that the size of a pool binds, by the growth of its holds: 1 while that is flat, 0 for a victim. Nobody knows where no level was
+    /// quiet.
     pub fn binds(&self) -> f64 {
-        let growth = self.hold_growth.unwrap_or(1.0);
-        ((VICTIM_HOLD - growth) / (VICTIM_HOLD - FLAT_HOLD)).clamp(0.0, 1.0)
+        match self.growth {
+            _ if self.resource.kind != "pool" => 1.0,
+            Some(growth) => ((VICTIM_HOLD - growth) / (VICTIM_HOLD - FLAT_HOLD)).clamp(0.0, 1.0),
+            None => UNKNOWN_BINDS,
+        }
     }
 }
 
@@ -111,23 +158,17 @@ pub fn suspects<'a>(levels: &'a [Level], unit: &Unit, step: &Step<'a>) -> Vec<Su
         let starved = resource.kind != "pool" && utilization < WAITED_FOR_MIN;
         // A number waiting that explains little may be no number of requests (a loop's lag, a run queue): only a clock of waits is held to its word.
         let unclocked = resource.wait_ms.is_none() && told.is_none_or(|share| share < CAUSE_SHARE_MIN);
-        let mut suspect = Suspect {
-            name,
-            resource,
-            full,
-            share: told.unwrap_or(f64::NAN),
-            inferred: told.is_none(),
-            hold_growth: hold_growth(levels, step, name, resource),
-            cost_growth: None,
-            idle_early: idle_early(levels, name, resource),
-            onset: None,
-        };
+        let mut suspect = Suspect::at(levels, step, name, resource, told);
+        if suspect.outgrown {
+            continue;
+        }
         if full {
-            suspect.cost_growth = cost_growth(levels, step, name, resource);
+            suspect.full = true;
             suspect.onset = onset(levels, name, unit);
             suspects.push(suspect);
         } else if !starved && told.is_some_and(|share| share >= CAUSE_SHARE_MIN)
-            || suspect.is_held_longer() && suspect.share >= SUFFERED_MIN
+            || suspect.is_held_longer()
+                && told.map_or(utilization >= NEARLY_FULL, |share| share >= SUFFERED_MIN)
         {
             suspects.push(suspect);
         } else if unclocked && utilization >= QUEUES_FROM {
@@ -171,34 +212,23 @@ fn is_busy_anyhow(step: &Step<'_>, name: &str, resource: &LevelResource) -> bool
     silent && more_load && full_before && resource.used < GROWS_MIN * before.used
 }
 
-/// Growth of a pool's mean hold from the lowest level that tells to the knee. Without a clock it is that of the slots in use per request, which is the same as
-/// long as a request makes as many visits.
-fn hold_growth(levels: &[Level], step: &Step<'_>, name: &str, resource: &LevelResource) -> Option<f64> {
-    let (base, before) = levels
-        .iter()
-        .take_while(|level| level.level < step.knee.level)
-        .find_map(|level| Some((level, level.resources.get(name)?)))?;
-    if let (Some(hold_ms), Some(held_ms)) = (resource.hold_ms, before.hold_ms.filter(|&held| held > 0.0)) {
-        return Some(hold_ms / held_ms);
-    }
-    let seconds = base.span_s[1] - base.span_s[0];
-    // Connections that users keep while they think are held by them, whatever a request takes: those have no line.
-    let told = resource.kind == "pool" && resource.waiting.is_some() && before.used * seconds >= TOLD_MIN;
-    told.then(|| {
-        demand_s(resource.used, step.knee.throughput_per_s) / demand_s(before.used, base.throughput_per_s)
-    })
-}
-
-/// Growth of the service that a request takes of a processor without a clock, from the lowest level at which it was worth telling to the knee. What
-/// it uses without any request makes it look the smaller.
-fn cost_growth(levels: &[Level], step: &Step<'_>, name: &str, resource: &LevelResource) -> Option<f64> {
-    let limit = resource.limit.filter(|_| resource.kind == "cpu" && resource.hold_ms.is_none())?;
-    let (early, before) = levels
-        .iter()
-        .filter(|level| level.level < step.knee.level)
+/// At a level at which it was full it would be more than full by what requests took of it at quiet ones, and nothing waits for it that is told of:
+/// fewer of them come to it than did, and those that do not come do not wait (workers behind a queue, a cache that fills itself).
+fn is_outgrown(
+    levels: &[Level],
+    step: &Step<'_>,
+    name: &str,
+    resource: &LevelResource,
+    quiet: &Quiet,
+) -> bool {
+    let waits = [resource.waiting, resource.wait_ms].iter().flatten().any(|wait| *wait > 0.0);
+    let seen = levels.iter().filter(|level| level.level <= step.knee.level);
+    let mut full = seen
         .filter_map(|level| Some((level, level.resources.get(name)?)))
-        .find(|(_, resource)| resource.used >= WORTH_TELLING * limit)?;
-    Some(demand_s(resource.used, step.knee.throughput_per_s) / demand_s(before.used, early.throughput_per_s))
+        .filter(|(_, resource)| resource.utilization.is_some_and(|ratio| ratio >= EXHAUSTED_MIN));
+    resource.kind != "memory"
+        && !waits
+        && full.any(|(level, resource)| quiet.taken(level, resource) * OUTGROWN_MIN <= 1.0)
 }
 
 /// The contradiction test: most of the throughput was already there while no more than half of the slots were ever in use.
@@ -206,28 +236,43 @@ fn idle_early(levels: &[Level], name: &str, at_knee: &LevelResource) -> bool {
     let Some(limit) = at_knee.limit.filter(|_| at_knee.kind == "pool") else { return false };
     let best = levels.iter().map(|level| level.throughput_per_s).fold(0.0, f64::max);
     levels.iter().any(|level| {
-        let used = level.resources.get(name).map_or(f64::INFINITY, |resource| resource.used);
+        let used = level.resources.get(name).map_or(f64::INFINITY, |resource| used_at_most(level, resource));
         used <= limit / 2.0 && level.throughput_per_s > EARLY_THROUGHPUT * best
     })
 }
 
+/// Slots in use, as far as readings of once a second tell: two of their standard errors above the mean.
+fn used_at_most(level: &Level, resource: &LevelResource) -> f64 {
+    let seconds = level.span_s[1] - level.span_s[0];
+    resource.used * (1.0 + 2.0 * counted_error(resource.used * seconds, free(resource)))
+}
+
 /// Share of the added latency that a processor without a clock explains before it is full; 0 where levels further up tell that it never is.
 fn queue_share(levels: &[Level], unit: &Unit, step: &Step<'_>, name: &str, resource: &LevelResource) -> f64 {
-    let above = || levels.iter().filter(|level| level.level >= ABOVE * step.knee.level);
+    let mut above = levels.iter().filter(|level| level.level >= ABOVE * step.knee.level).peekable();
     let is_full = |level: &Level| {
         level.resources.get(name).is_none_or(|resource| saturated(resource, level, step.base))
     };
     let depends = Demand::of(&unsaturated(levels, name), name, unit).is_some() || step.base.is_none();
-    if !depends || above().count() > 0 && !above().any(is_full) {
+    let fills = match above.peek() {
+        Some(_) => above.any(is_full),
+        None => resource.utilization.is_some_and(|ratio| ratio >= NEARLY_FULL),
+    };
+    if !depends || !fills {
         return 0.0;
     }
     predicted_share(step, name, resource)
 }
 
+/// Serves one after the other, be it a processor or a loop.
+fn is_station(resource: &LevelResource) -> bool {
+    matches!(resource.kind.as_str(), "cpu" | "queue")
+}
+
 /// Share of the added latency that queues at a processor by its utilization, exponential service: W = D·ρ^(√(2(m+1))−1)/(m(1−ρ)) a request
 /// (Sakasegawa, Annals of the Institute of Statistical Mathematics 29, 1977).
 fn predicted_share(step: &Step<'_>, name: &str, resource: &LevelResource) -> f64 {
-    let Some(limit) = resource.limit.filter(|_| resource.kind == "cpu") else { return 0.0 };
+    let Some(limit) = resource.limit.filter(|_| is_station(resource)) else { return 0.0 };
     let servers = limit.max(1.0);
     let queued_s = |level: &Level, resource: &LevelResource| {
         let utilization = (resource.used / limit).min(RHO_MAX);
@@ -259,30 +304,27 @@ pub fn sooner<'a>(
     step: &Step<'a>,
     suspect: &Suspect<'a>,
 ) -> Vec<Suspect<'a>> {
-    let own = wall(levels, unit, suspect.name).unwrap_or(f64::INFINITY);
-    let is_sooner = |name: &str| wall(levels, unit, name).is_some_and(|at| at <= own * NEAR_WALL);
     let seen = step.knee.resources.iter().filter(|(name, resource)| {
         *name != suspect.name
             && resource.kind != "memory"
             && wait_per_request_s(step.knee, resource).is_none()
-            && is_sooner(name)
     });
+    let is_sooner = |one: &Suspect<'_>| match (one.lawful(), suspect.lawful()) {
+        (Some(law), Some(own)) => law * NEAR_LAW >= own,
+        _ => wall(levels, unit, one.name)
+            .is_some_and(|at| at <= NEAR_WALL * wall(levels, unit, suspect.name).unwrap_or(f64::INFINITY)),
+    };
     seen.map(|(name, resource)| Suspect {
-        name,
-        resource,
-        full: false,
         share: (1.0 - suspect.share).max(0.0),
-        inferred: true,
-        hold_growth: None,
-        cost_growth: None,
-        idle_early: false,
-        onset: None,
+        ..Suspect::at(levels, step, name, resource, None)
     })
+    .filter(|one| !one.is_victim() && !one.outgrown && is_sooner(one))
     .collect()
 }
 
-/// Walls closer than this factor are not told apart.
+/// Walls closer than this factor are not told apart, nor are utilizations by law that are.
 pub const NEAR_WALL: f64 = 1.05;
+pub const NEAR_LAW: f64 = 1.08;
 
 /// The load at which the demand of a resource, as seen where it was not saturated, fills it.
 pub fn wall(levels: &[Level], unit: &Unit, name: &str) -> Option<f64> {
