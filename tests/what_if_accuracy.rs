@@ -230,6 +230,7 @@ impl System {
             wait_ms: None,
             hold_ms: None,
             visits: None,
+            errors_per_s: None,
         };
         for (name, limit) in [("app.cpu", self.cores), ("mongodb.cpu", self.db_cores)] {
             if let Some(station) = answer.stations.iter().find(|station| station.name == name) {
@@ -246,6 +247,7 @@ impl System {
                 wait_ms: Some(waiting / rate * 1e3),
                 hold_ms: Some(busy / rate * 1e3),
                 visits: Some(1.0),
+                errors_per_s: None,
                 ..resource("pool", busy, self.slots as f64)
             },
         );

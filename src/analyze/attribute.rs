@@ -2,6 +2,7 @@
 //! pool's slots were merely held longer by something behind it. Correlation with load is worth nothing, because everything rises with
 //! load, and so is the text of an error.
 
+use super::refusals::{FAILING_MIN, added_error_ratio, is_slower, refusals};
 use super::suspects::{
     CAUSE_SHARE_MIN, NEAR_LAW, NEAR_WALL, Step, Suspect, queues, sooner, suspects, untold, wall,
 };
@@ -19,6 +20,9 @@ pub const FOUND_MIN: f64 = 0.5;
 const GROWTH_MIN: f64 = 0.02;
 const GROWTH_MIN_S: f64 = 50e-6;
 
+/// Failures, as a share of the requests, from which it is by them that a level fails which hardly takes longer.
+const FAILING: f64 = 0.01;
+
 /// What some levels say of who gave way first.
 #[derive(Clone, Debug)]
 pub enum Weighed<'a> {
@@ -29,6 +33,8 @@ pub enum Weighed<'a> {
         step: Step<'a>,
         failing: bool,
     },
+    /// Requests did not take longer, but failed, and what refused them is known.
+    Refused(Judged<'a>),
     Judged(Judged<'a>),
 }
 
@@ -99,10 +105,20 @@ fn weigh_at<'a>(levels: &'a [Level], lowest: &'a Level, knee: &'a Level, unit: &
     let base = Some(lowest).filter(|lowest| lowest.level < knee.level);
     let added_s = (knee.response_ms.mean - base.map_or(0.0, |base| base.response_ms.mean)) / 1e3;
     let step = Step { base, knee, added_s };
+    let refused = refusals(levels, &step);
+    if !refused.is_empty() {
+        return Weighed::Refused(Judged {
+            step,
+            causes: refused,
+            victims: Vec::new(),
+            explained: 0.0,
+            untold: Vec::new(),
+        });
+    }
     let least_s = base.map_or(0.0, |base| (base.response_ms.mean / 1e3 * GROWTH_MIN).max(GROWTH_MIN_S));
-    if added_s <= least_s {
-        let failing = knee.error_ratio > base.map_or(0.0, |base| base.error_ratio) + 0.001;
-        return Weighed::NoGrowth { step, failing };
+    let failing = added_error_ratio(&step);
+    if added_s <= least_s || failing >= FAILING && !is_slower(&step) {
+        return Weighed::NoGrowth { step, failing: failing > FAILING_MIN };
     }
     Weighed::Judged(judge(levels, unit, step))
 }
@@ -189,8 +205,12 @@ fn weights(levels: &[Level], unit: &Unit, contenders: &[Suspect<'_>]) -> Vec<f64
 fn by_law(contenders: &[Suspect<'_>]) -> Option<Vec<f64>> {
     let laws: Vec<f64> = contenders.iter().map(Suspect::lawful).collect::<Option<_>>()?;
     let most = laws.iter().copied().fold(0.0, f64::max);
-    let near = |law: &f64| if *law * NEAR_LAW >= most { 1.0 } else { 0.0 };
-    Some(normalized(laws.iter().map(near).collect()))
+    // What requests wait for most is not acquitted by a law while nothing is full: then they are not told apart.
+    let near = |(place, law): (usize, &f64)| {
+        let waited_for = place == 0 && !contenders[place].full;
+        if waited_for || *law * NEAR_LAW >= most { 1.0 } else { 0.0 }
+    };
+    Some(normalized(laws.iter().enumerate().map(near).collect()))
 }
 
 /// All the weight for the one whose demand fills it first, shared by those that are as near; `None` where a demand is not told.

@@ -100,8 +100,11 @@ pub(super) fn named(
     next: Option<&NextWall>,
 ) -> String {
     let share = percent(suspect.share);
-    let mut text = format!("{} ({}) {}, ", suspect.name, state(suspect), from(suspect, rung, unit));
+    let refuses = if suspect.refused.is_some() { " and refuses" } else { "" };
+    let begins = from(suspect, rung, unit) + refuses;
+    let mut text = format!("{} ({}) {begins}, ", suspect.name, state(suspect));
     text += &match suspect.inferred {
+        _ if fails(suspect) => failing(suspect, step, unit),
         false => format!("explains {share} of the {}", compared(step, unit)),
         true => format!(
             "tells no waiting times but is left with {share} of the {}, as nothing else is full",
@@ -127,21 +130,42 @@ pub(super) fn named(
     text + "."
 }
 
+/// It makes requests fail rather than wait.
+fn fails(suspect: &Suspect<'_>) -> bool {
+    suspect.share.is_nan()
+}
+
+fn failing(suspect: &Suspect<'_>, step: &Step<'_>, unit: &Unit) -> String {
+    let at = load(step.knee.level, unit);
+    match suspect.refused {
+        Some(share) => format!("explains {} of the failures at {at}, which take no longer", percent(share)),
+        None => format!("and at {at} requests fail without taking longer"),
+    }
+}
+
 /// `found` is how likely it is one of them at all.
 pub(super) fn set(suspects: &[&Suspect<'_>], found: f64, step: &Step<'_>, unit: &Unit) -> String {
     let mut each: Vec<String> = suspects
         .iter()
         .map(|suspect| {
-            format!("{} ({}, {} of the added time)", suspect.name, state(suspect), percent(suspect.share))
+            let share = match suspect.refused {
+                Some(refused) => format!("{} of the failures", percent(refused)),
+                None if fails(suspect) => "at its limit".to_owned(),
+                None => format!("{} of the added time", percent(suspect.share)),
+            };
+            format!("{} ({}, {share})", suspect.name, state(suspect))
         })
         .collect();
     if found < 0.95 {
         each.push(format!("something that is not observed ({})", percent(1.0 - found)));
     }
+    let of = match suspects.iter().any(|suspect| fails(suspect)) {
+        true => format!("failures at {}", load(step.knee.level, unit)),
+        false => compared(step, unit),
+    };
     format!(
-        "{} cannot be told apart as the cause of the {}; widen one of them and search again.",
-        each.join(" and "),
-        compared(step, unit)
+        "{} cannot be told apart as the cause of the {of}; widen one of them and search again.",
+        each.join(" and ")
     )
 }
 

@@ -20,6 +20,7 @@ pub mod onset;
 pub mod predict;
 pub mod quiet;
 mod redraw;
+pub mod refusals;
 mod samples;
 pub mod saturate;
 mod steady;

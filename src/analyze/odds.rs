@@ -89,7 +89,7 @@ pub(super) fn odds(
     let misfits: Vec<Misfit<'_>> = names.iter().flat_map(|name| misfits(levels, name, unit)).collect();
     for _ in 0..DRAWS {
         let mut drawn = redraw(levels, series, random);
-        if let Some(Weighed::Judged(judged)) = weigh(&drawn, unit) {
+        if let Some(Weighed::Judged(judged) | Weighed::Refused(judged)) = weigh(&drawn, unit) {
             for (suspect, weight) in judged.causes.iter().filter(|(_, weight)| *weight > 0.0) {
                 *odds.first.entry(suspect.name.to_owned()).or_default() += weight;
             }

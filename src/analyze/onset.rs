@@ -52,10 +52,12 @@ pub fn onset(levels: &[Level], name: &str, unit: &Unit) -> Option<Onset> {
         wall_below(levels, first, name, unit)
     };
     // A fit may lie outside the levels that it has to lie between when they are noisy or few: the middle is then all there is to say.
-    let found = found.filter(|&load| load > base.level && load <= at.level * 1.05);
-    let load = found.map_or((below.level * at.level).sqrt(), |load| load.min(at.level));
+    // Memory is full before it is used up, so that one gives way further up than where it is seen to be full.
+    let most = if at.resources[name].kind == "memory" { f64::INFINITY } else { at.level };
+    let found = found.filter(|&load| load > base.level && load <= most * 1.05);
+    let load = found.map_or((below.level * at.level).sqrt(), |load| load.min(most));
     let before = levels.iter().rfind(|level| level.level < load).map_or(base.level, |level| level.level);
-    let after = levels.iter().find(|level| level.level >= load).map_or(at.level, |level| level.level);
+    let after = levels.iter().find(|level| level.level >= load).map_or(most.min(load), |level| level.level);
     Some(Onset { at: load, bracket: [before, after], fitted: found.is_some() })
 }
 

@@ -89,9 +89,9 @@ impl Quiet {
 
     /// How much more a request takes of it at a level, over all its visits.
     pub fn taken(&self, level: &Level, resource: &LevelResource) -> f64 {
-        // Who gave up before a pool held nothing of it.
-        let held = if resource.kind == "pool" { 1.0 - level.error_ratio } else { 1.0 };
-        resource.used / (self.background + self.per_request_s * held * level.throughput_per_s)
+        // Who gave up before it held nothing of it.
+        let held_per_s = (level.throughput_per_s - resource.errors_per_s.unwrap_or(0.0)).max(0.0);
+        resource.used / (self.background + self.per_request_s * held_per_s)
     }
 }
 

@@ -42,6 +42,7 @@ pub(super) struct Sample {
     pub(super) visits: Option<f64>,
     pub(super) wait_s: Option<f64>,
     pub(super) hold_s: Option<f64>,
+    errors: Option<f64>,
 }
 
 /// What one resource told during one level, in order of time.
@@ -88,7 +89,7 @@ impl Sample {
     /// The figures of a row that can be, nothing where what is in use cannot; and whether all could.
     fn of(row: &SaturationRow, seconds: f64, share: f64) -> (Option<Self>, bool) {
         let can_be = |value: &f64| value.is_finite() && *value >= 0.0;
-        let told = [row.limit, row.waiting, row.utilization, row.visits, row.wait_s, row.hold_s];
+        let told = [row.limit, row.waiting, row.utilization, row.visits, row.wait_s, row.hold_s, row.errors];
         let whole = can_be(&row.used) && told.iter().flatten().all(can_be);
         let part = |value: Option<f64>| value.filter(can_be).map(|value| value * share);
         let sample = can_be(&row.used).then(|| Self {
@@ -100,6 +101,7 @@ impl Sample {
             visits: part(row.visits),
             wait_s: part(row.wait_s),
             hold_s: part(row.hold_s),
+            errors: part(row.errors),
         });
         (sample, whole)
     }
@@ -141,12 +143,13 @@ impl Series {
     ) -> LevelResource {
         let (mut used, mut waiting, mut utilization, mut visits) =
             (Mean::default(), Mean::default(), Mean::default(), Mean::default());
-        let (mut wait_s, mut hold_s) = (Mean::default(), Mean::default());
+        let (mut wait_s, mut hold_s, mut errors) = (Mean::default(), Mean::default(), Mean::default());
         let (mut limit, mut count, mut full) = (None, 0_u32, 0_u32);
         for sample in samples {
             used.add(Some(sample.used), sample.seconds);
             waiting.add(sample.waiting, sample.seconds);
             utilization.add(sample.utilization, sample.seconds);
+            errors.add(sample.errors.map(|errors| errors / sample.seconds), sample.seconds);
             limit = sample.limit.or(limit);
             count += 1;
             full += u32::from(sample.utilization.is_some_and(|ratio| ratio >= FULL_RATIO));
@@ -168,6 +171,7 @@ impl Series {
             wait_ms: wait_s.value().map(|wait_s| wait_s * 1e3),
             hold_ms: hold_s.value().map(|hold_s| hold_s * 1e3),
             visits: visits_per_s.filter(|_| throughput_per_s > 0.0).map(|visits| visits / throughput_per_s),
+            errors_per_s: errors.value(),
         }
     }
 

@@ -1,4 +1,4 @@
-//! When a resource counts as saturated: it is full, and work waits for it. Errors alone never suffice.
+//! When a resource counts as saturated: it is full, and work waits for it or is refused. Errors alone never suffice.
 
 use crate::record::summary::{Level, LevelResource};
 
@@ -9,9 +9,9 @@ const BUSY: f64 = 0.95;
 /// Wait over hold above which there is a queue worth the name.
 const WAIT_PER_HOLD: f64 = 0.1;
 /// Growth of the mean response time that stands in for a queue nobody counts (a run queue, a device).
-const LATENCY_GROWTH: f64 = 1.5;
+pub const LATENCY_GROWTH: f64 = 1.5;
 /// Memory is exhausted before it is full: collectors thrash and allocators fail in the last tenth.
-pub const MEMORY_FULL: f64 = 0.9;
+const MEMORY_FULL: f64 = 0.9;
 
 /// Whether `resource` is saturated at `level`; `base` is the lowest level, the reference for latency.
 pub fn saturated(resource: &LevelResource, level: &Level, base: Option<&Level>) -> bool {
@@ -29,6 +29,8 @@ fn queued(resource: &LevelResource, level: &Level, base: Option<&Level>) -> bool
     let hold_ms =
         resource.hold_ms.or_else(|| (visits_per_s > 0.0).then(|| resource.used / visits_per_s * 1e3));
     match (resource.waiting, resource.wait_ms, hold_ms) {
+        // Who is refused would have waited.
+        _ if resource.errors_per_s.is_some_and(|errors| errors > 0.0) => true,
         (Some(waiting), ..) if waiting > 0.0 => true,
         (_, Some(wait_ms), Some(hold_ms)) => wait_ms > WAIT_PER_HOLD * hold_ms,
         (Some(_), ..) => false,

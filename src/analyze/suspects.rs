@@ -15,7 +15,7 @@ pub const CAUSE_SHARE_MIN: f64 = 0.5;
 pub const VICTIM_HOLD: f64 = 1.3;
 pub const FLAT_HOLD: f64 = 1.15;
 /// In use over limit below which a pool is not exhausted, whatever a log says.
-const EXHAUSTED_MIN: f64 = 0.9;
+pub const EXHAUSTED_MIN: f64 = 0.9;
 /// A pool whose throughput had reached this share of its best with at most half of its slots in use is not what limits it.
 const EARLY_THROUGHPUT: f64 = 0.7;
 /// Utilization below which work that waits for anything but a pool waits for somebody outside who keeps the machine busy.
@@ -52,6 +52,8 @@ pub struct Suspect<'a> {
     pub share: f64,
     /// The share is what measured waits leave over, ascribed to the only full resource that tells no waits.
     pub inferred: bool,
+    /// Of what failed more than at the lowest level, what it refused; of one that refuses rather than making wait.
+    pub refused: Option<f64>,
     /// What a visit holds of it at the knee, or a request takes of it, over what that was at quiet levels.
     pub growth: Option<f64>,
     /// Likewise what a request takes of it over all its visits.
@@ -65,7 +67,7 @@ pub struct Suspect<'a> {
 
 impl<'a> Suspect<'a> {
     /// What speaks for and against it, but for being full; `share` as its own account has it.
-    fn at(
+    pub fn at(
         levels: &[Level],
         step: &Step<'_>,
         name: &'a str,
@@ -83,6 +85,7 @@ impl<'a> Suspect<'a> {
             full: false,
             share: share.unwrap_or(f64::NAN),
             inferred: share.is_none(),
+            refused: None,
             growth: quiet.map(|quiet| quiet.growth(step.knee, resource) / doubt(&quiet)),
             taken: quiet.map(|quiet| quiet.taken(step.knee, resource)),
             idle_early: idle_early(levels, name, resource),
@@ -162,14 +165,15 @@ pub fn suspects<'a>(levels: &'a [Level], unit: &Unit, step: &Step<'a>) -> Vec<Su
         if suspect.outgrown {
             continue;
         }
+        let suffers = match told {
+            Some(share) => share >= SUFFERED_MIN && (suspect.is_held_longer() || suspect.is_dearer()),
+            None => utilization >= NEARLY_FULL && suspect.is_held_longer(),
+        };
         if full {
             suspect.full = true;
             suspect.onset = onset(levels, name, unit);
             suspects.push(suspect);
-        } else if !starved && told.is_some_and(|share| share >= CAUSE_SHARE_MIN)
-            || suspect.is_held_longer()
-                && told.map_or(utilization >= NEARLY_FULL, |share| share >= SUFFERED_MIN)
-        {
+        } else if !starved && told.is_some_and(|share| share >= CAUSE_SHARE_MIN) || suffers {
             suspects.push(suspect);
         } else if unclocked && utilization >= QUEUES_FROM {
             suspect.inferred = true;
@@ -189,7 +193,10 @@ pub fn suspects<'a>(levels: &'a [Level], unit: &Unit, step: &Step<'a>) -> Vec<Su
         suspect.share = left / silent;
     }
     if !suspects.iter().any(|suspect| suspect.full) {
-        queueing.retain(|suspect| suspect.share >= CAUSE_SHARE_MIN);
+        // What is waited before a victim may be due to it as well, as what is served behind that makes its holds longer.
+        let held = suspects.iter().filter(|suspect| suspect.is_held_longer());
+        let most = left + held.map(|suspect| suspect.share).sum::<f64>();
+        queueing.retain(|suspect| suspect.share.min(most) >= CAUSE_SHARE_MIN);
         queueing.iter_mut().for_each(|suspect| suspect.share = suspect.share.min(left));
         suspects.append(&mut queueing);
     }
@@ -204,7 +211,7 @@ fn waited_share(step: &Step<'_>, name: &str, resource: &LevelResource) -> Option
 }
 
 /// Full under the lowest load already, and not used more since: what keeps it busy is not what requests ask of it.
-fn is_busy_anyhow(step: &Step<'_>, name: &str, resource: &LevelResource) -> bool {
+pub fn is_busy_anyhow(step: &Step<'_>, name: &str, resource: &LevelResource) -> bool {
     let Some((base, before)) = step.before(name) else { return false };
     let more_load = step.knee.throughput_per_s >= GROWS_MIN * base.throughput_per_s;
     let silent = wait_per_request_s(step.knee, resource).is_none();

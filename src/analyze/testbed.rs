@@ -48,6 +48,7 @@ pub(super) fn pool(limit: f64, used: f64, waiting: f64, hold_s: f64) -> LevelRes
         wait_ms: Some(waiting / 500.0 * 1e3),
         hold_ms: Some(hold_s * 1e3),
         visits: Some(1.0),
+        errors_per_s: None,
     }
 }
 

@@ -91,8 +91,9 @@ impl Verdict<'_> {
             Weighed::NoGrowth { step, failing: false } => {
                 return self.nothing(explain::no_growth(step, false, unit));
             }
-            Weighed::Judged(judged) => judged,
+            Weighed::Refused(judged) | Weighed::Judged(judged) => judged,
         };
+        let refused = matches!(weighed, Weighed::Refused(_));
         let likely = |suspect: &Suspect<'_>| self.odds.first.get(suspect.name).copied().unwrap_or(0.0);
         let best = judged.causes.iter().max_by(|a, b| likely(&a.0).total_cmp(&likely(&b.0)));
         let mut found = match best {
@@ -102,8 +103,12 @@ impl Verdict<'_> {
             Some(_) if self.odds.found().min(judged.found()) >= FOUND_MIN && judged.untold.is_empty() => {
                 self.set(judged, &likely)
             }
+            _ if refused => self.unknown(None, explain::no_growth(&judged.step, true, unit)),
             _ => self.unexplained(judged),
         };
+        if refused {
+            return found;
+        }
         found.latency_knee = latency_knee(levels, judged.step.knee);
         found.latency_knee_interval = found.latency_knee.map(|knee| self.odds.knees(levels).interval(knee));
         found
@@ -123,6 +128,7 @@ impl Verdict<'_> {
             latency_knee: None,
             latency_knee_interval: None,
             share_of_added_latency: None,
+            share_of_failures: None,
             evidence: "measured".to_owned(),
             probability: None,
             next: self.next(&[]),
@@ -179,7 +185,8 @@ impl Verdict<'_> {
             waiting: suspect.resource.waiting,
             onset: rung.and_then(|rung| rung.at),
             onset_interval: rung.and_then(|rung| rung.interval),
-            share_of_added_latency: Some(suspect.share),
+            share_of_added_latency: told(suspect.share),
+            share_of_failures: suspect.refused,
             probability: Some(probability),
             candidates: self.candidates(judged),
             next,
@@ -195,12 +202,12 @@ impl Verdict<'_> {
             .filter(|one| likely(one) >= CANDIDATE_MIN)
             .collect();
         let names: Vec<&str> = set.iter().map(|suspect| suspect.name).collect();
-        let together = set.iter().map(|suspect| suspect.share).sum::<f64>().min(1.0);
+        let together: f64 = set.iter().map(|suspect| suspect.share).sum();
         let text = explain::set(&set, self.odds.found(), &judged.step, self.unit);
         Bottleneck {
             status: BottleneckStatus::Set,
             candidates: self.candidates(judged),
-            share_of_added_latency: Some(together),
+            share_of_added_latency: told(together).map(|share| share.min(1.0)),
             next: self.next(&names),
             ..self.nothing(text)
         }
@@ -209,7 +216,11 @@ impl Verdict<'_> {
     /// All that may have been the first, likeliest first.
     fn candidates(&self, judged: &Judged<'_>) -> Vec<Candidate> {
         let share = |name: &str| {
-            judged.causes.iter().find(|(suspect, _)| suspect.name == name).map(|(suspect, _)| suspect.share)
+            judged
+                .causes
+                .iter()
+                .find(|(suspect, _)| suspect.name == name)
+                .and_then(|(suspect, _)| told(suspect.share))
         };
         let mut candidates: Vec<Candidate> = self
             .odds
@@ -245,6 +256,11 @@ impl Verdict<'_> {
         };
         self.ladder.iter().filter(ahead).filter_map(wall).collect()
     }
+}
+
+/// A share, unless it is one of failures.
+fn told(share: f64) -> Option<f64> {
+    Some(share).filter(|share| share.is_finite())
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What each request, or each user, takes of a resource, and the load at which that fills it.
 
-use super::saturate::{MEMORY_FULL, saturated};
+use super::saturate::saturated;
 use crate::fit::line::line;
 use crate::record::summary::{Level, LevelResource};
 use crate::scenario::plan::LoadUnit;
@@ -33,7 +33,7 @@ impl Unit {
 pub struct Demand {
     pub background: f64,
     pub per_unit: f64,
-    /// Use at which the resource gives way: its limit, of memory nine tenths of it.
+    /// Use at which the resource gives way.
     pub limit: f64,
     /// The use is one of users (bytes each), not of requests.
     pub by_users: bool,
@@ -69,7 +69,7 @@ impl Demand {
         (fitted.slope > 0.0 && depends).then_some(Self {
             background: fitted.intercept,
             per_unit: fitted.slope,
-            limit: gives_way_at(last)?,
+            limit: last.limit?,
             by_users,
             load_per_user: match unit.of {
                 LoadUnit::Users => 1.0,
@@ -94,12 +94,6 @@ impl Demand {
     pub fn used_at(&self, level: &Level) -> f64 {
         self.background + self.per_unit * if self.by_users { level.users } else { level.throughput_per_s }
     }
-}
-
-/// Use at which a resource gives way.
-fn gives_way_at(resource: &LevelResource) -> Option<f64> {
-    let part = if resource.kind == "memory" { MEMORY_FULL } else { 1.0 };
-    resource.limit.map(|limit| limit * part)
 }
 
 /// The levels at which `name` was read and not saturated: queues have not bent its use there.

@@ -216,6 +216,9 @@ pub struct Bottleneck {
     #[serde(default)]
     pub latency_knee_interval: Option<[f64; 2]>,
     pub share_of_added_latency: Option<f64>,
+    /// Of what fails more than at the lowest level, what the resource refused: of one that fails requests rather than making them wait.
+    #[serde(default)]
+    pub share_of_failures: Option<f64>,
     /// `measured`, `interpolated`, `extrapolated` or `confirmed`.
     pub evidence: String,
     /// Share of the redraws of the readings in which it is the first: 0.8 or more of what is named.
@@ -261,7 +264,7 @@ pub struct Rung {
     pub kind: String,
     /// What `at` counts: `users` or `rate`.
     pub of: String,
-    /// The load at which its queue begins to grow, or at which its demand fills it (memory: nine tenths of it); `null` where that cannot be told.
+    /// The load at which its queue begins to grow, or at which its demand fills it; `null` where that cannot be told.
     pub at: Option<f64>,
     /// With `confidence` the middle part of what redraws of the readings give; without it the levels on either side.
     pub interval: Option<[f64; 2]>,
@@ -341,6 +344,9 @@ pub struct LevelResource {
     pub wait_ms: Option<f64>,
     pub hold_ms: Option<f64>,
     pub visits: Option<f64>,
+    /// Refusals and time-outs that it counts itself, per second.
+    #[serde(default)]
+    pub errors_per_s: Option<f64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

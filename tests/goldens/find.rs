@@ -225,6 +225,7 @@ fn resources(steady: &Steady) -> BTreeMap<String, LevelResource> {
         wait_ms: None,
         hold_ms: None,
         visits: None,
+        errors_per_s: None,
     };
     let pool = LevelResource {
         waiting: Some(steady.waiting),
@@ -232,6 +233,7 @@ fn resources(steady: &Steady) -> BTreeMap<String, LevelResource> {
         wait_ms: Some(steady.wait_ms()),
         hold_ms: Some(1000.0 * SYSTEM.hold_s),
         visits: Some(1.0),
+        errors_per_s: None,
         ..plain("pool", steady.in_use, SYSTEM.pool as f64)
     };
     let cpu = plain("cpu", 0.05 + steady.throughput_per_s * CPU_S_PER_REQUEST, CORES);
@@ -354,6 +356,7 @@ fn pool_gives_way() -> Bottleneck {
         latency_knee: Some(507.0),
         latency_knee_interval: Some([484.0, 519.0]),
         share_of_added_latency: Some(0.93),
+        share_of_failures: None,
         evidence: "measured".into(),
         probability: Some(0.97),
         next: vec![wall("app.cpu", (CORES - 0.05) / CPU_S_PER_REQUEST), wall("app.heap", 25_000.0)],
@@ -484,6 +487,7 @@ fn unnamed(status: BottleneckStatus) -> Bottleneck {
         latency_knee: None,
         latency_knee_interval: None,
         share_of_added_latency: None,
+        share_of_failures: None,
         evidence: "measured".into(),
         probability: None,
         next: vec![],

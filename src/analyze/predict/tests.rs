@@ -348,6 +348,7 @@ fn a_model_that_is_limited_by_another_resource_is_doubted() {
         latency_knee: None,
         latency_knee_interval: None,
         share_of_added_latency: None,
+        share_of_failures: None,
         evidence: "measured".to_owned(),
         probability: None,
         next: Vec::new(),

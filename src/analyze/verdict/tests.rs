@@ -231,6 +231,68 @@ fn failing_fast_is_not_a_queue() {
     assert_eq!(found_of(&[base, rare]).status, BottleneckStatus::None);
 }
 
+/// A gateway of 1,024 connections, two for each socket: who comes when all are taken is hung up on, which takes no time.
+#[test]
+fn what_refuses_is_named_by_its_refusals() {
+    let connections = |used: f64, errors_per_s: f64| LevelResource {
+        waiting: None,
+        wait_ms: None,
+        hold_ms: None,
+        visits: None,
+        errors_per_s: Some(errors_per_s),
+        ..pool(1024.0, used, 0.0, 0.0)
+    };
+    let at = |users: f64, used: f64, errors_per_s: f64| {
+        let cpu = LevelResource { kind: "cpu".to_owned(), errors_per_s: None, ..connections(0.0, 0.0) };
+        let cpu =
+            LevelResource { used: users * 1e-4, limit: Some(1.0), utilization: Some(users * 1e-4), ..cpu };
+        level(users, 2.0, [("gateway.connections", connections(used, errors_per_s)), ("app.cpu", cpu)])
+    };
+    let refusing = |errors_per_s: f64, used: f64, mean_ms: f64| {
+        let knee = at(560.0, used, errors_per_s);
+        let response_ms = Latency { mean: mean_ms, ..Latency::default() };
+        let failed_by = Some("error_rate > 1%".to_owned());
+        let knee = Level { good: false, error_ratio: 25.0 / 560.0, failed_by, response_ms, ..knee };
+        found_of(&[at(100.0, 202.0, 0.0), at(400.0, 802.0, 0.0), knee])
+    };
+    let found = refusing(24.0, 1019.0, 2.1);
+    assert_eq!(
+        (found.status, found.resource.as_deref(), found.share_of_added_latency),
+        (BottleneckStatus::Named, Some("gateway.connections"), None)
+    );
+    assert!((found.share_of_failures.unwrap() - 0.96).abs() < 1e-9, "24 of the 25 a second");
+    assert!(
+        found.explanation.contains("refuses, explains 96 % of the failures at 560 users"),
+        "{}",
+        found.explanation
+    );
+    assert!((found.onset.unwrap() / 512.0 - 1.0).abs() < 0.05, "{:?}", found.onset);
+    let others = [refusing(10.0, 1019.0, 2.1), refusing(24.0, 800.0, 2.1)];
+    assert!(others.iter().all(|found| found.status == BottleneckStatus::Uninstrumented), "{others:?}");
+    let slower = refusing(24.0, 1019.0, 40.0);
+    assert_eq!(slower.share_of_failures, None, "a queue explains what takes longer: {}", slower.explanation);
+}
+
+/// A heap that is used up fails requests without a word.
+#[test]
+fn memory_that_is_used_up_is_named_where_requests_fail() {
+    let heap = |used: f64| LevelResource {
+        kind: "memory".to_owned(),
+        waiting: None,
+        wait_ms: None,
+        hold_ms: None,
+        visits: None,
+        ..pool(1e9, used, 0.0, 0.0)
+    };
+    let knee = level(300.0, 21.0, [("app.heap", heap(9.8e8))]);
+    let knee = Level { good: false, error_ratio: 0.2, ..knee };
+    let found = found_of(&[level(100.0, 20.0, [("app.heap", heap(4e8))]), knee.clone()]);
+    assert_eq!((found.resource.as_deref(), found.share_of_failures), (Some("app.heap"), None));
+    assert!(found.explanation.contains("at 300 users requests fail"), "{}", found.explanation);
+    let always = found_of(&[level(100.0, 20.0, [("app.heap", heap(9.7e8))]), knee]);
+    assert_eq!(always.status, BottleneckStatus::Uninstrumented, "it was as full before");
+}
+
 /// Full at all levels, the pool may as well be the victim of what it guards: no quiet level tells how long its slots were held there.
 #[test]
 fn a_pool_that_no_quiet_level_tells_of_is_not_named_alone() {
@@ -256,6 +318,7 @@ fn a_level_blurred_by_a_starved_cpu_is_judged_by_its_neighbor() {
             wait_ms: pool_wait_ms,
             hold_ms: pool_wait_ms.map(|_| 20.0),
             visits: pool_wait_ms.map(|_| 1.0),
+            errors_per_s: None,
         };
     let level =
         |users: f64, good: bool, x: f64, mean_ms: f64, cpu: (f64, f64), pool: (f64, f64, f64)| Level {
