@@ -213,3 +213,7 @@ pub const QUERY_OPERATORS_MAX: usize = 200;
 /// How far back a query over scrapes may look, and how many points of all its series are kept: 16 bytes each.
 pub const QUERY_WINDOW_MAX: Duration = Duration::from_secs(3600);
 pub const QUERY_POINTS_MAX: usize = 2_000_000;
+
+/// Of how many series points are kept, and how many that are gone from a page are remembered: some hundred bytes each.
+pub const QUERY_SERIES_MAX: usize = 50_000;
+pub const SERIES_GONE_MAX: usize = 20_000;

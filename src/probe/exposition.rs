@@ -9,18 +9,24 @@ pub(super) struct Sample {
     pub name: String,
     pub labels: Labels,
     pub value: f64,
+    /// When it was so, where the line says that, Unix seconds.
+    pub unix_s: Option<f64>,
 }
+
+/// The last line of an OpenMetrics text, in which times are in seconds; else they are in milliseconds.
+const OPEN_METRICS_END: &str = "# EOF";
 
 /// All samples of a text.
 ///
 /// # Errors
 /// The first line that is none, by its number, and what is wrong there: a scrape with a broken line has others that cannot be trusted.
 pub(super) fn parse(text: &str) -> Result<Vec<Sample>, String> {
+    let per_s = if text.trim_end().ends_with(OPEN_METRICS_END) { 1.0 } else { 1e3 };
     let lines = text.lines().enumerate().map(|(index, line)| (index + 1, line.trim()));
     let samples = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
     samples
         .map(|(number, line)| {
-            sample(line).ok_or_else(|| {
+            sample(line, per_s).ok_or_else(|| {
                 let shown: String = line.chars().take(80).collect();
                 format!("line {number} is no sample: {shown}")
             })
@@ -29,7 +35,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Sample>, String> {
 }
 
 /// `name{label="value",…} value [time] [# exemplar]`; of a name that needs quotes, `{"name",label="value"} value`.
-fn sample(line: &str) -> Option<Sample> {
+fn sample(line: &str, times_per_s: f64) -> Option<Sample> {
     let legal = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
     let (name, rest) = line.split_at(line.find(|c| !legal(c)).unwrap_or(line.len()));
     let (mut name, mut labels) = (name.to_owned(), Labels::new());
@@ -43,8 +49,13 @@ fn sample(line: &str) -> Option<Sample> {
     let mut words = rest.split_whitespace();
     let value = number(words.next()?)?;
     // What may follow is a time, and behind `#` an exemplar.
-    let fine = words.next().is_none_or(|word| word == "#" || word.parse::<f64>().is_ok());
-    fine.then_some(Sample { name, labels, value })
+    let unix_s = match words.next() {
+        None | Some("#") => None,
+        Some(word) => Some(word.parse::<f64>().ok()? / times_per_s),
+    };
+    // As Prometheus has it, a label without a value is none.
+    labels.retain(|_, value| !value.is_empty());
+    Some(Sample { name, labels, value, unix_s })
 }
 
 /// Takes in the labels up to `}`; yields what is behind it.
@@ -114,7 +125,7 @@ mod tests {
 
     fn one(line: &str) -> (String, String, f64) {
         let samples = parse(line).expect(line);
-        let [Sample { name, labels, value }] = samples.as_slice() else { panic!("{samples:?}") };
+        let [Sample { name, labels, value, .. }] = samples.as_slice() else { panic!("{samples:?}") };
         let labels: Vec<String> = labels.iter().map(|(label, value)| format!("{label}={value}")).collect();
         (name.clone(), labels.join(" "), *value)
     }
@@ -128,6 +139,7 @@ mod tests {
         assert_eq!(one("{\"my.metric\",le=\"+Inf\"} +Inf").0, "my.metric");
         assert_eq!(one("a_bucket { le = \"1\" } 7 # {trace_id=\"x\"} 0.5 1.5").2, 7.0);
         assert!(one("a NaN").2.is_nan());
+        assert_eq!(one("a{b=\"\",c=\"d\"} 1").1, "c=d", "an empty label is none");
         assert_eq!(parse("# HELP a b\n# TYPE a counter\n\n# EOF\n"), Ok(Vec::new()));
     }
 

@@ -1,7 +1,8 @@
 //! One scrape: every series with its value, and what has grown since another.
 
 use super::exposition::{self, Sample};
-use crate::limits::{SCRAPE_BYTES_MAX, SCRAPE_TIMEOUT};
+use crate::clock;
+use crate::limits::{SCRAPE_BYTES_MAX, SCRAPE_TIMEOUT, SERIES_GONE_MAX};
 use crate::promql::{Labels, Query, Selector};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +14,20 @@ const STARTED: &str = "process_start_time_seconds";
 pub struct Scrape {
     series: BTreeMap<String, Vec<(Labels, f64)>>,
     repeated: usize,
+    stale: usize,
+    gone: Gone,
 }
+
+/// Series that were told before and are not now, by name.
+#[derive(Clone, Debug, Default)]
+struct Gone {
+    series: BTreeMap<String, BTreeSet<Labels>>,
+    /// There were more than are remembered: any could be one of them.
+    forgotten: bool,
+}
+
+/// Age of a sample, by the time that it carries, past which Prometheus takes its series to have ended (`--query.lookback-delta`).
+const STALE_S: f64 = 300.0;
 
 /// What became of counters between two scrapes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -22,7 +36,8 @@ pub enum Growth {
     Unknown,
     /// By so much, all series together.
     By(f64),
-    /// One of them fell or is gone: whoever counts has begun anew, and what was counted before is lost.
+    /// One of them fell or is gone: whoever counts has begun anew, and what was counted before is lost. Or one is back that was gone: how much
+    /// of its growth is of this span nobody knows.
     Reset,
 }
 
@@ -42,10 +57,17 @@ impl Scrape {
     /// # Errors
     /// The first line that is none.
     pub fn parse(text: &str) -> Result<Self, String> {
+        Self::parse_at(text, clock::unix_ns() as f64 / 1e9)
+    }
+
+    /// As [`Scrape::parse`], read at a given time, Unix seconds.
+    fn parse_at(text: &str, now_unix_s: f64) -> Result<Self, String> {
         let mut scrape = Self::default();
         let mut seen = BTreeSet::new();
-        for Sample { name, labels, value } in exposition::parse(text)? {
-            if seen.insert((name.clone(), labels.clone())) {
+        for Sample { name, labels, value, unix_s } in exposition::parse(text)? {
+            if unix_s.is_some_and(|unix_s| now_unix_s - unix_s > STALE_S) {
+                scrape.stale += 1;
+            } else if seen.insert((name.clone(), labels.clone())) {
                 scrape.series.entry(name).or_default().push((labels, value));
             } else {
                 scrape.repeated += 1;
@@ -59,13 +81,51 @@ impl Scrape {
         self.repeated
     }
 
+    /// Lines that carry a time of long ago, which do not count.
+    pub fn stale(&self) -> usize {
+        self.stale
+    }
+
     pub fn is_empty(&self) -> bool {
         self.series.is_empty()
     }
 
     /// Adds the value of a query, for [`Scrape::reckoned`] to select.
     pub fn put(&mut self, query: &Query, value: f64) {
-        self.series.insert(Self::reckoned(query).name().to_owned(), vec![(Labels::new(), value)]);
+        self.put_series(query, vec![(Labels::new(), value)]);
+    }
+
+    /// The same of a query that yields series.
+    pub fn put_series(&mut self, query: &Query, series: Vec<(Labels, f64)>) {
+        self.series.insert(Self::reckoned(query).name().to_owned(), series);
+    }
+
+    /// Remembers what `earlier` told and this does not, for [`Scrape::grown`] of the next.
+    #[must_use]
+    pub fn after(mut self, earlier: Self) -> Self {
+        if self.started(&earlier) {
+            return self;
+        }
+        let mut gone = earlier.gone;
+        for (name, before) in earlier.series {
+            let now = self.series.get(&name).map_or(&[][..], Vec::as_slice);
+            let same = before.len() == now.len() && before.iter().zip(now).all(|(b, n)| b.0 == n.0);
+            if !same {
+                let labels = before.into_iter().map(|(labels, _)| labels);
+                gone.series.entry(name).or_default().extend(labels);
+            }
+        }
+        for (name, labels) in &mut gone.series {
+            self.series.get(name).into_iter().flatten().for_each(|(there, _)| {
+                labels.remove(there);
+            });
+        }
+        gone.series.retain(|_, labels| !labels.is_empty());
+        if gone.series.values().map(BTreeSet::len).sum::<usize>() > SERIES_GONE_MAX {
+            gone = Gone { series: BTreeMap::new(), forgotten: true };
+        }
+        self.gone = gone;
+        self
     }
 
     /// The selector of what was put in as the value of this query. No metric has such a name.
@@ -90,12 +150,16 @@ impl Scrape {
         Some(self.matching(selector).count() as f64).filter(|count| *count > 0.0)
     }
 
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.series.keys().map(String::as_str)
+    }
+
     pub fn has(&self, name: &str) -> bool {
         self.series.contains_key(name)
     }
 
     /// By how much the matching counters have grown since `earlier`. Series by series: in a sum the reset of one would hide in the growth of the
-    /// others. One that was not there before has grown from zero.
+    /// others. One that was never there before has grown from zero.
     pub fn grown(&self, earlier: &Self, selector: &Selector) -> Growth {
         let before: BTreeMap<&Labels, f64> = earlier.matching(selector).collect();
         let now: BTreeMap<&Labels, f64> = self.matching(selector).collect();
@@ -103,7 +167,12 @@ impl Scrape {
             return Growth::Unknown;
         }
         let lost = before.iter().any(|(labels, value)| now.get(labels).is_none_or(|now| now < value));
-        if lost || self.started(earlier) {
+        let known = earlier.gone.series.get(selector.name());
+        let back = now
+            .keys()
+            .filter(|labels| !before.contains_key(*labels))
+            .any(|labels| earlier.gone.forgotten || known.is_some_and(|gone| gone.contains(*labels)));
+        if lost || back || self.started(earlier) {
             return Growth::Reset;
         }
         let grown = now.iter().map(|(labels, now)| now - before.get(labels).unwrap_or(&0.0));
@@ -144,7 +213,9 @@ pub async fn fetch(client: &reqwest::Client, url: &str) -> Result<Scrape, Scrape
     }
     let broken = |text: String| ScrapeError::NotMetrics { url: url.to_owned(), text };
     let text = String::from_utf8(bytes).map_err(|_| broken("it is not UTF-8".into()))?;
-    let scrape = Scrape::parse(&text).map_err(broken)?;
+    // A large page takes a while, and the thread that coordinates the run has others to serve.
+    let parsed = tokio::task::spawn_blocking(move || Scrape::parse(&text)).await;
+    let scrape = parsed.map_err(|error| broken(error.to_string()))?.map_err(broken)?;
     if scrape.is_empty() {
         return Err(broken("there is no metric in it".into()));
     }
@@ -192,11 +263,32 @@ mod tests {
         assert_eq!(grown("c{i=\"0\"} 5\nc{i=\"1\"} 5", "c{i=\"0\"} 99\nc{i=\"1\"} 0"), Growth::Reset);
         assert_eq!(grown("c{i=\"0\"} 5\nc{i=\"1\"} 5", "c{i=\"0\"} 99"), Growth::Reset, "one is gone");
         assert_eq!(grown("c{i=\"0\"} 5", "c{i=\"0\"} 6\nc{i=\"1\"} 2"), Growth::By(3.0), "one is new");
+        let third = |second: &str| {
+            let first = scrape("c{i=\"0\"} 500\nc{i=\"1\"} 9");
+            scrape("c{i=\"0\"} 501\nc{i=\"1\"} 11")
+                .grown(&scrape(second).after(first), &Selector::new("c", &[]))
+        };
+        assert_eq!(
+            third("c{i=\"1\"} 10"),
+            Growth::Reset,
+            "one is back: its growth is not of this span alone"
+        );
+        assert_eq!(third("c{i=\"0\"} 500\nc{i=\"1\"} 10"), Growth::By(2.0));
         assert_eq!((grown("x 1", "c 1"), grown("c 1", "x 1")), (Growth::Unknown, Growth::Unknown));
         // It was restarted, and has counted beyond the old number since.
         let at = |started: u32, count: u32| format!("c {count}\nprocess_start_time_seconds {started}\n");
         assert_eq!(grown(&at(100, 5), &at(100, 7)), Growth::By(2.0));
         assert_eq!(grown(&at(100, 5), &at(160, 7)), Growth::Reset);
+    }
+
+    #[test]
+    fn what_carries_a_time_of_long_ago_is_none_of_the_present() {
+        let text = "a 1 1000000\nb 2 1299000\nc 3 1000\nd 4\n";
+        let scrape = Scrape::parse_at(text, 1_301.0).expect("parses");
+        assert_eq!(scrape.series.keys().collect::<Vec<_>>(), ["b", "d"], "in milliseconds");
+        assert_eq!(scrape.stale(), 2);
+        let open = Scrape::parse_at("a 1 1000\nb 2 1299.5\n# EOF\n", 1_301.0).expect("parses");
+        assert_eq!((open.has("b"), open.stale()), (true, 1), "OpenMetrics has seconds");
     }
 
     #[test]

@@ -41,6 +41,12 @@ pub enum Figure {
     Count(Selector),
     /// The sum of those above zero, where `-1` stands for what has no limit.
     Told(Selector),
+    /// The largest, where each tells the whole.
+    Largest(Selector),
+    /// The sum, where it is what it was at the look before: what is adapted all the time is no limit.
+    Steady(Selector),
+    /// What was observed between the looks, on the mean, of a summary or histogram by its name; times its series, each of which is one of those used.
+    Observed { name: String, series: Selector },
     /// What is so by its nature: a thread is one.
     Is(f64),
 }
@@ -60,15 +66,31 @@ impl Figure {
         Self::sum(Scrape::reckoned(query))
     }
 
-    fn of(&self, scrape: &Scrape) -> Option<f64> {
+    fn of(&self, earlier: &Scrape, later: &Scrape) -> Option<f64> {
         match self {
             Self::Sum(terms) => terms
                 .iter()
-                .try_fold(0.0, |sum, (selector, factor)| Some(sum + scrape.get(selector)? * factor)),
-            Self::Count(selector) => scrape.count(selector),
+                .try_fold(0.0, |sum, (selector, factor)| Some(sum + later.get(selector)? * factor)),
+            Self::Count(selector) => later.count(selector),
             Self::Told(selector) => {
-                let told: f64 = scrape.matching(selector).map(|(_, value)| value.max(0.0)).sum();
+                let told: f64 = later.matching(selector).map(|(_, value)| value.max(0.0)).sum();
                 (told > 0.0).then_some(told)
+            }
+            Self::Largest(selector) => later.matching(selector).map(|(_, value)| value).reduce(f64::max),
+            Self::Steady(selector) => {
+                later.get(selector).filter(|now| earlier.get(selector).is_some_and(|before| before == *now))
+            }
+            Self::Observed { name, series } => {
+                let grown =
+                    |part: &str| match later.grown(earlier, &Selector::new(&format!("{name}{part}"), &[])) {
+                        Growth::By(grown) => Some(grown),
+                        Growth::Unknown | Growth::Reset => None,
+                    };
+                let (sum, count) = (grown("_sum")?, grown("_count")?);
+                (count > 0.0)
+                    .then(|| sum / count)
+                    .zip(later.count(series))
+                    .map(|(mean, series)| mean * series)
             }
             Self::Is(value) => Some(*value),
         }
@@ -169,7 +191,11 @@ impl Resource {
         let (earlier, earlier_s) = before;
         let (later, now_s) = now;
         let span_s = now_s - earlier_s;
-        let gauge = |figure: &Option<Figure>| figure.as_ref()?.of(later);
+        // A signal may be infinite, as a ratio to nothing is, and then a rule on it fires. No resource can.
+        let gauge = |figure: &Option<Figure>| {
+            let value = figure.as_ref()?.of(earlier, later)?;
+            (value.is_finite() || (self.kind == Kind::Signal && !value.is_nan())).then_some(value)
+        };
         let growth = |figure: &Option<Figure>| {
             figure.as_ref().map_or(Growth::Unknown, |figure| figure.grown(earlier, later))
         };
@@ -185,7 +211,7 @@ impl Resource {
             return Reading::Reset;
         }
         let delta = |figure: &Option<Figure>| match growth(figure) {
-            Growth::By(grown) => Some(grown),
+            Growth::By(grown) => Some(grown).filter(|grown| grown.is_finite()),
             Growth::Unknown | Growth::Reset => None,
         };
         let mean =
@@ -193,7 +219,7 @@ impl Resource {
         let Some(used) = mean(&self.used_seconds).or_else(|| gauge(&self.used)) else {
             return Reading::Nothing;
         };
-        let limit = gauge(&self.limit).filter(|limit| *limit > 0.0 && limit.is_finite());
+        let limit = gauge(&self.limit).filter(|limit| *limit > 0.0);
         Reading::Row(SaturationRow {
             t_s: now_s,
             resource: self.name.clone(),
@@ -213,7 +239,9 @@ impl Resource {
 /// A resource named in a scenario says what it is by its name and its roles.
 fn kind_of(name: &str, roles: &BTreeMap<String, Query>) -> Kind {
     let part = name.rsplit('.').next().unwrap_or(name);
-    let bytes = roles.get("used").is_some_and(|used| used.text().contains("bytes"));
+    // A gauge of bytes: what counts them, or is reckoned of them, may be a rate.
+    let gauge = |name: &str| name.contains("bytes") && !name.ends_with("_total");
+    let bytes = roles.get("used").and_then(Query::selector).is_some_and(|used| gauge(used.name()));
     if part == "cpu" {
         Kind::Cpu
     } else if bytes || matches!(part, "heap" | "memory") {
@@ -273,6 +301,29 @@ mod tests {
             resource("app.heap", &[("used", "m_used_bytes"), ("limit", "m_max_bytes")]).expect("roles");
         let Reading::Row(row) = heap.reading((&before, 0.0), (&before, 1.0)) else { panic!("no row") };
         assert_eq!((row.kind.as_str(), row.used, row.limit, row.utilization), ("memory", 7.0, None, None));
+    }
+
+    #[test]
+    fn bytes_in_a_second_are_no_memory() {
+        let kind = |used: &str| resource("app.x", &[("used", used)]).expect("roles").kind;
+        assert_eq!(kind("heap_used_bytes{area=\"heap\"}"), Kind::Memory);
+        assert_eq!(kind("rate(network_receive_bytes_total[5s])"), Kind::Queue);
+        assert_eq!(kind("sum(network_receive_bytes_total)"), Kind::Queue);
+    }
+
+    #[test]
+    fn only_a_signal_can_be_infinite_and_nothing_is_not_a_number() {
+        let query = Query::of_scrapes("a / b").expect("a query");
+        let read = |resource: &Resource, value: f64| {
+            let mut scrape = Scrape::default();
+            scrape.put(&query, value);
+            resource.reading((&scrape, 0.0), (&scrape, 1.0))
+        };
+        let signal = Resource::signal("failing", &query);
+        assert!(matches!(read(&signal, f64::INFINITY), Reading::Row(row) if row.used == f64::INFINITY));
+        assert_eq!(read(&signal, f64::NAN), Reading::Nothing);
+        let pool = resource("a.pool", &[("used", "a / b")]).expect("roles");
+        assert_eq!(read(&pool, f64::INFINITY), Reading::Nothing);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use super::prometheus::root_cause;
 use crate::clock;
 use crate::limits::{SCRAPE_BYTES_MAX, SCRAPE_TIMEOUT};
+use crate::promql::Labels;
 use serde::Deserialize;
 
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +35,16 @@ pub struct Ahead {
     pub give_or_take_s: f64,
 }
 
+/// Two answers about one clock that are further from each other than both may be wrong, and this, are about two.
+const STEP_MIN_S: f64 = 0.5;
+
+impl Ahead {
+    /// Whether one of the clocks was set between the two.
+    pub fn stepped_from(self, earlier: Self) -> bool {
+        (self.by_s - earlier.by_s).abs() > self.give_or_take_s + earlier.give_or_take_s + STEP_MIN_S
+    }
+}
+
 #[derive(Deserialize)]
 struct Envelope {
     status: String,
@@ -52,6 +63,8 @@ struct Data {
 
 #[derive(Deserialize)]
 struct Element {
+    #[serde(default)]
+    metric: Labels,
     value: Option<(f64, String)>,
 }
 
@@ -64,31 +77,45 @@ impl Server {
         &self.base
     }
 
-    /// The one value of a query at `at_unix_s` on the server's clock, or at its now; `None` when there are no data, or no number comes out.
+    /// The one value of a query at `at_unix_s` on the server's clock, or at its now; `None` when there are no data, or not a number comes out.
     ///
     /// # Errors
     /// [`AskError`]
     pub async fn value(&self, query: &str, at_unix_s: Option<f64>) -> Result<Option<f64>, AskError> {
+        let mut series = self.series(query, at_unix_s).await?;
+        if series.len() > 1 {
+            return Err(AskError::Several { query: query.to_owned(), count: series.len() });
+        }
+        Ok(series.pop().map(|(_, value)| value))
+    }
+
+    /// Every series that a query yields, but those that are not a number; a number alone is one without labels.
+    ///
+    /// # Errors
+    /// [`AskError`]
+    pub async fn series(&self, query: &str, at_unix_s: Option<f64>) -> Result<Vec<(Labels, f64)>, AskError> {
         let Data { kind, result } = self.ask(query, at_unix_s).await?;
         let strange = |error: serde_json::Error| AskError::NotPrometheus {
             url: self.base.clone(),
             text: error.to_string(),
         };
-        let text = match kind.as_str() {
-            "scalar" => Some(serde_json::from_value::<(f64, String)>(result).map_err(strange)?.1),
-            "vector" => {
-                let elements: Vec<Element> = serde_json::from_value(result).map_err(strange)?;
-                if elements.len() > 1 {
-                    return Err(AskError::Several { query: query.to_owned(), count: elements.len() });
-                }
-                elements.into_iter().find_map(|element| element.value).map(|(_, text)| text)
+        let elements: Vec<Element> = match kind.as_str() {
+            "scalar" => {
+                let value = serde_json::from_value(result).map_err(strange)?;
+                vec![Element { metric: Labels::new(), value: Some(value) }]
             }
+            "vector" => serde_json::from_value(result).map_err(strange)?,
             kind => {
                 let text = format!("it yields a {kind}, and a number is needed");
                 return Err(AskError::Refused { query: query.to_owned(), text });
             }
         };
-        Ok(text.and_then(|text| text.parse().ok()).filter(|value: &f64| value.is_finite()))
+        // `+Inf` is a number, as it is in a rule there.
+        let number = |element: Element| {
+            let value: f64 = element.value?.1.parse().ok()?;
+            (!value.is_nan()).then_some((element.metric, value))
+        };
+        Ok(elements.into_iter().filter_map(number).collect())
     }
 
     /// The clock of the server against ours, from one question. Its answer was given somewhere on the way.

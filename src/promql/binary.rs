@@ -22,26 +22,24 @@ pub(super) fn value(
             Value::Vector(samples.into_iter().filter_map(|(l, v)| Some((l, of(v)?))).collect())
         }
         (Value::Vector(left), Value::Vector(right)) => {
-            let (left, right) = (by_key(left, matching)?, by_key(right, matching)?);
-            let joined = left.into_iter().filter_map(|(key, (labels, value))| {
-                let (_, other) = right.get(&key)?;
-                let kept = result(value, op, *other, truth, value)?;
-                // A comparison that filters leaves the series as it was; all else yields what was matched.
-                let labels = if op.compares() && !truth { labels } else { key };
-                Some((labels, kept))
+            let others = by_key(right, matching)?;
+            let joined = left.into_iter().filter_map(|(labels, value)| {
+                let key = matching.key(&labels);
+                let kept = result(value, op, *others.get(&key)?, truth, value)?;
+                // What comes out has the labels that were matched, of a comparison that filters too.
+                Some((key, kept))
             });
-            Value::Vector(joined.collect())
+            // Several of the left side are ambiguous where they have a partner.
+            Value::Vector(by_key(joined.collect(), &Grouping::AllBut(Vec::new()))?.into_iter().collect())
         }
     })
 }
 
-type Keyed = BTreeMap<Labels, (Labels, f64)>;
-
-fn by_key(samples: Vec<(Labels, f64)>, matching: &Grouping) -> Result<Keyed, EvalError> {
-    let mut keyed = Keyed::new();
+fn by_key(samples: Vec<(Labels, f64)>, matching: &Grouping) -> Result<BTreeMap<Labels, f64>, EvalError> {
+    let mut keyed = BTreeMap::new();
     for (labels, value) in samples {
         let key = matching.key(&labels);
-        if keyed.insert(key.clone(), (labels, value)).is_some() {
+        if keyed.insert(key.clone(), value).is_some() {
             return Err(EvalError::Ambiguous { labels: format!("{key:?}") });
         }
     }

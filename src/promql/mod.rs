@@ -31,6 +31,10 @@ pub struct Point {
 pub trait Series {
     /// That instant, on the clock of the points.
     fn now_s(&self) -> f64;
+    /// Whether so much of the past is known, seconds: what grew in less is no growth of the span.
+    fn spans(&self, _window_s: f64) -> bool {
+        true
+    }
     /// The value of every series that matches.
     fn instant(&self, selector: &Selector) -> Vec<(Labels, f64)>;
     /// The points of every series that matches, from `window_s` ago (not included) to now, in the order of time.

@@ -2,9 +2,10 @@
 
 use super::eval::{self, EvalError, Value};
 use super::translate::{self, Outside};
-use super::{Expr, Selector, Series};
+use super::{Expr, Function, Selector, Series};
 use crate::limits::{QUERY_BYTES_MAX, QUERY_OPERATORS_MAX};
 use promql_parser::parser::{self, Expr as Parsed};
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// What is wrong with bytes `offset..offset+len` of a query.
@@ -23,8 +24,8 @@ pub struct Query {
     text: String,
     /// In the subset; `None` of what only a server can answer.
     expr: Option<Expr>,
-    /// A query for the time of the newest sample behind it, Unix seconds, where it names a series.
-    newest: Option<String>,
+    /// For each series it names, a query for the time of the newest sample, Unix seconds.
+    newest: Vec<String>,
 }
 
 /// What there is, for those who wrote something else.
@@ -39,7 +40,7 @@ impl Query {
     pub fn of_scrapes(text: &str) -> Result<Self, Refusal> {
         let parsed = read(text)?;
         let expr = translate::expr(&parsed).map_err(|outside| outside.refusal(text, SUBSET))?;
-        Ok(Self { text: text.trim().to_owned(), expr: Some(expr), newest: None })
+        Ok(Self { text: text.trim().to_owned(), expr: Some(expr), newest: Vec::new() })
     }
 
     /// A query that a Prometheus server answers.
@@ -49,7 +50,9 @@ impl Query {
     pub fn of_server(text: &str) -> Result<Self, Refusal> {
         let parsed = read(text)?;
         let expr = translate::expr(&parsed).ok();
-        let newest = translate::first_selector(&parsed).map(|series| format!("max(timestamp({series}))"));
+        let mut selectors = BTreeSet::new();
+        translate::selectors(&parsed, &mut selectors);
+        let newest = selectors.into_iter().map(|series| format!("max(timestamp({series}))")).collect();
         Ok(Self { text: text.trim().to_owned(), expr, newest })
     }
 
@@ -65,26 +68,40 @@ impl Query {
         }
     }
 
-    /// The query for the time of the newest sample behind it.
-    pub fn newest(&self) -> Option<&str> {
-        self.newest.as_deref()
+    /// The queries for the times of the newest samples behind it, one a series that it names.
+    pub fn newest(&self) -> &[String] {
+        &self.newest
     }
 
     /// The counters whose past it needs, each with how far back, seconds.
     pub fn ranges(&self) -> Vec<(&Selector, f64)> {
-        let mut ranges = Vec::new();
-        if let Some(expr) = &self.expr {
-            collect_ranges(expr, &mut ranges);
-        }
-        ranges
+        self.spans().into_iter().map(|(_, selector, window_s)| (selector, window_s)).collect()
     }
 
-    /// Its one value; `None` when the series have none, or not a number (0/0) comes out.
+    /// The longest span that it takes a growth of, seconds: so much of the past its value is about. `irate` is about two points, wherever.
+    pub fn window_s(&self) -> Option<f64> {
+        let spans = self.spans().into_iter().filter(|(function, ..)| *function != Function::Irate);
+        spans.map(|(_, _, window_s)| window_s).max_by(f64::total_cmp)
+    }
+
+    fn spans(&self) -> Vec<(Function, &Selector, f64)> {
+        let mut spans = Vec::new();
+        if let Some(expr) = &self.expr {
+            collect_spans(expr, &mut spans);
+        }
+        spans
+    }
+
+    /// Its one value, which may be infinite; `None` when the series have none, when not a number (0/0) comes out, or while less is known of
+    /// the past than it looks back.
     ///
     /// # Errors
     /// Several values, or series that cannot be matched.
     pub fn value(&self, series: &dyn Series) -> Result<Option<f64>, EvalError> {
         let Some(expr) = &self.expr else { return Err(EvalError::OnlyServer) };
+        if self.window_s().is_some_and(|window_s| !series.spans(window_s)) {
+            return Ok(None);
+        }
         let value = match eval::eval(expr, series)? {
             Value::Scalar(value) => Some(value),
             Value::Vector(samples) => match samples.as_slice() {
@@ -93,7 +110,7 @@ impl Query {
                 several => return Err(EvalError::Several { count: several.len() }),
             },
         };
-        Ok(value.filter(|value| value.is_finite()))
+        Ok(value.filter(|value| !value.is_nan()))
     }
 }
 
@@ -183,16 +200,16 @@ fn read(text: &str) -> Result<Parsed, Refusal> {
     })
 }
 
-fn collect_ranges<'e>(expr: &'e Expr, ranges: &mut Vec<(&'e Selector, f64)>) {
+fn collect_spans<'e>(expr: &'e Expr, spans: &mut Vec<(Function, &'e Selector, f64)>) {
     match expr {
         Expr::Number(_) | Expr::Instant(_) => {}
-        Expr::Range { selector, window_s, .. } => ranges.push((selector, *window_s)),
-        Expr::Aggregate { of, .. } | Expr::Negated(of) | Expr::Vector(of) => collect_ranges(of, ranges),
+        Expr::Range { function, selector, window_s } => spans.push((*function, selector, *window_s)),
+        Expr::Aggregate { of, .. } | Expr::Negated(of) | Expr::Vector(of) => collect_spans(of, spans),
         Expr::Quantile { q: left, of: right }
         | Expr::Or { left, right, .. }
         | Expr::Binary { left, right, .. } => {
-            collect_ranges(left, ranges);
-            collect_ranges(right, ranges);
+            collect_spans(left, spans);
+            collect_spans(right, spans);
         }
     }
 }

@@ -6,6 +6,7 @@ use promql_parser::label::{MatchOp, Matcher, Matchers};
 use promql_parser::parser::{
     BinModifier, Call, Expr as Parsed, LabelModifier, VectorMatchCardinality, VectorSelector,
 };
+use std::collections::BTreeSet;
 
 /// A word of a query that is not in the subset.
 #[derive(Debug)]
@@ -162,18 +163,28 @@ pub(super) fn filters(parsed: &Parsed) -> Option<(String, String)> {
     }
 }
 
-/// The first series a query names, as a selector of its own.
-pub(super) fn first_selector(parsed: &Parsed) -> Option<String> {
+/// The series a query names, each as a selector of its own.
+pub(super) fn selectors(parsed: &Parsed, found: &mut BTreeSet<String>) {
     match parsed {
-        Parsed::VectorSelector(series) => Some(bare(series)),
-        Parsed::MatrixSelector(span) => Some(bare(&span.vs)),
-        Parsed::Paren(paren) => first_selector(&paren.expr),
-        Parsed::Unary(unary) => first_selector(&unary.expr),
-        Parsed::Subquery(subquery) => first_selector(&subquery.expr),
-        Parsed::Aggregate(aggregate) => first_selector(&aggregate.expr),
-        Parsed::Binary(binary) => first_selector(&binary.lhs).or_else(|| first_selector(&binary.rhs)),
-        Parsed::Call(call) => call.args.args.iter().find_map(|argument| first_selector(argument)),
-        Parsed::NumberLiteral(_) | Parsed::StringLiteral(_) | Parsed::Extension(_) => None,
+        Parsed::VectorSelector(series) => {
+            found.insert(bare(series));
+        }
+        Parsed::MatrixSelector(span) => {
+            found.insert(bare(&span.vs));
+        }
+        Parsed::Paren(paren) => selectors(&paren.expr, found),
+        Parsed::Unary(unary) => selectors(&unary.expr, found),
+        Parsed::Subquery(subquery) => selectors(&subquery.expr, found),
+        Parsed::Aggregate(aggregate) => {
+            aggregate.param.iter().for_each(|param| selectors(param, found));
+            selectors(&aggregate.expr, found);
+        }
+        Parsed::Binary(binary) => {
+            selectors(&binary.lhs, found);
+            selectors(&binary.rhs, found);
+        }
+        Parsed::Call(call) => call.args.args.iter().for_each(|argument| selectors(argument, found)),
+        Parsed::NumberLiteral(_) | Parsed::StringLiteral(_) | Parsed::Extension(_) => {}
     }
 }
 

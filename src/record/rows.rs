@@ -4,6 +4,7 @@
 use super::summary::{Counts, Failure, Generator, Lag, RequestCounts, Warning};
 use super::what_if::Asked;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 pub const RECORD_SCHEMA: u32 = 1;
 
@@ -116,6 +117,9 @@ pub struct Manifest {
     /// How the run ended; `null` while it runs, or when it was cut off without a chance to say so.
     #[serde(default)]
     pub ended: Option<Ended>,
+    /// How far back the value of each signal looks that takes a growth over a span, seconds.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub signal_windows_s: BTreeMap<String, f64>,
     /// What was asked about a changed system.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub what_if: Option<Asked>,

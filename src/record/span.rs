@@ -1,12 +1,12 @@
 //! A span of a recorded run as thresholds ask about it: percentiles from the merged histograms of the log, counts from the timeline.
 
-use super::recorded::Recorded;
+use super::recorded::{Readings, Recorded};
 use super::rows::TimelineRow;
 use super::summary::Latency;
 use crate::endpoint::Protocol;
 use crate::measure::histogram::Histogram;
 use crate::measure::span::mean_reading;
-use crate::threshold::{Stats, Which};
+use crate::threshold::{Coverage, Stats, Which};
 use std::collections::BTreeMap;
 
 #[derive(Clone, Copy, Debug)]
@@ -124,6 +124,12 @@ impl Stats for RecordedSpan<'_> {
     }
 
     fn resource(&self, name: &str) -> Option<(f64, Option<f64>, Option<f64>)> {
-        mean_reading(&self.recorded.readings(name, self.span_s), name)
+        mean_reading(&self.recorded.readings(name, self.span_s).rows, name)
+    }
+
+    fn coverage(&self, name: &str) -> Option<Coverage> {
+        let Readings { rows, covered_s } = self.recorded.readings(name, self.span_s);
+        let span_s = self.span_s[1] - self.span_s[0];
+        Some(Coverage { readings: rows.len() as u64, covered_s, span_s })
     }
 }

@@ -212,7 +212,7 @@ impl<'w> Coordinator<'w> {
                     }
                 },
                 heard = observed.recv(), if !blind => match heard {
-                    Some(Observed::Readings(rows)) => self.readings(store, rows)?,
+                    Some(Observed::Readings { rows, stands_for }) => self.readings(store, rows, stands_for)?,
                     Some(Observed::Said(text)) => self.event(store, self.reached_s, "probe", &text)?,
                     Some(Observed::Lost(loss)) => self.losses.count(loss),
                     None => blind = true,
@@ -284,6 +284,9 @@ impl<'w> Coordinator<'w> {
             counts: &store.manifest.progress.counts,
             readings: &latest,
         });
+        for text in self.guards.blind() {
+            self.event(store, self.reached_s, "abort", &text)?;
+        }
         if let Some(text) = tripped {
             self.take_down(store, crew, clock, End::Aborted, &format!("safety rule `{text}` was met"))?;
         }
@@ -349,9 +352,14 @@ impl<'w> Coordinator<'w> {
         Ok(())
     }
 
-    fn readings(&mut self, store: &mut Store, rows: Vec<SaturationRow>) -> Result<(), Stop> {
+    fn readings(
+        &mut self,
+        store: &mut Store,
+        rows: Vec<SaturationRow>,
+        stands_for: Duration,
+    ) -> Result<(), Stop> {
         store.readings(&rows)?;
-        self.guards.readings(rows);
+        self.guards.readings(rows, stands_for);
         Ok(())
     }
 
@@ -443,12 +451,7 @@ fn level_run(plan: &Plan) -> Option<(usize, LevelRun)> {
 fn planned_end_s(plan: &Plan) -> Option<u64> {
     plan.load
         .iter()
-        .map(|part| match &part.executor {
-            Executor::Closed { curve, .. } | Executor::Open { curve, .. } => {
-                Some((part.start.as_secs_f64() + curve.end_ns() as f64 / 1e9).ceil() as u64)
-            }
-            Executor::Step { .. } | Executor::Breakpoint { .. } => None,
-        })
+        .map(|part| part.planned_end_s().map(|end_s| end_s.ceil() as u64))
         .collect::<Option<Vec<u64>>>()?
         .into_iter()
         .max()

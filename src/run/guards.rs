@@ -3,61 +3,47 @@
 
 use super::flight::{Flight, InFlight};
 use crate::endpoint::Endpoint;
-use crate::limits::SCRAPE_TIMEOUT;
 use crate::measure::snapshot::Snapshot;
 use crate::measure::span::Span;
 use crate::record::rows::{SIGNAL, SaturationRow};
-use crate::scenario::plan::{Plan, Whence};
+use crate::scenario::plan::Plan;
 use crate::threshold::Watch;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Age up to which a reading stands for the present where sources are read every second.
-const READING_AGE_MAX_S: f64 = 3.0;
-/// How much older what a Prometheus server knows may be: it scrapes once a minute unless told otherwise.
-const SERVER_LAG_MAX: Duration = Duration::from_secs(60);
-
 pub(super) struct Guards {
     rules: Vec<Watch>,
-    latest: BTreeMap<String, SaturationRow>,
+    /// By name, each with how old it may be and stand for the present, as its source has it.
+    latest: BTreeMap<String, (SaturationRow, Duration)>,
     /// Readings since the last second.
     fresh: Vec<SaturationRow>,
-    age_max_s: f64,
-    /// The same of what comes from servers, by name.
-    late_s: BTreeMap<String, f64>,
+    /// Rules that have had nothing to go by for too long, which was not told yet.
+    blind: Vec<String>,
     flight: Flight,
 }
 
 impl Guards {
     pub(super) fn new(plan: &Plan) -> Self {
-        // A source that is read more rarely is fresh until its next reading is overdue.
-        let every = plan.observe.sources.iter().map(|source| source.every).max().unwrap_or(Duration::ZERO);
-        let servers = plan.observe.sources.iter().filter(|s| matches!(s.whence, Whence::Prometheus(_)));
-        let late = servers.flat_map(|source| {
-            let age_s = (source.every + SERVER_LAG_MAX + SCRAPE_TIMEOUT).as_secs_f64();
-            let names = source.resources.keys().chain(source.signals.keys());
-            names.map(move |name| (name.clone(), age_s))
-        });
         Self {
             rules: plan.safety.abort_when.iter().cloned().map(Watch::new).collect(),
             latest: BTreeMap::new(),
             fresh: Vec::new(),
-            age_max_s: READING_AGE_MAX_S.max((every + SCRAPE_TIMEOUT).as_secs_f64()),
-            late_s: late.collect(),
+            blind: Vec::new(),
             flight: Flight::default(),
         }
     }
 
-    pub(super) fn readings(&mut self, rows: Vec<SaturationRow>) {
+    /// Takes in readings of one source, and for how long each stands for the present.
+    pub(super) fn readings(&mut self, rows: Vec<SaturationRow>, stands_for: Duration) {
         for row in rows {
-            self.latest.insert(row.resource.clone(), row.clone());
+            self.latest.insert(row.resource.clone(), (row.clone(), stands_for));
             self.fresh.push(row);
         }
     }
 
     /// The latest reading of each resource.
     pub(super) fn latest(&self) -> Vec<SaturationRow> {
-        self.latest.values().filter(|row| row.kind != SIGNAL).cloned().collect()
+        self.latest.values().map(|(row, _)| row).filter(|row| row.kind != SIGNAL).cloned().collect()
     }
 
     /// Takes in a merged second; yields the text of a rule that is met.
@@ -77,16 +63,26 @@ impl Guards {
             if rule.second(&stats, span_s) {
                 met.get_or_insert_with(|| rule.threshold().text.clone());
             }
+            if rule.turned_blind() {
+                self.blind.push(format!(
+                    "safety rule `{}` has had no reading for longer than it asks for, and cannot be met: see the events `probe`",
+                    rule.threshold().text
+                ));
+            }
         }
         met
     }
 
+    /// Rules that have nothing to go by; each is told once, and again after it had.
+    pub(super) fn blind(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.blind)
+    }
+
     fn take_readings(&mut self, now_s: f64) -> Vec<SaturationRow> {
         let mut readings = std::mem::take(&mut self.fresh);
-        for (resource, row) in &self.latest {
+        for (resource, (row, stands_for)) in &self.latest {
             let seen = readings.iter().any(|reading| &reading.resource == resource);
-            let age_max_s = self.late_s.get(resource).copied().unwrap_or(self.age_max_s);
-            if !seen && now_s - row.t_s <= age_max_s {
+            if !seen && now_s - row.t_s <= stands_for.as_secs_f64() {
                 readings.push(row.clone());
             }
         }
@@ -106,8 +102,7 @@ mod tests {
             rules: vec![rule],
             latest: BTreeMap::new(),
             fresh: Vec::new(),
-            age_max_s: READING_AGE_MAX_S,
-            late_s: BTreeMap::new(),
+            blind: Vec::new(),
             flight: Flight::default(),
         }
     }
@@ -131,7 +126,7 @@ mod tests {
     fn met_at(guards: &mut Guards, readings: &[(u64, f64)], until_s: u64) -> Option<u64> {
         (1..=until_s).find(|&end_s| {
             for (_, used) in readings.iter().filter(|(at_s, _)| *at_s == end_s) {
-                guards.readings(vec![reading(end_s as f64 - 0.5, *used)]);
+                guards.readings(vec![reading(end_s as f64 - 0.5, *used)], Duration::from_secs(3));
             }
             guards.second(&Snapshot { end_s, ..Snapshot::default() }, &[], 1).is_some()
         })
@@ -146,6 +141,34 @@ mod tests {
         assert_eq!(met_at(&mut guards("used(pool) > 9 for 5s"), &one, 9), None, "an old reading is none");
         let relieved = [(1, 10.0), (3, 1.0), (4, 10.0)];
         assert_eq!(met_at(&mut guards("used(pool) > 9 for 4s"), &relieved, 6), None);
+    }
+
+    #[test]
+    fn each_source_has_its_own_freshness() {
+        let mut guards = guards("used(pool) > 9 for 5s");
+        let second = |end_s: u64| Snapshot { end_s, ..Snapshot::default() };
+        // Another source is read once a minute: that makes no old reading of this one fresh.
+        let other = SaturationRow { resource: "other".into(), ..reading(0.5, 1.0) };
+        guards.readings(vec![other], Duration::from_secs(62));
+        guards.readings(vec![reading(0.5, 10.0)], Duration::from_secs(3));
+        assert!((1..=9).all(|end_s| guards.second(&second(end_s), &[], 1).is_none()));
+        assert_eq!(guards.take_readings(10.0).len(), 1);
+    }
+
+    #[test]
+    fn a_rule_that_has_nothing_to_go_by_is_told_once() {
+        let mut guards = guards("used(pool) > 9 for 4s");
+        let mut told = Vec::new();
+        for end_s in 1..=30_u64 {
+            if end_s == 12 {
+                guards.readings(vec![reading(11.5, 1.0)], Duration::from_secs(3));
+            }
+            assert!(guards.second(&Snapshot { end_s, ..Snapshot::default() }, &[], 1).is_none());
+            told.extend(guards.blind().into_iter().map(|text| (end_s, text)));
+        }
+        // Blind from the first second on, and again once the reading of 11.5 s is old.
+        assert_eq!(told.iter().map(|(end_s, _)| *end_s).collect::<Vec<_>>(), [5, 19], "{told:?}");
+        assert!(told[0].1.contains("`used(pool) > 9 for 4s`"));
     }
 
     /// When a rule is met by twenty users who are answered within their second, or after two, until `hangs_s`, and never from then on.

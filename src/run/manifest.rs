@@ -8,7 +8,7 @@ use crate::record::rows::{EndpointEntry, Manifest, PhaseMark, Progress, RECORD_S
 use crate::scenario::plan::{Executor, LoadPart, LoadUnit, Plan};
 use crate::search::Goal;
 use sha2::{Digest as _, Sha256};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 pub(super) fn begin(plan: &Plan, options: &Options) -> Manifest {
     let part = steered_part(plan).map_or(0, |(index, _)| index);
@@ -43,8 +43,14 @@ pub(super) fn begin(plan: &Plan, options: &Options) -> Manifest {
         search: search(plan),
         progress: Progress { warnings: options.warnings.clone(), ..Progress::default() },
         ended: None,
+        signal_windows_s: signal_windows_s(plan),
         what_if: options.what_if.clone(),
     }
+}
+
+fn signal_windows_s(plan: &Plan) -> BTreeMap<String, f64> {
+    let signals = plan.observe.sources.iter().flat_map(|source| &source.signals);
+    signals.filter_map(|(name, query)| Some((name.clone(), query.window_s()?))).collect()
 }
 
 /// Each with a key of its own: its name, or its protocol and its name where it would be taken for another.

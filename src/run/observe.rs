@@ -1,23 +1,38 @@
 //! The probing tasks: each reads one source at its interval and turns pairs of looks into readings. They run beside the coordinator, never
 //! on a shard, and what is wrong with a source is told once, not every second.
 
+mod names;
 mod queries;
 mod scrapes;
 
+use names::Names;
+
 use super::target::Target;
 use crate::clock::Clock;
-use crate::limits::READINGS_QUEUE_MAX;
+use crate::limits::{READINGS_QUEUE_MAX, SCRAPE_TIMEOUT};
 use crate::record::rows::SaturationRow;
 use crate::record::summary::Warning;
 use crate::scenario::plan::{Observe, ObserveSource, Whence};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::sync::mpsc;
+
+/// For how long a reading stands for the present where sources are read every second.
+const STANDS_FOR_MIN: Duration = Duration::from_secs(3);
+/// How much longer where a Prometheus server knows of it: it scrapes once a minute unless told otherwise.
+const SERVER_LAG_MAX: Duration = Duration::from_secs(60);
+
+/// Looks in a row that find nothing of something before that is told: labels come with what happens first.
+const VALUELESS_MAX: u32 = 5;
 
 /// What a source says.
 #[derive(Debug)]
 pub(super) enum Observed {
-    Readings(Vec<SaturationRow>),
+    /// Readings, and for how long each stands for the present.
+    Readings {
+        rows: Vec<SaturationRow>,
+        stands_for: Duration,
+    },
     /// Something is wrong with it, or is so no more: a sentence for the events.
     Said(String),
     Lost(Loss),
@@ -66,12 +81,31 @@ struct Voice {
     out: mpsc::Sender<Observed>,
     /// What is wrong at present.
     troubles: BTreeSet<String>,
+    /// How often in a row there was nothing to be had of each.
+    valueless: BTreeMap<String, u32>,
+    /// Of the source that speaks.
+    source: String,
+    names: Names,
+    stands_for: Duration,
 }
 
 /// Nobody listens any more.
 struct Deaf;
 
 impl Voice {
+    fn of(source: &ObserveSource, names: &Names, out: mpsc::Sender<Observed>) -> Self {
+        let lag =
+            if matches!(source.whence, Whence::Prometheus(_)) { SERVER_LAG_MAX } else { Duration::ZERO };
+        // Fresh until the next is overdue.
+        let stands_for = STANDS_FOR_MIN.max(source.every + SCRAPE_TIMEOUT + lag);
+        let (troubles, valueless) = (BTreeSet::new(), BTreeMap::new());
+        Self { out, troubles, valueless, source: source.name.clone(), names: names.clone(), stands_for }
+    }
+
+    async fn read(&self, rows: Vec<SaturationRow>) -> Result<(), Deaf> {
+        self.say(Observed::Readings { rows, stands_for: self.stands_for }).await
+    }
+
     async fn say(&self, what: Observed) -> Result<(), Deaf> {
         self.out.send(what).await.map_err(|_| Deaf)
     }
@@ -84,6 +118,18 @@ impl Voice {
     /// Tells that `what` is well again, if it was not.
     async fn well(&mut self, what: &str, text: impl FnOnce() -> String) -> Result<(), Deaf> {
         if self.troubles.remove(what) { self.say(Observed::Said(text())).await } else { Ok(()) }
+    }
+
+    /// Tells what there has been nothing of for a while, and that there is something again.
+    async fn heed(&mut self, what: &str, there: bool, nothing: impl FnOnce() -> String) -> Result<(), Deaf> {
+        if there {
+            self.valueless.remove(what);
+            let source = self.source.clone();
+            return self.well(what, || format!("{source} tells of `{what}` again")).await;
+        }
+        let looks = self.valueless.entry(what.to_owned()).or_default();
+        *looks = looks.saturating_add(1);
+        if *looks > VALUELESS_MAX { self.trouble(what, nothing()).await } else { Ok(()) }
     }
 }
 
@@ -108,8 +154,9 @@ pub(super) fn start(observe: &Observe, target: &Target, clock: Clock) -> mpsc::R
             return readings;
         }
     };
+    let names = Names::of(&sources);
     for source in sources {
-        let voice = Voice { out: out.clone(), troubles: BTreeSet::new() };
+        let voice = Voice::of(&source, &names, out.clone());
         match (source.whence.clone(), &target.bundled_url) {
             (Whence::Scrape(url), _) => {
                 tokio::spawn(scrapes::watch(source, url, client.clone(), clock, voice));

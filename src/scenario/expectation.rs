@@ -1,7 +1,7 @@
 //! What a scenario asks for before it runs: requests by endpoint, think time and sockets of one iteration. `explain` prints it, and
 //! the think time Z of the operational laws comes from here.
 
-use super::plan::{JourneyId, LoadPart, Plan, Step, Think};
+use super::plan::{Executor, JourneyId, LoadPart, Plan, Step, Think};
 use crate::endpoint::EndpointId;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -26,6 +26,18 @@ pub struct Expectation {
     pub pacing: Option<Duration>,
     /// What these numbers assume, in sentences.
     pub notes: Vec<String>,
+}
+
+impl LoadPart {
+    /// When its load ends, seconds from the start of the run; `None` where that shows as the run goes.
+    pub fn planned_end_s(&self) -> Option<f64> {
+        match &self.executor {
+            Executor::Closed { curve, .. } | Executor::Open { curve, .. } => {
+                Some(self.start.as_secs_f64() + curve.end_ns() as f64 / 1e9)
+            }
+            Executor::Step { .. } | Executor::Breakpoint { .. } => None,
+        }
+    }
 }
 
 /// Connections that are a user's own besides those of its requests.

@@ -1,9 +1,9 @@
 //! `observe`: which sources tell of the system under load, and what is asked of them.
 
 use super::builder::Builder;
-use super::document::Node;
+use super::document::{Node, Span};
 use super::keys;
-use super::plan::{Observe, ObserveSource, Safety, Whence};
+use super::plan::{LoadPart, Observe, ObserveSource, Safety, Whence};
 use super::problem::Problem;
 use super::reader::{self, Fields};
 use super::sections::base_url;
@@ -16,6 +16,11 @@ const SCRAPE_EVERY: Duration = Duration::from_secs(1);
 /// A server scrapes every 15 s or 60 s, as a rule; asking more often finds the same.
 const ASK_EVERY: Duration = Duration::from_secs(5);
 
+/// What a source without a name is called.
+fn unnamed(index: usize) -> String {
+    format!("source-{}", index + 1)
+}
+
 type Reader = fn(&str) -> Result<Query, Refusal>;
 
 impl Builder<'_> {
@@ -27,7 +32,55 @@ impl Builder<'_> {
             .enumerate()
             .filter_map(|(index, item)| self.source(item, index, bundled, safety))
             .collect();
+        self.named_once(items);
         Observe { defaulted: false, sources }
+    }
+
+    /// Warns of a query over scrapes that looks back further than there will have been any: it has no value before.
+    pub(super) fn windows_within(&mut self, node: Option<&Node>, observe: &Observe, load: &[LoadPart]) {
+        let ends: Option<Vec<f64>> = load.iter().map(LoadPart::planned_end_s).collect();
+        let (Some(node), Some(end_s)) = (node, ends.and_then(|ends| ends.into_iter().reduce(f64::max)))
+        else {
+            return;
+        };
+        for source in observe.sources.iter().filter(|source| !matches!(source.whence, Whence::Prometheus(_)))
+        {
+            for query in source.queries() {
+                let Some(window_s) = query.window_s().filter(|window_s| *window_s >= end_s) else { continue };
+                let text = format!(
+                    "`{query}` looks back {window_s} s, and the load lasts {end_s} s: it will have no value"
+                );
+                let help =
+                    "write a shorter span, or ask a Prometheus server, which has scraped before the run";
+                self.sink.push(Problem::warning(node.span, text).help(help));
+            }
+        }
+    }
+
+    /// Refuses a name that is there twice: whoever asks for it would get a mean over both.
+    fn named_once(&mut self, sources: &[Node]) {
+        let mut names: BTreeMap<String, Span> = BTreeMap::new();
+        let mut told: BTreeMap<String, Span> = BTreeMap::new();
+        for (index, source) in sources.iter().enumerate() {
+            let written = source.get("name").and_then(|node| Some((node.scalar()?.text.clone(), node.span)));
+            let (name, at) = written.unwrap_or_else(|| (unnamed(index), source.span));
+            if let Some(first) = names.insert(name.clone(), at) {
+                let problem = Problem::error(at, format!("two sources have the name `{name}`"));
+                let help = "give each a `name` of its own: what a preset finds is called by it where there are several";
+                self.sink.push(problem.label(first, "the first").help(help));
+            }
+            let tellers = ["resources", "signals"].into_iter().filter_map(|key| source.get(key)?.entries());
+            for entry in tellers.flatten() {
+                if let Some(first) = told.insert(entry.key.clone(), entry.key_span) {
+                    let problem = Problem::error(
+                        entry.key_span,
+                        format!("`{}` is defined twice in `observe`", entry.key),
+                    );
+                    let help = "a resource or signal is asked for by its name alone: give each its own";
+                    self.sink.push(problem.label(first, "the first").help(help));
+                }
+            }
+        }
     }
 
     fn source(&mut self, node: &Node, index: usize, bundled: bool, safety: &Safety) -> Option<ObserveSource> {
@@ -67,7 +120,7 @@ impl Builder<'_> {
                 "write resources: {mongodb.pool: {used: METRIC, limit: METRIC}}",
             );
         }
-        let name = name.unwrap_or_else(|| format!("source-{}", index + 1));
+        let name = name.unwrap_or_else(|| unnamed(index));
         Some(ObserveSource { name, whence: whence?, every, preset, resources, signals })
     }
 

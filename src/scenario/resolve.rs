@@ -83,6 +83,7 @@ pub(super) fn resolve(
             Vec::new()
         }
     };
+    builder.windows_within(top.get("observe"), &observe, &load);
     for entry in pieces {
         captured_names(&entry.value, &mut builder.captured);
     }

@@ -1,11 +1,14 @@
 //! The judgment of a threshold. Three answers, never two: a percentile over too few samples is not evaluated, and what is not
 //! evaluated does not pass.
 
-use super::{Lasting, Op, Selector, Stat, Stats, Threshold};
+use super::{Coverage, Lasting, Op, Selector, Stat, Stats, Threshold};
 use std::time::Duration;
 
 /// Samples below which a percentile says nothing: ten must lie beyond it. p99 needs 1,000, p99.9 needs 10,000.
 const SAMPLES_BEYOND_MIN: f64 = 10.0;
+
+/// Share of a span that readings must tell of: those of the beginning say nothing of what came after the source fell silent.
+const COVERED_MIN: f64 = 0.8;
 
 /// Below this quantile no minimum is asked: a median of few samples is imprecise but not empty.
 const QUANTILE_WITH_MINIMUM: f64 = 0.99;
@@ -31,6 +34,9 @@ pub struct Watch {
     threshold: Threshold,
     needed_s: u64,
     held_s: u64,
+    /// For how long there has been no reading of what it asks for.
+    blind_s: u64,
+    told_blind: bool,
 }
 
 /// Value in the base unit and number of samples behind it; `None` when the span holds nothing to measure.
@@ -46,8 +52,11 @@ pub fn measure(threshold: &Threshold, stats: &dyn Stats) -> Option<(f64, u64)> {
     };
     let resource = || {
         let Selector::Resource(name) = &threshold.selector else { return None };
-        stats.resource(name)
+        let told = stats.resource(name)?;
+        Some((told, stats.coverage(name).map_or(1, |coverage| coverage.readings)))
     };
+    // Infinite in both directions on the mean is nothing.
+    let number = |value: f64, samples: u64| (!value.is_nan()).then_some((value, samples));
     let (planned, dropped) = stats.iterations();
     match threshold.stat {
         Stat::Percentile(q) => {
@@ -64,11 +73,15 @@ pub fn measure(threshold: &Threshold, stats: &dyn Stats) -> Option<(f64, u64)> {
         Stat::Count => Some((all as f64, all)),
         Stat::Dropped { ratio: false } => Some((dropped as f64, planned)),
         Stat::Dropped { ratio: true } => (planned > 0).then(|| (dropped as f64 / planned as f64, planned)),
-        Stat::Used { ratio: false } | Stat::Value { .. } => resource().map(|(used, _, _)| (used, 1)),
-        Stat::Used { ratio: true } => {
-            resource().and_then(|(used, limit, _)| limit.filter(|l| *l > 0.0).map(|limit| (used / limit, 1)))
+        Stat::Used { ratio: false } | Stat::Value { .. } => {
+            resource().and_then(|((used, _, _), samples)| number(used, samples))
         }
-        Stat::Waiting => resource().and_then(|(_, _, waiting)| waiting.map(|waiting| (waiting, 1))),
+        Stat::Used { ratio: true } => resource().and_then(|((used, limit, _), samples)| {
+            limit.filter(|limit| *limit > 0.0).map(|limit| (used / limit, samples))
+        }),
+        Stat::Waiting => {
+            resource().and_then(|((_, _, waiting), samples)| waiting.map(|waiting| (waiting, samples)))
+        }
     }
 }
 
@@ -97,7 +110,7 @@ impl Watch {
             Some(Lasting::For(span)) => span.as_secs().max(1),
             _ => 1,
         };
-        Self { threshold, needed_s, held_s: 0 }
+        Self { threshold, needed_s, held_s: 0, blind_s: 0, told_blind: false }
     }
 
     /// Takes in the second that has just ended, or the `span_s` seconds that came as one; true once the condition has held for as long
@@ -105,6 +118,11 @@ impl Watch {
     /// the row, unless requests are under way: then it is as the one before. No minimum of samples: this guards a live system.
     pub fn second(&mut self, stats: &dyn Stats, span_s: u64) -> bool {
         let measured = measure(&self.threshold, stats).map(|(value, _)| self.threshold.holds(value));
+        if measured.is_some() || !matches!(self.threshold.selector, Selector::Resource(_)) {
+            (self.blind_s, self.told_blind) = (0, false);
+        } else {
+            self.blind_s += span_s;
+        }
         let held = match measured {
             Some(true) => true,
             _ if hangs(&self.threshold, stats) => true,
@@ -113,6 +131,13 @@ impl Watch {
         };
         self.held_s = if held { self.held_s + span_s } else { 0 };
         self.held_s >= self.needed_s
+    }
+
+    /// True once when a resource or signal has had no value for longer than the condition asks: a rule that cannot be met guards nothing.
+    pub fn turned_blind(&mut self) -> bool {
+        let turned = self.blind_s > self.needed_s && !self.told_blind;
+        self.told_blind |= turned;
+        turned
     }
 
     pub fn threshold(&self) -> &Threshold {
@@ -161,6 +186,13 @@ fn one(threshold: &Threshold, stats: &dyn Stats) -> Verdict {
             return Verdict::NotEvaluated { why };
         }
     }
+    if let Selector::Resource(name) = &threshold.selector
+        && let Some(Coverage { covered_s, span_s, .. }) = stats.coverage(name)
+        && covered_s < COVERED_MIN * span_s
+    {
+        let why = format!("readings cover {covered_s:.0} of {span_s:.0} s of `{name}`");
+        return Verdict::NotEvaluated { why };
+    }
     if threshold.holds(value) { Verdict::Pass } else { Verdict::Fail }
 }
 
@@ -192,7 +224,7 @@ fn in_a_row(threshold: &Threshold, windows: &[&dyn Stats], span: Duration) -> Ve
         Verdict::Fail
     } else {
         Verdict::NotEvaluated {
-            why: format!("too few samples in the seconds that would decide: {}", threshold.stat),
+            why: format!("too few samples or readings in the seconds that would decide: {}", threshold.stat),
         }
     }
 }
@@ -212,7 +244,7 @@ fn share_of(threshold: &Threshold, windows: &[&dyn Stats], share: f64) -> Verdic
     } else {
         let open = all - passed - failed;
         Verdict::NotEvaluated {
-            why: format!("{open} of {all} windows hold too few samples for {}", threshold.stat),
+            why: format!("{open} of {all} windows hold too few samples or readings for {}", threshold.stat),
         }
     }
 }

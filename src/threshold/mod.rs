@@ -86,6 +86,14 @@ pub enum Lasting {
     ShareOfWindows { share: f64, window: Duration },
 }
 
+/// How much of a span readings tell of.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Coverage {
+    pub readings: u64,
+    pub covered_s: f64,
+    pub span_s: f64,
+}
+
 /// What a threshold may ask of a span of the run.
 pub trait Stats {
     /// Latency at quantile `q` in nanoseconds with the number of samples; `None` for an unknown endpoint or no sample.
@@ -100,6 +108,10 @@ pub trait Stats {
     fn seconds(&self) -> f64;
     /// Mean (used, limit, waiting) of a resource over the span.
     fn resource(&self, name: &str) -> Option<(f64, Option<f64>, Option<f64>)>;
+    /// How much of the span is known of a resource; `None` where nobody asks.
+    fn coverage(&self, _name: &str) -> Option<Coverage> {
+        None
+    }
     /// Requests under way at the end of the span that were sent so long before, at least; 0 where nobody knows.
     fn overdue(&self, _protocol: Protocol, _name: Option<&str>, _age_ns: f64) -> u64 {
         0

@@ -174,8 +174,15 @@ impl<'t> Reader<'t> {
         }
         self.at += 1;
         if about_resource {
-            let (start, name) = self.word();
+            // A pool may be called by its address: whatever stands before the `)`.
+            self.space();
+            let (start, rest) = (self.at, self.rest());
+            let name = rest.split_once(')').map_or("", |(name, _)| name.trim_end());
             if name.is_empty() {
+                if !rest.is_empty() && !rest.contains(')') {
+                    self.at = self.text.len();
+                    self.close()?;
+                }
                 return Err(self.refuse(
                     start,
                     1,
@@ -183,6 +190,7 @@ impl<'t> Reader<'t> {
                     format!("write {word}({})", example(stat)),
                 ));
             }
+            self.at += name.len();
             self.close()?;
             return Ok(Selector::Resource(name.to_owned()));
         }

@@ -96,6 +96,7 @@ pub(crate) fn manifest(scenario: &str, command: &str, duration_s: f64) -> Manife
         thresholds: vec![],
         goals: vec![],
         search: None,
+        signal_windows_s: Default::default(),
         progress: Progress::default(),
         ended: Some(Ended { how: End::Completed, reason: "the load came to its end".into() }),
         what_if: None,

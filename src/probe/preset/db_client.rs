@@ -1,14 +1,17 @@
-//! Pools of a database client by the OpenTelemetry conventions, and by what they were called before 1.26.
+//! Pools of a database client by the OpenTelemetry conventions, and by what they were called before 1.27.
 
 use super::there;
 use crate::probe::prometheus::Scrape;
 use crate::probe::resource::{Figure, Kind, Resource};
 use crate::promql::Selector;
 
-/// The label with the name of a pool, and the one with the state of its connections: in full as the conventions have them, short as they were, and as
-/// the target-app has them.
-const LABELS: [(&str, &str); 2] =
-    [("db_client_connection_pool_name", "db_client_connection_state"), ("pool_name", "state")];
+/// The label with the name of a pool, and the one with the state of its connections: in full as the conventions have them, in the plural as 1.26 had
+/// them, short as they were before that, and as the target-app has them.
+const LABELS: [(&str, &str); 3] = [
+    ("db_client_connection_pool_name", "db_client_connection_state"),
+    ("db_client_connections_pool_name", "db_client_connections_state"),
+    ("pool_name", "state"),
+];
 
 /// The integrals are the target-app's addition.
 pub(super) fn resources(scrape: &Scrape) -> Vec<Resource> {
@@ -33,7 +36,7 @@ pub(super) fn resources(scrape: &Scrape) -> Vec<Resource> {
                 ..Resource::empty(&format!("{pool}.pool"), Kind::Pool)
             });
         }
-        // Before 1.26 names were in the plural, and times in milliseconds.
+        // Before 1.27 names were in the plural, and times in milliseconds.
         for pool in scrape.label_values("db_client_connections_usage", pool_label) {
             let of = |name: &str| there(scrape, name, &[(pool_label, &pool)]);
             let milliseconds = |name: &str| {

@@ -20,7 +20,7 @@ use crate::promql::Selector;
 /// How a family's resources are found.
 type Room = fn(&Scrape) -> Vec<Resource>;
 
-/// What `observe: [{preset: …}]` takes, besides `auto`, which is all of them.
+/// What `observe: [{preset: …}]` takes, besides `auto`, which is all of them; on an exporter's page without the one of its own process.
 const ROOMS: [(&str, Room); 11] = [
     ("opentelemetry-db-client", db_client::resources),
     ("opentelemetry-http-server", http_server::resources),
@@ -31,9 +31,13 @@ const ROOMS: [(&str, Room); 11] = [
     ("nginx", nginx::resources),
     ("nodejs", nodejs::resources),
     ("node-exporter", node_exporter::resources),
-    ("process", process::resources),
+    (PROCESS, process::resources),
     ("bullmq", queue::resources),
 ];
+
+const PROCESS: &str = "process";
+/// What exporters tell of whether they reach what they are about.
+const EXPORTERS: [&str; 3] = ["redis_up", "mongodb_up", "nginx_up"];
 
 /// The names of all presets.
 pub fn names() -> impl Iterator<Item = &'static str> {
@@ -46,7 +50,9 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 /// A sentence with the known names.
 pub fn discover(preset: &str, scrape: &Scrape) -> Result<Vec<Resource>, String> {
     if preset == "auto" {
-        return Ok(ROOMS.iter().flat_map(|(_, room)| room(scrape)).collect());
+        let exporter = is_of_an_exporter(scrape);
+        let rooms = ROOMS.iter().filter(|(name, _)| !(exporter && *name == PROCESS));
+        return Ok(rooms.flat_map(|(_, room)| room(scrape)).collect());
     }
     match ROOMS.iter().find(|(name, _)| *name == preset) {
         Some((_, room)) => Ok(room(scrape)),
@@ -55,6 +61,14 @@ pub fn discover(preset: &str, scrape: &Scrape) -> Result<Vec<Resource>, String> 
             names().collect::<Vec<_>>().join(", ")
         )),
     }
+}
+
+/// Whether the page is of a process that tells of another: its own CPU time and descriptors are none of the system under load. The target-app
+/// tells of its Redis by the exporter's names, and of its own CPU besides.
+fn is_of_an_exporter(scrape: &Scrape) -> bool {
+    let marked = EXPORTERS.iter().any(|name| scrape.has(name))
+        || scrape.names().any(|name| name.ends_with("_exporter_build_info"));
+    marked && !scrape.has("app_cpu_wait_time_seconds_count")
 }
 
 /// The sum of the series of that name and those labels, if the scrape has the name.

@@ -8,6 +8,8 @@ use crate::promql::Selector;
 const CONNECTIONS: &str = "mongodb_ss_connections";
 const TICKETS_OUT: &str = "mongodb_ss_wt_concurrentTransactions_out";
 const TICKETS: &str = "mongodb_ss_wt_concurrentTransactions_totalTickets";
+/// Their names from MongoDB 8 on, for each direction.
+const QUEUES: &str = "mongodb_ss_queues_execution";
 /// The label that tells reading from writing, newest first. From MongoDB 7 on the exporter has none, and both are one figure.
 const DIRECTION: [&str; 2] = ["txn_rw_type", "txn_rw"];
 
@@ -23,11 +25,19 @@ pub(super) fn resources(scrape: &Scrape) -> Vec<Resource> {
             ..Resource::empty("mongodb.connections", Kind::Pool)
         });
     }
-    let tickets = |name: &str, labels: &[(&str, &str)]| Resource {
-        used: there(scrape, TICKETS_OUT, labels),
-        limit: there(scrape, TICKETS, labels),
+    // From MongoDB 7 on the server adapts how many there are to what they are worth: a number that moves is no limit.
+    let pool = |name: &str, (out, total): (&str, &str), labels: &[(&str, &str)]| Resource {
+        used: there(scrape, out, labels),
+        limit: scrape.has(total).then(|| Figure::Steady(Selector::new(total, labels))),
         ..Resource::empty(name, Kind::Pool)
     };
+    let tickets = |name: &str, labels: &[(&str, &str)]| pool(name, (TICKETS_OUT, TICKETS), labels);
+    for direction in ["read", "write"] {
+        let names = ["out", "totalTickets"].map(|part| format!("{QUEUES}_{direction}_{part}"));
+        if scrape.has(&names[0]) {
+            found.push(pool(&format!("mongodb.{direction}_tickets"), (&names[0], &names[1]), &[]));
+        }
+    }
     let split = DIRECTION.iter().find(|label| !scrape.label_values(TICKETS_OUT, label).is_empty());
     match split {
         Some(label) => found.extend(

@@ -9,6 +9,8 @@ const CPU: &str = "node_cpu_seconds_total";
 /// A core that waits for a disk is idle; a guest's time is in that of users already (proc_stat(5)).
 const IDLE: [&str; 4] = ["idle", "iowait", "guest", "guest_nice"];
 const SPEED: &str = "node_network_speed_bytes";
+/// Cards that are none: what these tell as their speed is made up, and what they carry does not wait for it.
+const VIRTUAL: [&str; 7] = ["veth", "docker", "br-", "cni", "tun", "tap", "virbr"];
 
 pub(super) fn resources(scrape: &Scrape) -> Vec<Resource> {
     let mut found = Vec::new();
@@ -36,7 +38,9 @@ pub(super) fn resources(scrape: &Scrape) -> Vec<Resource> {
             ..Resource::empty("node.descriptors", Kind::Queue)
         });
     }
-    found.extend(scrape.label_values(SPEED, "device").iter().flat_map(|card| network(scrape, card)));
+    let cards = scrape.label_values(SPEED, "device").into_iter();
+    let real = cards.filter(|card| !VIRTUAL.iter().any(|kind| card.starts_with(kind)));
+    found.extend(real.flat_map(|card| network(scrape, &card)));
     found
 }
 

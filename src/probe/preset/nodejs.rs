@@ -4,6 +4,13 @@
 use super::there;
 use crate::probe::prometheus::Scrape;
 use crate::probe::resource::{Figure, Kind, Resource};
+use crate::promql::Selector;
+
+/// prom-client observes the share of the time in which the loop was busy at each collection, as whichever of these it was told to be.
+const UTILIZATION: [&str; 2] =
+    ["nodejs_eventloop_utilization_summary", "nodejs_eventloop_utilization_histogram"];
+/// OpenTelemetry's gauge of the same.
+const UTILIZATION_RATIO: &str = "nodejs_eventloop_utilization_ratio";
 
 /// `nodejs_heap_size_total_bytes` is what the heap has taken by now, not what it may take.
 pub(super) fn resources(scrape: &Scrape) -> Vec<Resource> {
@@ -16,13 +23,19 @@ pub(super) fn resources(scrape: &Scrape) -> Vec<Resource> {
             ..Resource::empty("app.heap", Kind::Memory)
         });
     }
-    let busy = of("nodejs_eventloop_utilization").or_else(|| of("nodejs_eventloop_utilization_ratio"));
-    if let Some(busy) = busy {
-        found.push(Resource {
-            used: Some(busy),
-            limit: Some(Figure::Is(1.0)),
-            ..Resource::empty("app.event_loop", Kind::Cpu)
-        });
+    // Each process or thread on the page has a loop of its own.
+    let loops = |used: Figure, series: Selector| Resource {
+        used: Some(used),
+        limit: Some(Figure::Count(series)),
+        ..Resource::empty("app.event_loop", Kind::Cpu)
+    };
+    let observed = UTILIZATION.into_iter().find(|name| scrape.has(&format!("{name}_count")));
+    if let Some(name) = observed {
+        let series = Selector::new(&format!("{name}_count"), &[]);
+        found.push(loops(Figure::Observed { name: name.to_owned(), series: series.clone() }, series));
+    } else if scrape.has(UTILIZATION_RATIO) {
+        let series = Selector::new(UTILIZATION_RATIO, &[]);
+        found.push(loops(Figure::sum(series.clone()), series));
     }
     found
 }

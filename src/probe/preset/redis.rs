@@ -51,7 +51,7 @@ fn thread(scrape: &Scrape, name: &str, labels: &[(&str, &str)]) -> Option<Resour
     if !scrape.has(WAITED) && THREAD.iter().all(|name| scrape.has(name)) {
         return Some(Resource {
             used_seconds: Some(Figure::Sum(cpu.into())),
-            limit: Some(Figure::Is(1.0)),
+            limit: Some(Figure::Count(Selector::new(THREAD[0], labels))),
             visits: of("redis_commands_processed_total"),
             ..Resource::empty(name, Kind::Cpu)
         });

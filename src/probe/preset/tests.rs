@@ -71,6 +71,93 @@ fn each_preset_finds_its_own_and_nothing_in_a_page_of_others() {
 }
 
 #[test]
+fn each_preset_over_each_page() {
+    let mut told = String::new();
+    for (page, text) in SCRAPES {
+        let (_, now) = text.split_once("--- two seconds later\n").expect("two scrapes");
+        for preset in names().filter(|name| *name != "auto") {
+            let found = discover(preset, &scrape(now)).expect("a preset");
+            let found: Vec<String> = found.into_iter().map(|resource| resource.name).collect();
+            if !found.is_empty() {
+                told.push_str(&format!("{page}: {preset}: {}\n", found.join(" ")));
+            }
+        }
+    }
+    insta::assert_snapshot!(told);
+}
+
+#[test]
+fn an_exporter_is_not_taken_for_the_app_and_the_target_app_is() {
+    let found = |more: &str| {
+        let page = format!("process_cpu_seconds_total 3\nprocess_open_fds 9\nprocess_max_fds 99\n{more}");
+        let found = discover("auto", &scrape(&page)).expect("a preset");
+        found.iter().any(|resource| resource.name == "app.cpu")
+    };
+    assert!(found(""));
+    for marker in
+        ["redis_up 1", "mongodb_up 1", "nginx_up 1", "postgres_exporter_build_info{version=\"1\"} 1"]
+    {
+        assert!(!found(marker), "{marker}");
+    }
+    assert!(
+        found("redis_up{node=\"0\"} 1\napp_cpu_wait_time_seconds_count 7\n"),
+        "the bundled target with its Redis"
+    );
+}
+
+#[test]
+fn both_generations_of_a_zgc_tell_the_whole_heap() {
+    let text = |label: &str, space: &str, limit: &str| {
+        let of = |name: &str, bytes: &str| {
+            let lines = ["ZGC Young Generation", "ZGC Old Generation"];
+            lines.map(|id| format!("{name}{{{label}=\"heap\",{space}=\"{id}\"}} {bytes}\n")).concat()
+        };
+        of("jvm_memory_used_bytes", "2e+08") + &of(limit, "1e+09")
+    };
+    for text in [
+        text("area", "id", "jvm_memory_max_bytes"),
+        text("jvm_memory_type", "jvm_memory_pool_name", "jvm_memory_limit_bytes"),
+    ] {
+        let heap = rows("jvm", &scrape(&text), &scrape(&text)).remove(0);
+        assert_eq!((heap.used, heap.limit), (4e8, Some(1e9)), "{text}");
+    }
+}
+
+#[test]
+fn tickets_that_are_adapted_are_no_limit() {
+    let text = |out: u32, total: u32| {
+        format!(
+            "mongodb_ss_queues_execution_read_out {out}\nmongodb_ss_queues_execution_read_totalTickets {total}\n\
+             mongodb_ss_queues_execution_write_out 0\nmongodb_ss_queues_execution_write_totalTickets 128\n"
+        )
+    };
+    let read = |before: &str, now: &str| {
+        let read = rows("mongodb", &scrape(before), &scrape(now)).into_iter();
+        read.map(|row| (row.resource, row.used, row.limit)).collect::<Vec<_>>()
+    };
+    let (one, other) = (text(7, 7), text(9, 9));
+    let write = ("mongodb.write_tickets".to_owned(), 0.0, Some(128.0));
+    assert_eq!(read(&one, &one), [("mongodb.read_tickets".to_owned(), 7.0, Some(7.0)), write.clone()]);
+    assert_eq!(read(&one, &other), [("mongodb.read_tickets".to_owned(), 9.0, None), write]);
+}
+
+#[test]
+fn several_workers_on_a_page_have_a_loop_each() {
+    let text = |sums: [f64; 2], count: u32| {
+        let worker = |i: usize| {
+            let name = "nodejs_eventloop_utilization_histogram";
+            format!("{name}_sum{{worker=\"{i}\"}} {}\n{name}_count{{worker=\"{i}\"}} {count}\n", sums[i])
+        };
+        worker(0) + &worker(1)
+    };
+    let read = rows("nodejs", &scrape(&text([5.0, 2.0], 10)), &scrape(&text([7.0, 3.0], 12))).remove(0);
+    assert_eq!((read.used, read.limit), (1.5, Some(2.0)));
+    let ratio = "nodejs_eventloop_utilization_ratio{instance=\"a\"} 0.9\nnodejs_eventloop_utilization_ratio{instance=\"b\"} 0.8\n";
+    let read = rows("nodejs", &scrape(ratio), &scrape(ratio)).remove(0);
+    assert_eq!(read.limit, Some(2.0));
+}
+
+#[test]
 fn tickets_that_are_not_told_apart_are_one_pool() {
     let text = "mongodb_ss_wt_concurrentTransactions_out 40\nmongodb_ss_wt_concurrentTransactions_totalTickets 128\n";
     let rows = rows("mongodb", &scrape(text), &scrape(text));

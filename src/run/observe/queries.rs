@@ -20,12 +20,23 @@ const LAG_TOLD_S: f64 = 2.0;
 /// What is asked for together, and what it was at the last look.
 struct Subject {
     resource: Resource,
-    queries: Vec<Query>,
-    /// For the time of its newest sample, where it names a series.
-    newest: Option<String>,
+    /// Each with whether it is a counter, in which resets are looked for.
+    queries: Vec<(Query, bool)>,
+    /// For the times of its newest samples, one a series that it names.
+    newest: Vec<String>,
     /// When that was on the server's clock, Unix seconds.
     last_s: Option<f64>,
     before: Option<(Scrape, f64)>,
+}
+
+/// What one look at a subject finds.
+enum Look {
+    /// Figures, and when they were so on the server's clock, Unix seconds.
+    At(Scrape, f64),
+    /// Nothing newer than the last.
+    AsBefore,
+    /// No series by any of its names.
+    Nothing,
 }
 
 pub(super) async fn watch(
@@ -52,14 +63,15 @@ fn subjects(source: &ObserveSource) -> Vec<Subject> {
         // The roles were checked with the scenario.
         let resource = Resource::from_roles(name, roles, Figure::reckoned).ok()?;
         let main = roles.get("used").or_else(|| roles.get("used_seconds"))?;
-        let newest = main.newest().map(ToOwned::to_owned);
-        let queries = roles.values().cloned().collect();
+        let newest = main.newest().to_vec();
+        let counts = |role: &str| !matches!(role, "used" | "limit" | "waiting");
+        let queries = roles.iter().map(|(role, query)| (query.clone(), counts(role))).collect();
         Some(Subject { resource, queries, newest, last_s: None, before: None })
     };
     let signal = |(name, query): (&String, &Query)| Subject {
         resource: Resource::signal(name, query),
-        queries: vec![query.clone()],
-        newest: query.newest().map(ToOwned::to_owned),
+        queries: vec![(query.clone(), false)],
+        newest: query.newest().to_vec(),
         last_s: None,
         before: None,
     };
@@ -78,8 +90,15 @@ async fn look(
     let server_s = match server.ahead().await {
         Ok((ahead, server_s)) => {
             voice.well("server", || format!("{url} answers again")).await?;
+            let stepped = clocks.is_some_and(|known| ahead.stepped_from(known));
+            if stepped {
+                let text = format!(
+                    "the clock of {url}, or ours, was set while the run went on: readings around that may have a wrong time"
+                );
+                voice.trouble("clock step", text).await?;
+            }
             // The quickest answer is the one that can be least wrong.
-            if clocks.is_none_or(|known| ahead.give_or_take_s <= known.give_or_take_s) {
+            if stepped || clocks.is_none_or(|known| ahead.give_or_take_s <= known.give_or_take_s) {
                 *clocks = Some(ahead);
             }
             server_s
@@ -106,14 +125,18 @@ async fn look(
     for subject in subjects {
         let name = subject.resource.name.clone();
         match subject.look(server, server_s).await {
-            Ok(Some((scrape, at_unix_s))) => {
+            Ok(Look::At(scrape, at_unix_s)) => {
                 let lag_s = server_s - at_unix_s;
                 if lag_s > LAG_TOLD_S {
                     let text = format!("what {url} knows of {name} is {lag_s:.1} s old when it is asked");
                     voice.trouble(&format!("lag of {name}"), text).await?;
                 }
                 let at_s = on_ours(at_unix_s);
-                let before = subject.before.replace((scrape.clone(), at_s));
+                let before = subject.before.take();
+                subject.before = Some(match &before {
+                    Some((earlier, _)) => (scrape.clone().after(earlier.clone()), at_s),
+                    None => (scrape.clone(), at_s),
+                });
                 let (earlier, earlier_s) = match before {
                     Some(before) => before,
                     // A query has a value at each look; of a resource two looks are one reading.
@@ -123,6 +146,11 @@ async fn look(
                 match subject.resource.reading((&earlier, earlier_s), (&scrape, at_s)) {
                     Reading::Row(row) => {
                         voice.well(&name, || format!("{url} has data of {name} again")).await?;
+                        for (query, _) in &subject.queries {
+                            let there = scrape.has(Scrape::reckoned(query).name());
+                            let nothing = || format!("{url} has no series for `{query}` of {name}");
+                            voice.heed(&format!("{query} of {name}"), there, nothing).await?;
+                        }
                         // What was before the run began is none of its readings.
                         rows.extend((row.t_s > 0.0).then_some(row));
                     }
@@ -139,41 +167,57 @@ async fn look(
                     }
                 }
             }
-            Ok(None) => {}
+            Ok(Look::AsBefore) => {}
+            Ok(Look::Nothing) => {
+                let text = format!("{url} has no sample of what {name} asks for: is it called so there?");
+                voice.trouble(&name, text).await?;
+            }
             Err(error) => {
                 voice.trouble(&name, format!("{name}: {error}")).await?;
                 voice.say(Observed::Lost(Loss::Look)).await?;
             }
         }
     }
-    voice.say(Observed::Readings(rows)).await
+    voice.read(rows).await
 }
 
 impl Subject {
-    /// Its figures as of its newest sample, with the time of that; `None` while that is the one of the last look.
-    async fn look(&mut self, server: &Server, server_s: f64) -> Result<Option<(Scrape, f64)>, AskError> {
-        let at_s = match &self.newest {
-            None => server_s,
-            Some(newest) => match server.value(newest, None).await? {
-                Some(at_s) => at_s,
-                // No data: the reading will find that too, and say so.
-                None => server_s,
-            },
-        };
+    /// Its figures as of its newest sample.
+    async fn look(&mut self, server: &Server, server_s: f64) -> Result<Look, AskError> {
+        let mut newest_s = self.newest.is_empty().then_some(server_s);
+        for newest in &self.newest {
+            let at_s = server.value(newest, None).await?;
+            newest_s = at_s.into_iter().chain(newest_s).reduce(f64::max);
+        }
+        let Some(at_s) = newest_s else { return Ok(Look::Nothing) };
         if self.last_s == Some(at_s) {
-            return Ok(None);
+            return Ok(Look::AsBefore);
         }
         self.last_s = Some(at_s);
         let mut scrape = Scrape::default();
-        for query in &self.queries {
-            // As over scrapes: a selector is the sum of its series.
-            let asked = query.selector().map_or_else(|| query.text().to_owned(), |_| format!("sum({query})"));
-            let asked = if self.is_signal() { query.text() } else { &asked };
-            if let Some(value) = server.value(asked, Some(at_s)).await? {
-                scrape.put(query, value);
+        for (query, counts) in &self.queries {
+            match query.selector() {
+                // In a sum the reset of one would hide in the growth of the others.
+                Some(_) if *counts => {
+                    let series = server.series(query.text(), Some(at_s)).await?;
+                    if !series.is_empty() {
+                        scrape.put_series(query, series);
+                    }
+                }
+                // As over scrapes: a selector is the sum of its series.
+                Some(_) if !self.is_signal() => {
+                    if let Some(value) = server.value(&format!("sum({query})"), Some(at_s)).await? {
+                        scrape.put(query, value);
+                    }
+                }
+                _ => {
+                    if let Some(value) = server.value(query.text(), Some(at_s)).await? {
+                        scrape.put(query, value);
+                    }
+                }
             }
         }
-        Ok(Some((scrape, at_s)))
+        Ok(Look::At(scrape, at_s))
     }
 
     fn is_signal(&self) -> bool {

@@ -10,9 +10,7 @@ use crate::promql::Query;
 use crate::record::rows::SaturationRow;
 use crate::scenario::plan::ObserveSource;
 use std::collections::BTreeMap;
-
-/// Scrapes in a row in which a query has no value before that is told: one over a span has none before the second.
-const VALUELESS_MAX: u32 = 5;
+use std::sync::Arc;
 
 pub(super) async fn watch(
     source: ObserveSource,
@@ -38,16 +36,19 @@ pub(super) struct Scrapes {
     source: ObserveSource,
     url: String,
     voice: Voice,
+    /// What is reckoned of a scrape: signals, and what of resources is more than a sum of series.
+    queries: Arc<[Query]>,
     history: History,
     before: Option<(Scrape, f64)>,
-    /// How often in a row a query had no value.
-    valueless: u32,
 }
 
 impl Scrapes {
     pub(super) fn of(source: ObserveSource, url: String, voice: Voice) -> Self {
-        let history = History::of(source.queries());
-        Self { source, url, voice, history, before: None, valueless: 0 }
+        let roles = source.resources.values().flat_map(BTreeMap::values);
+        let reckoned = roles.filter(|query| query.selector().is_none()).chain(source.signals.values());
+        let queries: Arc<[Query]> = reckoned.cloned().collect();
+        let history = History::of(queries.iter());
+        Self { source, url, voice, queries, history, before: None }
     }
 
     pub(super) async fn take(&mut self, fetched: Result<Scrape, String>, now_s: f64) -> Result<(), Deaf> {
@@ -66,8 +67,15 @@ impl Scrapes {
                 format!("{url} tells {} series more than once; the first of each counts", scrape.repeated());
             self.voice.trouble("repeated", text).await?;
         }
+        if scrape.stale() > 0 {
+            let text = format!(
+                "{} series of {url} carry a time more than five minutes ago: they are passed over, as Prometheus does",
+                scrape.stale()
+            );
+            self.voice.trouble("stale", text).await?;
+        }
         let scrape = self.reckoned(scrape, now_s).await?;
-        let resources = match self.resources(&scrape) {
+        let resources = match self.resources(&scrape).await? {
             Ok(resources) => resources,
             Err(text) => return self.voice.trouble("resources", text).await,
         };
@@ -88,55 +96,104 @@ impl Scrapes {
                 }
             }
         }
+        let scrape = match before {
+            Some((earlier, _)) => scrape.after(earlier),
+            None => scrape,
+        };
         self.before = Some((scrape, now_s));
-        self.voice.say(Observed::Readings(rows)).await
+        self.voice.read(rows).await
     }
 
     /// The scrape with the values of the queries in it, each under its text.
     async fn reckoned(&mut self, scrape: Scrape, now_s: f64) -> Result<Scrape, Deaf> {
-        if self.queries().next().is_none() {
+        if self.queries.is_empty() {
             return Ok(scrape);
         }
+        let (queries, mut history) = (self.queries.clone(), std::mem::take(&mut self.history));
         let mut reckoned = scrape.clone();
-        if let Err(error) = self.history.push(scrape, now_s) {
-            self.voice.trouble("history", format!("{}: {error}", self.url)).await?;
-        }
-        let (mut valueless, mut wrong) = (None, Vec::new());
-        for query in self.queries() {
-            match query.value(&self.history) {
-                Ok(Some(value)) => reckoned.put(query, value),
-                Ok(None) => valueless = Some(query.text().to_owned()),
-                Err(error) => wrong.push((query.text().to_owned(), format!("`{query}`: {error}"))),
+        // Much history takes a while, and the thread that coordinates the run has others to serve.
+        let done = tokio::task::spawn_blocking(move || {
+            let pushed = history.push(scrape, now_s);
+            let values: Vec<_> = queries.iter().map(|query| query.value(&history)).collect();
+            (history, pushed, values)
+        });
+        let values = match done.await {
+            Ok((history, pushed, values)) => {
+                self.history = history;
+                if let Err(error) = pushed {
+                    self.voice.trouble("history", format!("{}: {error}", self.url)).await?;
+                }
+                values
             }
-        }
-        for (query, text) in wrong {
-            self.voice.trouble(&query, text).await?;
-        }
-        self.valueless = if valueless.is_some() { self.valueless + 1 } else { 0 };
-        if let Some(query) = valueless.filter(|_| self.valueless > VALUELESS_MAX) {
-            let text = format!("`{query}` has no value at {}: no such series, or 0/0", self.url);
-            self.voice.trouble("valueless", text).await?;
+            Err(error) => {
+                self.history = History::of(self.queries.iter());
+                self.voice.trouble("history", format!("{}: {error}", self.url)).await?;
+                return Ok(reckoned);
+            }
+        };
+        for (query, value) in self.queries.clone().iter().zip(values) {
+            let url = self.url.clone();
+            let nothing = || format!("`{query}` has no value at {url}: no such series, or 0/0");
+            match value {
+                Ok(Some(value)) => {
+                    reckoned.put(query, value);
+                    self.voice.heed(query.text(), true, nothing).await?;
+                }
+                Ok(None) => self.voice.heed(query.text(), false, nothing).await?,
+                Err(error) => {
+                    self.voice.trouble(&format!("error of {query}"), format!("`{query}`: {error}")).await?;
+                }
+            }
         }
         Ok(reckoned)
     }
 
-    /// What is reckoned of a scrape: signals, and what of resources is more than a sum of series.
-    fn queries(&self) -> impl Iterator<Item = &Query> {
-        let roles = self.source.resources.values().flat_map(BTreeMap::values);
-        roles.filter(|query| query.selector().is_none()).chain(self.source.signals.values())
-    }
-
-    /// Resources are looked for each time: a pool may come up after the first request.
-    fn resources(&self, scrape: &Scrape) -> Result<Vec<Resource>, String> {
+    /// Resources are looked for each time: a pool may come up after the first request. Each name is told once, and by one source.
+    async fn resources(&mut self, scrape: &Scrape) -> Result<Result<Vec<Resource>, String>, Deaf> {
         let mut resources = Vec::new();
-        for (name, roles) in &self.source.resources {
-            resources.push(Resource::from_roles(name, roles, Figure::scraped)?);
-        }
-        if let Some(preset) = &self.source.preset {
-            resources.extend(preset::discover(preset, scrape)?);
+        for (name, roles) in self.source.resources.clone() {
+            for (role, query) in &roles {
+                let Some(selector) = query.selector() else { continue };
+                let value = scrape.get(selector);
+                let there =
+                    value.is_some_and(|value| value.is_finite() || (role == "limit" && !value.is_nan()));
+                let url = self.url.clone();
+                let nothing =
+                    || format!("`{query}`, the `{role}` of {name}, is not at {url}, or is no number");
+                self.voice.heed(&format!("{role} of {name}"), there, nothing).await?;
+            }
+            match Resource::from_roles(&name, &roles, Figure::scraped) {
+                Ok(resource) => resources.push(resource),
+                Err(text) => return Ok(Err(text)),
+            }
         }
         let signal = |(name, query): (&String, &Query)| Resource::signal(name, query);
         resources.extend(self.source.signals.iter().map(signal));
-        Ok(resources)
+        if let Some(preset) = self.source.preset.clone() {
+            let found = match preset::discover(&preset, scrape) {
+                Ok(found) => found,
+                Err(text) => return Ok(Err(text)),
+            };
+            let url = self.url.clone();
+            let nothing =
+                || format!("the preset `{preset}` finds nothing at {url}: is it the page of what you mean?");
+            self.voice.heed(&format!("preset {preset}"), !found.is_empty(), nothing).await?;
+            for mut resource in found {
+                let name = self.voice.names.found(&self.voice.source, resource.name);
+                let twice = resources.iter().any(|other: &Resource| other.name == name);
+                let other = self.voice.names.taken(&self.voice.source, &name);
+                if let Some(owner) = other.or_else(|| twice.then(|| self.voice.source.clone())) {
+                    let text = format!(
+                        "{} tells of {name}, which is told by `{owner}` already: what comes second is left out",
+                        self.url
+                    );
+                    self.voice.trouble(&format!("name {name}"), text).await?;
+                } else {
+                    resource.name = name;
+                    resources.push(resource);
+                }
+            }
+        }
+        Ok(Ok(resources))
     }
 }

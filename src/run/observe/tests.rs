@@ -22,7 +22,6 @@ struct Given {
 
 impl Given {
     fn with(roles: &[(&str, &str)], signals: &[(&str, &str)]) -> Self {
-        let (out, heard) = mpsc::channel(READINGS_QUEUE_MAX);
         let roles: BTreeMap<_, _> =
             roles.iter().map(|(role, text)| ((*role).to_owned(), query(text))).collect();
         let source = ObserveSource {
@@ -33,7 +32,12 @@ impl Given {
             resources: if roles.is_empty() { BTreeMap::new() } else { [("a.pool".to_owned(), roles)].into() },
             signals: signals.iter().map(|(name, text)| ((*name).to_owned(), query(text))).collect(),
         };
-        let voice = Voice { out, troubles: BTreeSet::new() };
+        Self::of(source.clone(), &Names::of(&[source]))
+    }
+
+    fn of(source: ObserveSource, names: &Names) -> Self {
+        let (out, heard) = mpsc::channel(READINGS_QUEUE_MAX);
+        let voice = Voice::of(&source, names, out);
         Self { scrapes: Scrapes::of(source, "http://127.0.0.1:1/metrics".into(), voice), heard }
     }
 
@@ -44,7 +48,7 @@ impl Given {
         let mut said = Vec::new();
         while let Ok(heard) = self.heard.try_recv() {
             match heard {
-                Observed::Readings(rows) => {
+                Observed::Readings { rows, .. } => {
                     said.extend(rows.iter().map(|row| format!("{} {:.3}", row.resource, row.used)));
                 }
                 Observed::Said(text) => said.push(text),
@@ -97,7 +101,7 @@ async fn losses_are_a_warning_of_the_record() {
 async fn signals_are_reckoned_of_scrapes_and_say_why_they_have_no_value() {
     let mut given = Given::with(
         &[("used", "sum(free) / sum(total)"), ("limit", "total")],
-        &[("errors", "sum(rate(e_total[1m])) / sum(rate(r_total[1m]))"), ("free", "free")],
+        &[("errors", "sum(rate(e_total[2s])) / sum(rate(r_total[2s]))"), ("free", "free")],
     );
     let at = |errors: u32, requests: u32| {
         format!("free{{n=\"0\"}} 1\nfree{{n=\"1\"}} 2\ntotal 6\ne_total {errors}\nr_total {requests}\n")
@@ -107,13 +111,105 @@ async fn signals_are_reckoned_of_scrapes_and_say_why_they_have_no_value() {
     assert!(said[0].starts_with("`free`: 2 series come out, and one is needed"), "{said:?}");
     let said = given.say(Ok(&at(5, 50)), 2.0).await;
     assert_eq!(said, ["a.pool 0.500", "errors 0.100"], "the limit is the sum of its series");
-    // Nothing is asked of the target any more: after a minute 0/0.
+    // Nothing is asked of the target any more: 0/0.
     let mut said = Vec::new();
     for t_s in 0..8 {
         said.extend(given.say(Ok(&at(5, 50)), 70.0 + f64::from(t_s)).await);
     }
     let told: Vec<_> = said.iter().filter(|text| text.contains("0/0")).collect();
     assert_eq!((told.len(), said.len()), (1, 9), "{said:?}");
+}
+
+/// A source with a preset.
+fn presets(name: &str, preset: &str, resources: &[&str]) -> ObserveSource {
+    let roles = |name: &&str| ((*name).to_owned(), [("used".to_owned(), query("own_gauge"))].into());
+    ObserveSource {
+        name: name.into(),
+        whence: Whence::Scrape("http://127.0.0.1:1/metrics".into()),
+        every: Duration::from_secs(1),
+        preset: Some(preset.into()),
+        resources: resources.iter().map(roles).collect(),
+        signals: BTreeMap::new(),
+    }
+}
+
+const MACHINE: &str = "node_memory_MemTotal_bytes 8\nnode_memory_MemAvailable_bytes 2\nown_gauge 1\n";
+
+#[tokio::test]
+async fn what_several_presets_find_is_called_by_its_source() {
+    let sources = ["shop", "db"].map(|name| presets(name, "node-exporter", &[]));
+    let names = Names::of(&sources);
+    for source in sources {
+        let name = source.name.clone();
+        let mut given = Given::of(source, &names);
+        given.say(Ok(MACHINE), 1.0).await;
+        assert_eq!(given.say(Ok(MACHINE), 2.0).await, [format!("{name}.node.memory 6.000")]);
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_another_source_tells_of_is_dropped_and_told() {
+    let finds = presets("finds", "node-exporter", &[]);
+    let defines = ObserveSource { preset: None, ..presets("defines", "auto", &["node.memory"]) };
+    let names = Names::of(&[finds.clone(), defines.clone()]);
+    let mut found = Given::of(finds, &names);
+    let said = found.say(Ok(MACHINE), 1.0).await;
+    assert!(
+        said.len() == 1 && said[0].contains("node.memory, which is told by `defines` already"),
+        "{said:?}"
+    );
+    assert!(found.say(Ok(MACHINE), 2.0).await.is_empty(), "once");
+    let mut defined = Given::of(defines, &names);
+    defined.say(Ok(MACHINE), 1.0).await;
+    assert_eq!(defined.say(Ok(MACHINE), 2.0).await, ["node.memory 1.000"]);
+    let both = presets("both", "node-exporter", &["node.memory"]);
+    let mut both = Given::of(both.clone(), &Names::of(&[both]));
+    let said = both.say(Ok(MACHINE), 1.0).await;
+    assert!(said[0].contains("is told by `both` already"), "{said:?}");
+    assert_eq!(both.say(Ok(MACHINE), 2.0).await, ["node.memory 1.000"], "what is defined comes first");
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_told_figure_by_figure() {
+    let mut given =
+        Given::with(&[("used", "busy"), ("limit", "limmit")], &[("a", "sum(aa)"), ("b", "sum(bb)")]);
+    let mut said = Vec::new();
+    for t_s in 1..12 {
+        said.extend(given.say(Ok("busy 1\nlimit 4\n"), f64::from(t_s)).await);
+    }
+    said.retain(|text| !text.starts_with("a.pool "));
+    assert_eq!(said.len(), 3, "{said:?}");
+    for words in
+        ["`limmit`, the `limit` of a.pool, is not at", "`sum(aa)` has no value", "`sum(bb)` has no value"]
+    {
+        assert!(said.iter().any(|text| text.contains(words)), "{words}: {said:?}");
+    }
+    let said = given.say(Ok("busy 1\nlimmit 4\naa 1\n"), 13.0).await;
+    assert_eq!(said.iter().filter(|text| text.contains("again")).count(), 2, "{said:?}");
+    let source = presets("given", "jvm", &[]);
+    let mut given = Given::of(source.clone(), &Names::of(&[source]));
+    let mut said = Vec::new();
+    for t_s in 1..12 {
+        said.extend(given.say(Ok(MACHINE), f64::from(t_s)).await);
+    }
+    assert!(said.len() == 1 && said[0].contains("the preset `jvm` finds nothing"), "{said:?}");
+}
+
+#[tokio::test]
+async fn a_series_that_is_back_is_no_growth_of_the_span() {
+    let mut given = Given::with(&[("used_seconds", "busy_total")], &[]);
+    given.say(Ok("busy_total{i=\"0\"} 500\nbusy_total{i=\"1\"} 1\n"), 1.0).await;
+    let gone = given.say(Ok("busy_total{i=\"1\"} 1\n"), 2.0).await;
+    assert_eq!(gone.last().map(String::as_str), Some("Reset"));
+    assert_eq!(
+        given.say(Ok("busy_total{i=\"1\"} 2\n"), 3.0).await,
+        ["a.pool 1.000"],
+        "it is gone for longer"
+    );
+    let back = given.say(Ok("busy_total{i=\"0\"} 501\nbusy_total{i=\"1\"} 2\n"), 4.0).await;
+    assert_eq!(back, ["Reset"], "not 501 in use");
+    let again = given.say(Ok("busy_total{i=\"0\"} 502\nbusy_total{i=\"1\"} 3\n"), 5.0).await;
+    assert_eq!(again, ["a.pool 2.000"]);
 }
 
 /// A server that answers queries as told, and its URL.
@@ -158,7 +254,8 @@ fn now_s() -> f64 {
 async fn heard_of(url: String, signals: &[(&str, &str)], count: usize) -> (Vec<SaturationRow>, Vec<String>) {
     let (out, mut heard) = mpsc::channel(READINGS_QUEUE_MAX);
     let of_server = |text: &str| Query::of_server(text).expect("a query");
-    let roles = [("used".to_owned(), of_server("busy{a=\"b\"}")), ("limit".to_owned(), of_server("limit"))];
+    let roles = [("used", "busy{a=\"b\"}"), ("limit", "limit"), ("visits", "visits_total")]
+        .map(|(role, text)| (role.to_owned(), of_server(text)));
     let source = ObserveSource {
         name: "given".into(),
         whence: Whence::Prometheus(url.clone()),
@@ -167,7 +264,7 @@ async fn heard_of(url: String, signals: &[(&str, &str)], count: usize) -> (Vec<S
         resources: [("a.pool".to_owned(), roles.into())].into(),
         signals: signals.iter().map(|(name, text)| ((*name).to_owned(), of_server(text))).collect(),
     };
-    let voice = Voice { out, troubles: BTreeSet::new() };
+    let voice = Voice::of(&source, &Names::of(std::slice::from_ref(&source)), out);
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().no_proxy().build().expect("a client");
     // The run began a minute ago, so that what is old is still of it.
@@ -176,12 +273,65 @@ async fn heard_of(url: String, signals: &[(&str, &str)], count: usize) -> (Vec<S
     let (mut rows, mut said) = (Vec::new(), Vec::new());
     while rows.len() + said.len() < count {
         match heard.recv().await.expect("it goes on") {
-            Observed::Readings(read) => rows.extend(read),
+            Observed::Readings { rows: read, .. } => rows.extend(read),
             Observed::Said(text) => said.push(text),
             Observed::Lost(loss) => said.push(format!("{loss:?}")),
         }
     }
     (rows, said)
+}
+
+#[test]
+fn a_clock_that_was_set_is_noticed() {
+    let ahead = |by_s: f64, give_or_take_s: f64| crate::probe::server::Ahead { by_s, give_or_take_s };
+    assert!(ahead(30.0, 0.2).stepped_from(ahead(0.0, 0.001)));
+    assert!(!ahead(0.9, 0.5).stepped_from(ahead(0.0, 0.001)), "a slow answer says little");
+}
+
+#[tokio::test]
+async fn counters_of_a_server_are_held_against_resets_one_by_one() {
+    let asked = std::sync::atomic::AtomicU32::new(0);
+    let url = server(move |query| match query {
+        "time()" => vector(&[now_s()]),
+        timestamp if timestamp.starts_with("max(timestamp(") => vector(&[now_s()]),
+        "visits_total" => {
+            let look = asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            // One grows by a hundred each time, and the other begins anew once: the sum only grows.
+            let (one, other) = (100 * look, if look < 2 { 50 + look } else { look });
+            let series =
+                |i: u32, value: u32| format!("{{\"metric\":{{\"i\":\"{i}\"}},\"value\":[1,\"{value}\"]}}");
+            format!(
+                "{{\"status\":\"success\",\"data\":{{\"resultType\":\"vector\",\"result\":[{},{}]}}}}",
+                series(0, one),
+                series(1, other)
+            )
+        }
+        _ => vector(&[1.0]),
+    })
+    .await;
+    let (rows, said) = heard_of(url, &[], 8).await;
+    assert_eq!(said.iter().filter(|text| *text == "Reset").count(), 1, "{said:?}");
+    assert!(rows.iter().all(|row| row.visits == Some(101.0)), "{rows:?}");
+}
+
+#[tokio::test]
+async fn without_a_sample_there_is_no_reading_and_the_newest_of_all_series_counts() {
+    let began_s = now_s();
+    let url = server(move |query| match query {
+        "time()" => vector(&[now_s()]),
+        "max(timestamp(old))" => vector(&[began_s - 40.0]),
+        "max(timestamp(new))" => vector(&[now_s()]),
+        timestamp if timestamp.starts_with("max(timestamp(") => vector(&[]),
+        _ => vector(&[1.0]),
+    })
+    .await;
+    let (rows, said) = heard_of(url, &[("both", "old + new"), ("none", "none / 2")], 6).await;
+    assert!(rows.iter().all(|row| row.resource == "both" && row.t_s > 55.0), "{rows:?}");
+    for name in ["a.pool", "none"] {
+        let told =
+            said.iter().filter(|text| text.contains(&format!("no sample of what {name} asks for"))).count();
+        assert_eq!(told, 1, "{said:?}");
+    }
 }
 
 #[tokio::test]
@@ -195,6 +345,7 @@ async fn a_reading_of_a_server_has_the_time_of_its_newest_sample_on_our_clock() 
         }
         "sum(busy{a=\"b\"})" => vector(&[7.0]),
         "sum(limit)" => vector(&[10.0]),
+        "visits_total" => vector(&[]),
         other => panic!("{other} was asked"),
     })
     .await;
