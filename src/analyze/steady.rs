@@ -139,6 +139,7 @@ mod tests {
             signals: Vec::new(),
             events: Vec::new(),
             intervals: (0..60).map(interval).collect(),
+            by_name: Default::default(),
         }
     }
 

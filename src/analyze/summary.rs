@@ -360,6 +360,7 @@ mod tests {
             signals: Vec::new(),
             events: Vec::new(),
             intervals: Vec::new(),
+            by_name: Default::default(),
         }
     }
 

@@ -2,6 +2,7 @@
 
 pub mod amend;
 pub mod histogram_log;
+pub mod readings;
 pub mod recorded;
 pub mod rows;
 pub mod span;

@@ -1,6 +1,7 @@
 //! A span of a recorded run as thresholds ask about it: percentiles from the merged histograms of the log, counts from the timeline.
 
-use super::recorded::{Readings, Recorded};
+use super::readings::Readings;
+use super::recorded::Recorded;
 use super::rows::TimelineRow;
 use super::summary::Latency;
 use crate::endpoint::Protocol;

@@ -62,6 +62,7 @@ fn unfinished(levels: &[(f64, f64)]) -> Recorded {
         signals: Vec::new(),
         events: Vec::new(),
         intervals: Vec::new(),
+        by_name: Default::default(),
     };
     for (number, &(read, write)) in levels.iter().flat_map(|level| [level; LEVEL_S]).enumerate() {
         let t_s = number as f64 + 1.0;
