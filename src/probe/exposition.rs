@@ -143,6 +143,15 @@ mod tests {
         assert_eq!(parse("# HELP a b\n# TYPE a counter\n\n# EOF\n"), Ok(Vec::new()));
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_text_panics(text in ".{0,60}", near in "(a|_b|\\{|\\}|=|,|\"|\\\\|n|#| |1|\n|NaN|[+]Inf|EOF){0,30}") {
+            for text in [text, near] {
+                let _ = parse(&text);
+            }
+        }
+    }
+
     #[test]
     fn a_broken_line_is_named() {
         for text in

@@ -96,6 +96,8 @@ async fn look(
                     "the clock of {url}, or ours, was set while the run went on: readings around that may have a wrong time"
                 );
                 voice.trouble("clock step", text).await?;
+                // What lies on both sides of it is no span.
+                subjects.iter_mut().for_each(|subject| subject.before = None);
             }
             // The quickest answer is the one that can be least wrong.
             if stepped || clocks.is_none_or(|known| ahead.give_or_take_s <= known.give_or_take_s) {
