@@ -186,6 +186,11 @@ impl Resource {
         Self { used: Some(Figure::reckoned(query)), ..Self::empty(name, Kind::Signal) }
     }
 
+    /// Whether its limit is one that may move, and did in the span of this reading.
+    pub fn is_adapted(&self, row: &SaturationRow) -> bool {
+        matches!(self.limit, Some(Figure::Steady(_))) && row.limit.is_none()
+    }
+
     /// The reading of the span between two scrapes.
     pub fn reading(&self, before: (&Scrape, f64), now: (&Scrape, f64)) -> Reading {
         let (earlier, earlier_s) = before;

@@ -9,7 +9,7 @@ use crate::probe::resource::{Figure, Reading, Resource};
 use crate::promql::Query;
 use crate::record::rows::SaturationRow;
 use crate::scenario::plan::ObserveSource;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub(super) async fn watch(
@@ -40,6 +40,8 @@ pub(super) struct Scrapes {
     queries: Arc<[Query]>,
     history: History,
     before: Option<(Scrape, f64)>,
+    /// Resources whose limit has moved: it is none, also while it rests.
+    adapted: BTreeSet<String>,
 }
 
 impl Scrapes {
@@ -48,7 +50,7 @@ impl Scrapes {
         let reckoned = roles.filter(|query| query.selector().is_none()).chain(source.signals.values());
         let queries: Arc<[Query]> = reckoned.cloned().collect();
         let history = History::of(queries.iter());
-        Self { source, url, voice, queries, history, before: None }
+        Self { source, url, voice, queries, history, before: None, adapted: BTreeSet::new() }
     }
 
     pub(super) async fn take(&mut self, fetched: Result<Scrape, String>, now_s: f64) -> Result<(), Deaf> {
@@ -84,7 +86,14 @@ impl Scrapes {
         for resource in &resources {
             let Some((earlier, earlier_s)) = &before else { break };
             match resource.reading((earlier, *earlier_s), (&scrape, now_s)) {
-                Reading::Row(row) => rows.push(row),
+                Reading::Row(mut row) => {
+                    if resource.is_adapted(&row) {
+                        self.adapted.insert(row.resource.clone());
+                    } else if self.adapted.contains(&row.resource) {
+                        (row.limit, row.utilization) = (None, None);
+                    }
+                    rows.push(row);
+                }
                 Reading::Nothing => {}
                 Reading::Reset => {
                     let text = format!(

@@ -196,6 +196,23 @@ async fn what_is_not_there_is_told_figure_by_figure() {
 }
 
 #[tokio::test]
+async fn a_limit_that_has_moved_is_none_while_it_rests_either() {
+    let source = presets("db", "mongodb", &[]);
+    let mut given = Given::of(source.clone(), &Names::of(&[source]));
+    let mut limits = Vec::new();
+    for (t_s, total) in [7, 7, 9, 9, 9].into_iter().enumerate() {
+        let page = format!(
+            "mongodb_ss_queues_execution_read_out 7\nmongodb_ss_queues_execution_read_totalTickets {total}\n"
+        );
+        assert!(given.scrapes.take(Scrape::parse(&page), t_s as f64).await.is_ok());
+        while let Ok(Observed::Readings { rows, .. }) = given.heard.try_recv() {
+            limits.extend(rows.into_iter().map(|row| row.limit));
+        }
+    }
+    assert_eq!(limits, [Some(7.0), None, None, None]);
+}
+
+#[tokio::test]
 async fn a_series_that_is_back_is_no_growth_of_the_span() {
     let mut given = Given::with(&[("used_seconds", "busy_total")], &[]);
     given.say(Ok("busy_total{i=\"0\"} 500\nbusy_total{i=\"1\"} 1\n"), 1.0).await;
