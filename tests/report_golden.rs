@@ -84,7 +84,7 @@ fn no_format_prints_nan_or_control_characters() {
 #[test]
 fn any_number_can_be_rendered() {
     for odd in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -1.0, 0.0, 1e-300, 1e300] {
-        for mut record in [goldens::find::confirmed(), goldens::run::mixed()] {
+        for mut record in [goldens::find_otherwise::confirmed(), goldens::run::mixed()] {
             goldens::make_odd(&mut record, odd);
             for (format, _) in FORMATS {
                 let out = render(&*by_name(format).expect("known"), &record);
@@ -132,7 +132,7 @@ fn without(text: &str, open: &str, close: &str) -> String {
 fn page_of_a_search_and_of_a_run() {
     for (name, record) in [
         ("find", goldens::find::found()),
-        ("find_confirmed", goldens::find::confirmed()),
+        ("find_confirmed", goldens::find_otherwise::confirmed()),
         ("run", goldens::run::mixed()),
     ] {
         snapshot(&format!("{name}.html"), &outline(&render(&*by_name("html").expect("known"), &record)));
@@ -184,7 +184,7 @@ fn page_of_a_search_draws_its_charts_and_a_plain_run_only_what_applies() {
     };
     // Throughput, response, the search, one curve, use, waiting, timeline.
     assert_eq!(charts(&goldens::find::found()), 7);
-    assert_eq!(charts(&goldens::find::uninstrumented()), 5);
+    assert_eq!(charts(&goldens::find_otherwise::uninstrumented()), 5);
     // A curve for each of six endpoints, and the timeline.
     assert_eq!(charts(&goldens::run::mixed()), 7);
     assert_eq!(charts(&goldens::nothing()), 0);

@@ -3,6 +3,7 @@
 
 pub(crate) mod closed_system;
 pub(crate) mod find;
+pub(crate) mod find_otherwise;
 pub(crate) mod run;
 
 use plimsoll::record::rows::{
@@ -39,15 +40,15 @@ impl Record {
 pub(crate) fn all() -> Vec<(&'static str, Record)> {
     vec![
         ("find", find::found()),
-        ("find_guaranteed", find::guaranteed()),
-        ("find_predicted", find::predicted()),
-        ("find_confirmed", find::confirmed()),
-        ("find_uninstrumented", find::uninstrumented()),
-        ("find_no_good_level", find::no_good_level()),
-        ("find_never_bad", find::never_bad()),
-        ("find_undecided", find::undecided()),
-        ("find_invalid", find::invalid()),
-        ("find_interrupted", find::interrupted()),
+        ("find_guaranteed", find_otherwise::guaranteed()),
+        ("find_predicted", find_otherwise::predicted()),
+        ("find_confirmed", find_otherwise::confirmed()),
+        ("find_uninstrumented", find_otherwise::uninstrumented()),
+        ("find_no_good_level", find_otherwise::no_good_level()),
+        ("find_never_bad", find_otherwise::never_bad()),
+        ("find_undecided", find_otherwise::undecided()),
+        ("find_invalid", find_otherwise::invalid()),
+        ("find_interrupted", find_otherwise::interrupted()),
         ("run", run::mixed()),
         ("run_hostile", run::hostile()),
         ("run_target_lost", run::target_lost()),
