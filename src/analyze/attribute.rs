@@ -126,8 +126,9 @@ fn weigh_at<'a>(levels: &'a [Level], lowest: &'a Level, knee: &'a Level, unit: &
 fn judge<'a>(levels: &'a [Level], unit: &Unit, step: Step<'a>) -> Judged<'a> {
     let (victims, mut causes): (Vec<_>, Vec<_>) =
         suspects(levels, unit, &step).into_iter().partition(Suspect::is_victim);
-    // Time spent waiting for a victim is caused by what holds its slots.
-    let suffered: f64 = victims.iter().map(|victim| victim.share).sum();
+    // Time spent waiting for a victim is caused by what holds its slots; where its holds have not grown, nobody does.
+    let grown = victims.iter().filter(|victim| victim.has_grown());
+    let suffered: f64 = grown.map(|victim| victim.share).sum();
     for cause in &mut causes {
         cause.share = (cause.share + suffered).min(1.0);
     }
@@ -200,25 +201,27 @@ fn weights(levels: &[Level], unit: &Unit, contenders: &[Suspect<'_>]) -> Vec<f64
     }
 }
 
-/// All the weight for the one that requests would have filled first had each gone on to take of it what it took at quiet levels, shared by those
-/// that are as near; `None` where that is not told of all.
+/// By what requests would have filled first had each gone on to take of it what it took at quiet levels; `None` where that is not told of all.
 fn by_law(contenders: &[Suspect<'_>]) -> Option<Vec<f64>> {
-    let laws: Vec<f64> = contenders.iter().map(Suspect::lawful).collect::<Option<_>>()?;
-    let most = laws.iter().copied().fold(0.0, f64::max);
-    // What requests wait for most is not acquitted by a law while nothing is full: then they are not told apart.
-    let near = |(place, law): (usize, &f64)| {
-        let waited_for = place == 0 && !contenders[place].full;
-        if waited_for || *law * NEAR_LAW >= most { 1.0 } else { 0.0 }
-    };
-    Some(normalized(laws.iter().enumerate().map(near).collect()))
+    let laws: Vec<f64> = contenders.iter().map(|one| one.lawful().map(f64::recip)).collect::<Option<_>>()?;
+    Some(sooner_first(contenders, &laws, NEAR_LAW))
 }
 
-/// All the weight for the one whose demand fills it first, shared by those that are as near; `None` where a demand is not told.
+/// By the loads at which their demands fill them; `None` where a demand is not told.
 fn by_demand(levels: &[Level], unit: &Unit, contenders: &[Suspect<'_>]) -> Option<Vec<f64>> {
-    let walls: Option<Vec<f64>> = contenders.iter().map(|one| wall(levels, unit, one.name)).collect();
-    let walls = walls?;
-    let first = walls.iter().copied().fold(f64::INFINITY, f64::min);
-    Some(normalized(walls.iter().map(|wall| if *wall <= NEAR_WALL * first { 1.0 } else { 0.0 }).collect()))
+    let walls: Vec<f64> = contenders.iter().map(|one| wall(levels, unit, one.name)).collect::<Option<_>>()?;
+    Some(sooner_first(contenders, &walls, NEAR_WALL))
+}
+
+/// All the weight for the one that gives way at the least load, shared by those that are as near. What requests wait for most is not acquitted by
+/// that while nothing is full: then they are not told apart.
+fn sooner_first(contenders: &[Suspect<'_>], loads: &[f64], near: f64) -> Vec<f64> {
+    let first = loads.iter().copied().fold(f64::INFINITY, f64::min);
+    let weight = |(place, load): (usize, &f64)| {
+        let waited_for = place == 0 && !contenders[place].full;
+        if waited_for || *load <= near * first { 1.0 } else { 0.0 }
+    };
+    normalized(loads.iter().enumerate().map(weight).collect())
 }
 
 fn normalized(weights: Vec<f64>) -> Vec<f64> {

@@ -266,6 +266,4 @@ fn windows_warning(input: &Input<'_>, line: Option<f64>) -> Option<Warning> {
 }
 
 #[cfg(test)]
-mod grid;
-#[cfg(test)]
 mod tests;

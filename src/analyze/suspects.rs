@@ -96,7 +96,7 @@ impl<'a> Suspect<'a> {
 
     /// Full, but on account of what it guards, or of what makes requests dearer.
     pub fn is_victim(&self) -> bool {
-        self.idle_early || self.is_held_longer() || self.is_dearer()
+        self.idle_early || self.has_grown()
     }
 
     /// Whether its own hold times say so, which is the stronger reason.
@@ -105,11 +105,12 @@ impl<'a> Suspect<'a> {
     }
 
     pub fn is_dearer(&self) -> bool {
-        self.resource.kind != "pool" && self.resource.kind != "memory" && self.has_grown()
+        self.resource.kind != "pool" && self.has_grown()
     }
 
-    fn has_grown(&self) -> bool {
-        self.growth.is_some_and(|growth| growth >= VICTIM_HOLD)
+    /// A visit or a request takes so much more of it than at quiet levels that it is due to something else.
+    pub fn has_grown(&self) -> bool {
+        self.resource.kind != "memory" && self.growth.is_some_and(|growth| growth >= VICTIM_HOLD)
     }
 
     /// Utilization by what requests took of it at quiet levels.
@@ -166,7 +167,7 @@ pub fn suspects<'a>(levels: &'a [Level], unit: &Unit, step: &Step<'a>) -> Vec<Su
             continue;
         }
         let suffers = match told {
-            Some(share) => share >= SUFFERED_MIN && (suspect.is_held_longer() || suspect.is_dearer()),
+            Some(share) => share >= SUFFERED_MIN && suspect.has_grown(),
             None => utilization >= NEARLY_FULL && suspect.is_held_longer(),
         };
         if full {

@@ -112,6 +112,27 @@ fn the_first_limit_is_named_over_a_grid_of_systems() {
     assert!(right > 12 && right > 2 * abstained, "{right} named, {sets} sets, {abstained} abstentions");
 }
 
+/// The processor before the pool carries `ratio` times as much as that: the load that fills it lies ahead, at (Z + R0)·m/D users.
+#[test]
+fn rungs_and_their_intervals_hold_the_loads_that_theory_gives() {
+    let (mut rungs, mut off, mut outside) = (0_usize, 0_usize, 0_usize);
+    for (size, hold_s) in [(10, 0.02), (20, 0.01), (4, 0.03)] {
+        for (cores, ratio) in [(1, 1.25), (2, 1.5), (2, 2.0), (4, 3.0)] {
+            let front_s = cores as f64 * hold_s / (size as f64 * ratio);
+            let system = Pool { size, hold_s, front_servers: cores, front_s, ..Pool::default() };
+            let found = findings(&Simulated::search(&system, 50.0, 100.0).input());
+            let wall = cores as f64 / front_s * (1.0 + hold_s + front_s);
+            let rung = found.ladder.iter().find(|rung| rung.resource == "app.cpu").expect("a rung");
+            let (Some(at), Some([low, high])) = (rung.at, rung.interval) else { continue };
+            rungs += 1;
+            off += usize::from((at / wall - 1.0).abs() > 0.1);
+            outside += usize::from(!(low..=high).contains(&wall));
+        }
+    }
+    assert!(rungs >= 6 && off <= 1, "{off} of {rungs} are off by more than 10 %");
+    assert!(outside <= 2, "{outside} of {rungs} walls lie outside their intervals of 95 %");
+}
+
 #[test]
 fn noise_far_below_the_line_asks_for_windows() {
     use crate::record::rows::SearchSettings;
