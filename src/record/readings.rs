@@ -10,6 +10,8 @@ use std::sync::OnceLock;
 const READING_SPAN_MAX_S: f64 = 60.0;
 /// The same in usual distances of readings: two may be missing in a row.
 const GAPS_BRIDGED_MAX: f64 = 3.0;
+/// For how many of them the last stands: what a server knows is one of them old when a run ends, and nobody asks it again.
+const LAST_STANDS: f64 = 2.0;
 /// The usual distance where there is but one: sources are read once a second unless told otherwise.
 const READING_GAP_S: f64 = 1.0;
 
@@ -111,8 +113,8 @@ impl Line {
         // Backwards, so that what was counted lies behind.
         for at in (from.saturating_sub(1)..until(span_s[1] + reach_max_s)).rev() {
             let reach_s = since_s(at).unwrap_or(*gap_s).min(gap_max_s).max(window_s);
-            // The last stands until the next would have been due.
-            let until_s = if at + 1 == places.len() { row(at).t_s + gap_s } else { row(at).t_s };
+            let until_s =
+                if at + 1 == places.len() { row(at).t_s + gap_s * LAST_STANDS } else { row(at).t_s };
             let began_s = (row(at).t_s - reach_s).max(span_s[0]);
             covered_s += (until_s.min(counted_s) - began_s).max(0.0);
             counted_s = counted_s.min(began_s);
@@ -157,7 +159,7 @@ mod tests {
             let judgment = crate::threshold::judge(&threshold, Some(&span), &windows);
             (judgment.samples, judgment.result)
         };
-        let why = "readings cover 5 of 9 s of `pool`".to_owned();
+        let why = "readings cover 6 of 9 s of `pool`".to_owned();
         assert_eq!(judged(&recorded, "used(pool) < 90"), (3, Verdict::NotEvaluated { why }));
         assert!(matches!(judged(&recorded, "used(pool) < 90 for 8s").1, Verdict::NotEvaluated { .. }));
         assert_eq!(judged(&recorded, "used(pool) < 90 for 3s").1, Verdict::Pass, "that is known");
@@ -201,8 +203,8 @@ mod tests {
         assert_eq!(read("pool", [100.0, 101.0]), [0.0; 0], "nor of a long silence");
         assert_eq!(read("other", [0.0, 99.0]), [0.0; 0]);
         let covered = |name: &str, span_s: [f64; 2]| recorded.readings(name, span_s).covered_s;
-        // The first tells of the five seconds before it, that of 200 s of the fifteen before, and of the five behind.
-        assert_eq!(covered("pool", [0.0, 300.0]), 40.0);
+        // The first tells of the five seconds before it, that of 200 s of the fifteen before, and of the ten behind.
+        assert_eq!(covered("pool", [0.0, 300.0]), 45.0);
         assert_eq!(covered("pool", [0.0, 20.0]), 20.0);
         assert_eq!(covered("pool", [11.0, 12.0]), 1.0);
         assert_eq!(covered("pool", [100.0, 101.0]), 0.0);
@@ -211,7 +213,7 @@ mod tests {
         minute.manifest.signal_windows_s.insert("ratio".into(), 60.0);
         assert_eq!(
             minute.readings("ratio", [0.0, 300.0]).covered_s,
-            20.0 + 60.0 + 5.0,
+            20.0 + 60.0 + 10.0,
             "a rate is of its span"
         );
     }
