@@ -409,7 +409,7 @@ mod tests {
         assert_eq!(guaranteed(&line(None, vec![])), None);
         assert_eq!(guaranteed(&line(Some(500.0), vec![])).as_deref(), Some("500 users, noise gap 1.04"));
         let none = guaranteed(&line(None, vec![soak]));
-        assert_eq!(none.as_deref(), Some("none: not one of 1 soak lasted"));
+        assert_eq!(none.as_deref(), Some("none: 1 soak and not one lasted"));
     }
 
     #[test]
