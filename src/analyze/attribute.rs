@@ -14,6 +14,8 @@ const RIVAL_SHARE_MIN: f64 = 0.25;
 /// Levels up to this factor above the first bad one stand in for it when it is blurred, if one cause then explains this much.
 const NEIGHBOR_MAX: f64 = 1.25;
 const CLEAR_SHARE: f64 = 0.8;
+/// Share of errors, unless the first bad level has more, above which a level does not stand in for it.
+const BENT: f64 = 0.05;
 /// Weight in all without which nothing is said to have been found.
 pub const FOUND_MIN: f64 = 0.5;
 /// Growth of the mean response time (as a share, and in seconds) below which there is nothing to attribute.
@@ -73,7 +75,9 @@ pub fn weigh<'a>(levels: &'a [Level], unit: &Unit) -> Option<Weighed<'a>> {
     }
     // A moment in which something else took the machine can blur one level. Its neighbors above, while they are near, tell of the same
     // wall; further up, whatever gives way second would be blamed.
-    let above = || levels.iter().filter(|level| !level.good && level.level > knee.level);
+    // Where many fail, retries and time-outs fill what was not full.
+    let whole = |level: &&Level| level.error_ratio <= BENT.max(knee.error_ratio);
+    let above = || levels.iter().filter(|level| !level.good && level.level > knee.level).filter(whole);
     let clear = |level| Some(weigh_at(levels, lowest, level, unit)).filter(Weighed::is_clear);
     let mut near = above().filter(|level| level.level <= NEIGHBOR_MAX * knee.level);
     Some(
