@@ -82,7 +82,7 @@ FAMILIES = {
     "pool": Family("mongo-pool", "baseline", {"app.cores": "0.25"}, "mongodb.pool", "mongodb.max_pool_size", {v: v for v in ("6", "9", "14", "20", "40")}),
     "cpu": Family("static-files", "static-from-app", {}, "app.cpu", "app.cores", {v: v for v in ("0.3", "0.5", "0.8", "1.2")}),
     "heap": Family("websocket-heap", "websocket-heap", {}, "app.heap", "heap.limit_bytes", {"64MiB": "67108864", "96MiB": "100663296", "144MiB": "150994944"}),
-    "gateway": Family("gateway-connections", "gateway-single", {}, "gateway.connections", "gateway.worker_connections", {v: v for v in ("400", "700", "1200")}),
+    "gateway": Family("gateway-connections", "gateway-single", {}, "gateway.connections", "gateway.worker_connections", {v: v for v in ("700", "1200", "2000")}),
 }
 
 

@@ -2,7 +2,7 @@
 //! pool's slots were merely held longer by something behind it. Correlation with load is worth nothing, because everything rises with
 //! load, and so is the text of an error.
 
-use super::refusals::{FAILING_MIN, added_error_ratio, is_slower, refusals};
+use super::refusals::{FAILING_MIN, added_error_ratio, exhausted, is_slower, refusals};
 use super::suspects::{
     CAUSE_SHARE_MIN, NEAR_LAW, NEAR_WALL, Step, Suspect, queues, sooner, suspects, untold, wall,
 };
@@ -53,6 +53,12 @@ pub struct Judged<'a> {
     pub untold: Vec<&'a str>,
 }
 
+impl<'a> Judged<'a> {
+    fn refused(step: Step<'a>, causes: Vec<(Suspect<'a>, f64)>) -> Self {
+        Self { step, causes, victims: Vec::new(), explained: 0.0, untold: Vec::new() }
+    }
+}
+
 impl Judged<'_> {
     /// What all causes have together.
     pub fn found(&self) -> f64 {
@@ -70,7 +76,20 @@ pub fn weigh<'a>(levels: &'a [Level], unit: &Unit) -> Option<Weighed<'a>> {
     let lowest = levels.first()?;
     let Some(knee) = levels.iter().find(|level| !level.good) else { return Some(Weighed::AllGood) };
     let first = weigh_at(levels, lowest, knee, unit);
-    if !matches!(&first, Weighed::Judged(judged) if judged.found() < FOUND_MIN) {
+    let unknown = match &first {
+        Weighed::Judged(judged) => judged.found() < FOUND_MIN,
+        Weighed::NoGrowth { failing, .. } => *failing,
+        Weighed::AllGood | Weighed::Refused(_) => false,
+    };
+    if !unknown {
+        return Some(first);
+    }
+    let step = step(lowest, knee);
+    let exhausted = exhausted(levels, &step, unit);
+    if !exhausted.is_empty() {
+        return Some(Weighed::Refused(Judged::refused(step, exhausted)));
+    }
+    if matches!(first, Weighed::NoGrowth { .. }) {
         return Some(first);
     }
     // A moment in which something else took the machine can blur one level. Its neighbors above, while they are near, tell of the same
@@ -105,19 +124,18 @@ impl Weighed<'_> {
     }
 }
 
-fn weigh_at<'a>(levels: &'a [Level], lowest: &'a Level, knee: &'a Level, unit: &Unit) -> Weighed<'a> {
+fn step<'a>(lowest: &'a Level, knee: &'a Level) -> Step<'a> {
     let base = Some(lowest).filter(|lowest| lowest.level < knee.level);
     let added_s = (knee.response_ms.mean - base.map_or(0.0, |base| base.response_ms.mean)) / 1e3;
-    let step = Step { base, knee, added_s };
+    Step { base, knee, added_s }
+}
+
+fn weigh_at<'a>(levels: &'a [Level], lowest: &'a Level, knee: &'a Level, unit: &Unit) -> Weighed<'a> {
+    let step = step(lowest, knee);
+    let Step { base, added_s, .. } = step;
     let refused = refusals(levels, &step);
     if !refused.is_empty() {
-        return Weighed::Refused(Judged {
-            step,
-            causes: refused,
-            victims: Vec::new(),
-            explained: 0.0,
-            untold: Vec::new(),
-        });
+        return Weighed::Refused(Judged::refused(step, refused));
     }
     let least_s = base.map_or(0.0, |base| (base.response_ms.mean / 1e3 * GROWTH_MIN).max(GROWTH_MIN_S));
     let failing = added_error_ratio(&step);

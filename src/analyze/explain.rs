@@ -139,7 +139,7 @@ fn failing(suspect: &Suspect<'_>, step: &Step<'_>, unit: &Unit) -> String {
     let at = load(step.knee.level, unit);
     match suspect.refused {
         Some(share) => format!("explains {} of the failures at {at}, which take no longer", percent(share)),
-        None => format!("and at {at} requests fail without taking longer"),
+        None => format!("and at {at} requests begin to fail"),
     }
 }
 

@@ -2,7 +2,8 @@
 //! any added latency accuses it; what it counts of its own refusals does.
 
 use super::saturate::{LATENCY_GROWTH, saturated};
-use super::suspects::{CAUSE_SHARE_MIN, EXHAUSTED_MIN, Step, Suspect, is_busy_anyhow};
+use super::suspects::{CAUSE_SHARE_MIN, EXHAUSTED_MIN, Step, Suspect, is_busy_anyhow, wall};
+use super::wall::Unit;
 use crate::record::summary::{Level, LevelResource};
 
 /// Failures, as a share of the requests, above which it is worth telling who refused.
@@ -46,6 +47,34 @@ pub fn refusals<'a>(levels: &[Level], step: &Step<'a>) -> Vec<(Suspect<'a>, f64)
     let all: f64 = found.iter().map(|(_, weight)| weight).sum();
     found.iter_mut().for_each(|(_, weight)| *weight /= all);
     found
+}
+
+/// How far outside of the last good and the first bad level a wall may be computed that lies between them.
+const BETWEEN: f64 = 1.05;
+/// Utilization at the last good level without which nothing was about to be full.
+const NEARLY_FULL: f64 = 0.8;
+
+/// What fills between the last level without failures and the knee by what it took below, has no queue to tell of, and was nearly full at the former: a
+/// process that dies of its memory and begins again is half full at the knee, and a gateway that takes no more connections counts none that it refused.
+/// Each with its part of the blame; empty where hardly more requests fail.
+pub fn exhausted<'a>(levels: &'a [Level], step: &Step<'a>, unit: &Unit) -> Vec<(Suspect<'a>, f64)> {
+    let below = levels.iter().rfind(|level| level.good && level.level < step.knee.level);
+    let Some(good) = below.filter(|_| added_error_ratio(step) > FAILING_MIN) else { return Vec::new() };
+    let between = good.level / BETWEEN..=step.knee.level * BETWEEN;
+    let fills = |name: &str, resource: &LevelResource| {
+        resource.waiting.is_none()
+            && resource.wait_ms.is_none()
+            && resource.utilization.is_some_and(|ratio| ratio >= NEARLY_FULL)
+            && wall(levels, unit, name).is_some_and(|at| between.contains(&at))
+    };
+    let found: Vec<Suspect<'a>> = good
+        .resources
+        .iter()
+        .filter(|(name, resource)| fills(name, resource))
+        .map(|(name, resource)| Suspect { full: true, ..Suspect::at(levels, step, name, resource, None) })
+        .collect();
+    let part = 1.0 / found.len().max(1) as f64;
+    found.into_iter().map(|suspect| (suspect, part)).collect()
 }
 
 /// Share of the requests that fail at the knee but did not at the lowest level.

@@ -96,12 +96,17 @@ impl Demand {
     }
 }
 
+/// Levels below the first bad one from which on those above are not asked: what failed there was given up, and bends what is used.
+const GOOD_MIN: usize = 3;
+
 /// The levels at which `name` was read and not saturated: queues have not bent its use there.
 pub fn unsaturated<'a>(levels: &'a [Level], name: &str) -> Vec<&'a Level> {
     let base = levels.first();
     let is_free = |resource: &LevelResource, level: &Level| !saturated(resource, level, base);
-    levels
+    let free: Vec<&Level> = levels
         .iter()
         .filter(|level| level.resources.get(name).is_some_and(|resource| is_free(resource, level)))
-        .collect()
+        .collect();
+    let good = free.iter().take_while(|level| level.good).count();
+    if good >= GOOD_MIN { free[..good].to_vec() } else { free }
 }

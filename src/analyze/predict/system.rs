@@ -100,7 +100,7 @@ impl System {
             ));
         }
         let base = &levels[0];
-        let alone = alone(&base.response_ms);
+        let alone = alone(&undisturbed(levels, knee));
         let mut system = Self {
             unit: before.unit,
             think_s: match before.unit.of {
@@ -234,6 +234,27 @@ pub(super) const REPLICAS_KEEP_WITHIN: (f64, f64) = (0.7, 1.0);
 /// theirs.
 pub(super) fn capacity(factor: f64, keep: f64) -> f64 {
     if factor > 1.0 { 1.0 + (factor - 1.0) * keep } else { factor }
+}
+
+/// Levels up to this part of the first bad one have no queue worth the name.
+const QUIET: f64 = 0.5;
+
+/// Response times of the quiet levels, each percentile the least of any of them: waiting and what else disturbs a machine only add to them.
+fn undisturbed(levels: &[Level], knee: Option<&Level>) -> Latency {
+    let quiet = |level: &&Level| knee.is_none_or(|knee| level.level <= QUIET * knee.level);
+    let least = |a: Latency, b: &Level| {
+        let b = &b.response_ms;
+        Latency {
+            p50: a.p50.min(b.p50),
+            p90: a.p90.min(b.p90),
+            p95: a.p95.min(b.p95),
+            p99: a.p99.min(b.p99),
+            p99_9: a.p99_9.min(b.p99_9),
+            max: a.max.min(b.max),
+            mean: a.mean.min(b.mean),
+        }
+    };
+    levels.iter().filter(quiet).fold(levels[0].response_ms, least)
 }
 
 /// Times without waiting, from the percentiles of the lowest level; the first half is a straight piece that makes the mean what it is.

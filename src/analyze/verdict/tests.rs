@@ -288,7 +288,7 @@ fn memory_that_is_used_up_is_named_where_requests_fail() {
     let knee = Level { good: false, error_ratio: 0.2, ..knee };
     let found = found_of(&[level(100.0, 20.0, [("app.heap", heap(4e8))]), knee.clone()]);
     assert_eq!((found.resource.as_deref(), found.share_of_failures), (Some("app.heap"), None));
-    assert!(found.explanation.contains("at 300 users requests fail"), "{}", found.explanation);
+    assert!(found.explanation.contains("at 300 users requests begin to fail"), "{}", found.explanation);
     let always = found_of(&[level(100.0, 20.0, [("app.heap", heap(9.7e8))]), knee]);
     assert_eq!(always.status, BottleneckStatus::Uninstrumented, "it was as full before");
 }
