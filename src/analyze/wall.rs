@@ -99,10 +99,12 @@ impl Demand {
 /// Levels below the first bad one from which on those above are not asked: what failed there was given up, and bends what is used.
 const GOOD_MIN: usize = 3;
 
-/// The levels at which `name` was read and not saturated: queues have not bent its use there.
+/// The levels at which `name` was read and not saturated: queues have not bent its use there, and nothing queues for memory.
 pub fn unsaturated<'a>(levels: &'a [Level], name: &str) -> Vec<&'a Level> {
     let base = levels.first();
-    let is_free = |resource: &LevelResource, level: &Level| !saturated(resource, level, base);
+    let is_free = |resource: &LevelResource, level: &Level| {
+        resource.kind == "memory" && level.good || !saturated(resource, level, base)
+    };
     let free: Vec<&Level> = levels
         .iter()
         .filter(|level| level.resources.get(name).is_some_and(|resource| is_free(resource, level)))

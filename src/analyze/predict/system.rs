@@ -236,8 +236,8 @@ pub(super) fn capacity(factor: f64, keep: f64) -> f64 {
     if factor > 1.0 { 1.0 + (factor - 1.0) * keep } else { factor }
 }
 
-/// Levels up to this part of the first bad one have no queue worth the name.
-const QUIET: f64 = 0.5;
+/// Levels up to this part of the first bad one have hardly a queue.
+const QUIET: f64 = 0.7;
 
 /// Response times of the quiet levels, each percentile the least of any of them: waiting and what else disturbs a machine only add to them.
 fn undisturbed(levels: &[Level], knee: Option<&Level>) -> Latency {
