@@ -1,8 +1,7 @@
 #!/usr/bin/env python3
 """Measures how far the answers of Plimsoll are from the truth, and writes docs/accuracy.md: accuracy.py [--plimsoll FILE] [--check] [SECTION ...].
 
-Sections: `examples`, `search`, `grid` and `pairs` are computed (published examples, simulated searches, simulated systems, simulated changes; tests print them);
-`repeat`, `bottlenecks` and `what-if` are measured on the bundled target, whose truth `target explain` computes from its dials. Each replaces its part of
+Sections: `examples` and `grid` are computed (published examples, simulated systems; tests print them); `repeat`, `bottlenecks` and `what-if` are measured on the bundled target, whose truth `target explain` computes from its dials. Each replaces its part of
 the page between its two marks. Without names all are made, which takes about an hour and the machine to itself.
 
 With --check nothing is written, and the exit code says whether what was measured is within the bounds of the page. `bottlenecks=NAME` and `what-if=NAME` take one
@@ -39,9 +38,7 @@ WHAT_IF_MEDIAN_MAX, WHAT_IF_P90_MAX, WHAT_IF_COVERED_MIN = 0.05, 0.10, 0.90
 # The tests that print a table, by section.
 TESTS = {
     "examples": ["--test", "published"],
-    "search": ["--lib", "repeatability"],
     "grid": ["--test", "attribution_grid"],
-    "pairs": ["--lib", "predicted_pairs"],
 }
 
 
@@ -82,7 +79,7 @@ FAMILIES = {
     "pool": Family("mongo-pool", "baseline", {"app.cores": "0.25"}, "mongodb.pool", "mongodb.max_pool_size", {v: v for v in ("6", "9", "14", "20", "40")}),
     "cpu": Family("static-files", "static-from-app", {}, "app.cpu", "app.cores", {v: v for v in ("0.3", "0.5", "0.8", "1.2")}),
     "heap": Family("websocket-heap", "websocket-heap", {}, "app.heap", "heap.limit_bytes", {"64MiB": "67108864", "96MiB": "100663296", "144MiB": "150994944"}),
-    "gateway": Family("gateway-connections", "gateway-single", {}, "gateway.connections", "gateway.worker_connections", {v: v for v in ("700", "1200", "2000")}),
+    "gateway": Family("gateway-connections", "gateway-single", {}, "gateway.connections", "gateway.worker_connections", {v: v for v in ("400", "700", "1200")}),
 }
 
 
@@ -237,7 +234,7 @@ MEASURED = {"repeat": repeat, "bottlenecks": bottlenecks, "what-if": what_if}
 def computed(section, scratch):
     """The table that the tests of this section print."""
     table = pathlib.Path(scratch) / f"{section}.md"
-    command = ["cargo", "test", "--locked", "--release", "-p", "plimsoll", *TESTS[section]]
+    command = ["cargo", "test", "--locked", "--workspace", "--features", "mongodb", *TESTS[section]]
     done = subprocess.run(command, cwd=ROOT, env={**os.environ, "PLIMSOLL_ACCURACY_TABLE": str(table)}, check=False)
     yield table.read_text(encoding="utf-8").strip() if table.exists() else "no table was written"
     yield done.returncode == 0
