@@ -75,7 +75,8 @@ impl Judged<'_> {
 pub fn weigh<'a>(levels: &'a [Level], unit: &Unit) -> Option<Weighed<'a>> {
     let lowest = levels.first()?;
     let Some(knee) = levels.iter().find(|level| !level.good) else { return Some(Weighed::AllGood) };
-    let first = weigh_at(levels, lowest, knee, unit);
+    let at_knee = step(lowest, knee);
+    let first = weigh_at(levels, at_knee, unit);
     let unknown = match &first {
         Weighed::Judged(judged) => judged.found() < FOUND_MIN,
         Weighed::NoGrowth { failing, .. } => *failing,
@@ -84,10 +85,9 @@ pub fn weigh<'a>(levels: &'a [Level], unit: &Unit) -> Option<Weighed<'a>> {
     if !unknown {
         return Some(first);
     }
-    let step = step(lowest, knee);
-    let exhausted = exhausted(levels, &step, unit);
+    let exhausted = exhausted(levels, &at_knee, unit);
     if !exhausted.is_empty() {
-        return Some(Weighed::Refused(Judged::refused(step, exhausted)));
+        return Some(Weighed::Refused(Judged::refused(at_knee, exhausted)));
     }
     if matches!(first, Weighed::NoGrowth { .. }) {
         return Some(first);
@@ -97,7 +97,7 @@ pub fn weigh<'a>(levels: &'a [Level], unit: &Unit) -> Option<Weighed<'a>> {
     // Where many fail, retries and time-outs fill what was not full.
     let whole = |level: &&Level| level.error_ratio <= BENT.max(knee.error_ratio);
     let above = || levels.iter().filter(|level| !level.good && level.level > knee.level).filter(whole);
-    let clear = |level| Some(weigh_at(levels, lowest, level, unit)).filter(Weighed::is_clear);
+    let clear = |level| Some(weigh_at(levels, step(lowest, level), unit)).filter(Weighed::is_clear);
     let mut near = above().filter(|level| level.level <= NEIGHBOR_MAX * knee.level);
     Some(
         near.find_map(clear)
@@ -130,8 +130,7 @@ fn step<'a>(lowest: &'a Level, knee: &'a Level) -> Step<'a> {
     Step { base, knee, added_s }
 }
 
-fn weigh_at<'a>(levels: &'a [Level], lowest: &'a Level, knee: &'a Level, unit: &Unit) -> Weighed<'a> {
-    let step = step(lowest, knee);
+fn weigh_at<'a>(levels: &'a [Level], step: Step<'a>, unit: &Unit) -> Weighed<'a> {
     let Step { base, added_s, .. } = step;
     let refused = refusals(levels, &step);
     if !refused.is_empty() {
