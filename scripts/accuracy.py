@@ -102,7 +102,10 @@ class Searches:
         folder = self.scratch / "-".join([scenario, profile, *(f"{name}={value}" for name, value in dials.items()), number]).strip("-")
         if (folder / "summary.json").exists():
             done = subprocess.run([self.plimsoll, "report", folder, "--json"], check=True, capture_output=True, text=True)
-            return sound(json.loads(done.stdout), folder), folder
+            summary = json.loads(done.stdout)
+            if summary["verdict"] == "pass":
+                return sound(summary, folder), folder
+            print(f"{folder}: {summary['verdict']}, so it is searched again", file=sys.stderr, flush=True)
         command = [
             self.plimsoll, "find", SCENARIOS / f"{scenario}.yaml", "--profile", "limit", "--json", "--quiet", "--out", folder,
             "--set", f"target.bundled={profile}", *flags(dials),

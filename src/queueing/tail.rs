@@ -7,7 +7,10 @@
 //! arrival thinks on by itself), which is X·Z·(1 + Cs²)/2 for exponential thinking. Several nodes: the waits are taken for
 //! independent, each node seeing the mean waits of the others as thinking.
 //!
-//! Symbols: n requests at a node; μ(n) its completions per second; Cs² squared coefficient of variation of its service.
+//! A node that not every request visits has the longest of them: of a page and its four files it is the page that asks the database. So who visits is a
+//! matter of the request's own time, and the waits of nodes are joined within those requests that visit the same ones.
+//!
+//! Symbols: n requests at a node; μ(n) its completions per second; V share of the requests that visit it; Cs² squared coefficient of variation of its service.
 
 use super::weights::normalized;
 
@@ -15,6 +18,8 @@ use super::weights::normalized;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
     pub rates_per_s: Vec<f64>,
+    /// V, above 0 and at most 1.
+    pub visits: f64,
     /// Cs², 0 for constant times and 1 for exponential ones.
     pub variation: f64,
 }
@@ -94,8 +99,8 @@ impl Alone {
         if mean > 0.0 { (square / (mean * mean) - 1.0).max(0.0) } else { 0.0 }
     }
 
-    /// P(T > t).
-    pub fn p_longer(&self, t_s: f64) -> f64 {
+    /// Share of all that take at most `t_s`.
+    fn share_within(&self, t_s: f64) -> f64 {
         let mut below = 0.0;
         for ends in self.points.windows(2) {
             let ((p, a), (q, b)) = (ends[0], ends[1]);
@@ -107,24 +112,30 @@ impl Alone {
                 break;
             }
         }
-        1.0 - below
+        below
+    }
+
+    /// P(T > t).
+    pub fn p_longer(&self, t_s: f64) -> f64 {
+        1.0 - self.share_within(t_s)
     }
 }
 
 impl Node {
-    /// `servers` that each serve one request in `service_s`.
+    /// `servers` that each serve one request in `service_s`; all requests visit them.
     pub fn servers(servers: usize, service_s: f64, variation: f64) -> Self {
-        Self { rates_per_s: (1..=servers.max(1)).map(|n| n as f64 / service_s).collect(), variation }
+        let rates_per_s = (1..=servers.max(1)).map(|n| n as f64 / service_s).collect();
+        Self { rates_per_s, visits: 1.0, variation }
     }
 
-    /// Time of a request that is alone there, s.
+    /// Time of a visit that is alone there, s.
     pub fn alone_s(&self) -> f64 {
         1.0 / self.rate_per_s(1)
     }
 
-    /// The most that can pass, per second.
+    /// The most requests that can pass, whether they visit it or not, per second.
     pub fn fastest_per_s(&self) -> f64 {
-        self.rate_per_s(self.rates_per_s.len())
+        self.rate_per_s(self.rates_per_s.len()) / self.visits
     }
 
     fn rate_per_s(&self, n: usize) -> f64 {
@@ -153,7 +164,7 @@ impl Node {
         while n < most {
             let arrivals_per_s = match source {
                 Source::Users { .. } => (most - n) as f64 / outside_s.max(f64::MIN_POSITIVE),
-                Source::Rate { per_s } => per_s,
+                Source::Rate { per_s } => per_s * self.visits,
             };
             n += 1;
             let step = (arrivals_per_s / self.rate_per_s(n)).ln();
@@ -181,17 +192,18 @@ impl Node {
     }
 }
 
-/// P(R > limit) of a request that passes all `nodes` and takes `alone` where nobody waits; 1 where a queue grows without end.
+/// P(R > limit) of a request that passes `nodes` and takes `alone` where nobody waits; 1 where a queue grows without end.
 pub fn p_longer(nodes: &[Node], source: Source, alone: &Alone, limit_s: f64) -> f64 {
     let mut waits_s = vec![0.0; nodes.len()];
     let mut found: Vec<Vec<f64>> = Vec::new();
     let rounds = if nodes.len() > 1 && matches!(source, Source::Users { .. }) { ROUNDS } else { 1 };
     for round in 0..rounds {
-        let all_s: f64 = waits_s.iter().sum();
+        let all_s: f64 = nodes.iter().zip(&waits_s).map(|(node, wait_s)| node.visits * wait_s).sum();
         let states = nodes.iter().zip(&waits_s).map(|(node, wait_s)| {
-            let elsewhere_s = (alone.mean_s() - node.alone_s()).max(0.0) + all_s - wait_s;
+            let elsewhere_s =
+                (alone.mean_s() - node.visits * node.alone_s()).max(0.0) + all_s - node.visits * wait_s;
             let think_s = if let Source::Users { think_s, .. } = source { think_s } else { 0.0 };
-            node.found(source, think_s + elsewhere_s)
+            node.found(source, (think_s + elsewhere_s) / node.visits)
         });
         let Some(states) = states.collect::<Option<Vec<_>>>() else { return 1.0 };
         for (at, (node, states)) in nodes.iter().zip(&states).enumerate() {
@@ -202,11 +214,32 @@ pub fn p_longer(nodes: &[Node], source: Source, alone: &Alone, limit_s: f64) -> 
         found = states;
     }
     let step_s = limit_s / STEPS as f64;
-    // Of the waits so far, those of each number of steps; what is missing is beyond the limit.
+    let waits: Vec<Vec<f64>> =
+        nodes.iter().zip(&found).map(|(node, states)| spread(node, states, step_s)).collect();
+    // From here on, by share of a request's time among all, it visits the nodes that are visited by so many.
+    let mut from: Vec<f64> = nodes.iter().map(|node| 1.0 - node.visits).chain([0.0, 1.0]).collect();
+    from.sort_by(f64::total_cmp);
+    let within: f64 = from
+        .windows(2)
+        .filter(|band| band[1] > band[0])
+        .map(|band| {
+            let visited = nodes.iter().zip(&waits).filter(|(node, _)| 1.0 - node.visits <= band[0]);
+            let waits = joined(visited.map(|(_, waits)| waits));
+            let within = |(step, p): (usize, &f64)| {
+                let share = alone.share_within(limit_s - step as f64 * step_s);
+                p * (share.clamp(band[0], band[1]) - band[0])
+            };
+            waits.iter().enumerate().map(within).sum::<f64>()
+        })
+        .sum();
+    (1.0 - within).clamp(0.0, 1.0)
+}
+
+/// Of the sums of independent waits, those of each number of steps; what is missing is beyond the limit.
+fn joined<'a>(waits: impl Iterator<Item = &'a Vec<f64>>) -> Vec<f64> {
     let mut so_far = vec![0.0; STEPS + 1];
     so_far[0] = 1.0;
-    for (node, states) in nodes.iter().zip(&found) {
-        let here = spread(node, states, step_s);
+    for here in waits {
         let mut joined = vec![0.0; STEPS + 1];
         for (i, p) in so_far.iter().enumerate().filter(|(_, p)| **p > NEGLIGIBLE) {
             for (j, q) in here.iter().enumerate().take(STEPS + 1 - i) {
@@ -215,12 +248,7 @@ pub fn p_longer(nodes: &[Node], source: Source, alone: &Alone, limit_s: f64) -> 
         }
         so_far = joined;
     }
-    let within: f64 = so_far
-        .iter()
-        .enumerate()
-        .map(|(step, p)| p * (1.0 - alone.p_longer(limit_s - step as f64 * step_s)))
-        .sum();
-    (1.0 - within).clamp(0.0, 1.0)
+    so_far
 }
 
 /// The waits at one node in steps; those beyond the last are left out.

@@ -13,6 +13,9 @@ const ERROR_OF_TWO: f64 = 0.05;
 /// Use without requests below this share of the limit is noise of the readings.
 const BACKGROUND_MIN: f64 = 0.05;
 
+/// A resource that fewer requests than this use says nothing of their percentiles.
+const VISITS_MIN: f64 = 1e-3;
+
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Used {
     /// In use without any request.
@@ -22,6 +25,8 @@ pub(super) struct Used {
     /// Standard error of `per_unit`, as a share.
     pub(super) error: f64,
     pub(super) by_users: bool,
+    /// Share of the requests that use it, at most 1; 1 where nothing tells.
+    pub(super) visits: f64,
     /// Load for each user, where `by_users`: 1 in a load of users; in an open one, what the levels offered for each request in flight.
     pub(super) load_per_user: f64,
 }
@@ -60,6 +65,7 @@ pub(super) fn used(levels: &[Level], name: &str, knee: Option<&Level>, unit: &Un
         per_unit: fitted.per_unit,
         error: error.max(ERROR_MIN),
         by_users: fitted.by_users,
+        visits: 1.0,
         load_per_user: wall.map_or(1.0, |wall| wall / fitted.filled_at()),
     })
 }
@@ -83,6 +89,7 @@ fn clocked(below: &[&Level], name: &str) -> Option<Used> {
         return None;
     }
     let n = per_request_s.len() as f64;
+    let visits = seen.iter().filter_map(|(_, resource)| resource.visits).sum::<f64>() / n;
     let spread = per_request_s.iter().map(|(held, _)| (held / mean - 1.0).powi(2)).sum::<f64>() / n;
     let limit = seen.last()?.1.limit?;
     let others = seen.iter().map(|(level, resource)| resource.used - level.throughput_per_s * per_unit);
@@ -92,6 +99,7 @@ fn clocked(below: &[&Level], name: &str) -> Option<Used> {
         per_unit,
         error: if flat { (spread / n).sqrt().max(ERROR_MIN) } else { ERROR_OF_TWO },
         by_users: false,
+        visits: visits.clamp(VISITS_MIN, 1.0),
         load_per_user: 1.0,
     })
 }

@@ -101,10 +101,12 @@ fn servers(resource: &Resource) -> (usize, f64) {
 
 /// A station as a queue; a pool with what it guards as a flow-equivalent server (see `queueing::level`).
 fn node(system: &System, station: &Resource) -> Node {
+    let visits = station.used.visits;
     let (count, service_s) = servers(station);
+    let service_s = service_s / visits;
     let inside: Vec<&Resource> = guarded(system, station).collect();
     if inside.is_empty() {
-        return Node::servers(count, service_s, system.variation());
+        return Node { visits, ..Node::servers(count, service_s, system.variation()) };
     }
     let mut stations: Vec<Station> = inside
         .iter()
@@ -112,7 +114,7 @@ fn node(system: &System, station: &Resource) -> Node {
             let (count, demand_s) = servers(member);
             Station {
                 name: member.name.clone(),
-                demand_s,
+                demand_s: demand_s / visits,
                 servers: Servers::Count(count),
                 service: Service::Exponential,
             }
@@ -136,7 +138,7 @@ fn node(system: &System, station: &Resource) -> Node {
         let product_form_s = held as f64 / product_form_per_s;
         let least_s = inside
             .iter()
-            .map(|member| held as f64 * member.used.per_unit / member.room())
+            .map(|member| held as f64 * member.used.per_unit / visits / member.room())
             .fold(service_s, f64::max);
         let rate_per_s = (held as f64 / (least_s + (product_form_s - least_s) * queues)).max(before);
         rates_per_s.push(rate_per_s);
@@ -145,7 +147,7 @@ fn node(system: &System, station: &Resource) -> Node {
             break;
         }
     }
-    Node { rates_per_s, variation: system.variation() }
+    Node { rates_per_s, visits, variation: system.variation() }
 }
 
 /// The most load under which every goal holds with these queues; where no goal is of latency, the load that fills the first of them.

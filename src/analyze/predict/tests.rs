@@ -1,5 +1,7 @@
 //! Predictions from made-up levels whose truth is arithmetic, and what is refused.
 
+mod pages;
+
 use super::*;
 use crate::analyze::testbed::{level, pool, unit_users};
 use crate::record::summary::{Latency, LevelResource};

@@ -36,6 +36,28 @@ fn times_alone_keep_their_shape() {
     assert!((Alone::new(&[(0.0, 0.0), (1.0, 1.0)]).variation() - 1.0 / 3.0).abs() < 1e-12, "uniform");
 }
 
+/// One request in five visits a pool, and takes 20 ms there where others take one: of all requests a fifth of those are late that would be if there were
+/// no others, whose time is then a part of thinking.
+#[test]
+fn a_node_that_few_visit_delays_few() {
+    let (hold_s, other_s, limit_s) = (0.02, 0.001, 0.1);
+    let some = [Node { visits: 0.2, ..Node::servers(10, hold_s, 0.0) }];
+    let all = [Node::servers(10, hold_s, 0.0)];
+    let mixed = Alone::new(&[(0.8, other_s), (0.8, hold_s)]);
+    for (per_page, per_visit) in [
+        (Source::Rate { per_s: 2450.0 }, Source::Rate { per_s: 490.0 }),
+        (
+            Source::Users { users: 520, think_s: 0.2, spread: 0.5 },
+            Source::Users { users: 520, think_s: 1.0 + 4.0 * other_s, spread: 0.5 },
+        ),
+    ] {
+        let p = p_longer(&some, per_page, &mixed, limit_s);
+        let of_visits = p_longer(&all, per_visit, &constant(hold_s), limit_s);
+        assert!(of_visits > 1e-4 && (p / (0.2 * of_visits) - 1.0).abs() < 1e-9, "{p} {of_visits}");
+    }
+    assert!((some[0].fastest_per_s() - 2500.0).abs() < 1e-9);
+}
+
 /// The largest number of users within p99 ≤ `limit_s`, simulated.
 fn simulated(network: &Network, hold: &Hold, think: &Hold, limit_s: f64, from: u64) -> u64 {
     let mut options = Options::of(network, 40_000);
