@@ -26,7 +26,8 @@ impl Measured {
         marks.sort_by(|a, b| a.mark.level.total_cmp(&b.mark.level));
         let mut measured = Self::default();
         for level in marks {
-            let (series, impossible) = within(&spans, level.mark.from_s, level.mark.to_s);
+            let [from_s, to_s] = level.mark.counted_s();
+            let (series, impossible) = within(&spans, from_s, to_s);
             measured.levels.push(build(input, level, &series));
             measured.series.push(series);
             for (name, count) in impossible {
@@ -40,7 +41,8 @@ impl Measured {
 
 fn build(input: &Input<'_>, measured: &LevelInput, series: &[Series]) -> Level {
     let mark = &measured.mark;
-    let seconds = (mark.to_s - mark.from_s).max(f64::MIN_POSITIVE);
+    let span_s = mark.counted_s();
+    let seconds = (span_s[1] - span_s[0]).max(f64::MIN_POSITIVE);
     let throughput_per_s = measured.requests as f64 / seconds;
     let response_s = measured.response_ms.mean / 1e3;
     let closed = input.unit == LoadUnit::Users && throughput_per_s > 0.0;
@@ -52,8 +54,8 @@ fn build(input: &Input<'_>, measured: &LevelInput, series: &[Series]) -> Level {
         good: mark.good,
         failed_by: mark.failed_by.clone(),
         error_ratio: measured.failed as f64 / measured.requests.max(1) as f64,
-        span_s: [mark.from_s, mark.to_s],
-        truncated_s: measured.truncation.map(|found| f64::from(found.seconds)),
+        span_s,
+        truncated_s: mark.counts_from_s.map(|_| span_s[0] - mark.from_s),
         // interactive_response_s solves N = X(R + Z) for one of the two times given the other.
         think_s: if closed {
             interactive_response_s(measured.users, throughput_per_s, response_s).max(0.0)
@@ -124,7 +126,6 @@ mod tests {
             failed: 16,
             response_ms,
             service_ms: response_ms,
-            truncation: None,
         };
         Measured::of(&Input {
             unit,

@@ -4,7 +4,6 @@
 use crate::record::rows::{LevelMark, SaturationRow, SearchSettings};
 use crate::record::summary::{Latency, Soak};
 use crate::scenario::plan::LoadUnit;
-use crate::search::steady::Truncation;
 
 pub mod attribute;
 pub mod checks;
@@ -50,8 +49,8 @@ pub struct Input<'a> {
     pub readings: &'a [SaturationRow],
 }
 
-/// What was measured in the judged span of one level.
-#[derive(Clone, Debug)]
+/// What was measured in what counts of the judged span of one level.
+#[derive(Clone, Debug, Default)]
 pub struct LevelInput {
     pub mark: LevelMark,
     /// Mean users; in an open load the mean number of iterations in flight.
@@ -63,6 +62,4 @@ pub struct LevelInput {
     pub failed: u64,
     pub response_ms: Latency,
     pub service_ms: Latency,
-    /// Of the means of one second of the response time; `None` where the span is too short to tell.
-    pub truncation: Option<Truncation>,
 }

@@ -1,11 +1,11 @@
-//! Steady state over the judged spans of a record: what of their beginning was still settling, and what drifted in a soak.
+//! Steady state over the judged spans of a record: which levels had not settled, and what drifted in a soak.
 
 use super::LevelInput;
 use super::explain::load;
 use super::wall::Unit;
 use crate::record::recorded::Recorded;
 use crate::record::summary::{Drift, Soak, Warning};
-use crate::search::steady::{Trend, Truncation, trend, truncate};
+use crate::search::steady::{Trend, trend};
 use crate::threshold::Which;
 use std::collections::BTreeMap;
 
@@ -21,10 +21,6 @@ fn second_means(recorded: &Recorded, [from_s, to_s]: [f64; 2]) -> Vec<f64> {
         }
     }
     sums.into_values().filter(|(_, count)| *count > 0.0).map(|(sum, count)| sum / count).collect()
-}
-
-pub(super) fn truncation(recorded: &Recorded, span_s: [f64; 2]) -> Option<Truncation> {
-    truncate(&second_means(recorded, span_s))
 }
 
 /// What grew or shrank over a soak, although the load did not: response time, and use of memory.
@@ -43,20 +39,20 @@ pub(super) fn drift(recorded: &Recorded, [from_s, to_s]: [f64; 2]) -> Vec<Drift>
     series.into_iter().filter_map(material).collect()
 }
 
-/// The highest good level that had not come to rest. A bad one need not: its queue grows.
+/// The highest level that was judged before it had come to rest. A bad one that gets worse need not: its queue grows.
 pub(super) fn unsettled_warning(levels: &[LevelInput], unit: &Unit) -> Option<Warning> {
-    let (level, truncation) = levels
+    let (mark, ratio) = levels
         .iter()
-        .filter(|level| level.mark.good)
-        .filter_map(|level| Some((level.mark.level, level.truncation.filter(|found| found.is_unsettled)?)))
-        .max_by(|a, b| a.0.total_cmp(&b.0))?;
+        .filter_map(|level| Some((&level.mark, level.mark.unsettled_ratio?)))
+        .filter(|(mark, ratio)| mark.good || *ratio > 0.0)
+        .max_by(|(a, _), (b, _)| a.level.total_cmp(&b.level))?;
     Some(Warning {
         code: "not_steady".to_owned(),
         text: format!(
-            "{} was judged while its response time had not settled: the first {} s of it lie {:+.0} % from the rest",
-            load(level, unit),
-            truncation.seconds,
-            truncation.shift_ratio * 100.0
+            "{} was judged while its response time had not settled: the first {:.0} s, which are left out, lie {:+.0} % from the rest",
+            load(mark.level, unit),
+            mark.counted_s()[0] - mark.from_s,
+            ratio * 100.0
         ),
         remedy: "settle longer, or warm the target up before: caches, pools and compilers take their time"
             .to_owned(),
@@ -103,7 +99,8 @@ mod tests {
     use super::*;
     use crate::measure::histogram::Histogram;
     use crate::record::histogram_log::Interval;
-    use crate::record::rows::{Manifest, SaturationRow};
+    use crate::record::rows::{LevelMark, Manifest, SaturationRow};
+    use crate::scenario::plan::LoadUnit;
 
     /// A minute in which each second has a hundred answers of `ms(second)`, and a heap of `bytes(second)`.
     fn minute(ms: impl Fn(f64) -> f64, bytes: impl Fn(f64) -> f64) -> Recorded {
@@ -165,10 +162,28 @@ mod tests {
     }
 
     #[test]
-    fn a_level_that_warms_up_while_it_is_judged_is_not_steady() {
-        let warming = minute(|t| 20.0 + 40.0 * (-t / 30.0).exp(), |_| 1e8);
-        assert!(truncation(&warming, [0.0, 60.0]).unwrap().is_unsettled);
-        assert!(!truncation(&minute(|t| 20.0 + (t * 1.7).sin(), |_| 1e8), [0.0, 60.0]).unwrap().is_unsettled);
-        assert_eq!(truncation(&warming, [0.0, 40.0]), None);
+    fn the_highest_level_that_had_not_settled_is_warned_of() {
+        let level = |level, good, unsettled_ratio| {
+            let mark = LevelMark { level, good, unsettled_ratio, ..LevelMark::default() };
+            LevelInput {
+                mark: LevelMark { from_s: 4.0, to_s: 64.0, counts_from_s: Some(34.0), ..mark },
+                ..LevelInput::default()
+            }
+        };
+        let unit = Unit { of: LoadUnit::Users, think_s: None, requests_per_iteration: 1.0 };
+        let levels = [
+            level(100.0, true, Some(0.5)),
+            level(200.0, true, Some(-0.2)),
+            level(300.0, true, None),
+            level(400.0, false, Some(-4.0)),
+        ];
+        let warning = unsettled_warning(&levels, &unit).unwrap();
+        assert_eq!(
+            warning.text,
+            "200 users was judged while its response time had not settled: the first 30 s, which are left out, lie -20 % from the rest"
+        );
+        let falling = unsettled_warning(&[level(400.0, false, Some(4.0))], &unit);
+        assert!(falling.is_some(), "it may have been judged too low");
+        assert_eq!(unsettled_warning(&levels[2..], &unit), None);
     }
 }

@@ -97,7 +97,6 @@ pub fn summarize(recorded: &Recorded) -> Summary {
     }
 }
 
-/// A level over one of its spans, with the verdict of `last`: a level that was judged again is what it was found to be then.
 /// Each level once, with its last judgment, in which all that was seen of it counts; its span is the longest stay at it. A look that is continued is one stay.
 fn stays(marks: &[LevelMark]) -> Vec<LevelMark> {
     let mut stays: Vec<LevelMark> = Vec::new();
@@ -111,9 +110,10 @@ fn stays(marks: &[LevelMark]) -> Vec<LevelMark> {
     for stay in stays {
         match levels.iter_mut().find(|level| level.level == stay.level) {
             Some(level) => {
-                let spans = [(level.from_s, level.to_s), (stay.from_s, stay.to_s)];
-                let longer = usize::from(spans[1].1 - spans[1].0 > spans[0].1 - spans[0].0);
-                *level = LevelMark { from_s: spans[longer].0, to_s: spans[longer].1, ..stay };
+                let length_s = |mark: &LevelMark| mark.to_s - mark.from_s;
+                let longer = if length_s(&stay) > length_s(level) { &stay } else { &*level };
+                let LevelMark { from_s, to_s, counts_from_s, .. } = *longer;
+                *level = LevelMark { from_s, to_s, counts_from_s, ..stay };
             }
             None => levels.push(stay),
         }
@@ -122,7 +122,7 @@ fn stays(marks: &[LevelMark]) -> Vec<LevelMark> {
 }
 
 fn level(recorded: &Recorded, mark: &LevelMark) -> LevelInput {
-    let span = RecordedSpan::new(recorded, [mark.from_s, mark.to_s]);
+    let span = RecordedSpan::new(recorded, mark.counted_s());
     let seconds = span.seconds().max(f64::EPSILON);
     let (requests, failed) = span.requests(None, None);
     LevelInput {
@@ -133,7 +133,6 @@ fn level(recorded: &Recorded, mark: &LevelMark) -> LevelInput {
         failed,
         response_ms: latency(&span.histogram(Which::Response, None, None)),
         service_ms: latency(&span.histogram(Which::Service, None, None)),
-        truncation: steady::truncation(recorded, [mark.from_s, mark.to_s]),
     }
 }
 
@@ -392,12 +391,13 @@ mod tests {
             mark(100.0, 4.0, 24.0, true),
             mark(200.0, 28.0, 48.0, false),
             mark(100.0, 60.0, 80.0, true),
-            mark(100.0, 80.0, 120.0, false),
-            mark(200.0, 130.0, 140.0, true),
+            LevelMark { counts_from_s: Some(70.0), ..mark(100.0, 80.0, 120.0, false) },
+            LevelMark { counts_from_s: Some(130.0), ..mark(200.0, 130.0, 140.0, true) },
             soak,
         ];
-        let told: Vec<_> = stays(&marks).iter().map(|s| (s.level, s.from_s, s.to_s, s.good)).collect();
-        assert_eq!(told, [(100.0, 60.0, 120.0, false), (200.0, 28.0, 48.0, true)]);
+        let told: Vec<_> =
+            stays(&marks).iter().map(|s| (s.level, s.from_s, s.to_s, s.counted_s()[0], s.good)).collect();
+        assert_eq!(told, [(100.0, 60.0, 120.0, 70.0, false), (200.0, 28.0, 48.0, 28.0, true)]);
     }
 
     #[test]

@@ -178,7 +178,6 @@ fn level_input(observed: &Observed, users: f64, from_s: f64, p99_ms_max: f64) ->
         failed: 0,
         response_ms,
         service_ms: response_ms,
-        truncation: None,
     }
 }
 

@@ -230,6 +230,20 @@ pub struct LevelMark {
     /// Held to see whether the line lasts, not to find it.
     #[serde(default)]
     pub soak: bool,
+    /// From when on what was measured counts, seconds from the start of the run: before that the response time was settling (MSER-5). `null` where
+    /// that could not be told.
+    #[serde(default)]
+    pub counts_from_s: Option<f64>,
+    /// How far what was left out lies from the rest, where the level had not settled by then either.
+    #[serde(default)]
+    pub unsettled_ratio: Option<f64>,
+}
+
+impl LevelMark {
+    /// The part of the judged span that counts.
+    pub fn counted_s(&self) -> [f64; 2] {
+        [self.from_s.max(self.counts_from_s.unwrap_or(self.from_s)), self.to_s]
+    }
 }
 
 /// What a judgment of a level is to one goal.

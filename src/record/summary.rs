@@ -306,9 +306,9 @@ pub struct Level {
     /// The first condition that failed, if any.
     pub failed_by: Option<String>,
     pub error_ratio: f64,
-    /// Start and end of the judged span, seconds from the start of the run.
+    /// Start and end of what counts of the judged span, seconds from the start of the run.
     pub span_s: [f64; 2],
-    /// Seconds at its beginning that MSER-5 would leave out, because the response time was still settling; `null` where it is too short to tell.
+    /// Seconds of the judged span before that, which MSER-5 leaves out because the response time was still settling; `null` where it was too short to tell.
     #[serde(default)]
     pub truncated_s: Option<f64>,
     /// Mean time between requests of one user that it does not wait for an answer, seconds: what the interactive law N = X(R+Z) yields.

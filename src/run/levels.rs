@@ -9,6 +9,7 @@
 //! | judging | inside a window | the second is added to it |
 //! | judging | at the end of a window that does not decide yet, or of the last one with too few requests or late seconds | one more window, up to [`WINDOWS_FACTOR_MAX`] times as many as were asked for |
 //! | judging | at the end of any window, and iterations in flight grow without end | the level is marked as bad |
+//! | judging | at the end of a window, and the response time has not come to rest | one more window, up to [`UNSETTLED_FACTOR_MAX`] times as many, unless the level is bad and gets worse |
 //! | judging | at the end of a window that decides | the level is marked; cooling after a bad one, else the next level |
 //! | judging a soak | at the end of a window, before its time | nothing, unless it is bad already |
 //! | cooling | at its end, and the goals are met again | the next level |
@@ -17,7 +18,10 @@
 //!
 //! A system that is still busy with a bad level would make the next one bad as well, whatever that is. Where the next level is the one that
 //! is there already, to be judged by more windows, it is not settled again.
+//!
+//! Windows that began before the level had come to rest do not count (`stay`); those that follow do in their place.
 
+mod stay;
 pub(super) mod words;
 
 use crate::clock::Nanos;
@@ -32,12 +36,16 @@ use crate::search::level::{self, LevelResult, Window};
 use crate::search::steady::trend;
 use crate::search::{Goal, Levels, Step};
 use crate::units::NANOS_PER_S;
+use stay::Stay;
 use std::collections::VecDeque;
 use std::time::Duration;
 use words::Said;
 
 /// A level whose windows hold too few requests is held longer, at most this many times as long.
 const WINDOWS_FACTOR_MAX: u32 = 4;
+
+/// A level whose response time does not come to rest is held longer, at most this many times as long: many systems never come to one.
+const UNSETTLED_FACTOR_MAX: u32 = 2;
 
 /// More users than this many times the level are not the level's. They are waited for so long after the settling: the longest that a
 /// scenario commonly lets them end in peace, twice.
@@ -83,7 +91,7 @@ pub struct LevelRun {
     of: LoadUnit,
     endpoints: Vec<Endpoint>,
     /// What was seen of each level, for when it is judged again.
-    seen: Vec<(f64, Vec<Window>)>,
+    seen: Vec<(f64, Seen)>,
     state: State,
 }
 
@@ -105,15 +113,26 @@ struct Judging {
     open: Option<Snapshot>,
     /// Windows that ended since `from_s`.
     ended: u32,
-    /// Those that count, and before them what was seen of the level earlier.
-    windows: Vec<Window>,
-    /// Those that hold seconds told late: they show a load that never was.
-    late: Vec<Window>,
+    seen: Seen,
     /// Iterations in flight at the end of each second since `from_s`, and how many ended since then.
     in_flight: Vec<f64>,
     iterations: u64,
     /// Seconds in flight at which their trend is looked at next.
     look_at: usize,
+}
+
+/// What was measured of a level: the windows of earlier stays that count, and the latest stay.
+#[derive(Clone, Default)]
+struct Seen {
+    earlier: Vec<Window>,
+    stay: Stay,
+}
+
+impl Seen {
+    /// The windows that count.
+    fn windows(&self) -> Vec<Window> {
+        self.earlier.iter().chain(self.stay.counted()).cloned().collect()
+    }
 }
 
 /// The time after a bad level.
@@ -167,7 +186,8 @@ impl LevelRun {
                     && (second.end_s >= judged_from_s + STRAGGLERS_MAX_S
                         || !self.has_stragglers(second, judging.level)) =>
             {
-                self.state = State::Judging(Judging { from_s: second.end_s, ..judging });
+                let seen = Seen { stay: Stay::since(second.end_s), ..judging.seen };
+                self.state = State::Judging(Judging { from_s: second.end_s, seen, ..judging });
                 Vec::new()
             }
             State::Judging(judging) => self.judge(judging, second, acts_from_s),
@@ -190,7 +210,9 @@ impl LevelRun {
         open.add(second);
         judging.in_flight.push(second.users as f64);
         judging.iterations += second.counts.ended();
-        if second.end_s < judging.from_s + window_s * (u64::from(judging.ended) + 1) {
+        judging.seen.stay.second(second, &self.endpoints);
+        let open_from_s = judging.from_s + window_s * u64::from(judging.ended);
+        if second.end_s < open_from_s + window_s {
             self.state = State::Judging(judging);
             return Vec::new();
         }
@@ -198,14 +220,12 @@ impl LevelRun {
         judging.ended += 1;
         let span =
             Span { snapshot: &snapshot, endpoints: &self.endpoints, seconds: window_s as f64, readings: &[] };
-        let seen = level::look(&self.goals, &span);
-        if snapshot.late { &mut judging.late } else { &mut judging.windows }.push(seen);
+        judging.seen.stay.window(open_from_s, snapshot.late, level::look(&self.goals, &span));
         let result = if judging.soak {
             self.soaked(&judging)
-        } else if self.grows(&mut judging) {
-            Some(self.without_end(&judging))
         } else {
-            self.judged(&judging)
+            judging.seen.stay.truncate();
+            if self.grows(&mut judging) { Some(self.without_end(&judging)) } else { self.judged(&judging) }
         };
         match result {
             Some(result) => self.conclude(judging, result, second.end_s, acts_from_s),
@@ -218,25 +238,32 @@ impl LevelRun {
 
     /// What the windows so far say of the level; `None` where more of them are waited for.
     fn judged(&self, judging: &Judging) -> Option<LevelResult> {
-        let Judging { level, asked, windows, late, .. } = judging;
+        let Judging { level, asked, seen, .. } = judging;
+        let (windows, all) = (seen.windows(), self.timing.windows);
         let judge =
             |windows: &[Window], asked| level::judge(*level, &self.goals, windows, self.exceed, asked);
-        let all = self.timing.windows;
-        let result = if *asked < all {
-            level::judge_at_first(*level, &self.goals, windows, self.exceed, (*asked, all))
+        let moving = seen.stay.truncation().filter(|found| found.is_unsettled);
+        let result = if *asked < all && moving.is_none() {
+            level::judge_at_first(*level, &self.goals, &windows, self.exceed, (*asked, all))
         } else {
-            judge(windows, *asked)
+            judge(&windows, *asked)
         };
-        let ended = (windows.len() + late.len()) as u32;
+        let ended = seen.earlier.len() as u32 + seen.stay.ended();
+        // What moves is no evidence of what it comes to; but a level that is bad and gets worse is bad.
+        let waits = moving.is_some_and(|found| result.good || found.shift_ratio > 0.0)
+            && ended < result.asked * UNSETTLED_FACTOR_MAX;
+        if waits {
+            return None;
+        }
         if result.decided && !windows.is_empty() || self.goals.is_empty() && ended >= *asked {
             return Some(result);
         }
         // What there is has to do, if more of it did not help. It is told as decided by as many as were asked for, all of them where the first look was in doubt.
         let asked = result.asked;
         (ended >= asked * WINDOWS_FACTOR_MAX).then(|| {
-            let windows = if windows.is_empty() { late } else { windows };
+            let windows = if windows.is_empty() { seen.stay.all() } else { windows };
             let all = (windows.len() as u32).min(asked);
-            LevelResult { asked, ..judge(windows, all) }
+            LevelResult { asked, ..judge(&windows, all) }
         })
     }
 
@@ -244,9 +271,9 @@ impl LevelRun {
     /// long as one iteration takes, N/X by Little's law, on any target; so the trend counts from twice that on. Each look may be wrong by chance: there are few, at
     /// spans each twice as long as the one before.
     fn grows(&self, judging: &mut Judging) -> bool {
-        let Judging { windows, in_flight, iterations, look_at, .. } = judging;
+        let Judging { seen, in_flight, iterations, look_at, .. } = judging;
         let seconds = in_flight.len();
-        if self.of == LoadUnit::Users || seconds < *look_at || windows.is_empty() {
+        if self.of == LoadUnit::Users || seconds < *look_at || seen.windows().is_empty() {
             return false;
         }
         *look_at = 2 * seconds;
@@ -257,34 +284,36 @@ impl LevelRun {
     }
 
     fn without_end(&self, judging: &Judging) -> LevelResult {
-        let Judging { level, asked, windows, .. } = judging;
-        level::judge(*level, &self.goals, windows, self.exceed, *asked).without_end()
+        let Judging { level, asked, seen, .. } = judging;
+        level::judge(*level, &self.goals, &seen.windows(), self.exceed, *asked).without_end()
     }
 
-    /// What a soak came to; `None` where it goes on.
+    /// What a soak came to; `None` where it goes on. Nothing of it is left out: what it guarantees holds from its first second.
     fn soaked(&self, judging: &Judging) -> Option<LevelResult> {
-        let Judging { level, asked, ended, windows, late, .. } = judging;
+        let Judging { level, asked, ended, seen, .. } = judging;
+        let windows = seen.windows();
         let all_seen = windows.len() as u32 >= *asked || *ended >= asked * WINDOWS_FACTOR_MAX;
-        let windows = if windows.is_empty() { late } else { windows };
-        let over = all_seen || level::soak_is_lost(&self.goals, windows, *asked);
-        over.then(|| level::judge_soak(*level, &self.goals, windows))
+        let windows = if windows.is_empty() { seen.stay.all() } else { windows };
+        let over = all_seen || level::soak_is_lost(&self.goals, &windows, *asked);
+        over.then(|| level::judge_soak(*level, &self.goals, &windows))
     }
 
     fn conclude(&mut self, judging: Judging, result: LevelResult, now_s: u64, acts_from_s: u64) -> Vec<Act> {
-        let Judging { level, soak, from_s, windows, .. } = judging;
+        let Judging { level, soak, from_s, seen, .. } = judging;
         let good = result.good;
         let (from_s, to_s) = (from_s as f64, now_s as f64);
-        let mut mark = words::mark(&result, [from_s, to_s], soak);
+        let mut mark = words::mark(&result, [from_s, to_s], soak, &seen.stay);
+        let left_out_s = seen.stay.left_out_s();
         if soak {
             self.chooser.record_soak(result);
         } else {
             self.chooser.record(result);
             self.seen.retain(|(known, _)| *known != level);
-            self.seen.push((level, windows));
+            self.seen.push((level, seen));
         }
         let so_far = self.chooser.so_far();
         mark.bracket = [so_far.last_good, so_far.first_bad];
-        let mut acts = vec![Act::Say(words::judged(&mark)), Act::Mark(mark)];
+        let mut acts = vec![Act::Say(words::judged(&mark, left_out_s)), Act::Mark(mark)];
         let cooldown_s = whole_seconds(self.timing.cooldown);
         if good || cooldown_s == 0 || matches!(self.chooser.next(), Step::Done(_)) {
             acts.extend(self.next_level(acts_from_s, good.then_some(level)));
@@ -357,8 +386,13 @@ impl LevelRun {
                 return vec![Act::Say(words::over(&outcome)), Act::Done];
             }
         };
+        let stays = there == Some(level) && (again || soak);
         let known = self.seen.iter().find(|(known, _)| again && *known == level);
-        let windows = known.map(|(_, windows)| windows.clone()).unwrap_or_default();
+        let seen = match known {
+            Some((_, seen)) if stays => seen.clone(),
+            Some((_, seen)) => Seen { earlier: seen.windows(), stay: Stay::since(now_s) },
+            None => Seen { earlier: Vec::new(), stay: Stay::since(now_s) },
+        };
         let judging = Judging {
             level,
             asked,
@@ -366,13 +400,12 @@ impl LevelRun {
             from_s: now_s,
             open: None,
             ended: 0,
-            windows,
-            late: Vec::new(),
+            seen,
             in_flight: Vec::new(),
             iterations: 0,
             look_at: GROWTH_SECONDS_MIN,
         };
-        if there == Some(level) && (again || soak) {
+        if stays {
             self.state = State::Judging(judging);
             return vec![Act::Say(said)];
         }

@@ -4,48 +4,94 @@ use statrs::distribution::{ContinuousCDF as _, StudentsT};
 
 /// Seconds of one batch of MSER-5.
 const BATCH: usize = 5;
-/// Batches below which the rule finds patterns in noise: of a few, the last happen to lie near each other.
-const BATCHES_MIN: usize = 10;
+/// Batches below which nothing is left out: of a few, the last happen to lie near each other.
+const BATCHES_MIN: usize = 4;
 /// A shift or a trend that is less than this share of the mean is of no account.
-pub const MATERIAL: f64 = 0.1;
-/// Probability of taking chance for a trend.
-pub const TREND_P_MAX: f64 = 0.01;
+const MATERIAL: f64 = 0.1;
+/// Probability of taking chance for a shift or a trend.
+const CHANCE_MAX: f64 = 0.01;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Truncation {
-    /// Seconds at the beginning that the rest is better without.
+    /// Seconds at the beginning to leave out; 0 where they are not plainly apart from the rest.
     pub seconds: u32,
-    /// How far their mean lies from that of the rest, as a share of the latter.
+    /// How far the median of these seconds lies from that of the rest, as a share of the latter.
     pub shift_ratio: f64,
     /// Half of the span is no better than all of it: it has not come to rest.
     pub is_unsettled: bool,
 }
 
+impl Truncation {
+    const NONE: Self = Self { seconds: 0, shift_ratio: 0.0, is_unsettled: false };
+}
+
 /// MSER-5 over means of one second: of d* batches of five, left out at the beginning, those that leave the mean of the rest with the least
 /// standard error, d* = argmin Σ_{j>d} (z_j − z̄_d)² / (k − d)² over d ≤ k/2 (White, Cobb, Spratt, "A comparison of five steady-state truncation
-/// heuristics for simulation", Winter Simulation Conference 2000). At d* = k/2 the span had not settled, if the shift is more than [`MATERIAL`]:
-/// by chance the rule ends there now and then. `None` below ten batches.
-pub fn truncate(means: &[f64]) -> Option<Truncation> {
-    let batches: Vec<f64> =
-        means.chunks_exact(BATCH).map(|batch| batch.iter().sum::<f64>() / BATCH as f64).collect();
+/// heuristics for simulation", Winter Simulation Conference 2000). At d* = k/2 the span had not settled.
+///
+/// The rule finds some d* in noise too, often one too large, and to it a stall at the beginning is what a warm-up is. So the batches before d* that are like
+/// the rest stay, back to one of which most seconds are apart from it: by more than [`MATERIAL`] at the median, where a stall is one or two of them. And nothing
+/// is left out unless chance seldom sets the means so far apart (Student's t of the batches, p < [`CHANCE_MAX`]) or all of it has a [`trend`]. `None` below four
+/// batches, and where one has no answer: who stands still is not warming up.
+pub fn truncate(means: &[Option<f64>]) -> Option<Truncation> {
+    let batches: Option<Vec<f64>> = means.chunks_exact(BATCH).map(mean_of_present).collect();
+    let batches = batches.filter(|batches| batches.len() >= BATCHES_MIN)?;
     let k = batches.len();
-    if k < BATCHES_MIN {
-        return None;
-    }
-    let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
-    let error = |d: usize| {
-        let rest = &batches[d..];
-        let center = mean(rest);
-        rest.iter().map(|z| (z - center).powi(2)).sum::<f64>() / (rest.len() as f64).powi(2)
+    let best = (0..=k / 2).min_by(|a, b| error(&batches[*a..]).total_cmp(&error(&batches[*b..])))?;
+    let means = &means[..k * BATCH];
+    let at_rest = median(&means[best * BATCH..])?;
+    let apart = |means: &[Option<f64>]| {
+        median(means).map(|median| median / at_rest - 1.0).filter(|shift| shift.abs() > MATERIAL)
     };
-    let best = (0..=k / 2).min_by(|a, b| error(*a).total_cmp(&error(*b)))?;
-    let shift_ratio = if best == 0 { 0.0 } else { mean(&batches[..best]) / mean(&batches[best..]) - 1.0 };
-    let shift_ratio = if shift_ratio.is_finite() { shift_ratio } else { 0.0 };
-    Some(Truncation {
-        seconds: (best * BATCH) as u32,
-        shift_ratio,
-        is_unsettled: best == k / 2 && shift_ratio.abs() > MATERIAL,
-    })
+    let cut = (1..=best).rev().find(|d| apart(&means[(d - 1) * BATCH..d * BATCH]).is_some()).unwrap_or(0);
+    let Some(shift_ratio) = apart(&means[..cut * BATCH]) else { return Some(Truncation::NONE) };
+    let is_unsettled = cut == k / 2;
+    let moves = || is_unsettled && trend(&present(means)).is_some_and(|trend| trend.is_material());
+    if chance(&batches[..cut], &batches[best..]) >= CHANCE_MAX && !moves() {
+        return Some(Truncation::NONE);
+    }
+    Some(Truncation { seconds: (cut * BATCH) as u32, shift_ratio, is_unsettled })
+}
+
+fn mean_of_present(values: &[Option<f64>]) -> Option<f64> {
+    let present = present(values);
+    (!present.is_empty()).then(|| mean(&present))
+}
+
+fn present(values: &[Option<f64>]) -> Vec<f64> {
+    values.iter().flatten().copied().collect()
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+/// Σ (z − z̄)².
+fn squares(values: &[f64]) -> f64 {
+    let center = mean(values);
+    values.iter().map(|z| (z - center).powi(2)).sum()
+}
+
+/// The square of the standard error of the mean, but for a constant.
+fn error(rest: &[f64]) -> f64 {
+    squares(rest) / (rest.len() as f64).powi(2)
+}
+
+fn median(values: &[Option<f64>]) -> Option<f64> {
+    let mut present = present(values);
+    present.sort_by(f64::total_cmp);
+    present.get(present.len() / 2).copied()
+}
+
+/// That means of so many batches lie so far apart by chance, two-sided: t = (z̄_cut − z̄_rest) / (s·√(1/d + 1/(k − d))) with the deviation s of the rest.
+fn chance(cut: &[f64], rest: &[f64]) -> f64 {
+    let free = rest.len() as f64 - 1.0;
+    let scale = (squares(rest) / free * (1.0 / cut.len() as f64 + 1.0 / rest.len() as f64)).sqrt();
+    let apart = (mean(cut) - mean(rest)).abs();
+    if scale <= 1e-9 * apart {
+        return if apart > 0.0 { 0.0 } else { 1.0 };
+    }
+    StudentsT::new(0.0, 1.0, free).map_or(1.0, |student| 2.0 * student.sf(apart / scale))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -59,7 +105,7 @@ pub struct Trend {
 impl Trend {
     /// Neither small nor chance.
     pub fn is_material(&self) -> bool {
-        self.change_ratio.abs() > MATERIAL && self.p_value < TREND_P_MAX
+        self.change_ratio.abs() > MATERIAL && self.p_value < CHANCE_MAX
     }
 }
 
@@ -104,40 +150,78 @@ mod tests {
         (0..12).map(|_| random.random::<f64>()).sum::<f64>() - 6.0
     }
 
-    #[test]
-    fn the_beginning_is_left_out() {
-        let mut random = stream(1, Purpose::User, 0, 0);
-        // Ten seconds of warming up, then rest.
-        let warming: Vec<f64> =
-            (0..60).map(|i| 20.0 + 80.0 * f64::from(u8::from(i < 10)) + noise(&mut random)).collect();
-        let found = truncate(&warming).unwrap();
-        assert!(
-            (10..30).contains(&found.seconds) && !found.is_unsettled && found.shift_ratio > 1.0,
-            "{found:?}"
-        );
-        let growing: Vec<f64> = (0..60).map(|i| 20.0 + f64::from(i) + noise(&mut random)).collect();
-        assert!(truncate(&growing).unwrap().is_unsettled);
-        assert_eq!(truncate(&warming[..49]), None, "nine batches are too few");
-        assert_eq!(truncate(&[5.0; 60]).unwrap().seconds, 0);
+    fn of(means: impl IntoIterator<Item = f64>) -> Vec<Option<f64>> {
+        means.into_iter().map(Some).collect()
     }
 
-    /// By hand: z = 9, 5, 1 × 8 has Σ(z − z̄)²/k² = 60.4/100, 14.2/81, 0/64 without none, one and two.
+    /// A minute of rest after ten seconds that are `more` above it.
+    fn warming(more: f64) -> Vec<Option<f64>> {
+        let mut random = stream(1, Purpose::User, 0, 0);
+        of((0..60).map(|i| 20.0 + more * f64::from(u8::from(i < 10)) + noise(&mut random)))
+    }
+
+    #[test]
+    fn the_beginning_is_left_out() {
+        let found = truncate(&warming(80.0)).unwrap();
+        assert_eq!((found.seconds, found.is_unsettled), (10, false));
+        assert!(found.shift_ratio > 3.0, "{found:?}");
+        assert_eq!(truncate(&warming(1.0)), Some(Truncation::NONE), "a twentieth is of no account");
+        let mut random = stream(1, Purpose::User, 0, 0);
+        let growing = of((0..60).map(|i| 20.0 + f64::from(i) + noise(&mut random)));
+        let found = truncate(&growing).unwrap();
+        assert!(found.is_unsettled && found.seconds == 30 && found.shift_ratio < 0.0, "{found:?}");
+        assert_eq!(truncate(&warming(80.0)[..19]), None, "three batches are too few");
+        assert_eq!(truncate(&of([5.0; 60])), Some(Truncation::NONE));
+    }
+
+    /// Of a stall of four seconds two have answers, late ones. The rule as published leaves out what it makes of the first batches.
+    #[test]
+    fn a_stall_at_the_beginning_is_no_warm_up() {
+        let mut stalled = warming(0.0);
+        (stalled[1], stalled[2]) = (Some(800.0), Some(300.0));
+        assert_eq!(truncate(&stalled), Some(Truncation::NONE));
+        (stalled[1], stalled[2], stalled[3]) = (None, None, Some(900.0));
+        assert_eq!(truncate(&stalled), Some(Truncation::NONE));
+        stalled[..5].fill(None);
+        assert_eq!(truncate(&stalled), None, "it stood still");
+    }
+
+    /// By hand: z = 9, 5, 1 × 8 has Σ(z − z̄)²/k² = 65.6/100, 14.2/81, 0/64 without none, one and two.
     #[test]
     fn mser_is_the_published_formula() {
         let batches = [9.0, 5.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0];
-        let means: Vec<f64> = batches.iter().flat_map(|z| [*z; 5]).collect();
-        let found = truncate(&means).unwrap();
-        assert_eq!((found.seconds, found.shift_ratio), (10, 6.0));
+        let found = truncate(&of(batches.iter().flat_map(|z| [*z; 5]))).unwrap();
+        // The median of five nines and five fives is the upper of the middle two.
+        assert_eq!((found.seconds, found.shift_ratio), (10, 8.0));
+        assert!((error(&batches) - 65.6 / 100.0).abs() < 1e-12);
+        assert!((error(&batches[1..]) - 128.0 / 9.0 / 81.0).abs() < 1e-12);
     }
 
+    /// By hand: cut 4, 6 and rest 1, 2, 3: s² = 1, t = 3/√(1/2 + 1/3) = 3.2863 with two degrees of freedom, p = 1 − t/√(2 + t²) = 0.0815.
     #[test]
-    fn noise_alone_is_seldom_unsettled() {
-        let unsettled = (0..200).filter(|seed| {
-            let mut random = stream(*seed, Purpose::User, 1, 0);
-            let means: Vec<f64> = (0..60).map(|_| 20.0 + noise(&mut random)).collect();
-            truncate(&means).unwrap().is_unsettled
-        });
-        assert_eq!(unsettled.count(), 0);
+    fn chance_is_student_s_t() {
+        assert!((chance(&[4.0, 6.0], &[1.0, 2.0, 3.0]) - 0.0815).abs() < 1e-4);
+        assert_eq!(chance(&[4.0], &[1.0, 1.0]), 0.0);
+    }
+
+    /// Seconds that remember each other, as those of a queue do.
+    #[test]
+    fn noise_alone_is_seldom_left_out() {
+        for batches in [4, 6, 11, 22] {
+            let found = (0..500).map(|seed| {
+                let mut random = stream(seed, Purpose::User, 1, 0);
+                let mut queue = 0.0;
+                truncate(&of((0..5 * batches).map(|_| {
+                    queue = 0.5 * queue + noise(&mut random);
+                    20.0 + 5.0 * queue
+                })))
+                .unwrap()
+            });
+            let found: Vec<Truncation> = found.collect();
+            let cut = found.iter().filter(|found| found.seconds > 0).count();
+            let unsettled = found.iter().filter(|found| found.is_unsettled).count();
+            assert!(cut <= 50 && unsettled <= 25, "{cut} and {unsettled} of 500 with {batches} batches");
+        }
     }
 
     /// Longley-like by hand: y = 1, 3, 2, 4 has slope 0.8, residuals −0.3, 0.9, −0.9, 0.3 (r < 0, so all four count), s² = 0.9, t = 0.8/√(0.9/5).

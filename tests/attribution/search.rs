@@ -137,7 +137,6 @@ fn judge(system: &System, level: f64, slo_s: f64, begin_s: f64, draws: Draws) ->
         failed,
         response_ms: latency,
         service_ms: latency,
-        truncation: None,
     };
     Level { input, begin_s, looks: trial.looks }
 }

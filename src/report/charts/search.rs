@@ -38,7 +38,11 @@ pub fn over_time(report: &Report<'_>) -> Result<Option<Picture>, ReportError> {
             plot.horizontal(typical, Role::LoadLine, &format!("load line {}", wording::load(of, typical)))?;
         }
         for mark in &marks {
-            plot.line(&[(mark.from_s, mark.level), (mark.to_s, mark.level)], Role::Axis, 2.0)?;
+            let [from_s, to_s] = mark.counted_s();
+            if from_s > mark.from_s {
+                plot.line(&[(mark.from_s, mark.level), (from_s, mark.level)], Role::Axis, 0.5)?;
+            }
+            plot.line(&[(from_s, mark.level), (to_s, mark.level)], Role::Axis, 2.0)?;
         }
         for (good, soak, role, shape) in [
             (true, false, Role::Good, Shape::Circle),
@@ -93,6 +97,9 @@ fn legend(report: &Report<'_>, marks: &[&LevelMark]) -> Vec<Key> {
         Key::new(Role::Good, Shape::Line, "last good level below the bad ones"),
         Key::new(Role::Bad, Shape::Line, "first bad level"),
     ];
+    if marks.iter().any(|mark| mark.counted_s()[0] > mark.from_s) {
+        keys.insert(1, Key::new(Role::Axis, Shape::Line, "thin: left out, as it was settling"));
+    }
     let soaked = |good: bool| marks.iter().any(|mark| mark.soak && mark.good == good);
     if soaked(true) {
         keys.push(Key::new(Role::Good, Shape::Square, "a soak that lasted"));

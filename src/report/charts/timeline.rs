@@ -122,7 +122,8 @@ fn panel<'a, 't>(
     for level in &report.manifest.levels {
         let (band, text, mark) =
             if level.good { (Role::GoodBand, Role::Good, "✓") } else { (Role::BadBand, Role::Bad, "✗") };
-        plot.band(level.from_s, level.to_s, band)?;
+        let [from_s, to_s] = level.counted_s();
+        plot.band(from_s, to_s, band)?;
         if first {
             plot.band_label(level.from_s, level.to_s, text, &format!("{mark} {}", quantity(level.level)))?;
         }

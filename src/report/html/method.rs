@@ -30,7 +30,8 @@ const NOTES: [(&str, &str); 9] = [
     (
         "Good and bad levels",
         "A request is bad when it failed, was never sent or took longer than the goal. A window is bad when its share of bad requests \
-         is above what the goal's percentile allows; a level by its windows, as soon as those still missing could not change it.",
+         is above what the goal's percentile allows; a level by its windows, as soon as those still missing could not change it. Where the response time was settling \
+         at first, that is left out (MSER-5 on means of one second) and held longer instead; a soak is judged whole.",
     ),
     (
         "What gives way",

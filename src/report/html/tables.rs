@@ -139,13 +139,20 @@ fn levels(report: &Report<'_>) -> Markup {
                 @for value in [l.p50, l.p90, l.p99, l.max] { td.n { (ms(value)) } }
                 td.n { (ms(level.service_ms.p99)) }
                 td.n { (or_dash(level.residual_ratio, deviation)) }
-                td.n { (quantity(level.span_s[0])) "–" (quantity(level.span_s[1])) " s" }
+                td.n { (quantity(level.span_s[0])) "–" (quantity(level.span_s[1])) " s" (left_out(level.truncated_s)) }
                 td { (plain::name(level.failed_by.as_deref().unwrap_or_default())) }
             }
         }
         (rest(all.len()))
     };
     table("Levels, in order of load", &head, &body)
+}
+
+/// What the span of a level is without.
+fn left_out(truncated_s: Option<f64>) -> String {
+    truncated_s
+        .filter(|s| *s > 0.0)
+        .map_or_else(String::new, |s| format!(", without {} s before", quantity(s)))
 }
 
 fn level_resources(report: &Report<'_>) -> Markup {

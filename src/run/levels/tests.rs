@@ -352,3 +352,79 @@ fn arrivals_that_pile_up_end_the_level_at_once() {
     let long = run_with(LoadUnit::RatePerS, 5, 5);
     assert!(long.is_none_or(|mark| mark.good), "iterations of a minute and more are still coming");
 }
+
+/// The judgments of one level by `all` windows of 4 s, and what was said of them: `slow` says of each second since the judging began how many of its 500
+/// answers take how many ms; the others take 20. In a second of which it says nothing there is no answer.
+fn judged_of(all: u32, slow: impl Fn(u64) -> Option<(u64, u64)>) -> (Vec<LevelMark>, Vec<String>) {
+    let mut run = level_run(vec![p99_goal()], vec![10.0]);
+    let rules = crate::scenario::plan::SearchRules {
+        from: 10.0,
+        to: 10.0,
+        grow: 2.0,
+        precision: 0.5,
+        exceed: 0.5,
+        fail_when: vec![p99_goal()],
+        effort: None,
+        guarantee: false,
+        soak: Duration::ZERO,
+    };
+    run.chooser = Box::new(crate::search::controller::Search::new(rules, all, LoadUnit::Users));
+    run.timing.windows = all;
+    run.start(0);
+    let (mut marks, mut words) = (Vec::new(), Vec::new());
+    for end_s in 1..400 {
+        let mut told = second(end_s, 0, 0);
+        if let Some((slow, ms)) = slow(end_s.saturating_sub(3)) {
+            told.add(&second(end_s, slow, ms * 1_000_000));
+            // No two seconds are alike.
+            told.add(&second(end_s, 500 - slow, 20_000_000 + (end_s * 7919 % 13) * 100_000));
+        }
+        for act in run.second(&told, end_s) {
+            match act {
+                Act::Mark(mark) => marks.push(mark),
+                Act::Say(said) if said.fields["what"] == "judged" => words.push(said.text),
+                Act::Steer { .. } | Act::Say(_) | Act::Warn(_) | Act::Done => {}
+            }
+        }
+    }
+    (marks, words)
+}
+
+#[test]
+fn what_was_settling_is_left_out_and_measured_again() {
+    let (marks, words) = judged_of(11, |at_s| Some((if at_s < 10 { 150 } else { 0 }, 300)));
+    let last = marks.last().expect("a judgment");
+    assert_eq!((last.good, last.counts_from_s), (true, Some(12.0)), "{words:?}");
+    assert!(last.windows >= 6 && last.windows_bad == 0, "the first three windows do not count: {words:?}");
+    assert!(words.last().is_some_and(|text| text.contains("the first 10 s are left out")), "{words:?}");
+}
+
+/// One window of three is bad by it, which is what the search is to know.
+#[test]
+fn a_stall_at_the_beginning_counts() {
+    let stalled = |at_s| match at_s {
+        1 => None,
+        2 => Some((500, 900)),
+        _ => Some((0, 20)),
+    };
+    let (marks, words) = judged_of(11, stalled);
+    let last = marks.last().expect("a judgment");
+    assert_eq!((last.good, last.windows_bad, last.counts_from_s), (true, 1, Some(2.0)), "{words:?}");
+    assert!(words.iter().all(|text| !text.contains("left out")), "{words:?}");
+}
+
+#[test]
+fn a_level_that_does_not_settle_is_measured_on_and_said_to_be_so() {
+    let (marks, words) = judged_of(11, |at_s| Some((500, 20 + 2 * at_s)));
+    let last = marks.last().expect("a judgment");
+    assert!(!last.good && last.unsettled_ratio.is_some_and(|ratio| ratio < 0.0), "{words:?}");
+    assert!(words.last().is_some_and(|text| text.contains("has not settled")), "{words:?}");
+    let seconds = |marks: &[LevelMark]| marks.iter().map(|mark| mark.to_s - mark.from_s).sum::<f64>();
+    let (steady, _) = judged_of(11, |_| Some((0, 20)));
+    assert!(seconds(&marks) > seconds(&steady), "as long as it was good it was no evidence");
+    let (for_ever, words) = judged_of(3, |at_s| Some((500, 20 + at_s.min(70))));
+    assert!(
+        seconds(&for_ever) <= 4.0 * 3.0 * f64::from(UNSETTLED_FACTOR_MAX) + 12.0,
+        "and not for ever: {words:?}"
+    );
+}

@@ -1,5 +1,6 @@
 //! What the events say of the levels: a sentence for people, and its parts for whoever draws them.
 
+use super::stay::Stay;
 use crate::record::rows::{GoalMark, LevelMark};
 use crate::search::classify::Bound;
 use crate::search::level::{GROWS, GoalResult, LevelResult};
@@ -27,14 +28,15 @@ pub(super) fn next(level: f64, windows: u32, soak: bool, reason: &str) -> Said {
     )
 }
 
-pub(super) fn judged(mark: &LevelMark) -> Said {
+/// `left_out_s` as of [`Stay::left_out_s`].
+pub(super) fn judged(mark: &LevelMark, left_out_s: Option<u32>) -> Said {
     let goals: Vec<Value> = mark
         .goals
         .iter()
         .map(|goal| json!({"text": goal.text, "bound": goal.bound, "bad_ratio": goal.bad_ratio, "windows": goal.windows, "windows_bad": goal.windows_bad}))
         .collect();
     say(
-        sentence(mark),
+        sentence(mark) + &settling(left_out_s, mark.unsettled_ratio),
         json!({
             "what": "judged",
             "level": mark.level,
@@ -46,6 +48,8 @@ pub(super) fn judged(mark: &LevelMark) -> Said {
             "windows": mark.windows,
             "windows_bad": mark.windows_bad,
             "windows_asked": mark.asked,
+            "left_out_s": left_out_s,
+            "unsettled_ratio": mark.unsettled_ratio,
             "goals": goals,
             "bracket": mark.bracket,
         }),
@@ -82,7 +86,8 @@ pub(super) fn over(outcome: &Outcome) -> Said {
 }
 
 /// The judgment as the record keeps it; the bracket is for whoever knows the other levels.
-pub(super) fn mark(result: &LevelResult, [from_s, to_s]: [f64; 2], soak: bool) -> LevelMark {
+pub(super) fn mark(result: &LevelResult, [from_s, to_s]: [f64; 2], soak: bool, stay: &Stay) -> LevelMark {
+    let truncation = stay.truncation();
     let decider = result.decider();
     LevelMark {
         level: result.level,
@@ -99,6 +104,8 @@ pub(super) fn mark(result: &LevelResult, [from_s, to_s]: [f64; 2], soak: bool) -
         goals: result.goals.iter().map(goal_mark).collect(),
         bracket: [None, None],
         soak,
+        counts_from_s: stay.counts_from_s().map(|from_s| from_s as f64),
+        unsettled_ratio: truncation.filter(|found| found.is_unsettled).map(|found| found.shift_ratio),
     }
 }
 
@@ -117,6 +124,20 @@ fn goal_mark(goal: &GoalResult) -> GoalMark {
         requests: goal.requests,
         windows: goal.windows,
         windows_bad: goal.windows_bad,
+    }
+}
+
+/// What was left out of the judgment, and whether that was enough.
+fn settling(left_out_s: Option<u32>, unsettled_ratio: Option<f64>) -> String {
+    match (left_out_s.filter(|seconds| *seconds > 0), unsettled_ratio) {
+        (Some(seconds), None) => {
+            format!("; the first {seconds} s are left out, in which the response time was settling")
+        }
+        (Some(seconds), Some(ratio)) => format!(
+            "; the response time has not settled: the first {seconds} s, which are left out, lie {:+.0} % from the rest",
+            ratio * 100.0
+        ),
+        (None, _) => String::new(),
     }
 }
 
