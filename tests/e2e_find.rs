@@ -7,7 +7,7 @@ mod e2e;
 
 use e2e::folder::{Folder, sound};
 use e2e::invocation::{Invocation, plimsoll, run};
-use e2e::{optimized, scratch, tell};
+use e2e::{optimized, scratch, servers, tell};
 use plimsoll::record::summary::{Bottleneck, BottleneckStatus, Verdict};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -181,6 +181,75 @@ fn far_below_saturation_nothing_gives_way() {
     assert_eq!((found.status, found.resource.as_deref()), (BottleneckStatus::None, None), "{found:?}");
     let levels: Vec<f64> = folder.summary.levels.iter().map(|level| level.level).collect();
     assert_eq!(levels, [60.0, 120.0]);
+}
+
+/// A hundred users, far below the line, are all that the search may go to: what is looked at is the way from the flags to the record and its reports.
+#[test]
+fn an_effort_and_a_guarantee_are_asked_for_on_the_command_line() {
+    let _alone = the_machine();
+    let dir = scratch();
+    let done = search(90, &[])
+        .set("load.0.to", 100)
+        .set("load.0.settle", "1s")
+        .set("load.0.guarantee", "{soak: 10s}")
+        .arg("--effort")
+        .arg("ci")
+        .arg("--guarantee")
+        .out(dir.path())
+        .run()
+        .exits(0);
+    done.says("guaranteed");
+    let folder = sound(dir.path());
+    let settings = folder.recorded.manifest.search.as_ref().expect("a search");
+    assert_eq!((settings.effort.as_deref(), settings.soak_s), (Some("ci"), Some(10.0)));
+    assert_eq!((settings.window_s, settings.windows, settings.precision), (5.0, 11, 0.05));
+    let line = folder.summary.load_line.as_ref().expect("a load line");
+    let (Some(guaranteed), Some(typical)) = (line.guaranteed, line.typical) else {
+        panic!("both lines: {line:?}");
+    };
+    assert!(guaranteed <= typical && line.noise_gap.is_some_and(|gap| gap >= 1.0), "{line:?}");
+    let [soak] = &line.soaks[..] else { panic!("one soak: {line:?}") };
+    assert!(soak.good && soak.level == 100.0 && soak.span_s[1] - soak.span_s[0] >= 10.0, "{soak:?}");
+    let decided = |what: &str| {
+        let of_it = |fields: &serde_json::Map<String, serde_json::Value>| {
+            fields["what"] == what && fields["soak"] == true
+        };
+        folder.recorded.events.iter().any(|event| event.fields.contains_key("soak") && of_it(&event.fields))
+    };
+    assert!(decided("next") && decided("judged"), "{}", folder.events());
+    let page = std::fs::read_to_string(dir.path().join("report.html")).unwrap();
+    for section in ["--effort ci: ", "Soaks, in order of time", "The search"] {
+        assert!(page.contains(section), "report.html has no `{section}`");
+    }
+}
+
+/// What stays behind an overload is the target's, so the search ends there, with what it knows of the line.
+#[test]
+fn a_target_that_does_not_recover_from_an_overload_fails_the_search() {
+    let _alone = the_machine();
+    let dir = scratch();
+    let target = servers::tiring(30, Duration::from_millis(300));
+    let done = plimsoll(["find", "tests/e2e/scenarios/tired.yaml"])
+        .env("E2E_HTTP", format!("http://{target}"))
+        .on_a_busy_machine()
+        .out(dir.path())
+        .within(Duration::from_secs(180))
+        .run()
+        .exits(1);
+    done.says("the target did not recover from level 40");
+    let folder = sound(dir.path());
+    assert_eq!(folder.summary.verdict, Verdict::Fail);
+    assert!(folder.summary.reason.starts_with("the target did not recover"), "{}", folder.summary.reason);
+    assert!(folder.summary.warnings.iter().any(|warning| warning.code == "non_recovering"));
+    let line = folder.summary.load_line.as_ref().expect("a load line");
+    assert_eq!(line.interval, [Some(20.0), Some(40.0)], "{line:?}");
+    assert!(
+        folder
+            .recorded
+            .events
+            .iter()
+            .any(|event| event.fields.get("what").is_some_and(|what| what == "non_recovering"))
+    );
 }
 
 /// A prediction from a search of a pool of 10, made with 20, and searched again.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
@@ -88,6 +88,25 @@ pub(crate) fn slow(delay: Duration) -> SocketAddr {
                 return;
             }
         }
+    })
+}
+
+/// Answers at once, until more than `connections` are open at the same time: from then on each answer takes `delay`, however few are left.
+pub(crate) fn tiring(connections: u64, delay: Duration) -> SocketAddr {
+    let (open, tired) = (AtomicU64::new(0), AtomicBool::new(false));
+    serving(move |mut socket| {
+        if open.fetch_add(1, Ordering::Relaxed) >= connections {
+            tired.store(true, Ordering::Relaxed);
+        }
+        while read_request(&mut socket) {
+            if tired.load(Ordering::Relaxed) {
+                std::thread::sleep(delay);
+            }
+            if socket.write_all(ANSWER).is_err() {
+                break;
+            }
+        }
+        open.fetch_sub(1, Ordering::Relaxed);
     })
 }
 
