@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Measures how far the answers of Plimsoll are from the truth, and writes docs/accuracy.md: accuracy.py [--plimsoll FILE] [--check] [SECTION ...].
+"""Measures how far the answers of Plimsoll are from the truth, and writes docs/accuracy.md: accuracy.py [--plimsoll FILE] [--check [--ci]] [SECTION ...].
 
 Sections: `examples` and `grid` are computed (published examples, simulated systems; tests print them); `repeat`, `bottlenecks` and `what-if` are measured on the bundled target, whose truth `target explain` computes from its dials. Each replaces its part of
 the page between its two marks. Without names all are made, which takes about an hour and the machine to itself.
 
 With --check nothing is written, and the exit code says whether what was measured is within the bounds of the page. `bottlenecks=NAME` and `what-if=NAME` take one
-of several.
+of several. With --ci the searches of `bottlenecks` take a minute each in place of two: they begin nearer to the line that `target explain` computes and end sooner. They
+are held to the same bounds.
 """
 
 import argparse
@@ -33,6 +34,10 @@ FIND_SECONDS_MAX = 900
 
 LINE_TOLERANCE_RATIO = 0.10
 REPEAT_SPREAD_MAX = 0.05
+# Where a search that CI has time for begins, as a share of the computed line. Doubling from there meets the line from above at 1.2 of it, so that six levels find it,
+# two of them quiet.
+CI_FROM_RATIO = 0.3
+CI_SETTINGS = {"settle": "3s", "window": "3s", "cooldown": "1s", "precision": "10%"}
 WHAT_IF_MEDIAN_MAX, WHAT_IF_P90_MAX, WHAT_IF_COVERED_MIN = 0.05, 0.10, 0.90
 
 # The tests that print a table, by section.
@@ -86,8 +91,8 @@ FAMILIES = {
 class Searches:
     """Runs `plimsoll find` on the bundled target, each search once."""
 
-    def __init__(self, plimsoll, scratch):
-        self.plimsoll, self.scratch = plimsoll, pathlib.Path(scratch)
+    def __init__(self, plimsoll, scratch, ci=False):
+        self.plimsoll, self.scratch, self.ci = plimsoll, pathlib.Path(scratch), ci
 
     def explain(self, profile, scenario, dials):
         """The ceiling of each resource, first to give way first, as (name, users)."""
@@ -97,8 +102,9 @@ class Searches:
         )
         return [(row["resource"], row["users"]) for row in json.loads(done.stdout)]
 
-    def find(self, profile, scenario, dials, number=""):
-        """The summary of a search, and its folder; of one that was kept, what its record says now. One of which the generator was the limit is run again."""
+    def find(self, profile, scenario, dials, number="", computed=None):
+        """The summary of a search, and its folder; of one that was kept, what its record says now. One of which the generator was the limit is run again. Where
+        the computed line is given, and time is short, the search makes use of it."""
         folder = self.scratch / "-".join([scenario, profile, *(f"{name}={value}" for name, value in dials.items()), number]).strip("-")
         if (folder / "summary.json").exists():
             done = subprocess.run([self.plimsoll, "report", folder, "--json"], check=True, capture_output=True, text=True)
@@ -108,7 +114,7 @@ class Searches:
             print(f"{folder}: {summary['verdict']}, so it is searched again", file=sys.stderr, flush=True)
         command = [
             self.plimsoll, "find", SCENARIOS / f"{scenario}.yaml", "--profile", "limit", "--json", "--quiet", "--out", folder,
-            "--set", f"target.bundled={profile}", *flags(dials),
+            "--set", f"target.bundled={profile}", *flags(dials), *(sooner(computed) if self.ci and computed else []),
         ]
         for tried in range(1, TRIES_MAX + 1):
             shutil.rmtree(folder, ignore_errors=True)
@@ -139,6 +145,16 @@ def sound(summary, folder):
 
 def flags(dials):
     return [flag for name, value in dials.items() for flag in ("--dial", f"{name}={value}")]
+
+
+def sooner(computed):
+    """What makes a search shorter whose line is computed to be here.
+
+    >>> sooner(510)[:4]
+    ['--set', 'load.0.from=153', '--set', 'load.0.settle=3s']
+    """
+    settings = {"from": round(CI_FROM_RATIO * computed), **CI_SETTINGS}
+    return [flag for name, value in settings.items() for flag in ("--set", f"load.0.{name}={value}")]
 
 
 def told(dials):
@@ -180,7 +196,7 @@ def bottlenecks(searches, only):
         holds = []
         for at, (dials, resource) in enumerate([(wall.dials, wall.first), ({**wall.dials, **wall.cure}, wall.then)]):
             ceiling, computed = searches.explain(wall.profile, name, dials)[0]
-            summary, _ = searches.find(wall.profile, name, dials)
+            summary, _ = searches.find(wall.profile, name, dials, computed=computed)
             line = typical(summary)
             cells += [f"{ceiling} at {users(computed)}", f"{users(line)} ({line / computed:.2f})", named(summary)]
             holds += [ceiling == resource, abs(line / computed - 1) <= LINE_TOLERANCE_RATIO, named(summary) == resource]
@@ -263,12 +279,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--plimsoll", default=ROOT / "target" / "release" / "plimsoll", help="the executable")
     parser.add_argument("--check", action="store_true", help="judge, and leave the page as it is")
+    parser.add_argument("--ci", action="store_true", help="with --check: shorter searches of the bottlenecks, which CI has time for")
     parser.add_argument("--keep", type=pathlib.Path, help="keep the folders of the runs here, and take those that are there already in place of another run")
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join([*TESTS, *MEASURED])}; all by default")
     arguments = parser.parse_args()
+    if arguments.ci and not arguments.check:
+        parser.error("the page is not made of shorter searches: --ci is for --check")
     good = True
     with tempfile.TemporaryDirectory() as scratch:
-        searches = Searches(arguments.plimsoll, arguments.keep or scratch)
+        searches = Searches(arguments.plimsoll, arguments.keep or scratch, arguments.ci)
         for asked in arguments.sections or [*TESTS, *MEASURED]:
             section, _, only = asked.partition("=")
             if section in TESTS:

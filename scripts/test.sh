@@ -14,12 +14,12 @@ export PATH="$PATH:/usr/sbin:/sbin"
 # The database of whoever runs this is not for tests to write to.
 unset TARGET_MONGODB_URI
 
-readonly SLICES=(install fmt clippy unit integration tidy doc deny deploy fuzz build openapi cost e2e find bottlenecks)
+readonly SLICES=(install fmt clippy unit integration tidy doc deny deploy fuzz build openapi cost e2e find accuracy bottlenecks)
 
 # program : Debian package : what is skipped without it ("needed" if nothing can be)
 readonly PROGRAMS=(
   "cc:build-essential:needed"
-  "python3:python3:tests against Python's http.server and of the store in a MongoDB (integration), the check of the found load line (find), the table of bottlenecks (bottlenecks), the document of the target (openapi)"
+  "python3:python3:tests against Python's http.server and of the store in a MongoDB (integration), the check of the found load line (find), the answers about the five bottlenecks (accuracy), the table of bottlenecks (bottlenecks), the document of the target (openapi)"
   "nginx:nginx-light:tests against nginx, as a server and as the gateway of the target (integration)"
   "nghttpd:nghttp2-server:tests against nghttpd (integration)"
   "node:nodejs:tests against Node's http (integration)"
@@ -33,6 +33,8 @@ readonly PROGRAMS=(
 # A find is eight levels of about sixteen seconds, and a page is drawn at once; past these times something hangs.
 readonly FIND_SECONDS_MAX=600
 readonly PAGE_SECONDS_MAX=60
+# Ten searches of about a minute each, and a few more where something else loads the machine.
+readonly ACCURACY_SECONDS_MAX=1200
 # The table is five runs of three quarters of a minute and nine of twenty seconds, and a few more where something else loads the machine.
 readonly BOTTLENECKS_SECONDS_MAX=600
 readonly OPENAPI_SECONDS_MAX=300
@@ -310,7 +312,18 @@ look_at() {
   ((drawn > 0 && wrong == 0))
 }
 
-# Each bottleneck of the bundled target bites where it is computed to, and each cure moves it. A run of which the generator was the limit is run again
+# The five bottlenecks as a search answers for them: the line, who gives way, and the wall that comes next, each met once the first is dialled away.
+slice_accuracy() {
+  if ! has python3; then
+    skip "the answers about the five bottlenecks (accuracy): there is no python3"
+    return
+  fi
+  cargo build --locked --release
+  python3 -m doctest scripts/accuracy.py
+  timeout --kill-after=10 "$ACCURACY_SECONDS_MAX" python3 scripts/accuracy.py --check --ci bottlenecks
+}
+
+# Each bottleneck of the bundled target bites where it is computed to, by its readings alone, and each profile that cures it does. A run of which the generator was the limit is run again
 # by the script itself.
 slice_bottlenecks() {
   if ! has python3; then
