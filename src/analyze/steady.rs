@@ -3,6 +3,7 @@
 use super::LevelInput;
 use super::explain::load;
 use super::wall::Unit;
+use crate::measure::histogram::Histogram;
 use crate::record::recorded::Recorded;
 use crate::record::summary::{Drift, Soak, Warning};
 use crate::search::steady::{Trend, trend};
@@ -10,15 +11,13 @@ use crate::threshold::Which;
 use std::collections::BTreeMap;
 
 /// Means of the response time by the second, in ms; a second without an answer has none.
-fn second_means(recorded: &Recorded, [from_s, to_s]: [f64; 2]) -> Vec<f64> {
+fn second_means(recorded: &Recorded, span_s: [f64; 2]) -> Vec<f64> {
     let mut sums: BTreeMap<u64, (f64, f64)> = BTreeMap::new();
-    for interval in recorded.intervals.iter().filter(|interval| interval.clock == Which::Response) {
-        // Half a millisecond: the log keeps times to the millisecond.
-        if interval.start_s >= from_s - 5e-4 && interval.end_s <= to_s + 5e-4 {
-            let (sum, count) = sums.entry(interval.end_s.ceil() as u64).or_default();
-            *sum += interval.histogram.mean_ns() / 1e6 * interval.histogram.count() as f64;
-            *count += interval.histogram.count() as f64;
-        }
+    for interval in recorded.within(span_s).filter(|interval| interval.clock == Which::Response) {
+        let (sum, count) = sums.entry(interval.end_s.ceil() as u64).or_default();
+        let answers = Histogram::from(&interval.histogram);
+        *sum += answers.mean_ns() / 1e6 * answers.count() as f64;
+        *count += answers.count() as f64;
     }
     sums.into_values().filter(|(_, count)| *count > 0.0).map(|(sum, count)| sum / count).collect()
 }
@@ -97,7 +96,7 @@ pub(super) fn soak_warning(soaks: &[Soak]) -> Option<Warning> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measure::histogram::Histogram;
+    use crate::measure::histogram::Sparse;
     use crate::record::histogram_log::Interval;
     use crate::record::rows::{LevelMark, Manifest, SaturationRow};
     use crate::scenario::plan::LoadUnit;
@@ -112,7 +111,7 @@ mod tests {
                 clock: Which::Response,
                 start_s: second.into(),
                 end_s: f64::from(second) + 1.0,
-                histogram,
+                histogram: Sparse::from(&histogram),
             }
         };
         let row = |second: u32| SaturationRow {

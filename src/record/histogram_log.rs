@@ -1,7 +1,7 @@
 //! `histograms.hlog`: the interval log of the HdrHistogram project (V2, deflated), one line a second, endpoint and clock. Any tool
 //! that reads such logs opens it, and percentiles over any span are computed from it exactly as the run itself would have.
 
-use crate::measure::histogram::Histogram;
+use crate::measure::histogram::{Histogram, Sparse};
 use crate::threshold::Which;
 use hdrhistogram::serialization::interval_log::{
     IntervalLogIterator, IntervalLogWriterBuilder, LogEntry, Tag,
@@ -16,7 +16,7 @@ pub struct Interval {
     pub clock: Which,
     pub start_s: f64,
     pub end_s: f64,
-    pub histogram: Histogram,
+    pub histogram: Sparse,
 }
 
 /// Turns histograms into lines; keeps the serializer's buffers between seconds.
@@ -97,7 +97,7 @@ pub fn parse(bytes: &[u8]) -> Result<Vec<Interval>, String> {
                     clock,
                     start_s,
                     end_s: start_s + interval.duration().as_secs_f64(),
-                    histogram: Histogram::from_hdr(histogram),
+                    histogram: Sparse::from(&Histogram::from_hdr(histogram)),
                 });
             }
         }
@@ -164,7 +164,7 @@ mod tests {
         assert_eq!(read.len(), 2, "a line cut off by a crash is passed over");
         assert_eq!(read[0].endpoint, "GET /api/products, 100%");
         assert_eq!((read[1].endpoint.as_str(), read[1].start_s, read[1].end_s), ("produit: été", 1.0, 2.0));
-        assert_eq!(read[0].histogram.hdr(), histogram.hdr());
+        assert_eq!(Histogram::from(&read[0].histogram).hdr(), histogram.hdr());
         assert!(parse(&log[..whole]).is_ok());
         assert!(parse(b"Tag=x:response,zero,1.0,1.0,AAAA\n").is_err());
     }

@@ -2,13 +2,13 @@
 
 use super::readings::Readings;
 use super::recorded::Recorded;
-use super::rows::TimelineRow;
+use super::rows::{EndpointEntry, TimelineRow};
 use super::summary::Latency;
 use crate::endpoint::Protocol;
 use crate::measure::histogram::Histogram;
 use crate::measure::span::mean_reading;
 use crate::threshold::{Coverage, Stats, Which};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 #[derive(Clone, Copy, Debug)]
 pub struct RecordedSpan<'a> {
@@ -32,17 +32,18 @@ impl<'a> RecordedSpan<'a> {
         windows
     }
 
-    fn is_of(&self, endpoint: &str, protocol: Option<Protocol>, name: Option<&str>) -> bool {
-        let known = |entry: &super::rows::EndpointEntry| {
-            entry.key() == endpoint
-                && protocol.is_none_or(|protocol| entry.protocol == protocol.name())
+    /// What the rows and histograms of a selection go by, found once for all of them.
+    fn keys(&self, protocol: Option<Protocol>, name: Option<&str>) -> HashSet<&'a str> {
+        let entries = self.recorded.manifest.endpoints.iter().filter(|entry| {
+            protocol.is_none_or(|protocol| entry.protocol == protocol.name())
                 && name.is_none_or(|name| entry.name == name)
-        };
-        self.recorded.manifest.endpoints.iter().any(known)
+        });
+        entries.map(EndpointEntry::key).collect()
     }
 
     pub fn histogram(&self, clock: Which, protocol: Option<Protocol>, name: Option<&str>) -> Histogram {
-        self.recorded.histogram(clock, self.span_s, |endpoint| self.is_of(endpoint, protocol, name))
+        let keys = self.keys(protocol, name);
+        self.recorded.histogram(clock, self.span_s, |endpoint| keys.contains(endpoint))
     }
 
     fn merged(&self, clock: Which, protocol: Protocol, name: Option<&str>) -> Option<Histogram> {
@@ -105,8 +106,9 @@ impl Stats for RecordedSpan<'_> {
     }
 
     fn requests(&self, protocol: Option<Protocol>, name: Option<&str>) -> (u64, u64) {
+        let keys = self.keys(protocol, name);
         self.rows()
-            .filter(|row| self.is_of(&row.endpoint, protocol, name))
+            .filter(|row| keys.contains(row.endpoint.as_str()))
             .fold((0, 0), |(all, failed), row| (all + row.completed + row.failed, failed + row.failed))
     }
 
