@@ -3,12 +3,14 @@
 use super::builder::Builder;
 use super::document::{Kind, Node};
 use super::plan::{Executor, LoadPart, Observe};
+use super::presets::Found;
 use super::problem::Problem;
 use super::reader;
 use super::suggest;
 use crate::endpoint::Protocol;
 use crate::search::Goal;
 use crate::threshold::{self, Lasting, Selector, Stat, Threshold};
+use std::collections::BTreeSet;
 
 impl Builder<'_> {
     /// Reads a list of thresholds.
@@ -160,17 +162,35 @@ impl Builder<'_> {
             };
             return (!signals.contains(&name)).then(|| (format!("nothing observes a signal `{name}`"), help));
         }
-        let preset = (observe.defaulted && self.bundled)
-            || observe.sources.iter().any(|source| source.preset.is_some());
-        if resources.contains(&name) || (preset && !signals.contains(&name)) {
+        if resources.contains(&name) {
             return None;
         }
-        let help = if signals.contains(&name) {
-            Some(format!("it is a signal: write value({name})"))
-        } else {
-            suggest::hint(name, resources).or_else(|| Some("define it under `observe`".into()))
+        let message = format!("nothing observes a resource `{name}`");
+        if signals.contains(&name) {
+            return Some((message, Some(format!("it is a signal: write value({name})"))));
+        }
+        let found = Found::of(observe, self.bundled);
+        if found.may_have(name) {
+            return None;
+        }
+        let meant = found.meant_by(name);
+        if !meant.is_empty() {
+            let help = format!(
+                "did you mean `{}`? what presets find is called by the `name` of its source where several have one, and only there",
+                meant.join("` or `")
+            );
+            return Some((message, Some(help)));
+        }
+        let like = found.like(name);
+        let near = suggest::nearest(name, resources.iter().copied().chain(like.iter().map(String::as_str)));
+        let there: BTreeSet<String> =
+            resources.iter().map(|name| (*name).to_owned()).chain(found.all()).collect();
+        let help = match near {
+            Some(near) => format!("did you mean `{near}`?"),
+            None if there.is_empty() => "define it under `observe`".into(),
+            None => format!("there is: {}", there.into_iter().collect::<Vec<_>>().join(", ")),
         };
-        Some((format!("nothing observes a resource `{name}`"), help))
+        Some((message, Some(help)))
     }
 
     fn no_endpoint(&self, protocol: Protocol, name: &str) -> Option<(String, Option<String>)> {

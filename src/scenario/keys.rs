@@ -437,22 +437,6 @@ pub const ROLES_FOREIGN: [(&str, &str); 3] = [
     ("hold", "write `hold_seconds`, a counter"),
 ];
 
-/// Presets by which resources are found in a scrape.
-pub const PRESETS: [&str; 12] = [
-    "auto",
-    "opentelemetry-db-client",
-    "opentelemetry-http-server",
-    "hikaricp",
-    "jvm",
-    "mongodb",
-    "redis",
-    "nginx",
-    "nodejs",
-    "node-exporter",
-    "process",
-    "bullmq",
-];
-
 pub const EXECUTORS: [&str; 4] = ["closed", "open", "step", "breakpoint"];
 
 /// Executors of other tools, with the form to write here.

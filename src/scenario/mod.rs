@@ -16,6 +16,7 @@ pub mod json;
 pub mod keys;
 mod observe;
 pub mod plan;
+pub mod presets;
 pub mod problem;
 mod reader;
 pub mod recipe;

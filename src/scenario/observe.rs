@@ -4,6 +4,7 @@ use super::builder::Builder;
 use super::document::{Node, Span};
 use super::keys;
 use super::plan::{LoadPart, Observe, ObserveSource, Safety, Whence};
+use super::presets;
 use super::problem::Problem;
 use super::reader::{self, Fields};
 use super::sections::base_url;
@@ -160,9 +161,9 @@ impl Builder<'_> {
             self.sink.error(node.span, "a preset reads a scrape, not a Prometheus server", help);
             return None;
         }
-        if !keys::PRESETS.contains(&name.as_str()) {
+        if !presets::names().contains(&name.as_str()) {
             let problem = Problem::error(node.span, format!("there is no preset `{name}`"));
-            self.sink.push(problem.maybe_help(suggest::hint(&name, keys::PRESETS)));
+            self.sink.push(problem.maybe_help(suggest::hint(&name, presets::names())));
             return None;
         }
         Some(name)

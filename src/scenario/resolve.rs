@@ -209,7 +209,9 @@ fn read_the_rest(
     for (profile, load) in loads {
         if let (Some(node), Some(load)) = (profile.get("thresholds"), load) {
             let thresholds = builder.thresholds(node, "`thresholds`");
-            builder.fitting(node, thresholds, &load, observe, false);
+            // What it observes takes the place of what the file does.
+            let own = profile.get("observe").map(|node| builder.observe(Some(node), builder.bundled, safety));
+            builder.fitting(node, thresholds, &load, own.as_ref().unwrap_or(observe), false);
         }
     }
 }

@@ -2,6 +2,7 @@
 //! apart; only the shapes of values are written here. `plimsoll check` knows more than a schema can say.
 
 use super::keys::{self, STEPS, Section};
+use super::presets;
 use crate::limits::TARGET_REPLICAS_MAX;
 use serde_json::{Value, json};
 
@@ -150,7 +151,7 @@ fn table_shape(key: &str) -> Value {
 fn source_shape(key: &str) -> Value {
     match key {
         "every" => duration(),
-        "preset" => one_of(&keys::PRESETS),
+        "preset" => one_of(&presets::names()),
         "resources" => named(resource()),
         "signals" => named(json!({"type": "string"})),
         _ => any(key),

@@ -6,7 +6,7 @@ use crate::probe::preset;
 use crate::probe::prometheus::Scrape;
 use crate::probe::resource::{Figure, Resource};
 use crate::promql::Query;
-use crate::scenario::keys;
+use crate::scenario::{keys, presets};
 use std::collections::BTreeMap;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -61,11 +61,35 @@ impl Given {
 
 #[test]
 fn the_words_of_the_language_are_those_of_the_probes() {
-    assert_eq!(preset::names().collect::<Vec<_>>(), keys::PRESETS);
+    assert_eq!(preset::names().collect::<Vec<_>>(), presets::names());
     for role in keys::ROLES {
         let roles = [(role.to_owned(), query("x"))].into();
         assert!(Resource::from_roles("a.pool", &roles, Figure::scraped).is_ok(), "{role}");
     }
+}
+
+#[test]
+fn what_a_preset_finds_has_one_of_the_names_that_a_threshold_may_ask_for() {
+    let pages = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/probe/preset/scrapes"))
+        .expect("a folder");
+    let mut count = 0;
+    for page in pages {
+        let text = std::fs::read_to_string(page.expect("an entry").path()).expect("text");
+        let (_, now) = text.split_once("--- two seconds later\n").expect("two scrapes");
+        let scrape = Scrape::parse(now).expect("parses");
+        for preset in presets::names() {
+            for resource in preset::discover(preset, &scrape).expect("a preset") {
+                assert!(presets::may_find(preset, &resource.name), "{preset}: {}", resource.name);
+                count += 1;
+            }
+        }
+    }
+    assert!(count > 40, "{count}");
+    assert!(
+        presets::may_find("redis", "redis-2.main_thread")
+            && !presets::may_find("redis", "redis-.main_thread")
+    );
+    assert!(!presets::may_find("node-exporter", "app.cpu") && presets::may_find("auto", "app.cpu"));
 }
 
 #[tokio::test]
@@ -121,7 +145,7 @@ async fn signals_are_reckoned_of_scrapes_and_say_why_they_have_no_value() {
 }
 
 /// A source with a preset.
-fn presets(name: &str, preset: &str, resources: &[&str]) -> ObserveSource {
+fn preset_of(name: &str, preset: &str, resources: &[&str]) -> ObserveSource {
     let roles = |name: &&str| ((*name).to_owned(), [("used".to_owned(), query("own_gauge"))].into());
     ObserveSource {
         name: name.into(),
@@ -137,7 +161,7 @@ const MACHINE: &str = "node_memory_MemTotal_bytes 8\nnode_memory_MemAvailable_by
 
 #[tokio::test]
 async fn what_several_presets_find_is_called_by_its_source() {
-    let sources = ["shop", "db"].map(|name| presets(name, "node-exporter", &[]));
+    let sources = ["shop", "db"].map(|name| preset_of(name, "node-exporter", &[]));
     let names = Names::of(&sources);
     for source in sources {
         let name = source.name.clone();
@@ -149,8 +173,8 @@ async fn what_several_presets_find_is_called_by_its_source() {
 
 #[tokio::test]
 async fn a_name_that_another_source_tells_of_is_dropped_and_told() {
-    let finds = presets("finds", "node-exporter", &[]);
-    let defines = ObserveSource { preset: None, ..presets("defines", "auto", &["node.memory"]) };
+    let finds = preset_of("finds", "node-exporter", &[]);
+    let defines = ObserveSource { preset: None, ..preset_of("defines", "auto", &["node.memory"]) };
     let names = Names::of(&[finds.clone(), defines.clone()]);
     let mut found = Given::of(finds, &names);
     let said = found.say(Ok(MACHINE), 1.0).await;
@@ -162,7 +186,7 @@ async fn a_name_that_another_source_tells_of_is_dropped_and_told() {
     let mut defined = Given::of(defines, &names);
     defined.say(Ok(MACHINE), 1.0).await;
     assert_eq!(defined.say(Ok(MACHINE), 2.0).await, ["node.memory 1.000"]);
-    let both = presets("both", "node-exporter", &["node.memory"]);
+    let both = preset_of("both", "node-exporter", &["node.memory"]);
     let mut both = Given::of(both.clone(), &Names::of(&[both]));
     let said = both.say(Ok(MACHINE), 1.0).await;
     assert!(said[0].contains("is told by `both` already"), "{said:?}");
@@ -186,7 +210,7 @@ async fn what_is_not_there_is_told_figure_by_figure() {
     }
     let said = given.say(Ok("busy 1\nlimmit 4\naa 1\n"), 13.0).await;
     assert_eq!(said.iter().filter(|text| text.contains("again")).count(), 2, "{said:?}");
-    let source = presets("given", "jvm", &[]);
+    let source = preset_of("given", "jvm", &[]);
     let mut given = Given::of(source.clone(), &Names::of(&[source]));
     let mut said = Vec::new();
     for t_s in 1..12 {
@@ -197,7 +221,7 @@ async fn what_is_not_there_is_told_figure_by_figure() {
 
 #[tokio::test]
 async fn a_limit_that_has_moved_is_none_while_it_rests_either() {
-    let source = presets("db", "mongodb", &[]);
+    let source = preset_of("db", "mongodb", &[]);
     let mut given = Given::of(source.clone(), &Names::of(&[source]));
     let mut limits = Vec::new();
     for (t_s, total) in [7, 7, 9, 9, 9].into_iter().enumerate() {

@@ -24,7 +24,21 @@ macro_rules! bad {
     )*};
 }
 
-bad!(keys, units, flow_template, tabs, colon, variables, target, observe, profiles, empty, list, streams);
+bad!(
+    keys,
+    units,
+    flow_template,
+    tabs,
+    colon,
+    variables,
+    target,
+    observe,
+    presets,
+    profiles,
+    empty,
+    list,
+    streams
+);
 
 #[test]
 fn the_shipped_scenarios_load_without_a_word() {
