@@ -12,10 +12,20 @@ const STARTED: &str = "process_start_time_seconds";
 /// Histograms and summaries are their `_sum`, `_count` and `_bucket` series.
 #[derive(Clone, Debug, Default)]
 pub struct Scrape {
-    series: BTreeMap<String, Vec<(Labels, f64)>>,
+    series: BTreeMap<String, Vec<Series>>,
+    /// When it was read, Unix seconds.
+    read_unix_s: f64,
     repeated: usize,
     stale: usize,
     gone: Gone,
+}
+
+#[derive(Clone, Debug)]
+struct Series {
+    labels: Labels,
+    value: f64,
+    /// When it was so, where the page says that, Unix seconds.
+    unix_s: Option<f64>,
 }
 
 /// Series that were told before and are not now, by name.
@@ -28,6 +38,8 @@ struct Gone {
 
 /// Age of a sample, by the time that it carries, past which Prometheus takes its series to have ended (`--query.lookback-delta`).
 const STALE_S: f64 = 300.0;
+/// How far ahead of the clock Prometheus takes a sample (`maxAheadTime` in `scrape/scrape.go`).
+const AHEAD_MAX_S: f64 = 600.0;
 
 /// What became of counters between two scrapes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -62,13 +74,14 @@ impl Scrape {
 
     /// As [`Scrape::parse`], read at a given time, Unix seconds.
     fn parse_at(text: &str, now_unix_s: f64) -> Result<Self, String> {
-        let mut scrape = Self::default();
+        let mut scrape = Self { read_unix_s: now_unix_s, ..Self::default() };
         let mut seen = BTreeSet::new();
+        let present = now_unix_s - STALE_S..=now_unix_s + AHEAD_MAX_S;
         for Sample { name, labels, value, unix_s } in exposition::parse(text)? {
-            if unix_s.is_some_and(|unix_s| now_unix_s - unix_s > STALE_S) {
+            if unix_s.is_some_and(|unix_s| !present.contains(&unix_s)) {
                 scrape.stale += 1;
             } else if seen.insert((name.clone(), labels.clone())) {
-                scrape.series.entry(name).or_default().push((labels, value));
+                scrape.series.entry(name).or_default().push(Series { labels, value, unix_s });
             } else {
                 scrape.repeated += 1;
             }
@@ -81,7 +94,7 @@ impl Scrape {
         self.repeated
     }
 
-    /// Lines that carry a time of long ago, which do not count.
+    /// Lines that carry a time far from now, which do not count.
     pub fn stale(&self) -> usize {
         self.stale
     }
@@ -97,7 +110,8 @@ impl Scrape {
 
     /// The same of a query that yields series.
     pub fn put_series(&mut self, query: &Query, series: Vec<(Labels, f64)>) {
-        self.series.insert(Self::reckoned(query).name().to_owned(), series);
+        let series = series.into_iter().map(|(labels, value)| Series { labels, value, unix_s: None });
+        self.series.insert(Self::reckoned(query).name().to_owned(), series.collect());
     }
 
     /// Remembers what `earlier` told and this does not, for [`Scrape::grown`] of the next.
@@ -109,15 +123,15 @@ impl Scrape {
         let mut gone = earlier.gone;
         for (name, before) in earlier.series {
             let now = self.series.get(&name).map_or(&[][..], Vec::as_slice);
-            let same = before.len() == now.len() && before.iter().zip(now).all(|(b, n)| b.0 == n.0);
+            let same = before.len() == now.len() && before.iter().zip(now).all(|(b, n)| b.labels == n.labels);
             if !same {
-                let labels = before.into_iter().map(|(labels, _)| labels);
+                let labels = before.into_iter().map(|series| series.labels);
                 gone.series.entry(name).or_default().extend(labels);
             }
         }
         for (name, labels) in &mut gone.series {
-            self.series.get(name).into_iter().flatten().for_each(|(there, _)| {
-                labels.remove(there);
+            self.series.get(name).into_iter().flatten().for_each(|there| {
+                labels.remove(&there.labels);
             });
         }
         gone.series.retain(|_, labels| !labels.is_empty());
@@ -135,9 +149,27 @@ impl Scrape {
 
     /// Every series that matches.
     pub fn matching<'s>(&'s self, selector: &'s Selector) -> impl Iterator<Item = (&'s Labels, f64)> {
+        self.selected(selector).map(|series| (&series.labels, series.value))
+    }
+
+    fn selected<'s>(&'s self, selector: &'s Selector) -> impl Iterator<Item = &'s Series> {
         let named = self.series.get(selector.name()).map_or(&[][..], Vec::as_slice);
-        let mine = named.iter().filter(|(labels, _)| selector.matches(selector.name(), labels));
-        mine.map(|(labels, value)| (labels, *value))
+        named.iter().filter(|series| selector.matches(selector.name(), &series.labels))
+    }
+
+    /// How old the newest of the matching series was when it was read, seconds, and below zero where it is ahead of our clock; `None` where the page
+    /// gives no times, and so tells of the present.
+    pub fn age_s(&self, selector: &Selector) -> Option<f64> {
+        Some(self.read_unix_s - self.newest_unix_s(selector)?)
+    }
+
+    /// How much time lies between what two scrapes tell of a series, by the times that both give it, seconds.
+    pub fn told_since(&self, earlier: &Self, selector: &Selector) -> Option<f64> {
+        Some(self.newest_unix_s(selector)? - earlier.newest_unix_s(selector)?)
+    }
+
+    fn newest_unix_s(&self, selector: &Selector) -> Option<f64> {
+        self.selected(selector).filter_map(|series| series.unix_s).reduce(f64::max)
     }
 
     /// The sum of all matching series; `None` when there is none.
@@ -181,14 +213,17 @@ impl Scrape {
 
     /// A process of the target has begun since `earlier`, or another answers: its counters may have passed the old ones by now.
     fn started(&self, earlier: &Self) -> bool {
-        let since = |scrape: &Self| scrape.series.get(STARTED).cloned();
+        let since = |scrape: &Self| -> Option<Vec<(Labels, f64)>> {
+            let series = scrape.series.get(STARTED)?.iter();
+            Some(series.map(|series| (series.labels.clone(), series.value)).collect())
+        };
         matches!((since(earlier), since(self)), (Some(before), Some(now)) if before != now)
     }
 
     /// The distinct values of `label` among the series called `name`.
     pub fn label_values(&self, name: &str, label: &str) -> Vec<String> {
         let named = self.series.get(name).map_or(&[][..], Vec::as_slice);
-        let values: BTreeSet<&String> = named.iter().filter_map(|(labels, _)| labels.get(label)).collect();
+        let values: BTreeSet<&String> = named.iter().filter_map(|series| series.labels.get(label)).collect();
         values.into_iter().cloned().collect()
     }
 }
@@ -287,8 +322,24 @@ mod tests {
         let scrape = Scrape::parse_at(text, 1_301.0).expect("parses");
         assert_eq!(scrape.series.keys().collect::<Vec<_>>(), ["b", "d"], "in milliseconds");
         assert_eq!(scrape.stale(), 2);
+        let ahead = Scrape::parse_at("a 1 1900000\nb 2 1902000\n", 1_301.0).expect("parses");
+        assert_eq!((ahead.has("a"), ahead.stale()), (true, 1), "ten minutes and no more");
         let open = Scrape::parse_at("a 1 1000\nb 2 1299.5\n# EOF\n", 1_301.0).expect("parses");
         assert_eq!((open.has("b"), open.stale()), (true, 1), "OpenMetrics has seconds");
+    }
+
+    #[test]
+    fn the_time_between_two_scrapes_is_what_they_say_it_is() {
+        let at = |read_s: f64, told_ms: u32| {
+            Scrape::parse_at(&format!("a{{i=\"0\"}} 1 {told_ms}\na{{i=\"1\"}} 2 1000\nb 1\n"), read_s)
+                .expect("parses")
+        };
+        let (before, now) = (at(20.0, 10_000), at(21.0, 18_500));
+        let (both, old, none) =
+            (Selector::new("a", &[]), Selector::new("a", &[("i", "1")]), Selector::new("b", &[]));
+        assert_eq!((now.age_s(&both), now.told_since(&before, &both)), (Some(2.5), Some(8.5)));
+        assert_eq!((now.age_s(&old), now.told_since(&before, &old)), (Some(20.0), Some(0.0)));
+        assert_eq!((now.age_s(&none), now.told_since(&before, &none)), (None, None));
     }
 
     #[test]

@@ -96,6 +96,12 @@ impl Figure {
         }
     }
 
+    /// The selectors of a sum.
+    fn terms(&self) -> impl Iterator<Item = &Selector> {
+        let terms = if let Self::Sum(terms) = self { terms.as_slice() } else { &[] };
+        terms.iter().map(|(selector, _)| selector)
+    }
+
     /// Growth of what is counted.
     fn grown(&self, earlier: &Scrape, later: &Scrape) -> Growth {
         let Self::Sum(terms) = self else { return Growth::Unknown };
@@ -132,6 +138,8 @@ pub enum Reading {
     Row(SaturationRow),
     /// The later look does not tell how much is used.
     Nothing,
+    /// It tells, by the times that the page gives, what the earlier look told already.
+    AsBefore,
     /// A counter has begun anew: the span says nothing.
     Reset,
 }
@@ -191,11 +199,16 @@ impl Resource {
         matches!(self.limit, Some(Figure::Steady(_))) && row.limit.is_none()
     }
 
-    /// The reading of the span between two scrapes.
+    /// The reading of the span between two scrapes. Where the page gives times, both the span and the reading go by these: what is told of a counter may be half
+    /// a minute old, and the same at many looks.
     pub fn reading(&self, before: (&Scrape, f64), now: (&Scrape, f64)) -> Reading {
         let (earlier, earlier_s) = before;
         let (later, now_s) = now;
-        let span_s = now_s - earlier_s;
+        let main = self.used_seconds.as_ref().or(self.used.as_ref());
+        let timed = main.and_then(|figure| figure.terms().next());
+        let told_s = timed.and_then(|selector| later.told_since(earlier, selector));
+        let span_s = told_s.unwrap_or(now_s - earlier_s);
+        let age_s = timed.and_then(|selector| later.age_s(selector)).unwrap_or(0.0).max(0.0);
         // A signal may be infinite, as a ratio to nothing is, and then a rule on it fires. No resource can.
         let gauge = |figure: &Option<Figure>| {
             let value = figure.as_ref()?.of(earlier, later)?;
@@ -215,6 +228,9 @@ impl Resource {
         if counters.iter().any(|figure| growth(figure) == Growth::Reset) {
             return Reading::Reset;
         }
+        if told_s.is_some_and(|told_s| told_s <= 0.0) {
+            return Reading::AsBefore;
+        }
         let delta = |figure: &Option<Figure>| match growth(figure) {
             Growth::By(grown) => Some(grown).filter(|grown| grown.is_finite()),
             Growth::Unknown | Growth::Reset => None,
@@ -226,7 +242,7 @@ impl Resource {
         };
         let limit = gauge(&self.limit).filter(|limit| *limit > 0.0);
         Reading::Row(SaturationRow {
-            t_s: now_s,
+            t_s: now_s - age_s,
             resource: self.name.clone(),
             kind: self.kind.name().to_owned(),
             used,
@@ -286,6 +302,23 @@ mod tests {
         let Reading::Row(row) = reading else { panic!("{reading:?}") };
         assert_eq!((row.used, row.limit, row.utilization), (7.5, Some(10.0), Some(0.75)));
         assert_eq!((row.visits, row.wait_s, row.hold_s), (Some(200.0), Some(0.5), None));
+    }
+
+    #[test]
+    fn what_lags_is_of_the_time_that_it_says() {
+        let now_ms = (crate::clock::unix_ns() / 1_000_000) as i64;
+        let at = |value: f64, age_ms: i64| {
+            Scrape::parse(&format!("u {value} {}\nl 10\n", now_ms - age_ms)).expect("parses")
+        };
+        let pool = resource("a.pool", &[("used_seconds", "u"), ("limit", "l")]).expect("roles");
+        let (first, second) = (at(100.0, 40_000), at(250.0, 10_000));
+        assert_eq!(pool.reading((&first, 60.0), (&first, 61.0)), Reading::AsBefore);
+        let reading = pool.reading((&first, 61.0), (&second, 62.0));
+        let Reading::Row(row) = reading else { panic!("{reading:?}") };
+        assert!((row.used - 5.0).abs() < 1e-6, "150 in half a minute, not in a second: {row:?}");
+        assert!((50.0..52.5).contains(&row.t_s), "it is ten seconds old: {row:?}");
+        let ahead = pool.reading((&first, 61.0), (&at(250.0, -9_000), 62.0));
+        assert!(matches!(ahead, Reading::Row(row) if row.t_s == 62.0), "nothing is of the time to come");
     }
 
     #[test]

@@ -22,6 +22,9 @@ const STANDS_FOR_MIN: Duration = Duration::from_secs(3);
 /// How much longer where a Prometheus server knows of it: it scrapes once a minute unless told otherwise.
 const SERVER_LAG_MAX: Duration = Duration::from_secs(60);
 
+/// Samples that are older than this are spoken of: whoever watches a run should know how far behind they are.
+const LAG_TOLD_S: f64 = 2.0;
+
 /// Looks in a row that find nothing of something before that is told: labels come with what happens first.
 const VALUELESS_MAX: u32 = 5;
 

@@ -21,7 +21,7 @@ fn rows(preset: &str, before: &Scrape, now: &Scrape) -> Vec<SaturationRow> {
     let found = discover(preset, now).expect("a preset");
     let read = found.iter().filter_map(|resource| match resource.reading((before, 0.0), (now, 2.0)) {
         Reading::Row(row) => Some(row),
-        Reading::Nothing | Reading::Reset => None,
+        Reading::Nothing | Reading::AsBefore | Reading::Reset => None,
     });
     read.collect()
 }

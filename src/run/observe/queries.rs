@@ -2,7 +2,7 @@
 //! last, so each resource and signal is asked for as of its newest sample, and the reading has the time of that sample; one that
 //! has not come on since the last look is no new reading.
 
-use super::{Deaf, Loss, Observed, Voice, interval};
+use super::{Deaf, LAG_TOLD_S, Loss, Observed, Voice, interval};
 use crate::clock::{self, Clock};
 use crate::probe::prometheus::Scrape;
 use crate::probe::resource::{Figure, Kind, Reading, Resource};
@@ -14,8 +14,6 @@ use std::collections::BTreeMap;
 
 /// Clocks that are nearer to each other than this beyond doubt are not spoken of: readings are seconds apart.
 const CLOCK_TOLD_S: f64 = 0.1;
-/// Samples that are older than this are spoken of: whoever watches a run should know how far behind they are.
-const LAG_TOLD_S: f64 = 2.0;
 
 /// What is asked for together, and what it was at the last look.
 struct Subject {
@@ -156,6 +154,7 @@ async fn look(
                         // What was before the run began is none of its readings.
                         rows.extend((row.t_s > 0.0).then_some(row));
                     }
+                    Reading::AsBefore => {}
                     Reading::Nothing => {
                         let text = format!("{url} has no figure of {name} at present, or it is 0/0");
                         voice.trouble(&name, text).await?;

@@ -1,6 +1,6 @@
 //! A source that is scraped.
 
-use super::{Deaf, Loss, Observed, Voice, interval};
+use super::{Deaf, LAG_TOLD_S, Loss, Observed, Voice, interval};
 use crate::clock::Clock;
 use crate::probe::history::History;
 use crate::probe::preset;
@@ -71,7 +71,7 @@ impl Scrapes {
         }
         if scrape.stale() > 0 {
             let text = format!(
-                "{} series of {url} carry a time more than five minutes ago: they are passed over, as Prometheus does",
+                "{} series of {url} carry a time more than five minutes ago, or ten ahead: they are passed over, as Prometheus does",
                 scrape.stale()
             );
             self.voice.trouble("stale", text).await?;
@@ -92,9 +92,18 @@ impl Scrapes {
                     } else if self.adapted.contains(&row.resource) {
                         (row.limit, row.utilization) = (None, None);
                     }
-                    rows.push(row);
+                    let age_s = now_s - row.t_s;
+                    if age_s > LAG_TOLD_S {
+                        let text = format!(
+                            "what {url} tells of {} is {age_s:.1} s old when it is asked",
+                            row.resource
+                        );
+                        self.voice.trouble(&format!("lag of {}", row.resource), text).await?;
+                    }
+                    // What was before the run began is none of its readings.
+                    rows.extend((row.t_s > 0.0).then_some(row));
                 }
-                Reading::Nothing => {}
+                Reading::Nothing | Reading::AsBefore => {}
                 Reading::Reset => {
                     let text = format!(
                         "the counters of {} at {url} began anew (a restart, or another instance answers): there is no reading of that time",
