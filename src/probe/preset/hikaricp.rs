@@ -1,4 +1,5 @@
-//! Pools of HikariCP, the usual pool of database connections on a JVM: by Micrometer's names, and by those of its own tracker for Prometheus.
+//! Pools of HikariCP, the usual pool of database connections on a JVM: by Micrometer's names
+//! (`MicrometerMetricsTracker.java`), and by those of its own tracker for Prometheus (`PrometheusMetricsTracker.java`).
 
 use super::there;
 use crate::probe::prometheus::Scrape;

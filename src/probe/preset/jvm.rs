@@ -1,5 +1,6 @@
 //! A JVM: its heap by Micrometer's names or by those of the OpenTelemetry conventions; by Micrometer's alone the pauses of its collector, which
-//! `jvm_gc_duration_seconds` does not tell from what a collector does beside the program; and Tomcat's threads.
+//! `jvm_gc_duration_seconds` does not tell from what a collector does beside the program; and Tomcat's threads. As Micrometer's `JvmMemoryMetrics`, `JvmGcMetrics` and `TomcatMetrics` have them, and
+//! `docs/runtime/jvm-metrics.md` of the conventions.
 
 use super::there;
 use crate::probe::prometheus::Scrape;

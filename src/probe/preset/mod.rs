@@ -76,5 +76,14 @@ fn there(scrape: &Scrape, name: &str, labels: &[(&str, &str)]) -> Option<Figure>
     scrape.has(name).then(|| Figure::sum(Selector::new(name, labels)))
 }
 
+/// The `count` or `sum` of a histogram of times by the OpenTelemetry conventions, in seconds. As the specification has it, the unit is part of the name in
+/// Prometheus' text; OpenTelemetry's own exporter for Node.js leaves it out (`PrometheusSerializer.ts`).
+fn timed(scrape: &Scrape, name: &str, unit: &str, part: &str, labels: &[(&str, &str)]) -> Option<Figure> {
+    let factor = if part == "sum" && unit == "milliseconds" { 1e-3 } else { 1.0 };
+    let names = [format!("{name}_{unit}_{part}"), format!("{name}_{part}")];
+    let name = names.iter().find(|name| scrape.has(name))?;
+    Some(Figure::Sum(vec![(Selector::new(name, labels), factor)]))
+}
+
 #[cfg(test)]
 mod tests;

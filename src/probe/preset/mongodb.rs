@@ -1,4 +1,6 @@
-//! A MongoDB by the names of Percona's mongodb_exporter: its connections, and the tickets of WiredTiger that operations hold while they run.
+//! A MongoDB by the names of Percona's mongodb_exporter (0.53, `exporter/metrics.go`): its connections, and the tickets of WiredTiger that operations hold
+//! while they run. A name is the path of a figure in the answer to `getDiagnosticData`, with `mongodb_` before it, `ss` for `serverStatus` and `ss_wt` for what is of
+//! WiredTiger below that; the last part of some paths is a label.
 
 use super::there;
 use crate::probe::prometheus::Scrape;
@@ -6,12 +8,14 @@ use crate::probe::resource::{Figure, Kind, Resource};
 use crate::promql::Selector;
 
 const CONNECTIONS: &str = "mongodb_ss_connections";
+/// The exporter calls them so also where MongoDB 8 has them at `queues.execution`.
 const TICKETS_OUT: &str = "mongodb_ss_wt_concurrentTransactions_out";
 const TICKETS: &str = "mongodb_ss_wt_concurrentTransactions_totalTickets";
-/// Their names from MongoDB 8 on, for each direction.
+const DIRECTION: &str = "txn_rw";
+/// What an exporter before 0.43 makes of that path, for each direction.
 const QUEUES: &str = "mongodb_ss_queues_execution";
-/// The label that tells reading from writing, newest first. From MongoDB 7 on the exporter has none, and both are one figure.
-const DIRECTION: [&str; 2] = ["txn_rw_type", "txn_rw"];
+/// Operations that wait for a lock, of which a ticket is the first.
+const QUEUED: &str = "mongodb_ss_globalLock_currentQueue";
 
 pub(super) fn resources(scrape: &Scrape) -> Vec<Resource> {
     let mut found = Vec::new();
@@ -26,28 +30,32 @@ pub(super) fn resources(scrape: &Scrape) -> Vec<Resource> {
         });
     }
     // From MongoDB 7 on the server adapts how many there are to what they are worth: a number that moves is no limit.
-    let pool = |name: &str, (out, total): (&str, &str), labels: &[(&str, &str)]| Resource {
-        used: there(scrape, out, labels),
-        limit: scrape.has(total).then(|| Figure::Steady(Selector::new(total, labels))),
-        ..Resource::empty(name, Kind::Pool)
+    let tickets = |direction: &str, (out, total): (&str, &str), labels: &[(&str, &str)]| {
+        let (name, queued) = match direction {
+            "" => ("mongodb.tickets".to_owned(), "total".to_owned()),
+            direction => (format!("mongodb.{direction}_tickets"), format!("{direction}ers")),
+        };
+        Resource {
+            used: there(scrape, out, labels),
+            limit: scrape.has(total).then(|| Figure::Steady(Selector::new(total, labels))),
+            waiting: there(scrape, QUEUED, &[("count_type", &queued)]),
+            ..Resource::empty(&name, Kind::Pool)
+        }
     };
-    let tickets = |name: &str, labels: &[(&str, &str)]| pool(name, (TICKETS_OUT, TICKETS), labels);
     for direction in ["read", "write"] {
         let names = ["out", "totalTickets"].map(|part| format!("{QUEUES}_{direction}_{part}"));
         if scrape.has(&names[0]) {
-            found.push(pool(&format!("mongodb.{direction}_tickets"), (&names[0], &names[1]), &[]));
+            found.push(tickets(direction, (&names[0], &names[1]), &[]));
         }
     }
-    let split = DIRECTION.iter().find(|label| !scrape.label_values(TICKETS_OUT, label).is_empty());
-    match split {
-        Some(label) => found.extend(
-            scrape
-                .label_values(TICKETS_OUT, label)
-                .iter()
-                .map(|direction| tickets(&format!("mongodb.{direction}_tickets"), &[(label, direction)])),
-        ),
-        None if scrape.has(TICKETS_OUT) => found.push(tickets("mongodb.tickets", &[])),
-        None => {}
+    let directions = scrape.label_values(TICKETS_OUT, DIRECTION);
+    if directions.is_empty() && scrape.has(TICKETS_OUT) {
+        found.push(tickets("", (TICKETS_OUT, TICKETS), &[]));
     }
+    found.extend(
+        directions
+            .iter()
+            .map(|direction| tickets(direction, (TICKETS_OUT, TICKETS), &[(DIRECTION, direction)])),
+    );
     found
 }

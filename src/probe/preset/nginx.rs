@@ -1,4 +1,4 @@
-//! The connections of an nginx by the names of nginx-prometheus-exporter.
+//! The connections of an nginx by the names of nginx-prometheus-exporter (0.11, and `collector/nginx.go` of its main branch).
 
 use super::there;
 use crate::probe::prometheus::Scrape;

@@ -1,4 +1,4 @@
-//! A machine by the names of node_exporter: cores, memory, descriptors, and the network where the speed of a card is told.
+//! A machine by the names of node_exporter (1.5): cores, memory, descriptors, and the network where the speed of a card is told.
 
 use super::there;
 use crate::probe::prometheus::Scrape;

@@ -1,4 +1,4 @@
-//! A Redis by the names of redis_exporter: the one thread on which it serves all its commands, its clients and its memory.
+//! A Redis by the names of redis_exporter (1.45): the one thread on which it serves all its commands, its clients and its memory.
 
 use super::there;
 use crate::probe::prometheus::Scrape;

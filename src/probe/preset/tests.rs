@@ -1,10 +1,11 @@
-//! What each preset makes of two scrapes of the exporter it is for: names as these have them, figures made up.
+//! What each preset makes of two scrapes of the exporter it is for: names as these have them, figures made up, but where a page says who wrote it. What
+//! redis_exporter, node_exporter and nginx-prometheus-exporter truly write is read by `tests/e2e_observe.rs`.
 
 use super::*;
 use crate::probe::resource::Reading;
 use crate::record::rows::SaturationRow;
 
-const SCRAPES: [(&str, &str); 10] = [
+const SCRAPES: [(&str, &str); 12] = [
     ("db_client", include_str!("scrapes/db_client.txt")),
     ("http_server", include_str!("scrapes/http_server.txt")),
     ("hikaricp", include_str!("scrapes/hikaricp.txt")),
@@ -13,6 +14,8 @@ const SCRAPES: [(&str, &str); 10] = [
     ("redis", include_str!("scrapes/redis.txt")),
     ("nginx", include_str!("scrapes/nginx.txt")),
     ("nodejs", include_str!("scrapes/nodejs.txt")),
+    ("otel_node", include_str!("scrapes/otel_node.txt")),
+    ("prom_client", include_str!("scrapes/prom_client.txt")),
     ("node_exporter", include_str!("scrapes/node_exporter.txt")),
     ("go", include_str!("scrapes/go.txt")),
 ];
@@ -155,6 +158,19 @@ fn several_workers_on_a_page_have_a_loop_each() {
     let ratio = "nodejs_eventloop_utilization_ratio{instance=\"a\"} 0.9\nnodejs_eventloop_utilization_ratio{instance=\"b\"} 0.8\n";
     let read = rows("nodejs", &scrape(ratio), &scrape(ratio)).remove(0);
     assert_eq!(read.limit, Some(2.0));
+}
+
+#[test]
+fn the_time_in_which_a_loop_was_busy_comes_before_its_share_at_the_look() {
+    let text = |active_s: f64, state: &str| {
+        format!(
+            "nodejs_eventloop_time_seconds_total{{nodejs_eventloop_state=\"{state}\"}} {active_s}\n\
+             nodejs_eventloop_time_seconds_total{{nodejs_eventloop_state=\"idle\"}} 50\n\
+             nodejs_eventloop_utilization_ratio 0.1\n"
+        )
+    };
+    let read = rows("nodejs", &scrape(&text(3.0, "active")), &scrape(&text(4.5, "active"))).remove(0);
+    assert_eq!((read.used, read.limit), (0.75, Some(1.0)));
 }
 
 #[test]
