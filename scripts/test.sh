@@ -20,12 +20,15 @@ readonly SLICES=(install fmt clippy unit integration tidy doc deny deploy fuzz b
 readonly PROGRAMS=(
   "cc:build-essential:needed"
   "python3:python3:tests against Python's http.server and of the store in a MongoDB (integration), the check of the found load line (find), the answers about the five bottlenecks (accuracy), the table of bottlenecks (bottlenecks), the document of the target (openapi)"
-  "nginx:nginx-light:tests against nginx, as a server and as the gateway of the target (integration)"
+  "nginx:nginx-light:tests against nginx, as a server and as the gateway of the target (integration), and of its exporter (e2e)"
   "nghttpd:nghttp2-server:tests against nghttpd (integration)"
   "node:nodejs:tests against Node's http (integration)"
-  "redis-server:redis-server:tests against Redis and a cluster of it, and of scripts/parts.sh (integration)"
+  "redis-server:redis-server:tests against Redis and a cluster of it, and of scripts/parts.sh (integration), and of its exporter (e2e)"
   "uvicorn:uvicorn:tests against uvicorn (integration)"
   "prometheus:prometheus:the alert rules at a real Prometheus (integration, e2e)"
+  "prometheus-node-exporter:prometheus-node-exporter:the alert rule on memory at a real node_exporter, and its preset (e2e)"
+  "prometheus-redis-exporter:prometheus-redis-exporter:the preset of redis_exporter at a real one (e2e)"
+  "prometheus-nginx-exporter:prometheus-nginx-exporter:the preset of nginx-prometheus-exporter at a real one (e2e)"
   "valgrind:valgrind:the count of a request's instructions (cost)"
   "chromium:chromium:the look at the report in a browser (find)"
 )

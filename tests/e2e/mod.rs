@@ -8,6 +8,7 @@ pub(crate) mod folder;
 pub(crate) mod invocation;
 pub(crate) mod processes;
 pub(crate) mod served;
+pub(crate) mod served_exporters;
 pub(crate) mod served_prometheus;
 pub(crate) mod servers;
 

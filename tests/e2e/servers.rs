@@ -122,6 +122,34 @@ pub(crate) fn page(text: &str) -> SocketAddr {
     })
 }
 
+/// What a page says when it is asked.
+pub(crate) enum Says {
+    Text(String),
+    /// An answer with this status.
+    Status(u16),
+    /// Nothing, for as long as somebody waits.
+    Nothing,
+}
+
+/// Answers with what `says` makes of how often it was asked before.
+pub(crate) fn changing(says: impl Fn(u64) -> Says + Send + Sync + 'static) -> SocketAddr {
+    let asked = AtomicU64::new(0);
+    serving(move |mut socket| {
+        while read_request(&mut socket) {
+            let answer = match says(asked.fetch_add(1, Ordering::Relaxed)) {
+                Says::Text(text) => {
+                    format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{text}", text.len())
+                }
+                Says::Status(status) => format!("HTTP/1.1 {status} No\r\ncontent-length: 0\r\n\r\n"),
+                Says::Nothing => continue,
+            };
+            if socket.write_all(answer.as_bytes()).is_err() {
+                return;
+            }
+        }
+    })
+}
+
 /// Answers at once, but freezes once, all of it, for `freeze`, when it takes its request number `at`.
 pub(crate) fn freezing(at: u64, freeze: Duration) -> SocketAddr {
     let (taken, gate) = (AtomicU64::new(0), RwLock::new(()));
