@@ -34,7 +34,7 @@ impl Served {
     /// `http_requests_total` by route, summed over its other labels.
     pub(crate) fn requests_by_route(&self) -> BTreeMap<String, u64> {
         let mut sums = BTreeMap::new();
-        for line in self.metrics().lines() {
+        for line in metrics(self.addr).lines() {
             let Some((labels, value)) =
                 line.strip_prefix("http_requests_total{").and_then(|rest| rest.rsplit_once("} "))
             else {
@@ -46,15 +46,17 @@ impl Served {
         }
         sums
     }
+}
 
-    fn metrics(&self) -> String {
-        let mut socket = TcpStream::connect(self.addr).unwrap();
-        socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        write!(socket, "GET /metrics HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.addr).unwrap();
-        let mut text = String::new();
-        socket.read_to_string(&mut text).unwrap();
-        text
-    }
+/// What the page of metrics says that is served there.
+pub(crate) fn metrics(addr: SocketAddr) -> String {
+    let mut socket = TcpStream::connect(addr).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    write!(socket, "GET /metrics HTTP/1.1\r\nhost: {addr}\r\nconnection: close\r\n\r\n").unwrap();
+    let mut text = String::new();
+    socket.read_to_string(&mut text).unwrap();
+    let (_, page) = text.split_once("\r\n\r\n").unwrap();
+    page.to_owned()
 }
 
 impl Drop for Served {

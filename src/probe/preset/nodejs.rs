@@ -6,8 +6,8 @@ use crate::probe::prometheus::Scrape;
 use crate::probe::resource::{Figure, Kind, Resource};
 use crate::promql::Selector;
 
-/// prom-client's next version observes the share of the time in which the loop was busy (`lib/metrics/eventLoopUtilization.js`), as either of these; 15.1 tells only
-/// how late the loop is.
+/// prom-client observes the share of the time in which the loop was busy (`lib/metrics/eventLoopUtilization.js` in its repository), as either of these; its
+/// release 15.1.3 does not yet, and tells only how late the loop is.
 const UTILIZATION: [&str; 2] =
     ["nodejs_eventloop_utilization_summary", "nodejs_eventloop_utilization_histogram"];
 /// OpenTelemetry's counter of the time in which the loop was busy, and its gauge of the share; each with its unit and as its exporter for Node.js

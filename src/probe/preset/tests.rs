@@ -1,5 +1,5 @@
 //! What each preset makes of two scrapes of the exporter it is for: names as these have them, figures made up, but where a page says who wrote it. What
-//! redis_exporter, node_exporter and nginx-prometheus-exporter truly write is read by `tests/e2e_observe.rs`.
+//! redis_exporter, node_exporter and nginx-prometheus-exporter truly write is read by `tests/e2e_sources.rs`.
 
 use super::*;
 use crate::probe::resource::Reading;
