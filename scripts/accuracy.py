@@ -25,6 +25,8 @@ import tempfile
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "accuracy.md"
 SCENARIOS = ROOT / "scenarios" / "bottlenecks"
+# Of each of these scenarios the one that searches.
+PROFILE = "limit"
 
 # The exit code of a run that is INVALID (docs/exit-codes.md): the generator was the limit, and the answer says nothing of the target.
 GENERATOR_WAS_THE_LIMIT = 3
@@ -113,7 +115,7 @@ class Searches:
                 return sound(summary, folder), folder
             print(f"{folder}: {summary['verdict']}, so it is searched again", file=sys.stderr, flush=True)
         command = [
-            self.plimsoll, "find", SCENARIOS / f"{scenario}.yaml", "--profile", "limit", "--json", "--quiet", "--out", folder,
+            self.plimsoll, "find", SCENARIOS / f"{scenario}.yaml", "--profile", PROFILE, "--json", "--quiet", "--out", folder,
             "--set", f"target.bundled={profile}", *flags(dials), *(sooner(computed) if self.ci and computed else []),
         ]
         for tried in range(1, TRIES_MAX + 1):
@@ -151,10 +153,11 @@ def sooner(computed):
     """What makes a search shorter whose line is computed to be here.
 
     >>> sooner(510)[:4]
-    ['--set', 'load.0.from=153', '--set', 'load.0.settle=3s']
+    ['--set', 'profiles.limit.load.0.from=153', '--set', 'profiles.limit.load.0.settle=3s']
     """
+    # What is set is set before the profile is laid over it.
     settings = {"from": round(CI_FROM_RATIO * computed), **CI_SETTINGS}
-    return [flag for name, value in settings.items() for flag in ("--set", f"load.0.{name}={value}")]
+    return [flag for name, value in settings.items() for flag in ("--set", f"profiles.{PROFILE}.load.0.{name}={value}")]
 
 
 def told(dials):

@@ -3,7 +3,7 @@
 use super::*;
 use crate::endpoint::Protocol;
 use crate::record::summary::Counts;
-use crate::scenario::plan::LoadUnit;
+use crate::scenario::plan::{LoadUnit, SearchRules};
 use crate::search::staircase::Staircase;
 use std::time::Duration;
 
@@ -40,6 +40,21 @@ fn second(end_s: u64, requests: u64, latency_ns: u64) -> Snapshot {
 pub(super) fn p99_goal() -> Goal {
     let threshold = crate::threshold::parse("p99(http) > 100ms").expect("a threshold");
     Goal::from_threshold(threshold).expect("a goal")
+}
+
+/// A search between these levels, to this precision.
+fn rules(from: f64, to: f64, precision: f64) -> SearchRules {
+    SearchRules {
+        from,
+        to,
+        grow: 2.0,
+        precision,
+        exceed: 0.5,
+        fail_when: vec![p99_goal()],
+        effort: None,
+        guarantee: false,
+        soak: Duration::ZERO,
+    }
 }
 
 #[test]
@@ -129,17 +144,7 @@ fn a_crew_that_is_always_late_is_judged_in_the_end() {
 
 /// Levels 10 and 20, of which the second is bad; afterwards every second is slow until `until_s`. The words of the search, and the warnings.
 fn after_a_bad_level(until_s: u64) -> (Vec<String>, Vec<Warning>, u64) {
-    let rules = crate::scenario::plan::SearchRules {
-        from: 10.0,
-        to: 40.0,
-        grow: 2.0,
-        precision: 0.3,
-        exceed: 0.5,
-        fail_when: vec![p99_goal()],
-        effort: None,
-        guarantee: false,
-        soak: Duration::ZERO,
-    };
+    let rules = rules(10.0, 40.0, 0.3);
     let search = crate::search::controller::Search::new(rules, 1, LoadUnit::Users);
     let mut run = LevelRun { chooser: Box::new(search), ..level_run(vec![p99_goal()], Vec::new()) };
     run.start(0);
@@ -211,17 +216,7 @@ fn settling_lasts_from_when_the_load_was_steered() {
 /// Seven windows are asked for, and the levels are good below 15: the search halves by the first three windows that agree.
 #[test]
 fn what_was_seen_of_a_level_counts_when_it_is_judged_again() {
-    let rules = crate::scenario::plan::SearchRules {
-        from: 10.0,
-        to: 20.0,
-        grow: 2.0,
-        precision: 1.0,
-        exceed: 0.5,
-        fail_when: vec![p99_goal()],
-        effort: None,
-        guarantee: false,
-        soak: Duration::ZERO,
-    };
+    let rules = rules(10.0, 20.0, 1.0);
     let search = crate::search::controller::Search::new(rules, 7, LoadUnit::Users);
     let mut run = LevelRun { chooser: Box::new(search), ..level_run(vec![p99_goal()], Vec::new()) };
     run.timing.windows = 7;
@@ -257,17 +252,7 @@ fn what_was_seen_of_a_level_counts_when_it_is_judged_again() {
 
 /// A search with a soak of 12 s: three windows.
 fn soaked(line: f64, lasts: f64) -> Vec<LevelMark> {
-    let rules = crate::scenario::plan::SearchRules {
-        from: 100.0,
-        to: 400.0,
-        grow: 2.0,
-        precision: 0.5,
-        exceed: 0.5,
-        fail_when: vec![p99_goal()],
-        effort: None,
-        guarantee: true,
-        soak: Duration::from_secs(12),
-    };
+    let rules = SearchRules { guarantee: true, soak: Duration::from_secs(12), ..rules(100.0, 400.0, 0.5) };
     let search = crate::search::controller::Search::new(rules, 1, LoadUnit::Users);
     let mut run = LevelRun { chooser: Box::new(search), ..level_run(vec![p99_goal()], Vec::new()) };
     run.soak = Duration::from_secs(12);
@@ -317,17 +302,7 @@ fn arrivals_that_pile_up_end_the_level_at_once() {
         (run.of, run.timing.window) = (of, Duration::from_secs(2));
         run.timing.windows = 60;
         // A search waits for sixty windows; a staircase would for one.
-        let rules = crate::scenario::plan::SearchRules {
-            from: 10.0,
-            to: 11.0,
-            grow: 2.0,
-            precision: 0.5,
-            exceed: 0.0,
-            fail_when: vec![p99_goal()],
-            effort: None,
-            guarantee: false,
-            soak: Duration::ZERO,
-        };
+        let rules = SearchRules { exceed: 0.0, ..rules(10.0, 11.0, 0.5) };
         (run.chooser, run.exceed) = (Box::new(crate::search::controller::Search::new(rules, 60, of)), 0.0);
         run.timing.cooldown = Duration::ZERO;
         run.start(0);
@@ -357,17 +332,7 @@ fn arrivals_that_pile_up_end_the_level_at_once() {
 /// answers take how many ms; the others take 20. In a second of which it says nothing there is no answer.
 fn judged_of(all: u32, slow: impl Fn(u64) -> Option<(u64, u64)>) -> (Vec<LevelMark>, Vec<String>) {
     let mut run = level_run(vec![p99_goal()], vec![10.0]);
-    let rules = crate::scenario::plan::SearchRules {
-        from: 10.0,
-        to: 10.0,
-        grow: 2.0,
-        precision: 0.5,
-        exceed: 0.5,
-        fail_when: vec![p99_goal()],
-        effort: None,
-        guarantee: false,
-        soak: Duration::ZERO,
-    };
+    let rules = rules(10.0, 10.0, 0.5);
     run.chooser = Box::new(crate::search::controller::Search::new(rules, all, LoadUnit::Users));
     run.timing.windows = all;
     run.start(0);
