@@ -19,7 +19,7 @@
 //! A system that is still busy with a bad level would make the next one bad as well, whatever that is. Where the next level is the one that
 //! is there already, to be judged by more windows, it is not settled again.
 //!
-//! Windows that began before the level had come to rest do not count (`stay`); those that follow do in their place.
+//! Windows that began before the level had come to rest do not count, unless that was a tenth of them (`stay`); those that follow do in their place.
 
 mod stay;
 pub(super) mod words;
@@ -220,7 +220,7 @@ impl LevelRun {
         judging.ended += 1;
         let span =
             Span { snapshot: &snapshot, endpoints: &self.endpoints, seconds: window_s as f64, readings: &[] };
-        judging.seen.stay.window(open_from_s, snapshot.late, level::look(&self.goals, &span));
+        judging.seen.stay.window((open_from_s, second.end_s), snapshot.late, level::look(&self.goals, &span));
         let result = if judging.soak {
             self.soaked(&judging)
         } else {

@@ -17,9 +17,13 @@ pub(super) struct Stay {
     truncation: Option<Truncation>,
 }
 
+/// A window that began before the level had settled counts all the same where that was no more than this share of it.
+const SETTLING_RATIO_MAX: f64 = 0.1;
+
 #[derive(Clone, Debug)]
 struct Ended {
     from_s: u64,
+    to_s: u64,
     /// It holds seconds that were told late, and so shows a load that never was.
     late: bool,
     seen: Window,
@@ -38,8 +42,8 @@ impl Stay {
         self.means.resize(seconds.max(self.means.len()), mean);
     }
 
-    pub(super) fn window(&mut self, from_s: u64, late: bool, seen: Window) {
-        self.windows.push(Ended { from_s, late, seen });
+    pub(super) fn window(&mut self, (from_s, to_s): (u64, u64), late: bool, seen: Window) {
+        self.windows.push(Ended { from_s, to_s, late, seen });
     }
 
     /// Looks again at how much of the beginning is better left out.
@@ -67,17 +71,36 @@ impl Stay {
         self.windows.len() as u32
     }
 
-    /// The windows that count: none that began before the level had settled, and none with seconds told late.
+    /// The windows that count: of one that began before the level had settled hardly anything was before, and none has seconds told late.
     pub(super) fn counted(&self) -> impl Iterator<Item = &Window> {
         let from_s = self.counts_from_s().unwrap_or(self.from_s);
-        self.windows
-            .iter()
-            .filter(move |window| !window.late && window.from_s >= from_s)
-            .map(|window| &window.seen)
+        let settled = move |window: &&Ended| {
+            let settling_s = from_s.saturating_sub(window.from_s) as f64;
+            settling_s <= SETTLING_RATIO_MAX * (window.to_s - window.from_s) as f64
+        };
+        self.windows.iter().filter(|window| !window.late).filter(settled).map(|window| &window.seen)
     }
 
     /// All of them, for where none counts.
     pub(super) fn all(&self) -> Vec<Window> {
         self.windows.iter().map(|window| window.seen.clone()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_counts_that_was_hardly_settling() {
+        let mut stay = Stay::since(10);
+        stay.window((10, 70), false, Window::new());
+        stay.window((70, 130), false, Window::new());
+        let counted = |seconds| {
+            let truncation = Some(Truncation { seconds, shift_ratio: 0.5, is_unsettled: false });
+            Stay { truncation, ..stay.clone() }.counted().count()
+        };
+        assert_eq!([0, 5, 10, 60].map(counted), [2, 2, 1, 1]);
+        assert_eq!(stay.counted().count(), 2, "too short to tell");
     }
 }
