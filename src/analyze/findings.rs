@@ -8,11 +8,10 @@ use super::suspects::untold;
 use super::verdict::{Believed, verdict};
 use super::wall::Unit;
 use super::{Input, LevelInput};
-use crate::record::rows::{GoalMark, LevelMark};
+use crate::record::rows::LevelMark;
 use crate::record::summary::{Bottleneck, Check, GoalLine, Level, LoadLine, Rung, Warning};
 use crate::scenario::effort::Effort;
 use crate::scenario::plan::LoadUnit;
-use crate::search::classify::Bound;
 use crate::search::goal::TRIAL_REQUESTS_MIN;
 use crate::search::level::{GROWS, GoalResult, LevelResult};
 use crate::search::line::outcome;
@@ -84,33 +83,16 @@ fn load_line(input: &Input<'_>) -> LoadLine {
 
 /// A level as the search recorded it.
 pub(super) fn result(mark: &LevelMark) -> LevelResult {
-    let failed_by = |goal: &GoalMark| mark.failed_by.as_ref() == Some(&goal.text);
+    let failed_by = |goal: &GoalResult| mark.failed_by.as_ref() == Some(&goal.text);
     LevelResult {
         level: mark.level,
         good: mark.good,
         decided: true,
         enough: mark.enough,
         asked: mark.asked,
-        goals: mark.goals.iter().map(goal_result).collect(),
+        goals: mark.goals.clone(),
         deciding: mark.goals.iter().position(failed_by).unwrap_or(0),
         grows: mark.failed_by.as_deref() == Some(GROWS),
-    }
-}
-
-fn goal_result(goal: &GoalMark) -> GoalResult {
-    GoalResult {
-        text: goal.text.clone(),
-        bound: match goal.bound.as_str() {
-            "lower" => Bound::Lower,
-            "upper" => Bound::Upper,
-            _ => Bound::Undecided,
-        },
-        bad_ratio: goal.bad_ratio,
-        bad_ratio_max: goal.bad_ratio_max,
-        window_bad_ratio: goal.window_bad_ratio,
-        requests: goal.requests,
-        windows: goal.windows,
-        windows_bad: goal.windows_bad,
     }
 }
 

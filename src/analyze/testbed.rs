@@ -3,12 +3,14 @@
 use super::findings::result;
 use super::wall::Unit;
 use super::{Input, LevelInput};
-use crate::record::rows::{GoalMark, LevelMark, SaturationRow};
+use crate::record::rows::{LevelMark, SaturationRow};
 use crate::record::summary::{Latency, Level, LevelResource};
 use crate::scenario::plan::{LoadUnit, SearchRules};
+use crate::search::classify::Bound;
 use crate::search::closed_system::{Observed, Pool, Second};
 use crate::search::controller::Search;
 use crate::search::goal::TRIAL_REQUESTS_MIN;
+use crate::search::level::GoalResult;
 use crate::search::{Levels, Step};
 
 pub(super) fn unit_users() -> Unit {
@@ -157,9 +159,9 @@ fn level_input(observed: &Observed, users: f64, from_s: f64, p99_ms_max: f64) ->
         windows: 3,
         asked: 3,
         enough: ms.len() as u64 >= TRIAL_REQUESTS_MIN,
-        goals: vec![GoalMark {
+        goals: vec![GoalResult {
             text: format!("p99(http) > {p99_ms_max}ms"),
-            bound: if good { "lower" } else { "upper" }.to_owned(),
+            bound: if good { Bound::Lower } else { Bound::Upper },
             bad_ratio,
             bad_ratio_max: 0.01,
             window_bad_ratio: bad_ratio,

@@ -3,6 +3,7 @@
 
 use super::summary::{Counts, Failure, Generator, Lag, RequestCounts, Warning};
 use super::what_if::Asked;
+use crate::search::level::GoalResult;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -223,7 +224,7 @@ pub struct LevelMark {
     pub enough: bool,
     /// In the order of the goals.
     #[serde(default)]
-    pub goals: Vec<GoalMark>,
+    pub goals: Vec<GoalResult>,
     /// The bracket after it: the highest good level below the lowest bad one, and that one.
     #[serde(default)]
     pub bracket: [Option<f64>; 2],
@@ -244,21 +245,6 @@ impl LevelMark {
     pub fn counted_s(&self) -> [f64; 2] {
         [self.from_s.max(self.counts_from_s.unwrap_or(self.from_s)), self.to_s]
     }
-}
-
-/// What a judgment of a level is to one goal.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct GoalMark {
-    pub text: String,
-    /// `lower` (the load is carried), `upper` (it is too much) or `undecided`.
-    pub bound: String,
-    pub bad_ratio: f64,
-    pub bad_ratio_max: f64,
-    /// The share of bad requests that no more windows than may be bad lie above.
-    pub window_bad_ratio: f64,
-    pub requests: u64,
-    pub windows: u32,
-    pub windows_bad: u32,
 }
 
 /// By what a search was made.

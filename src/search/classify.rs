@@ -1,6 +1,8 @@
 //! The load classification of MLRsearch (draft-ietf-bmwg-mlrsearch-15, appendix "Load Classification Code"): whether the trials seen
 //! so far at a load already decide if it is a lower or an upper bound, whatever the trials still missing would say.
 
+use serde::{Deserialize, Serialize};
+
 /// Durations of the trials at one load, split by length (full: as long as the goal asks, or longer) and result. Any unit of time.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Durations {
@@ -10,13 +12,15 @@ pub struct Durations {
     pub short_bad: f64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Bound {
     /// The load is carried.
     Lower,
     /// The load is too much.
     Upper,
     /// More trials could tip it either way.
+    #[default]
     Undecided,
 }
 

@@ -3,6 +3,7 @@
 use super::Goal;
 use super::classify::{Bound, Durations, classify};
 use super::goal::{Trial, TrialStats};
+use serde::{Deserialize, Serialize};
 
 /// What one window is to each goal, in their order.
 pub type Window = Vec<Trial>;
@@ -30,8 +31,8 @@ pub struct LevelResult {
 /// What a level failed by where there is no steady state.
 pub const GROWS: &str = "iterations in flight grow without end";
 
-/// What a level is to one goal.
-#[derive(Clone, Debug, PartialEq)]
+/// What a level is to one goal, for the record as well.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct GoalResult {
     /// The condition, as written.
     pub text: String,

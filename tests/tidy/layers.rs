@@ -61,7 +61,7 @@ const MODULES: &[Module] = &[
     ),
     module("scenario", Layer::Meaning, &["clock"], WORLD_BUT_FILES),
     module("measure", Layer::Measurement, &["scenario", "load", "probe"], WORLD),
-    module("record", Layer::Measurement, &["scenario", "load", "search", "probe", "clock"], RUNTIME),
+    module("record", Layer::Measurement, &["scenario", "load", "probe", "clock"], RUNTIME),
     module(
         "probe",
         Layer::Measurement,

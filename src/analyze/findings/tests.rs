@@ -3,6 +3,7 @@
 use super::*;
 use crate::analyze::testbed::Simulated;
 use crate::record::summary::BottleneckStatus;
+use crate::search::classify::Bound;
 use crate::search::closed_system::Pool;
 
 const LOADS: [u64; 8] = [100, 200, 400, 800, 566, 476, 519, 544];
@@ -166,13 +167,13 @@ fn the_line_is_that_of_the_goal_that_decides() {
     let mut crowded = Simulated::run(&Pool::default(), &LOADS, 100.0);
     for level in &mut crowded.levels {
         level.requests *= 100;
-        let errors = GoalMark {
+        let errors = GoalResult {
             text: "error_rate > 1%".into(),
-            bound: "lower".into(),
+            bound: Bound::Lower,
             bad_ratio_max: 0.01,
             requests: level.requests,
             windows: 3,
-            ..GoalMark::default()
+            ..GoalResult::default()
         };
         level.mark.goals.push(errors);
     }

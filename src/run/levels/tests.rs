@@ -4,6 +4,7 @@ use super::*;
 use crate::endpoint::Protocol;
 use crate::record::summary::Counts;
 use crate::scenario::plan::{LoadUnit, SearchRules};
+use crate::search::classify::Bound;
 use crate::search::staircase::Staircase;
 use std::time::Duration;
 
@@ -321,7 +322,7 @@ fn arrivals_that_pile_up_end_the_level_at_once() {
     let piled = run_with(LoadUnit::RatePerS, 5, 200).expect("a verdict");
     assert_eq!((piled.good, piled.to_s), (false, 22.0), "twenty seconds of judging");
     assert_eq!(piled.failed_by.as_deref(), Some("iterations in flight grow without end"));
-    assert_eq!(piled.goals[0].bound, "upper");
+    assert_eq!(piled.goals[0].bound, Bound::Upper);
     assert!(run_with(LoadUnit::RatePerS, 0, 200).is_none_or(|mark| mark.good), "it wanders");
     assert!(run_with(LoadUnit::Users, 5, 200).is_none_or(|mark| mark.good), "users are told how many to be");
     let long = run_with(LoadUnit::RatePerS, 5, 5);

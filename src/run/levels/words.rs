@@ -1,8 +1,7 @@
 //! What the events say of the levels: a sentence for people, and its parts for whoever draws them.
 
 use super::stay::Stay;
-use crate::record::rows::{GoalMark, LevelMark};
-use crate::search::classify::Bound;
+use crate::record::rows::LevelMark;
 use crate::search::level::{GROWS, GoalResult, LevelResult};
 use crate::search::line::Outcome;
 use serde_json::{Map, Value, json};
@@ -101,29 +100,11 @@ pub(super) fn mark(result: &LevelResult, [from_s, to_s]: [f64; 2], soak: bool, s
         windows: decider.map_or(0, |goal| goal.windows),
         asked: result.asked,
         enough: result.enough,
-        goals: result.goals.iter().map(goal_mark).collect(),
+        goals: result.goals.clone(),
         bracket: [None, None],
         soak,
         counts_from_s: stay.counts_from_s().map(|from_s| from_s as f64),
         unsettled_ratio: truncation.filter(|found| found.is_unsettled).map(|found| found.shift_ratio),
-    }
-}
-
-fn goal_mark(goal: &GoalResult) -> GoalMark {
-    let bound = match goal.bound {
-        Bound::Lower => "lower",
-        Bound::Upper => "upper",
-        Bound::Undecided => "undecided",
-    };
-    GoalMark {
-        text: goal.text.clone(),
-        bound: bound.to_owned(),
-        bad_ratio: goal.bad_ratio,
-        bad_ratio_max: goal.bad_ratio_max,
-        window_bad_ratio: goal.window_bad_ratio,
-        requests: goal.requests,
-        windows: goal.windows,
-        windows_bad: goal.windows_bad,
     }
 }
 
@@ -149,7 +130,7 @@ fn sentence(mark: &LevelMark) -> String {
     if mark.failed_by.as_deref() == Some(GROWS) {
         return format!("{what} {level} is {verdict}{why}");
     }
-    let decides = |goal: &&GoalMark| match &mark.failed_by {
+    let decides = |goal: &&GoalResult| match &mark.failed_by {
         Some(text) => goal.text == *text,
         None => (goal.bad_ratio, goal.bad_ratio_max) == (mark.bad_ratio, mark.bad_ratio_max),
     };
