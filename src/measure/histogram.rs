@@ -1,6 +1,7 @@
 //! A latency histogram: integer nanoseconds, three significant digits, any range. A thin name over `hdrhistogram`, so that every
 //! histogram of the tool has the same precision and merging them is exact.
 
+use crate::threshold::Figure;
 use hdrhistogram::Histogram as Hdr;
 use hdrhistogram::serialization::{Deserializer as HdrDeserializer, Serializer as _, V2Serializer};
 use serde::de::Error as _;
@@ -75,6 +76,16 @@ impl Histogram {
 
     pub fn mean_ns(&self) -> f64 {
         if self.0.is_empty() { 0.0 } else { self.0.mean() }
+    }
+
+    /// A figure of the samples, and how many there are.
+    pub fn figure_ns(&self, figure: Figure) -> (f64, u64) {
+        let value_ns = match figure {
+            Figure::Quantile(q) => self.quantile_ns(q) as f64,
+            Figure::Max => self.max_ns() as f64,
+            Figure::Mean => self.mean_ns(),
+        };
+        (value_ns, self.count())
     }
 
     /// Samples above `limit_ns`, to within the quantization.

@@ -5,7 +5,7 @@ use super::snapshot::{Snapshot, Window};
 use crate::endpoint::{Endpoint, Protocol};
 use crate::record::rows::SaturationRow;
 use crate::search::goal::TrialStats;
-use crate::threshold::{Stats, Which};
+use crate::threshold::{Figure, Stats, Which};
 
 #[derive(Clone, Copy, Debug)]
 pub struct Span<'a> {
@@ -41,23 +41,14 @@ impl Span<'_> {
 }
 
 impl Stats for Span<'_> {
-    fn quantile_ns(
+    fn latency_ns(
         &self,
+        figure: Figure,
         clock: Which,
         protocol: Protocol,
         name: Option<&str>,
-        q: f64,
     ) -> Option<(f64, u64)> {
-        let merged = self.merged(clock, Some(protocol), name)?;
-        Some((merged.quantile_ns(q) as f64, merged.count()))
-    }
-
-    fn max_ns(&self, clock: Which, protocol: Protocol, name: Option<&str>) -> Option<f64> {
-        Some(self.merged(clock, Some(protocol), name)?.max_ns() as f64)
-    }
-
-    fn mean_ns(&self, clock: Which, protocol: Protocol, name: Option<&str>) -> Option<f64> {
-        Some(self.merged(clock, Some(protocol), name)?.mean_ns())
+        self.merged(clock, Some(protocol), name).map(|merged| merged.figure_ns(figure))
     }
 
     fn requests(&self, protocol: Option<Protocol>, name: Option<&str>) -> (u64, u64) {

@@ -7,7 +7,7 @@ use super::summary::Latency;
 use crate::endpoint::Protocol;
 use crate::measure::histogram::Histogram;
 use crate::measure::span::mean_reading;
-use crate::threshold::{Coverage, Stats, Which};
+use crate::threshold::{Coverage, Figure, Stats, Which};
 use std::collections::{BTreeMap, HashSet};
 
 #[derive(Clone, Copy, Debug)]
@@ -86,23 +86,14 @@ pub fn latency(histogram: &Histogram) -> Latency {
 }
 
 impl Stats for RecordedSpan<'_> {
-    fn quantile_ns(
+    fn latency_ns(
         &self,
+        figure: Figure,
         clock: Which,
         protocol: Protocol,
         name: Option<&str>,
-        q: f64,
     ) -> Option<(f64, u64)> {
-        let merged = self.merged(clock, protocol, name)?;
-        Some((merged.quantile_ns(q) as f64, merged.count()))
-    }
-
-    fn max_ns(&self, clock: Which, protocol: Protocol, name: Option<&str>) -> Option<f64> {
-        Some(self.merged(clock, protocol, name)?.max_ns() as f64)
-    }
-
-    fn mean_ns(&self, clock: Which, protocol: Protocol, name: Option<&str>) -> Option<f64> {
-        Some(self.merged(clock, protocol, name)?.mean_ns())
+        self.merged(clock, protocol, name).map(|merged| merged.figure_ns(figure))
     }
 
     fn requests(&self, protocol: Option<Protocol>, name: Option<&str>) -> (u64, u64) {

@@ -298,7 +298,7 @@ mod tests {
     #[test]
     fn endpoints_of_one_name_and_several_protocols_stay_apart() {
         use crate::endpoint::Protocol;
-        use crate::threshold::Which;
+        use crate::threshold::{Figure, Which};
         let dir = tempfile::tempdir().expect("a folder");
         let entry = |protocol: &str| EndpointEntry {
             name: "tick".into(),
@@ -316,7 +316,8 @@ mod tests {
         let recorded = Recorded::open(dir.path()).expect("a record");
         let span = RecordedSpan::new(&recorded, [0.0, 1.0]);
         let of = |protocol| {
-            let slowest_ns = span.max_ns(Which::Response, protocol, Some("tick")).expect("recorded");
+            let (slowest_ns, _) =
+                span.latency_ns(Figure::Max, Which::Response, protocol, Some("tick")).expect("recorded");
             (span.requests(Some(protocol), Some("tick")).0, (slowest_ns / 1e6).round())
         };
         assert_eq!((of(Protocol::Ws), of(Protocol::WsLag)), ((3, 1.0), (5, 9.0)));

@@ -3,7 +3,7 @@
 use crate::endpoint::{Endpoint, Protocol};
 use crate::measure::snapshot::Snapshot;
 use crate::measure::span::Span;
-use crate::threshold::{Stats, Which};
+use crate::threshold::{Figure, Stats, Which};
 use std::collections::VecDeque;
 
 /// How old a request can be told to be: rules with a longer limit see it at this age. A target's time-out is 10 s unless written.
@@ -77,22 +77,14 @@ impl InFlight<'_> {
 }
 
 impl Stats for InFlight<'_> {
-    fn quantile_ns(
+    fn latency_ns(
         &self,
+        figure: Figure,
         clock: Which,
         protocol: Protocol,
         name: Option<&str>,
-        q: f64,
     ) -> Option<(f64, u64)> {
-        self.span.quantile_ns(clock, protocol, name, q)
-    }
-
-    fn max_ns(&self, clock: Which, protocol: Protocol, name: Option<&str>) -> Option<f64> {
-        self.span.max_ns(clock, protocol, name)
-    }
-
-    fn mean_ns(&self, clock: Which, protocol: Protocol, name: Option<&str>) -> Option<f64> {
-        self.span.mean_ns(clock, protocol, name)
+        self.span.latency_ns(figure, clock, protocol, name)
     }
 
     fn requests(&self, protocol: Option<Protocol>, name: Option<&str>) -> (u64, u64) {

@@ -1,7 +1,7 @@
 //! The judgment of a threshold. Three answers, never two: a percentile over too few samples is not evaluated, and what is not
 //! evaluated does not pass.
 
-use super::{Coverage, Lasting, Op, Selector, Stat, Stats, Threshold};
+use super::{Coverage, Figure, Lasting, Op, Selector, Stat, Stats, Threshold};
 use std::time::Duration;
 
 /// Samples below which a percentile says nothing: ten must lie beyond it. p99 needs 1,000, p99.9 needs 10,000.
@@ -46,8 +46,10 @@ pub fn measure(threshold: &Threshold, stats: &dyn Stats) -> Option<(f64, u64)> {
         Selector::Requests { protocol, name, .. } => stats.requests(Some(*protocol), name.as_deref()),
         Selector::Resource(_) => (0, 0),
     };
-    let selected = || match &threshold.selector {
-        Selector::Requests { clock, protocol, name } => Some((*clock, *protocol, name.as_deref())),
+    let latency = |figure: Figure| match &threshold.selector {
+        Selector::Requests { clock, protocol, name } => {
+            stats.latency_ns(figure, *clock, *protocol, name.as_deref())
+        }
         Selector::All | Selector::Resource(_) => None,
     };
     let resource = || {
@@ -59,15 +61,9 @@ pub fn measure(threshold: &Threshold, stats: &dyn Stats) -> Option<(f64, u64)> {
     let number = |value: f64, samples: u64| (!value.is_nan()).then_some((value, samples));
     let (planned, dropped) = stats.iterations();
     match threshold.stat {
-        Stat::Percentile(q) => {
-            selected().and_then(|(clock, protocol, name)| stats.quantile_ns(clock, protocol, name, q))
-        }
-        Stat::Max => {
-            selected().and_then(|(clock, protocol, name)| Some((stats.max_ns(clock, protocol, name)?, all)))
-        }
-        Stat::Mean => {
-            selected().and_then(|(clock, protocol, name)| Some((stats.mean_ns(clock, protocol, name)?, all)))
-        }
+        Stat::Percentile(q) => latency(Figure::Quantile(q)),
+        Stat::Max => latency(Figure::Max).map(|(value, _)| (value, all)),
+        Stat::Mean => latency(Figure::Mean).map(|(value, _)| (value, all)),
         Stat::ErrorRate => (all > 0).then(|| (failed as f64 / all as f64, all)),
         Stat::Rate => (stats.seconds() > 0.0).then(|| (all as f64 / stats.seconds(), all)),
         Stat::Count => Some((all as f64, all)),
@@ -272,14 +268,8 @@ mod tests {
     }
 
     impl Stats for Second {
-        fn quantile_ns(&self, _: Which, _: Protocol, _: Option<&str>, _: f64) -> Option<(f64, u64)> {
+        fn latency_ns(&self, _: Figure, _: Which, _: Protocol, _: Option<&str>) -> Option<(f64, u64)> {
             (self.requests > 0).then_some((self.p99_ns, self.requests))
-        }
-        fn max_ns(&self, _: Which, _: Protocol, _: Option<&str>) -> Option<f64> {
-            Some(self.p99_ns)
-        }
-        fn mean_ns(&self, _: Which, _: Protocol, _: Option<&str>) -> Option<f64> {
-            Some(self.p99_ns)
         }
         fn requests(&self, _: Option<Protocol>, _: Option<&str>) -> (u64, u64) {
             (self.requests, self.failed)

@@ -94,13 +94,24 @@ pub struct Coverage {
     pub span_s: f64,
 }
 
+/// A figure of latencies.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Figure {
+    Quantile(f64),
+    Max,
+    Mean,
+}
+
 /// What a threshold may ask of a span of the run.
 pub trait Stats {
-    /// Latency at quantile `q` in nanoseconds with the number of samples; `None` for an unknown endpoint or no sample.
-    fn quantile_ns(&self, clock: Which, protocol: Protocol, name: Option<&str>, q: f64)
-    -> Option<(f64, u64)>;
-    fn max_ns(&self, clock: Which, protocol: Protocol, name: Option<&str>) -> Option<f64>;
-    fn mean_ns(&self, clock: Which, protocol: Protocol, name: Option<&str>) -> Option<f64>;
+    /// A figure of the latencies in nanoseconds with the number of samples; `None` for an unknown endpoint or no sample.
+    fn latency_ns(
+        &self,
+        figure: Figure,
+        clock: Which,
+        protocol: Protocol,
+        name: Option<&str>,
+    ) -> Option<(f64, u64)>;
     /// (all, failed) of the matching requests; `None` as protocol means all of them.
     fn requests(&self, protocol: Option<Protocol>, name: Option<&str>) -> (u64, u64);
     /// (planned, dropped) iterations.
