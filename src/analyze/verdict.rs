@@ -115,25 +115,7 @@ impl Verdict<'_> {
     }
 
     fn nothing(&self, explanation: String) -> Bottleneck {
-        Bottleneck {
-            status: BottleneckStatus::None,
-            resource: None,
-            candidates: Vec::new(),
-            kind: None,
-            used: None,
-            limit: None,
-            waiting: None,
-            onset: None,
-            onset_interval: None,
-            latency_knee: None,
-            latency_knee_interval: None,
-            share_of_added_latency: None,
-            share_of_failures: None,
-            evidence: "measured".to_owned(),
-            probability: None,
-            next: self.next(&[]),
-            explanation,
-        }
+        Bottleneck { next: self.next(&[]), ..Bottleneck::none(explanation) }
     }
 
     fn unknown(&self, share: Option<f64>, explanation: String) -> Bottleneck {

@@ -229,6 +229,31 @@ pub struct Bottleneck {
     pub explanation: String,
 }
 
+impl Bottleneck {
+    /// Nothing gave way.
+    pub fn none(explanation: String) -> Self {
+        Self {
+            status: BottleneckStatus::None,
+            resource: None,
+            candidates: Vec::new(),
+            kind: None,
+            used: None,
+            limit: None,
+            waiting: None,
+            onset: None,
+            onset_interval: None,
+            latency_knee: None,
+            latency_knee_interval: None,
+            share_of_added_latency: None,
+            share_of_failures: None,
+            evidence: "measured".to_owned(),
+            probability: None,
+            next: Vec::new(),
+            explanation,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BottleneckStatus {

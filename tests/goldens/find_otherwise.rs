@@ -105,25 +105,7 @@ pub(crate) fn uninstrumented() -> Record {
 }
 
 fn unnamed(status: BottleneckStatus) -> Bottleneck {
-    Bottleneck {
-        status,
-        resource: None,
-        candidates: vec![],
-        kind: None,
-        used: None,
-        limit: None,
-        waiting: None,
-        onset: None,
-        onset_interval: None,
-        latency_knee: None,
-        latency_knee_interval: None,
-        share_of_added_latency: None,
-        share_of_failures: None,
-        evidence: "measured".into(),
-        probability: None,
-        next: vec![],
-        explanation: String::new(),
-    }
+    Bottleneck { status, ..Bottleneck::none(String::new()) }
 }
 
 /// Two resources whose onsets cannot be told apart.
