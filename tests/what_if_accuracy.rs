@@ -1,9 +1,11 @@
 //! Predictions held against systems whose truth is known: for each of many drawn systems a search is simulated before a change, the load line after it is
 //! predicted from that, and a search of the changed system is simulated as well. The simulation shares nothing with the model but the network.
 
+use plimsoll::analyze::ladder::place;
 use plimsoll::analyze::predict::change::Change;
 use plimsoll::analyze::predict::{Before, predict};
 use plimsoll::analyze::wall::Unit;
+use plimsoll::fit::line::line;
 use plimsoll::queueing::answer::Answer;
 use plimsoll::queueing::model::{Model, Network, Open, Pool, Populations, Servers, Service, Station};
 use plimsoll::queueing::simulate::{Hold, Options, simulate};
@@ -30,6 +32,27 @@ const REPLICAS_KEEP: f64 = 0.85;
 const HEAP_PER_USER: f64 = 5e4;
 const HEAP_AT_REST: f64 = 1e8;
 
+/// How what a request takes of the processor moves with the load.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Moves {
+    Not,
+    /// Dearer, as collections have more to look through.
+    Rises,
+    /// Cheaper, as a cache gets warm.
+    Falls,
+}
+
+impl Moves {
+    /// Demand at `part` of the load that fills the pool before the change, over that at none or at a high one.
+    fn factor(self, part: f64) -> f64 {
+        match self {
+            Self::Not => 1.0,
+            Self::Rises => 1.0 + 0.6 * part,
+            Self::Falls => 1.0 + 5.0 * (-part / 0.1).exp(),
+        }
+    }
+}
+
 /// Users who think, a processor, and behind it a pool; with `db_s` some of its hold is spent at the processors of a database.
 #[derive(Clone, Debug)]
 struct System {
@@ -48,6 +71,9 @@ struct System {
     heap_users: Option<f64>,
     /// Levels are rates of Poisson arrivals, not users who think.
     open: bool,
+    moves: Moves,
+    /// The load that filled the pool before the change.
+    filled_at: f64,
 }
 
 impl System {
@@ -79,6 +105,8 @@ impl System {
             limit_s: hold_s * random.random_range(times),
             heap_users: None,
             open: false,
+            moves: Moves::Not,
+            filled_at: 1.0,
         }
     }
 
@@ -86,6 +114,10 @@ impl System {
     fn guess(&self) -> f64 {
         let full_per_s = self.slots as f64 / self.hold_s;
         if self.open { full_per_s } else { full_per_s * (self.think_s + self.hold_s) }
+    }
+
+    fn cpu_at(&self, load: u64) -> f64 {
+        self.cpu_s * self.moves.factor(load as f64 / self.filled_at)
     }
 
     fn of(&self) -> &'static str {
@@ -100,7 +132,7 @@ impl System {
             service: Service::Exponential,
         };
         let mut stations = vec![
-            station("app.cpu", self.cpu_s, Servers::Count(self.cores)),
+            station("app.cpu", self.cpu_at(load), Servers::Count(self.cores)),
             station("hold", self.hold_s - self.db_s, Servers::Delay),
         ];
         let mut guards = vec!["hold".to_owned()];
@@ -335,6 +367,68 @@ impl System {
             }
         };
         (before, text, after)
+    }
+}
+
+/// Past the pool, the processor: users who fill it by a demand that moves, over those who fill the pool.
+const MOVING_WALL: f64 = 2.1;
+const MOVING_WITHIN: f64 = 0.05;
+const CONSTANT_OFF_MIN: f64 = 0.1;
+
+/// The wall behind the pool is that of a demand that moves: one demand for all loads puts it more than a tenth off, a curve over them within a twentieth, and
+/// the load line of a wider pool as well.
+#[test]
+fn demands_that_move_are_followed() {
+    for pair in 0..6 {
+        let random = &mut stream(SEED, Purpose::Data, 1, pair);
+        let moves = if pair % 2 == 0 { Moves::Rises } else { Moves::Falls };
+        // Users who wait for a slot as long as they think would make the load past the pool one that the processor does not see.
+        let drawn = System { think_s: 1.0, exponential: false, ..System::draw(random) };
+        let drawn = System { limit_s: 4.0 * drawn.hold_s, ..drawn };
+        let cpu_s = drawn.hold_s * drawn.cores as f64 / drawn.slots as f64 / MOVING_WALL;
+        let system = System { db_s: 0.0, moves, cpu_s, filled_at: drawn.guess(), ..drawn };
+        let (levels, found) =
+            system.search((system.guess() / 12.0) as u64 + 1, 0.05, 20_000, 1000 + 100 * pair);
+        let parts = (1..4000).map(|k| f64::from(k) / 1000.0);
+        let full = parts.filter(|part| part * moves.factor(*part) < MOVING_WALL).fold(0.0, f64::max);
+        let truth = full * system.guess();
+        let unit = Unit { of: LoadUnit::Users, think_s: Some(system.think_s), requests_per_iteration: 1.0 };
+        let wall = place(&levels, "app.cpu", &unit, false).expect("a wall").at();
+        let below = levels.iter().filter(|level| level.good);
+        let points: Vec<(f64, f64)> =
+            below.map(|level| (level.throughput_per_s, level.resources["app.cpu"].used)).collect();
+        let constant = line(&points).expect("a line");
+        let at = (system.cores as f64 - constant.intercept) / constant.slope;
+        let constant = unit.load_at(at, unit.cycle_s(&levels[0]));
+        let goals = [system.goal()];
+        let before = Before {
+            levels: &levels,
+            left_out: &[],
+            load_line: Some(&found),
+            bottleneck: None,
+            goals: &goals,
+            unit,
+            think_variation: Some(system.think_variation()),
+            seed: pair,
+        };
+        let asked = Change::read_all(&["mongodb.pool=4x".to_owned()]).expect("a change");
+        let predicted = predict(&before, &asked).unwrap_or_else(|refused| panic!("{system:?}: {refused}"));
+        let after = System { slots: system.slots * 4, ..system.clone() };
+        let (_, line) = after.search((truth * 0.7) as u64 + 1, 0.02, 40_000, 1000 + 100 * pair + 7);
+        let (said, line) = (predicted.load_line.typical, line.typical.expect("a line"));
+        println!(
+            "{pair} {moves:?} wall {wall:.0}, by one demand {constant:.0}, true {truth:.0}; line {said:.0} {:?}, true {line:.0}",
+            predicted.load_line.interval
+        );
+        assert!((wall / truth - 1.0).abs() < MOVING_WITHIN, "{pair} {moves:?}: {wall} for {truth}");
+        assert!(
+            (constant / truth - 1.0).abs() > CONSTANT_OFF_MIN,
+            "{pair} {moves:?}: {constant} for {truth}"
+        );
+        assert!((said / line - 1.0).abs() < MOVING_WITHIN, "{pair} {moves:?}: {said} for {line}");
+        assert_eq!(predicted.limited_by.as_deref(), Some("app.cpu"));
+        assert_eq!(predicted.evidence, "extrapolated");
+        assert!(predicted.explanation.contains("moves with the load"), "{}", predicted.explanation);
     }
 }
 

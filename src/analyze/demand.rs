@@ -3,8 +3,8 @@
 
 mod windows;
 
+use crate::analyze::wall::evidence_of;
 use crate::fit::demand::{Demands, MOVED_MIN, WINDOWS_MIN, Window, demands};
-use crate::fit::evidence::evidence;
 use crate::fit::held::{held, rather_held};
 use crate::record::recorded::Recorded;
 use crate::record::rows::EndpointEntry;
@@ -63,9 +63,12 @@ pub struct ResourceDemand {
     pub hold_ms: Option<f64>,
     pub visits_per_request: Option<f64>,
     pub drift: Option<Drift>,
+    /// Where the demand moves with the load, that of a request of the mean mix under each load, lowest first; use goes straight from one to the next, and past the
+    /// last as it does over the upper half of the loads. `null` where one demand does for all loads.
+    pub curve: Option<Vec<DemandAt>>,
     /// Requests per second, of the mix that was seen, at which the limit is reached; `null` without a limit or without a demand.
     pub fills_at_per_s: Option<f64>,
-    /// Evidence class of that rate, and the limit over the most that was in use in a window.
+    /// Evidence class of that rate, and the limit over the most that was in use in a window. What lies past the curve of a demand that moves is extrapolated.
     pub evidence: Option<String>,
     pub extrapolated: Option<f64>,
 }
@@ -87,6 +90,13 @@ pub struct Drift {
     pub upper_ms: f64,
     /// They differ by more than 15 % and by more than chance: one demand does not hold for all loads.
     pub moved: bool,
+}
+
+/// A point of the curve of a demand that moves.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct DemandAt {
+    pub rate_per_s: f64,
+    pub demand_ms: f64,
 }
 
 /// Estimates the demands of all resources of a record.
@@ -167,10 +177,17 @@ fn fit(
     let visits = sum(&|seen| seen.visits).filter(|visits| *visits > 0.0);
     let most = windows.iter().map(|window| window.busy).fold(0.0, f64::max);
     let mean_s = mean_demand_s(&found, &windows);
+    // What a pool holds longer is a queue behind it, and no demand.
+    let curve =
+        found.drift.as_ref().and_then(|drift| drift.curve.as_ref()).filter(|_| resource.kind != "pool");
     let fills = resource.limit.filter(|_| mean_s > 0.0).map(|limit| {
         let background = found.background.map_or(0.0, |background| background.value);
-        ((limit - background) / mean_s, limit / most)
+        let at = curve.map_or((limit - background) / mean_s, |curve| curve.load_at(limit));
+        (at, limit / most)
     });
+    let is_past = resource.limit.is_some_and(|limit| curve.is_some_and(|curve| curve.is_past(limit)));
+    let at = |(rate_per_s, demand_s)| DemandAt { rate_per_s, demand_ms: demand_s * 1e3 };
+    let curve = curve.map(|curve| curve.demands().map(at).collect());
     let background = found.background;
     Ok(ResourceDemand {
         resource: resource.name.to_owned(),
@@ -181,13 +198,14 @@ fn fit(
         background_ci95: background.map(|background| background.ci95),
         hold_ms: sum(&|seen| seen.hold_s).zip(visits).map(|(hold_s, visits)| hold_s / visits * 1e3),
         visits_per_request: visits.map(|visits| visits / requests),
+        curve,
         drift: found.drift.map(|drift| Drift {
             lower_ms: drift.lower_s * 1e3,
             upper_ms: drift.upper_s * 1e3,
             moved: drift.moved,
         }),
         fills_at_per_s: fills.map(|(rate, _)| rate),
-        evidence: fills.map(|(_, factor)| evidence(factor).to_owned()),
+        evidence: fills.map(|(_, factor)| evidence_of(is_past, factor).to_owned()),
         extrapolated: fills.map(|(_, factor)| factor),
         demands: found
             .demands
@@ -258,8 +276,9 @@ fn warnings(document: &ServiceDemands) -> Vec<Warning> {
     for resource in &document.resources {
         let name = &resource.resource;
         if let Some(Drift { lower_ms, upper_ms, moved: true }) = resource.drift {
+            let instead = if resource.curve.is_some() { "; a curve over them takes its place" } else { "" };
             let text = format!(
-                "{name}: a request takes {lower_ms:.3} ms under the lower half of the loads and {upper_ms:.3} ms under the higher, more than {:.0} % apart: one demand does not hold for all loads",
+                "{name}: a request takes {lower_ms:.3} ms under the lower half of the loads and {upper_ms:.3} ms under the higher, more than {:.0} % apart: one demand does not hold for all loads{instead}",
                 MOVED_MIN * 100.0
             );
             warn(

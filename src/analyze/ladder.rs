@@ -2,8 +2,7 @@
 
 use super::onset::{Onset, onset};
 use super::saturate::saturated;
-use super::wall::{Demand, Unit, unsaturated};
-use crate::fit::evidence::evidence;
+use super::wall::{Demand, Unit, evidence_of, unsaturated};
 use crate::fit::student::wider;
 use crate::record::summary::{Level, Rung};
 use crate::scenario::plan::LoadUnit;
@@ -20,8 +19,8 @@ const CONFIDENCE: f64 = 0.95;
 pub enum Place {
     /// It was seen to.
     Seen(Onset),
-    /// Its demand says so; `factor` times the most that was in use.
-    Ahead { at: f64, factor: f64 },
+    /// Its demand says so; `factor` times the most that was in use. Where what a request takes of it moves with the load, `moved` is by how much.
+    Ahead { at: f64, factor: f64, moved: Option<f64> },
 }
 
 impl Place {
@@ -66,7 +65,7 @@ pub fn place(levels: &[Level], name: &str, unit: &Unit, victim: bool) -> Result<
     } else {
         demand.limit / seen().map(|resource| resource.used).fold(0.0, f64::max)
     };
-    Ok(Place::Ahead { at, factor })
+    Ok(Place::Ahead { at, factor, moved: demand.curve.map(|curve| curve.moved) })
 }
 
 /// Places of one resource in the levels drawn again.
@@ -111,6 +110,7 @@ pub fn rung(name: &str, kind: &str, unit: &Unit, place: Result<Place, String>, d
         confidence: None,
         evidence: None,
         factor: None,
+        demand_moved: None,
         reason: None,
     };
     let tells = drawn.tells();
@@ -126,8 +126,10 @@ pub fn rung(name: &str, kind: &str, unit: &Unit, place: Result<Place, String>, d
             (rung.interval, rung.confidence, rung.evidence, rung.factor) = match place {
                 Place::Seen(Onset { bracket, fitted: false, .. }) => (Some(bracket), None, measured(), None),
                 Place::Seen(_) => (ends, ends.map(|_| CONFIDENCE), measured(), None),
-                Place::Ahead { factor, .. } => {
-                    (ends, ends.map(|_| CONFIDENCE), Some(evidence(factor).to_owned()), Some(factor))
+                Place::Ahead { factor, moved, .. } => {
+                    rung.demand_moved = moved;
+                    let class = evidence_of(moved.is_some(), factor).to_owned();
+                    (ends, ends.map(|_| CONFIDENCE), Some(class), Some(factor))
                 }
             };
         }

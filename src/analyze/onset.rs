@@ -3,7 +3,7 @@
 
 use super::levels::wait_per_request_s;
 use super::saturate::saturated;
-use super::wall::{Demand, Unit};
+use super::wall::{Demand, Unit, unsaturated};
 use crate::fit::line::hinge;
 use crate::record::summary::Level;
 use crate::scenario::plan::LoadUnit;
@@ -74,10 +74,9 @@ fn near<'a>(levels: &'a [Level], first: &Level) -> impl Iterator<Item = &'a Leve
     levels.iter().filter(move |level| level.level <= most && level.error_ratio <= ERRORS_MAX)
 }
 
-/// The load at which the demand seen below the level `first` reaches the limit.
+/// The load at which the demand seen up to the level `first` reaches the limit.
 fn wall_below(levels: &[Level], first: usize, name: &str, unit: &Unit) -> Option<f64> {
-    let below: Vec<&Level> = levels[..first].iter().collect();
-    Demand::of(&below, name, unit)?.wall(levels.first()?, unit)
+    Demand::of(&unsaturated(&levels[..=first], name), name, unit)?.wall(levels.first()?, unit)
 }
 
 #[cfg(test)]

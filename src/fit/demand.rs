@@ -6,6 +6,7 @@
 //! Sources: Denning and Buzen 1978 for the law; Lawson and Hanson 1974 for the estimate; `errors` for the intervals.
 
 use super::classes::{Group, VARIES_MIN, groups, summed, varies};
+use super::curve::Curve;
 use super::errors::Errors;
 use super::nnls::nnls;
 use crate::seed::Stream;
@@ -49,12 +50,14 @@ pub struct Demand {
 }
 
 /// The demand of a request of the mean mix, in the windows with the lower and the higher half of the loads.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Drift {
     pub lower_s: f64,
     pub upper_s: f64,
     /// upper/lower is further from 1 than [`MOVED_MIN`], and further than residuals of this size make it in 95 of 100 cases.
     pub moved: bool,
+    /// Where it moved, use over requests of the mean mix per second.
+    pub curve: Option<Curve>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -218,7 +221,15 @@ impl Halves {
         apart.sort_by(f64::total_cmp);
         let far = ratio((lower_s, upper_s));
         let moved = far >= (1.0 + MOVED_MIN).ln() && far > quantile(&apart, 0.95);
-        Some(Drift { lower_s, upper_s, moved })
+        let curve = if moved { Curve::through(&self.points(busy)) } else { None };
+        Some(Drift { lower_s, upper_s, moved, curve })
+    }
+
+    /// (load, busy) of every window.
+    fn points(&self, busy: &[f64]) -> Vec<(f64, f64)> {
+        let (rows, lower) = &self.lower;
+        let lower = rows.iter().zip(&lower.design[0]).map(|(&row, load)| (*load, busy[row]));
+        lower.chain(self.upper.iter().map(|&(row, load, _)| (load, busy[row]))).collect()
     }
 
     /// Of the windows around a demand of its own for each half.

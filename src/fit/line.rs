@@ -12,19 +12,29 @@ pub struct Line {
 /// The line through `points` (x, y) with an intercept of at least 0 (nothing uses less than none when idle). `None` for fewer than two
 /// different x.
 pub fn line(points: &[(f64, f64)]) -> Option<Line> {
-    let n = points.len() as f64;
-    let mean_x = points.iter().map(|point| point.0).sum::<f64>() / n;
-    let spread: f64 = points.iter().map(|(x, _)| (x - mean_x).powi(2)).sum();
-    let (mut intercept, mut slope) = straight(points)?;
-    let (mut around, mut free) = (spread, n - 2.0);
-    if intercept < 0.0 {
-        (around, free) = (points.iter().map(|(x, _)| x * x).sum(), n - 1.0);
-        slope = points.iter().map(|(x, y)| x * y).sum::<f64>() / around;
-        intercept = 0.0;
+    let free = any_line(points)?;
+    if free.intercept >= 0.0 {
+        return Some(free);
     }
+    let around: f64 = points.iter().map(|(x, _)| x * x).sum();
+    let slope = points.iter().map(|(x, y)| x * y).sum::<f64>() / around;
+    Some(with_error(points, 0.0, slope, around, 1.0))
+}
+
+/// The same with an intercept of any sign.
+pub(super) fn any_line(points: &[(f64, f64)]) -> Option<Line> {
+    let (intercept, slope) = straight(points)?;
+    let mean_x = points.iter().map(|point| point.0).sum::<f64>() / points.len() as f64;
+    let around: f64 = points.iter().map(|(x, _)| (x - mean_x).powi(2)).sum();
+    Some(with_error(points, intercept, slope, around, 2.0))
+}
+
+/// With the standard error of a slope whose x spread by `around`, of a fit of so many coefficients.
+fn with_error(points: &[(f64, f64)], intercept: f64, slope: f64, around: f64, coefficients: f64) -> Line {
     let squares: f64 = points.iter().map(|(x, y)| (y - intercept - slope * x).powi(2)).sum();
+    let free = points.len() as f64 - coefficients;
     let slope_error = if free > 0.0 { (squares / free / around).sqrt() } else { 0.0 };
-    Some(Line { intercept, slope, slope_error })
+    Line { intercept, slope, slope_error }
 }
 
 /// y = base up to `onset`, then base + slope·(x − onset).

@@ -2,6 +2,7 @@
 //! reads them from where is the caller's affair.
 
 pub mod classes;
+pub mod curve;
 pub mod demand;
 mod errors;
 pub mod evidence;

@@ -294,10 +294,15 @@ pub struct Rung {
     /// With `confidence` the middle part of what redraws of the readings give; without it the levels on either side.
     pub interval: Option<[f64; 2]>,
     pub confidence: Option<f64>,
-    /// `measured` where it was seen to give way, `interpolated` up to 1.25 × the most that was in use, else `extrapolated`; `confirmed` by a run after the change.
+    /// `measured` where it was seen to give way, `interpolated` up to 1.25 × the most that was in use, else `extrapolated`, as all is that a demand which moves makes of more
+    /// than that; `confirmed` by a run after the change.
     pub evidence: Option<String>,
     /// Use at which it gives way over the most that was measured; `null` where it was seen to.
     pub factor: Option<f64>,
+    /// Demand of a request under the upper half of the loads over that under the lower, where one demand does not do for all of them and `at` is told by a curve
+    /// over the loads; `null` where one does.
+    #[serde(default)]
+    pub demand_moved: Option<f64>,
     /// Why there is no `at`.
     pub reason: Option<String>,
 }

@@ -441,6 +441,7 @@ mod tests {
             confidence: Some(0.95),
             evidence: Some("measured".into()),
             factor: None,
+            demand_moved: None,
             reason: None,
         };
         let text = |rung: &Rung| {

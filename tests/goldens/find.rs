@@ -339,6 +339,7 @@ fn ladder() -> Vec<Rung> {
         confidence: at.map(|_| 0.95),
         evidence: at.map(|_| "extrapolated".into()),
         factor: at.map(|at| at / 510.0),
+        demand_moved: None,
         reason: None,
     };
     let pool = rung("mongodb.pool", "pool", Some(505.0));

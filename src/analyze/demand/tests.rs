@@ -232,3 +232,34 @@ fn an_empty_record_is_no_trouble() {
     empty.manifest.duration_s = 100.0;
     assert_eq!(service_demands(&empty).left_out[0].windows, 20);
 }
+
+/// 1.5 ms a request and 4 µs more of it for each request a second: 1.64 cores are full at 480 requests a second, where one demand for all loads has more.
+#[test]
+fn a_demand_that_moves_is_told_as_a_curve() {
+    let levels: Vec<(f64, f64)> = (1..=7).map(|k| (60.0 * f64::from(k), 0.0)).collect();
+    let mut record = recorded(&levels);
+    let rates = levels.iter().flat_map(|level| [level.0; LEVEL_S]).enumerate();
+    let rates: Vec<f64> = rates.map(|(number, rate)| rate + f64::from(u8::from(number % 3 == 0))).collect();
+    for row in record.saturation.iter_mut().filter(|row| row.resource == "app.cpu") {
+        let rate = rates[row.t_s as usize - 1];
+        (row.used, row.limit) = (rate * (1.5e-3 + 4e-6 * rate), Some(1.64));
+    }
+    let found = service_demands(&record);
+    let [cpu, pool] = &found.resources[..] else { panic!("{found:?}") };
+    let fills = cpu.fills_at_per_s.unwrap();
+    assert!((fills / 480.0 - 1.0).abs() < 0.05, "{fills}");
+    let one = (1.64 - cpu.background.unwrap()) / cpu.demands[0].demand_ms * 1e3;
+    assert!(one > 480.0 * 1.1, "{one}");
+    assert_eq!(
+        cpu.evidence.as_deref(),
+        Some("extrapolated"),
+        "past the curve, though by less than a quarter"
+    );
+    let curve = cpu.curve.as_ref().unwrap();
+    assert!(curve.windows(2).all(|two| two[0].demand_ms < two[1].demand_ms), "{curve:?}");
+    let last = curve.last().unwrap();
+    assert!((last.demand_ms / (1.5 + 4e-3 * last.rate_per_s) - 1.0).abs() < 0.02, "{last:?}");
+    assert_eq!(pool.curve, None);
+    let moves = found.warnings.iter().find(|warning| warning.code == "demand_moves").unwrap();
+    assert!(moves.text.contains("a curve over them takes its place"), "{}", moves.text);
+}

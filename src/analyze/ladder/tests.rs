@@ -37,7 +37,7 @@ fn a_wall_is_the_limit_over_the_demand() {
         })
         .into();
     let ahead = |name: &str| match place(&levels, name, &unit_users(), false) {
-        Ok(Place::Ahead { at, factor }) => (at, factor),
+        Ok(Place::Ahead { at, factor, moved: None }) => (at, factor),
         other => panic!("{name}: {other:?}"),
     };
     let (cpu, heap) = (ahead("app.cpu"), ahead("app.heap"));
@@ -49,6 +49,41 @@ fn a_wall_is_the_limit_over_the_demand() {
         levels.iter().map(|level| Level { level: level.level / 4.0, ..level.clone() }).collect();
     let pool = place(&iterations, "mongodb.pool", &rate, false).unwrap().at();
     assert!((pool - 500.0 / 4.0).abs() < 0.1, "the pool, in iterations of four requests: {pool}");
+}
+
+/// 1 ms a request, and a microsecond more of it for each request a second: 0.9 cores are full at 572 requests a second, which is past the 500 that were
+/// sent; one demand for all loads says 640.
+#[test]
+fn a_demand_that_moves_is_followed_and_its_wall_an_extrapolation() {
+    let levels: Vec<Level> = [100.0, 200.0, 300.0, 400.0, 450.0, 500.0]
+        .map(|users: f64| level(users, 0.0, [("app.cpu", cpu(0.9, users * (1e-3 + 1e-6 * users)))]))
+        .into();
+    let found = place(&levels, "app.cpu", &unit_users(), false).unwrap();
+    let Place::Ahead { at, factor, moved: Some(moved) } = found else { panic!("{found:?}") };
+    assert!((at / 572.0 - 1.0).abs() < 0.03 && (factor - 1.2).abs() < 1e-9, "{found:?}");
+    assert!(moved > 1.15 && moved < 1.5, "{moved}");
+    let drawn = || Drawn { at: vec![at; 9], draws: 9, levels: 6 };
+    let published = rung("app.cpu", "cpu", &unit_users(), Ok(found), drawn());
+    assert_eq!((published.evidence.as_deref(), published.demand_moved), (Some("extrapolated"), Some(moved)));
+    let one = Place::Ahead { at, factor, moved: None };
+    let published = rung("app.cpu", "cpu", &unit_users(), Ok(one), drawn());
+    assert_eq!((published.evidence.as_deref(), published.demand_moved), (Some("interpolated"), None));
+}
+
+/// Each socket is held by a user: what the levels that were good say stands, though the last of them took all there was.
+#[test]
+fn what_fills_without_a_queue_is_placed_by_two_good_levels() {
+    let connections =
+        |used: f64| LevelResource { kind: "pool".to_owned(), errors_per_s: Some(0.0), ..cpu(400.0, used) };
+    let levels: Vec<Level> =
+        [(100.0, 0.19, true), (200.0, 0.33, true), (209.0, 0.13, false), (238.0, 0.4, false)]
+            .map(|(users, mean_ms, good)| {
+                let used = f64::min(users * 2.0, 400.0);
+                Level { good, ..level(users, mean_ms, [("gateway.connections", connections(used))]) }
+            })
+            .into();
+    let found = place(&levels, "gateway.connections", &unit_users(), false).unwrap();
+    assert!((found.at() - 200.0).abs() < 1.0, "{found:?}");
 }
 
 #[test]

@@ -29,9 +29,11 @@ impl System {
             };
             let resource = system.resource(name)?;
             let before_s = resource.passage_s();
-            let value = if limit { &mut resource.limit } else { &mut resource.used.per_unit };
-            let (from, to) = (*value, change.to.of(*value));
-            *value = to;
+            let demand = &resource.demand;
+            let from = if limit { demand.limit } else { demand.per_unit };
+            let to = change.to.of(from);
+            resource.demand =
+                if limit { demand.changed(to, 1.0) } else { demand.changed(demand.limit, to / from) };
             if limit && to < resource.used_base {
                 return Err(too_little(change, resource));
             }
@@ -46,7 +48,7 @@ impl System {
                 if let Some(pool) =
                     system.stations.iter_mut().find(|station| Some(&station.name) == pool.as_ref())
                 {
-                    pool.used.per_unit = (pool.used.per_unit + added_s).max(pool.used.per_unit * LEAST);
+                    pool.demand.per_unit = (pool.demand.per_unit + added_s).max(pool.demand.per_unit * LEAST);
                 }
             }
         }
@@ -79,7 +81,7 @@ impl System {
 
     /// Whether the time that a request spends on it is part of its response time.
     fn is_waited_for(&self, name: &str) -> bool {
-        self.stations.iter().any(|station| station.name == name && !station.used.by_users)
+        self.stations.iter().any(|station| station.name == name && !station.demand.by_users)
     }
 
     fn resource(&mut self, name: &str) -> Result<&mut Resource, Refusal> {

@@ -1,7 +1,6 @@
 //! What a request takes of each resource, as the walls of the analysis have it, with its uncertainty.
 
-use crate::analyze::saturate::saturated;
-use crate::analyze::wall::{Demand, Unit};
+use crate::analyze::wall::{Demand, Unit, unsaturated};
 use crate::record::summary::{Level, LevelResource};
 
 /// Growth of a hold up to which it is the same under all loads.
@@ -12,38 +11,18 @@ const ERROR_MIN: f64 = 0.005;
 const ERROR_OF_TWO: f64 = 0.05;
 /// Use without requests below this share of the limit is noise of the readings.
 const BACKGROUND_MIN: f64 = 0.05;
-
 /// A resource that fewer requests than this use says nothing of their percentiles.
 const VISITS_MIN: f64 = 1e-3;
 
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Used {
-    /// In use without any request.
-    pub(super) background: f64,
-    /// In use for a request per second (seconds of it), or for a user where `by_users`.
-    pub(super) per_unit: f64,
-    /// Standard error of `per_unit`, as a share.
-    pub(super) error: f64,
-    pub(super) by_users: bool,
-    /// Share of the requests that use it, at most 1; 1 where nothing tells.
-    pub(super) visits: f64,
-    /// Load for each user, where `by_users`: 1 in a load of users; in an open one, what the levels offered for each request in flight.
-    pub(super) load_per_user: f64,
-}
-
-/// What of `name` is used below the knee: by its own clock where it tells holds and visits, otherwise by regression over the levels.
-pub(super) fn used(levels: &[Level], name: &str, knee: Option<&Level>, unit: &Unit) -> Option<Used> {
-    let base = levels.first();
-    let below: Vec<&Level> = levels
-        .iter()
-        .filter(|level| knee.is_none_or(|knee| level.level < knee.level))
-        .filter(|level| level.resources.get(name).is_some_and(|resource| !saturated(resource, level, base)))
-        .collect();
+/// What of `name` is used below the knee, with its standard error as a share: by its own clock where it tells holds and visits, otherwise by regression over
+/// the levels.
+pub(super) fn used(levels: &[Level], name: &str, knee: Option<&Level>, unit: &Unit) -> Option<(Demand, f64)> {
+    let knee = levels.iter().position(|level| knee.is_some_and(|knee| level.level >= knee.level));
+    let below = unsaturated(&levels[..knee.unwrap_or(levels.len())], name);
     if let Some(used) = clocked(&below, name) {
         return Some(used);
     }
     let fitted = Demand::of(&below, name, unit)?;
-    let wall = if fitted.by_users { base.and_then(|base| fitted.wall(base, unit)) } else { None };
     // The jackknife: slopes without one level each.
     let n = below.len() as f64;
     let slopes: Vec<f64> = (0..below.len())
@@ -60,19 +39,12 @@ pub(super) fn used(levels: &[Level], name: &str, knee: Option<&Level>, unit: &Un
         let squares: f64 = slopes.iter().map(|slope| (slope - mean).powi(2)).sum();
         (squares * (n - 1.0) / n).sqrt() / fitted.per_unit
     };
-    Some(Used {
-        background: fitted.background,
-        per_unit: fitted.per_unit,
-        error: error.max(ERROR_MIN),
-        by_users: fitted.by_users,
-        visits: 1.0,
-        load_per_user: wall.map_or(1.0, |wall| wall / fitted.filled_at()),
-    })
+    Some((fitted, error.max(ERROR_MIN)))
 }
 
 /// H·V over levels, weighted by their requests. Where holds grow below the knee already, what it guards has a queue of its own: those of the
 /// lowest level then.
-fn clocked(below: &[&Level], name: &str) -> Option<Used> {
+fn clocked(below: &[&Level], name: &str) -> Option<(Demand, f64)> {
     let seen: Vec<(&Level, &LevelResource)> =
         below.iter().filter_map(|level| Some((*level, level.resources.get(name)?))).collect();
     let mut per_request_s = Vec::new();
@@ -89,17 +61,25 @@ fn clocked(below: &[&Level], name: &str) -> Option<Used> {
         return None;
     }
     let n = per_request_s.len() as f64;
-    let visits = seen.iter().filter_map(|(_, resource)| resource.visits).sum::<f64>() / n;
     let spread = per_request_s.iter().map(|(held, _)| (held / mean - 1.0).powi(2)).sum::<f64>() / n;
     let limit = seen.last()?.1.limit?;
     let others = seen.iter().map(|(level, resource)| resource.used - level.throughput_per_s * per_unit);
     let background = others.sum::<f64>() / n;
-    Some(Used {
+    let demand = Demand {
         background: if flat && background > BACKGROUND_MIN * limit { background } else { 0.0 },
         per_unit,
-        error: if flat { (spread / n).sqrt().max(ERROR_MIN) } else { ERROR_OF_TWO },
+        curve: None,
+        limit,
         by_users: false,
-        visits: visits.clamp(VISITS_MIN, 1.0),
         load_per_user: 1.0,
-    })
+    };
+    Some((demand, if flat { (spread / n).sqrt().max(ERROR_MIN) } else { ERROR_OF_TWO }))
+}
+
+/// Share of the requests that use `name`, on the mean of the levels below the knee; 1 where nothing tells.
+pub(super) fn visits(levels: &[Level], name: &str, knee: Option<&Level>) -> f64 {
+    let below = levels.iter().filter(|level| knee.is_none_or(|knee| level.level < knee.level));
+    let told: Vec<f64> =
+        below.filter_map(|level| level.resources.get(name)?.visits).filter(|visits| *visits > 0.0).collect();
+    if told.is_empty() { 1.0 } else { (told.iter().sum::<f64>() / told.len() as f64).clamp(VISITS_MIN, 1.0) }
 }

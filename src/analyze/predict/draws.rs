@@ -26,11 +26,8 @@ pub(super) fn interval(ladder: &Ladder<'_>, measured: &Measured<'_>, seed: u64) 
 }
 
 fn draw(ladder: &Ladder<'_>, measured: &Measured<'_>, random: &mut Stream) -> f64 {
-    let demands: BTreeMap<&str, f64> = ladder
-        .system
-        .resources()
-        .map(|resource| (resource.name.as_str(), (resource.used.error * normal(random)).exp()))
-        .collect();
+    let off: BTreeMap<&str, f64> =
+        ladder.system.resources().map(|resource| (resource.name.as_str(), normal(random))).collect();
     let users = (THINK_ERROR * normal(random)).exp();
     let line = within(measured, random) * (LINE_ERROR * normal(random)).exp();
     let more = ladder.after.resources().any(|resource| resource.replicas > 1.0);
@@ -41,9 +38,10 @@ fn draw(ladder: &Ladder<'_>, measured: &Measured<'_>, random: &mut Stream) -> f6
     };
     let moved = |system: &System, name: &str| {
         let resource: Option<&Resource> = system.resources().find(|resource| resource.name == name);
-        let demand = demands.get(name).copied().unwrap_or(1.0);
+        let off = off.get(name).copied().unwrap_or(0.0);
+        let demand = resource.map_or(1.0, |resource| (resource.error() * off).exp());
         let replicas = resource.map_or(1.0, |resource| resource.replicas);
-        let users = if resource.is_some_and(|resource| resource.used.by_users) { 1.0 } else { users };
+        let users = if resource.is_some_and(|resource| resource.demand.by_users) { 1.0 } else { users };
         users / demand * capacity(replicas, kept) / capacity(replicas, REPLICAS_KEEP)
     };
     let model = ladder

@@ -94,14 +94,14 @@ fn guarded<'s>(system: &'s System, pool: &'s Resource) -> impl Iterator<Item = &
 fn servers(resource: &Resource) -> (usize, f64) {
     let room = resource.room();
     // Two replicas of half a core are not one faster core.
-    let least = if resource.room_measured() < 1.0 { resource.replicas.ceil() } else { 1.0 };
+    let least = if resource.demand.room() < 1.0 { resource.replicas.ceil() } else { 1.0 };
     let count = (room - 1e-9).ceil().max(least).clamp(1.0, SERVERS_MAX as f64);
-    (count as usize, resource.used.per_unit * count / room)
+    (count as usize, resource.demand.per_unit * count / room)
 }
 
 /// A station as a queue; a pool with what it guards as a flow-equivalent server (see `queueing::level`).
 fn node(system: &System, station: &Resource) -> Node {
-    let visits = station.used.visits;
+    let visits = station.visits;
     let (count, service_s) = servers(station);
     let service_s = service_s / visits;
     let inside: Vec<&Resource> = guarded(system, station).collect();
@@ -138,7 +138,7 @@ fn node(system: &System, station: &Resource) -> Node {
         let product_form_s = held as f64 / product_form_per_s;
         let least_s = inside
             .iter()
-            .map(|member| held as f64 * member.used.per_unit / visits / member.room())
+            .map(|member| held as f64 * member.demand.per_unit / visits / member.room())
             .fold(service_s, f64::max);
         let rate_per_s = (held as f64 / (least_s + (product_form_s - least_s) * queues)).max(before);
         rates_per_s.push(rate_per_s);

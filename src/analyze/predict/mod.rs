@@ -5,6 +5,7 @@
 //! constraints) and 13 (modification analysis: calibrate, change, evaluate); Totok and Karamcheti, CCPE 2010 (pools in a model).
 
 use super::wall::Unit;
+use crate::fit::evidence::{EXTRAPOLATED, INTERPOLATED_MAX};
 use crate::record::summary::{Bottleneck, BottleneckStatus, Level, LoadLine, Warning};
 use crate::record::what_if::{Asked, Confirmed, NextAt, Observed, Predicted, WhatIf};
 use crate::scenario::plan::LoadUnit;
@@ -103,9 +104,10 @@ pub fn predict(before: &Before<'_>, changes: &[Change]) -> Result<WhatIf, Refusa
     let doubt = Doubt {
         calibration: calibration.ln().abs() > CALIBRATION_WIDE.ln(),
         other: named.filter(|named| lines.rungs.first().is_some_and(|first| first.name != *named)),
+        moves_on: after.resources().any(|resource| resource.name == first.name && resource.moves_on()),
     };
     let interval = draws::interval(&ladder, &measured, before.seed);
-    let widened = |end: f64| if doubt.any() { typical * (end / typical).powi(2) } else { end };
+    let widened = |end: f64| if doubt.widens() { typical * (end / typical).powi(2) } else { end };
     let interval = [widened(interval[0].min(typical)), widened(interval[1].max(typical))];
     let round = |load: f64| if before.unit.of == LoadUnit::Users { load.round() } else { load };
     let load_max = before.levels.iter().map(|level| level.level).fold(f64::MIN_POSITIVE, f64::max);
@@ -120,12 +122,8 @@ pub fn predict(before: &Before<'_>, changes: &[Change]) -> Result<WhatIf, Refusa
         },
         gain: typical / measured.typical,
         limited_by: Some(first.name.clone()),
-        evidence: if factor > crate::fit::evidence::INTERPOLATED_MAX {
-            "extrapolated"
-        } else {
-            "interpolated"
-        }
-        .to_owned(),
+        evidence: if factor > INTERPOLATED_MAX || doubt.moves_on { EXTRAPOLATED } else { "interpolated" }
+            .to_owned(),
         factor,
         calibration,
         next: ladder.calibrated[1..]
@@ -195,16 +193,19 @@ enum Against {
     Other,
 }
 
-/// What makes the interval twice as wide, on a logarithmic scale.
+/// What is doubtful of a prediction.
 struct Doubt<'a> {
     /// The model's line is far from the measured one.
     calibration: bool,
     /// The attribution names another resource than limits the model.
     other: Option<&'a str>,
+    /// A request takes more or less of what limits as the load grows, and past all that was measured it is taken to go on as it did last.
+    moves_on: bool,
 }
 
 impl Doubt<'_> {
-    fn any(&self) -> bool {
+    /// Whether the interval is twice as wide, on a logarithmic scale.
+    fn widens(&self) -> bool {
         self.calibration || self.other.is_some()
     }
 }
@@ -292,7 +293,7 @@ impl<'a> Ladder<'a> {
         let named =
             |(first, _): (&Rung, f64)| self.after.resources().find(|resource| resource.name == first.name);
         let of_limit = |resource: &Resource| {
-            resource.limit * resource.replicas / resource.used_max.max(f64::MIN_POSITIVE)
+            resource.demand.limit * resource.replicas / resource.used_max.max(f64::MIN_POSITIVE)
         };
         self.first().and_then(named).map_or(1.0, of_limit)
     }

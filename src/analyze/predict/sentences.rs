@@ -4,6 +4,7 @@ use super::system::{Resource, System};
 use super::{Against, Doubt, Ladder};
 use crate::analyze::explain::{figure, load as exactly, percent};
 use crate::analyze::wall::Unit;
+use crate::fit::evidence::EXTRAPOLATED;
 use crate::record::what_if::{Observed, WhatIf};
 use crate::units::three_figures;
 
@@ -50,6 +51,11 @@ pub(super) fn explanation(ladder: &Ladder<'_>, what_if: &WhatIf, measured: f64, 
             " What gave way first was {named}, which in the model is not what limits, so the interval is wide."
         );
     }
+    if let (true, Some(name)) = (doubt.moves_on, &what_if.limited_by) {
+        text += &format!(
+            " What a request takes of {name} moves with the load, and past the loads that were measured it is taken to go on as it did last."
+        );
+    }
     for changed in &what_if.changes {
         if let Some(enough) = enough_slots(ladder.after, &changed.resource)
             && changed.to > enough * TOO_MANY
@@ -72,7 +78,7 @@ pub(super) fn is_no_gain(gain: f64) -> bool {
 
 /// Empty where it is none.
 fn extrapolation(what_if: &WhatIf) -> String {
-    if what_if.evidence != "extrapolated" {
+    if what_if.evidence != EXTRAPOLATED {
         return String::new();
     }
     format!(" That is an extrapolation: {}x the most that was measured.", figure(what_if.factor))
@@ -102,8 +108,8 @@ pub(super) fn observe(what_if: &mut WhatIf, observed: &Observed, against: Option
 /// c = m·(1 + wait/cpu) = m·H/D: slots of a pool that keep the processor behind it busy, where that is instrumented.
 fn enough_slots(system: &System, pool: &str) -> Option<f64> {
     let find = |name: &str| system.stations.iter().find(|station| station.name == name);
-    let hold = find(pool)?.used.per_unit;
+    let hold = find(pool)?.demand.per_unit;
     let behind = |station: &&Resource| station.guarded_by.as_deref() == Some(pool);
-    let enough = system.stations.iter().filter(behind).map(|db| db.room() * hold / db.used.per_unit);
+    let enough = system.stations.iter().filter(behind).map(|db| db.room() * hold / db.demand.per_unit);
     enough.min_by(f64::total_cmp)
 }

@@ -1,11 +1,12 @@
 //! A queueing model of what a search measured: what each resource takes of a request, how much there is of it, and how long a request takes when
 //! nobody waits.
 
-use super::demands::{Used, used};
+use super::demands::{used, visits};
 use super::{Before, Refusal};
 use crate::analyze::saturate::names;
 use crate::analyze::suspects::VICTIM_HOLD;
-use crate::analyze::wall::Unit;
+use crate::analyze::wall::{Demand, Unit, fills};
+use crate::fit::curve::Curve;
 use crate::queueing::tail::Alone;
 use crate::record::summary::{Latency, Level};
 use crate::scenario::plan::LoadUnit;
@@ -53,8 +54,11 @@ pub(super) enum Why {
 pub(super) struct Resource {
     pub(super) name: String,
     pub(super) kind: String,
-    pub(super) limit: f64,
-    pub(super) used: Used,
+    pub(super) demand: Demand,
+    /// Share of the requests that use it, at most 1.
+    pub(super) visits: f64,
+    /// Standard error of the demand where it was measured, as a share.
+    pub(super) error_measured: f64,
     /// The most that was in use at a level, and at the lowest one.
     pub(super) used_max: f64,
     pub(super) used_base: f64,
@@ -69,18 +73,25 @@ pub(super) struct Resource {
 impl Resource {
     /// What requests can have of it, in servers.
     pub(super) fn room(&self) -> f64 {
-        self.room_measured() * capacity(self.replicas, REPLICAS_KEEP)
-    }
-
-    /// The same with as many replicas as were measured.
-    pub(super) fn room_measured(&self) -> f64 {
-        (self.limit - self.used.background).max(self.limit * 1e-3)
+        self.demand.room() * capacity(self.replicas, REPLICAS_KEEP)
     }
 
     /// Seconds that a request spends on it if nobody waits: under a quota below one core it takes longer than its demand.
     pub(super) fn passage_s(&self) -> f64 {
-        let slower = if self.kind == "cpu" { self.limit.min(1.0) } else { 1.0 };
-        self.used.per_unit / slower
+        let slower = if self.kind == "cpu" { self.demand.limit.min(1.0) } else { 1.0 };
+        self.demand.per_unit / slower
+    }
+
+    /// Standard error of the demand under the load that fills it, as a share: one that moves is the less known the further that is.
+    pub(super) fn error(&self) -> f64 {
+        let further = self.demand.curve.as_ref().map_or(0.0, |curve| curve.error_at(self.demand.limit));
+        self.error_measured + further
+    }
+
+    /// Whether what fills it was never measured and its demand moves with the load, so that it may go on otherwise.
+    pub(super) fn moves_on(&self) -> bool {
+        let past = |curve: &Curve| curve.is_past(self.demand.limit);
+        self.demand.curve.as_ref().is_some_and(past)
     }
 }
 
@@ -130,27 +141,28 @@ impl System {
     fn add(&mut self, before: &Before<'_>, name: &str, knee: Option<&Level>) {
         let seen = || before.levels.iter().filter_map(|level| level.resources.get(name));
         let Some(last) = seen().next_back() else { return };
-        let Some(limit) = last.limit else {
+        if last.limit.is_none() {
             self.beyond.push((name.to_owned(), Why::NoLimit));
             return;
-        };
-        let Some(used) = used(before.levels, name, knee, &self.unit) else {
+        }
+        let Some((demand, error)) = used(before.levels, name, knee, &self.unit) else {
             self.beyond.push((name.to_owned(), Why::NoDemand));
             return;
         };
-        let waits = seen().any(|resource| resource.waiting.is_some() || resource.wait_ms.is_some());
+        let queues = seen().any(|resource| !fills(resource));
         let resource = Resource {
             name: name.to_owned(),
             kind: last.kind.clone(),
-            limit,
+            visits: visits(before.levels, name, knee),
+            error_measured: error,
             used_max: seen().map(|resource| resource.used).fold(0.0, f64::max),
             used_base: seen().next().map_or(0.0, |resource| resource.used),
             replicated: name.starts_with("app.") || last.kind == "pool" && !name.starts_with("gateway."),
             replicas: 1.0,
             guarded_by: None,
-            used,
+            demand,
         };
-        if last.kind == "cpu" || last.kind != "memory" && waits {
+        if queues {
             self.stations.push(resource);
         } else {
             self.ceilings.push(resource);
@@ -163,7 +175,7 @@ impl System {
         let pools: Vec<Resource> =
             self.stations.iter().filter(|resource| resource.kind == "pool").cloned().collect();
         for station in self.stations.iter_mut().filter(|station| station.kind != "pool") {
-            let fits = |pool: &&Resource| station.used.per_unit < pool.used.per_unit;
+            let fits = |pool: &&Resource| station.demand.per_unit < pool.demand.per_unit;
             let inside = |near: Near| {
                 let is_near = |pool: &&Resource| nearness(&station.name, &pool.name) == Some(near);
                 pools.iter().filter(fits).find(is_near)
@@ -188,16 +200,17 @@ impl System {
 
     /// The load under which `throughput_per_s` requests a second pass a system in which nobody waits.
     pub(super) fn load_at(&self, throughput_per_s: f64) -> f64 {
-        match self.unit.of {
-            LoadUnit::Users => throughput_per_s * (self.think_s + self.alone.mean_s()),
-            LoadUnit::RatePerS => throughput_per_s / self.unit.requests_per_iteration.max(f64::MIN_POSITIVE),
-        }
+        self.unit.load_at(throughput_per_s, self.cycle_s())
     }
 
     /// The load that fills a resource if nobody ever waited.
     pub(super) fn wall(&self, resource: &Resource) -> f64 {
-        let at = resource.room() / resource.used.per_unit;
-        if resource.used.by_users { at * resource.used.load_per_user } else { self.load_at(at) }
+        let at = resource.demand.filled_at() * capacity(resource.replicas, REPLICAS_KEEP);
+        resource.demand.load_at(at, &self.unit, self.cycle_s())
+    }
+
+    fn cycle_s(&self) -> f64 {
+        self.think_s + self.alone.mean_s()
     }
 
     pub(super) fn resources(&self) -> impl Iterator<Item = &Resource> {

@@ -173,6 +173,33 @@ fn replicas_multiply_what_is_theirs() {
     assert_eq!((first.changes[1].from, first.changes[1].to), (10.0, 100.0));
 }
 
+/// 2 of 400 connections a user: full at the second of two good levels, which answered more slowly by chance, and refused above it.
+#[test]
+fn what_refuses_is_predicted_from_two_good_levels() {
+    let all: Vec<Level> = [(100.0, 0.19), (200.0, 0.33), (209.0, 0.13), (238.0, 0.14), (400.0, 0.27)]
+        .map(|(users, mean_ms): (f64, f64)| {
+            let connections = LevelResource {
+                kind: "pool".to_owned(),
+                errors_per_s: Some(0.0),
+                ..cpu(400.0, f64::min(users * 2.0, 400.0))
+            };
+            let ours = [("gateway.connections", connections), ("app.cpu", cpu(1.0, 1e-3 + users * 2e-5))];
+            Level { good: users <= 200.0, ..level(users, mean_ms, ours) }
+        })
+        .into();
+    let line = LoadLine { limited_by: Some("error_rate > 1%".to_owned()), ..line(205.0, 200.0, 209.0) };
+    let ask = |text: &str| {
+        let goals = ["error_rate > 1%".to_owned()];
+        let changes = Change::read_all(&[text.to_owned()]).unwrap();
+        predict(&before(&all, Some(&line), &goals), &changes).unwrap()
+    };
+    let (near, far) = (ask("gateway.connections=480"), ask("gateway.connections=700"));
+    assert!((far.load_line.typical / 354.0 - 1.0).abs() < 0.05, "{far:?}");
+    assert_eq!((near.evidence.as_str(), far.evidence.as_str()), ("interpolated", "extrapolated"));
+    let [low, high] = far.load_line.interval;
+    assert!(low < 350.0 && high > 362.0, "{far:?}");
+}
+
 /// Before what is measured of it, a heap has 60 % in use: each replica has a heap of its own with as much.
 #[test]
 fn replicas_have_a_background_each() {
@@ -224,7 +251,7 @@ fn what_a_pool_guards_is_part_of_its_hold() {
     }
     let found = asked(&all, Some(&line(530.0, 519.0, 544.0)), &["mongodb.cpu.demand=0.5x"]).unwrap();
     assert!((found.gain - 20.0 / 15.0).abs() < 0.05, "{found:?}");
-    let pool_s = |texts: &[&str]| find(&changed(&all, texts).unwrap(), "mongodb.pool").used.per_unit;
+    let pool_s = |texts: &[&str]| find(&changed(&all, texts).unwrap(), "mongodb.pool").demand.per_unit;
     assert!((pool_s(&["mongodb.cpu.demand=0.5x"]) - 0.015).abs() < 1e-4);
     let both = ["mongodb.pool.demand=0.5x", "mongodb.cpu.demand=0.5x"];
     assert!(
@@ -245,7 +272,7 @@ fn a_quota_below_a_core_takes_longer_than_the_demand() {
     let before = system(&all);
     let of = |text: &str| {
         let after = changed(&all, &[text]).unwrap();
-        let pool = |system: &System| find(system, "mongodb.pool").used.per_unit;
+        let pool = |system: &System| find(system, "mongodb.pool").demand.per_unit;
         (after.alone.mean_s() - before.alone.mean_s(), pool(&after) - pool(&before))
     };
     for (text, alone_s, pool_s) in [
@@ -340,21 +367,7 @@ fn a_model_that_is_limited_by_another_resource_is_doubted() {
     let named = |resource: &str| Bottleneck {
         status: BottleneckStatus::Named,
         resource: Some(resource.to_owned()),
-        candidates: Vec::new(),
-        kind: None,
-        used: None,
-        limit: None,
-        waiting: None,
-        onset: None,
-        onset_interval: None,
-        latency_knee: None,
-        latency_knee_interval: None,
-        share_of_added_latency: None,
-        share_of_failures: None,
-        evidence: "measured".to_owned(),
-        probability: None,
-        next: Vec::new(),
-        explanation: String::new(),
+        ..Bottleneck::none(String::new())
     };
     let ask = |bottleneck: &Bottleneck| {
         let before = Before { bottleneck: Some(bottleneck), ..before(&levels, Some(&line), &goals) };

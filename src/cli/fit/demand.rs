@@ -3,7 +3,7 @@
 use super::super::args::DemandArgs;
 use super::super::report::{RenderError, complain};
 use super::{Process, line, warnings};
-use crate::analyze::demand::{ClassDemand, ResourceDemand, ServiceDemands, service_demands};
+use crate::analyze::demand::{ClassDemand, DemandAt, ResourceDemand, ServiceDemands, service_demands};
 use crate::record::recorded::Recorded;
 use crate::report::numbers::{about, coefficient, counted, quantity};
 use crate::report::plain;
@@ -83,6 +83,12 @@ fn resource(out: &mut String, found: &ResourceDemand) {
             coefficient(drift.upper_ms)
         );
         line(out, "  drift", &text);
+    }
+    if let Some(curve) = &found.curve {
+        let at = |point: &DemandAt| {
+            format!("{} ms at {}/s", coefficient(point.demand_ms), about(point.rate_per_s))
+        };
+        line(out, "  curve", &curve.iter().map(at).collect::<Vec<_>>().join(", "));
     }
     if let (Some(rate), Some(evidence), Some(factor)) =
         (found.fills_at_per_s, &found.evidence, found.extrapolated)

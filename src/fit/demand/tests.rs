@@ -156,7 +156,7 @@ fn under_a_constant_load_there_is_no_background_to_be_told() {
         .map(|window| Window { rates_per_s: vec![window.rates_per_s[0]], ..window })
         .collect();
     let found = demands(&seen, &mut random).unwrap();
-    assert_eq!((found.background, found.drift), (None, None));
+    assert_eq!((found.background, &found.drift), (None, &None));
     assert!((found.demands[0].demand_s.value / 0.020 - 1.0).abs() < 0.02, "{found:?}");
 }
 
