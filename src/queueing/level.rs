@@ -410,13 +410,42 @@ impl Level {
             here[j] * parts.fold(0.0, |sum, part| sum + part)
         };
         let last = rates.kept();
-        let mut inside: Vec<f64> = (0..last).map(|j| against(j, &beside, &support)).collect();
+        let (kept, tail_ln) = others.tail();
+        let falls = (tail_ln + tilt).exp();
+        // What rises must begin with a number that is more than rounding.
+        let told = |kept: usize| falls <= 1.0 || beside[kept] > NEGLIGIBLE;
+        let mut by_tail = 0;
+        let mut inside: Vec<f64> = if kept < populations.len() && told(kept) {
+            let all = beside_a_tail(&to_outside, &populations, &beside[..=kept], falls);
+            by_tail = ((kept + 1) * all.len()) as u64;
+            let there = all.into_iter().chain(std::iter::repeat(0.0)).take(last);
+            there.zip(&here).map(|(sum, here)| if *here < NEGLIGIBLE { 0.0 } else { sum * here }).collect()
+        } else {
+            (0..last).map(|j| against(j, &beside, &support)).collect()
+        };
         inside.push(against(last, &tail, &everywhere));
         let beyond = against(last, &excess, &everywhere);
         let sum: f64 = inside.iter().sum();
         inside.iter_mut().for_each(|share| *share /= sum);
-        Marginal { inside, beyond: beyond / sum, terms }
+        Marginal { inside, beyond: beyond / sum, terms: terms + by_tail }
     }
+}
+
+/// Σ_n shares(n)·beside(n − j) for j = 0, 1, …, where each entry of `beside` past the last that is given is `falls` times the one before: that part of the sum
+/// for j is then `falls` times the one for j + 1, and what is new.
+fn beside_a_tail(shares: &[f64], populations: &Range<usize>, beside: &[f64], falls: f64) -> Vec<f64> {
+    let kept = beside.len() - 1;
+    let share = |n: usize| {
+        n.checked_sub(populations.start).and_then(|place| shares.get(place)).copied().unwrap_or(0.0)
+    };
+    let mut sums = vec![0.0; populations.end];
+    let mut past = 0.0;
+    for (j, sum) in sums.iter_mut().enumerate().rev() {
+        past = share(j + kept) * beside[kept] + falls * past;
+        let near = beside[..kept].iter().enumerate().map(|(i, weight)| share(j + i) * weight);
+        *sum = near.fold(past, |sum, part| sum + part);
+    }
+    sums
 }
 
 /// A bound on the rate at which jobs come from these stations and from those who think and are in delays.

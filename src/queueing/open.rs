@@ -140,11 +140,20 @@ pub(super) fn losing_key(pool: &Pool) -> (&'static str, &'static str) {
     if pool.timeout_s.is_some() { ("timeout_s", "a timeout") } else { ("queue_max", "a bounded line") }
 }
 
+/// Weights are scaled down past this, long before they are too large to be numbers.
+const WEIGHT_MAX: f64 = 1e200;
+/// A share that is lost counts for nothing below this.
+const LOST_LEAST: f64 = 1e-10;
+
 /// A pool on the way of every request.
 struct Passage<'m> {
     index: usize,
     pool: &'m Pool,
     level: Level,
+    /// X(1), X(2), …, of all slots.
+    rates_per_s: Vec<f64>,
+    /// Requests per second that give up while 0, 1, … wait in a bounded line.
+    leaving_per_s: Vec<f64>,
     /// f.
     factor: f64,
     /// The rate that was asked about last, and the attempts that sustain themselves under it: each takes hundreds of passes.
@@ -169,7 +178,20 @@ impl<'m> Passage<'m> {
         let branch = Branch { stations: Vec::new(), pools: vec![pool.clone()] };
         let level = Level::solve(network, &branch, described.slots, true);
         let factor = f64::midpoint(1.0, level.flow_cv2(network));
-        Self { index: pool.0, pool: described, level, factor, sustained: RefCell::new(None) }
+        let rates_per_s = (1..=level.jobs_max()).map(|n| level.throughput_per_s(n)).collect();
+        let mut leaving = vec![0.0; described.queue_max.map_or(0, |queue_max| queue_max + 1)];
+        if let (Some(timeout_s), Some(queue_max)) = (described.timeout_s, described.queue_max) {
+            leaving.splice(1.., leaving_per_s(level.fastest_per_s(), timeout_s, queue_max));
+        }
+        Self {
+            index: pool.0,
+            pool: described,
+            level,
+            rates_per_s,
+            leaving_per_s: leaving,
+            factor,
+            sustained: RefCell::new(None),
+        }
     }
 
     /// The rate of what is guarded with all slots in use.
@@ -258,16 +280,54 @@ impl<'m> Passage<'m> {
             return impatient(self.last_ratio(attempts_per_s), attempts_per_s, self.full_per_s(), timeout_s)
                 .p_timeout;
         }
-        let passed = self.pass(attempts_per_s);
-        passed.p_timeout + passed.p_rejected
+        self.p_lost_bounded(attempts_per_s)
+    }
+
+    /// The same where a bounded number may wait: that of `pass_bounded`, without the probabilities of all the states. Their weights, relative to that of c − 1
+    /// slots in use, are summed up as far as they count.
+    fn p_lost_bounded(&self, rate_per_s: f64) -> f64 {
+        let (full_per_s, last) = (self.full_per_s(), self.leaving_per_s.len() - 1);
+        let free = 1.0 / self.last_ratio(rate_per_s);
+        let steady_per_s = (1.0 - self.factor) * rate_per_s.min(full_per_s);
+        if self.pool.timeout_s.is_none() && last > 0 {
+            let first = rate_per_s / (full_per_s - steady_per_s);
+            let come_per_s = rate_per_s - steady_per_s;
+            let ratio = come_per_s / (full_per_s - steady_per_s);
+            let ln_last = (last as f64 - 1.0) * ratio.ln();
+            // In units of the largest weight of the line, which may be more than any number.
+            let unit = (-ln_last.max(0.0)).exp();
+            let full = ln_last.min(0.0).exp() * come_per_s / full_per_s;
+            return first * full / (free * unit + first * (geometric(ratio.min(1.0 / ratio), last) + full));
+        }
+        let most_lost = 1.0 + self.leaving_per_s[last] / rate_per_s;
+        let (mut all, mut lost) = (free, 0.0);
+        let (mut weight, mut before_per_s) = (1.0, 0.0);
+        for (waiting, leaving_per_s) in self.leaving_per_s.iter().enumerate() {
+            let now_per_s = if waiting < last { steady_per_s } else { 0.0 };
+            let ratio = (rate_per_s - before_per_s) / (full_per_s + leaving_per_s - now_per_s);
+            weight *= ratio;
+            all += weight;
+            let turned_away = if waiting < last { 0.0 } else { 1.0 };
+            lost += weight * (leaving_per_s / rate_per_s + turned_away);
+            before_per_s = now_per_s;
+            // More leave the more wait, so that from here on weights only fall.
+            let rest = weight * (last - waiting) as f64 * most_lost;
+            if ratio < 1.0 && rest < f64::EPSILON * lost.max(all * LOST_LEAST) {
+                break;
+            }
+            if weight > WEIGHT_MAX {
+                (all, lost, weight) = (all / weight, lost / weight, 1.0);
+            }
+        }
+        lost / all
     }
 
     /// The share of c − 1 slots in use among the states with a free one, as Erlang's B is: 1/B = Σ Π X(i)/λ over 0, 1, … factors from i = c − 1 down, which
     /// are soon too small or too large to go on.
     fn last_ratio(&self, rate_per_s: f64) -> f64 {
         let (mut inverse, mut product) = (1.0, 1.0);
-        for n in (1..self.level.jobs_max()).rev() {
-            product *= self.level.throughput_per_s(n) / rate_per_s;
+        for x_per_s in self.rates_per_s[..self.rates_per_s.len() - 1].iter().rev() {
+            product *= x_per_s / rate_per_s;
             inverse += product;
             if product < inverse * f64::EPSILON || inverse.is_infinite() {
                 break;
@@ -281,7 +341,7 @@ impl<'m> Passage<'m> {
         let slots = self.level.jobs_max();
         let mut ln = vec![0.0];
         for n in 1..slots {
-            ln.push(ln[n - 1] + (rate_per_s / self.level.throughput_per_s(n)).ln());
+            ln.push(ln[n - 1] + (rate_per_s / self.rates_per_s[n - 1]).ln());
         }
         if let Some(queue_max) = self.pool.queue_max {
             return self.pass_bounded(ln, rate_per_s, queue_max);
@@ -319,11 +379,7 @@ impl<'m> Passage<'m> {
     /// pool is steady, births and deaths are less by what is only to and fro, as in `Closed`.
     fn pass_bounded(&self, mut ln: Vec<f64>, rate_per_s: f64, queue_max: usize) -> Passed {
         let (slots, full_per_s) = (self.level.jobs_max(), self.full_per_s());
-        let mut leaving = vec![0.0];
-        if let Some(timeout_s) = self.pool.timeout_s {
-            leaving.extend(leaving_per_s(full_per_s, timeout_s, queue_max));
-        }
-        leaving.resize(queue_max + 1, 0.0);
+        let leaving = &self.leaving_per_s;
         let (mut sum, mut before_per_s) = (ln[slots - 1], 0.0);
         for (waiting, leaving_per_s) in leaving.iter().enumerate() {
             // Nobody comes while the line is full.
@@ -341,7 +397,7 @@ impl<'m> Passage<'m> {
         };
         let waiting = over(&|waiting| waiting as f64);
         let gave_up_per_s = over(&|waiting| leaving[waiting]);
-        let served_per_s: f64 = (1..=slots).map(|n| self.level.throughput_per_s(n) * shares[n]).sum();
+        let served_per_s: f64 = (1..=slots).map(|n| self.rates_per_s[n - 1] * shares[n]).sum();
         let lost_waiting = gave_up_per_s * self.pool.timeout_s.unwrap_or(0.0);
         Passed {
             shares,
@@ -376,3 +432,11 @@ fn limit(network: &Network, passages: &[Passage<'_>]) -> Option<(f64, String)> {
 fn offering(before: &[Passage<'_>], wanted_per_s: f64) -> Option<f64> {
     before.iter().rev().try_fold(wanted_per_s, |wanted_per_s, passage| passage.offered_for(wanted_per_s))
 }
+
+/// 1 + q + … + q^(n − 1) for 0 < q ≤ 1.
+fn geometric(q: f64, n: usize) -> f64 {
+    if q == 1.0 { n as f64 } else { (n as f64 * q.ln()).exp_m1() / (q - 1.0) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -79,6 +79,11 @@ impl Weights {
         }
     }
 
+    /// From which n on each weight is the same part of the one before it, and that part as a logarithm.
+    pub(super) fn tail(&self) -> (usize, f64) {
+        (self.ln.len() - 1, self.tail_ln)
+    }
+
     /// X(n) in units of the scale, n ≥ 1.
     pub(super) fn throughput(&self, n: usize) -> f64 {
         (self.ln(n - 1) - self.ln(n)).exp()

@@ -100,6 +100,13 @@ fn a_hundred_thousand_users_cost_a_few_passes() {
     let throughput = answer.throughput_per_s.unwrap();
     assert!((throughput - 4e5).abs() < 1.0, "the CPU's ceiling: {throughput}");
     assert!(answer.stations[0].queue.unwrap() > 50_000.0);
+    // A CPU that carries just what the pool does, before which some give up: both may have queues of any length.
+    let (answer, terms) = counted(
+        r#"{"users":100000,"think_s":0.1,"stations":[{"name":"cpu","demand_s":3.2e-5,"servers":16},{"name":"db","demand_s":0.02,"servers":"delay"}],
+            "pools":[{"name":"p","slots":10000,"guards":["db"],"timeout_s":0.05}]}"#,
+    );
+    assert!(terms < 10_000_000, "{terms} terms");
+    assert!((answer.throughput_per_s.unwrap() - 499_980.1).abs() < 0.1, "{answer:?}");
 }
 
 /// An open pool with a timeout: 10 slots of 20 ms, 490 arrivals a second, 100 ms: 1.026 % give up.
