@@ -163,7 +163,10 @@ pub fn rung(rung: &Rung) -> RungWords {
     let show = |load: f64| if rung.factor.is_none() { quantity(load.round()) } else { about(load) };
     let interval =
         rung.interval.map_or_else(String::new, |[low, high]| format!("[{} to {}]", show(low), show(high)));
-    let evidence = evidence_class(rung.evidence.as_deref().unwrap_or_default(), rung.factor);
+    let mut evidence = evidence_class(rung.evidence.as_deref().unwrap_or_default(), rung.factor);
+    if rung.demand_moved.is_some() {
+        evidence += ", by a demand that moves with the load";
+    }
     RungWords { at, interval, evidence }
 }
 
@@ -451,6 +454,8 @@ mod tests {
         assert_eq!(text(&base), "1,032 users [980 to 1,090] measured");
         let ahead = Rung { factor: Some(2.1), evidence: Some("extrapolated".into()), ..base.clone() };
         assert_eq!(text(&ahead), "about 1,000 users [980 to 1,100] extrapolated 2.1x");
+        let moving = Rung { demand_moved: Some(1.3), ..ahead };
+        assert!(text(&moving).ends_with("extrapolated 2.1x, by a demand that moves with the load"));
         let untold = Rung { at: None, reason: Some("no limit is told".into()), ..base };
         assert_eq!(text(&untold), "not told  no limit is told");
     }
