@@ -37,11 +37,15 @@ pub(super) fn compose(
     let Some(mut root) = file(path, text, &mut sources, &mut stack, files, sink) else {
         return Err(sources);
     };
-    apply_sets(&mut root, overrides, &mut sources, sink);
+    let (in_profiles, others): (Vec<_>, Vec<_>) =
+        overrides.sets.iter().partition(|(path, _)| path.split('.').next() == Some("profiles"));
+    apply_sets(&mut root, &in_profiles, &mut sources, sink);
     let chosen = overrides.profile.as_deref().and_then(|name| root.get("profiles")?.get(name));
     let borrowed_thresholds =
         chosen.is_some_and(|profile| profile.get("load").is_some() && profile.get("thresholds").is_none());
     let other_profiles = apply_profile(&mut root, overrides, &mut sources, sink);
+    // What the command line says holds over what a profile brings.
+    apply_sets(&mut root, &others, &mut sources, sink);
     apply_dials(&mut root, overrides, &mut sources, sink);
     Ok(Composed { sources, root, other_profiles, borrowed_thresholds })
 }
@@ -170,8 +174,8 @@ fn merge(root: &mut Node, included: Node, sink: &mut Sink) {
     }
 }
 
-fn apply_sets(root: &mut Node, overrides: &Overrides<'_>, sources: &mut Vec<Source>, sink: &mut Sink) {
-    for (path, value) in &overrides.sets {
+fn apply_sets(root: &mut Node, sets: &[&(String, String)], sources: &mut Vec<Source>, sink: &mut Sink) {
+    for (path, value) in sets {
         let source = add_source(sources, &format!("--set {path}"), value);
         let span = whole(sources, source);
         let parsed = document::parse(source, value, sink).unwrap_or(Node {

@@ -160,6 +160,13 @@ fn sets_and_profiles_change_the_scenario() {
     };
     assert!(with(None, &[]).expect_err("no load").lines()[0].contains("--profile: p"));
     assert_eq!(with(Some("p"), &[]).expect("valid").endpoints[0].name, "GET /5");
+    for path in ["vars.n", "profiles.p.vars.n"] {
+        assert_eq!(with(Some("p"), &[(path, "7")]).expect("valid").endpoints[0].name, "GET /7", "{path}");
+    }
+    assert!(
+        with(Some("p"), &[("load.0.run", "b")]).expect_err("no such scenario").lines()[0]
+            .contains("--set load.0.run")
+    );
     let plan =
         with(Some("p"), &[("scenarios.a.steps.1.think", "7s"), ("target.timeout", "3s")]).expect("valid");
     assert!(matches!(&plan.journeys[0].steps[1], Step::Think(Think::Constant(t)) if t.as_secs() == 7));
