@@ -151,14 +151,15 @@ impl Goal {
         matches!(self.kind, GoalKind::Dropped { ratio: false, .. })
     }
 
-    /// (bad, all). A dropped iteration counts as one request that was not sent: it had at least one.
+    /// (bad, all). Of latency, what dropped iterations would have asked for counts as bad.
     fn count(&self, stats: &dyn TrialStats) -> (u64, u64) {
         let (planned, dropped) = stats.iterations();
         match &self.kind {
             GoalKind::Latency { clock, protocol, name, limit_ns, .. } => {
                 let (all, failed) = stats.requests(Some(*protocol), name.as_deref());
                 let slower = stats.slower(*clock, *protocol, name.as_deref(), *limit_ns);
-                ((failed + slower).min(all) + dropped, all + dropped)
+                let unsent = unsent(all, planned, dropped);
+                ((failed + slower).min(all) + unsent, all + unsent)
             }
             GoalKind::Errors { protocol, name, .. } => {
                 let (all, failed) = stats.requests(*protocol, name.as_deref());
@@ -178,6 +179,17 @@ impl Goal {
         let enough = all >= minimum || bad as f64 > self.bad_ratio_max() * minimum as f64;
         Trial { bad, all, bad_ratio, is_bad, enough }
     }
+}
+
+/// Requests that dropped iterations would have sent, if those that began sent `all`: as many each, and one at least in all. So the share that was not sent is
+/// that of the iterations, of an endpoint that few of them visit too.
+fn unsent(all: u64, planned: u64, dropped: u64) -> u64 {
+    let begun = planned.saturating_sub(dropped);
+    if all == 0 || begun == 0 {
+        return dropped;
+    }
+    let each = all as f64 / begun as f64;
+    ((dropped as f64 * each).round() as u64).max(u64::from(dropped > 0))
 }
 
 /// 1 − 0.99 is 0.010000000000000009 in binary; the bound that is meant is 0.01.
@@ -250,6 +262,21 @@ pub(crate) mod tests {
         assert!(halves.enough && !halves.is_bad && halves.bad == 3);
         let p99_9 = threshold("p99.9(http) > 1s", Stat::Percentile(0.999), Op::Greater, 1e9);
         assert_eq!(Goal::from_threshold(p99_9).unwrap().requests_min(), 3687);
+    }
+
+    /// One in ten iterations visits the endpoint: of ten that were dropped, one would have.
+    #[test]
+    fn what_was_not_sent_is_charged_to_an_endpoint_as_often_as_it_is_visited() {
+        let judged = |requests: usize, dropped: u64| {
+            let trial = Counted { ok_ms: vec![20.0; requests], planned: 1000, dropped, ..Counted::default() };
+            let judged = p99_over_100ms().judge(&trial);
+            (judged.bad, judged.all)
+        };
+        assert_eq!(judged(99, 10), (1, 100));
+        assert_eq!(judged(3960, 10), (40, 4000), "four requests an iteration");
+        assert_eq!(judged(99, 1), (1, 100), "none is lost in rounding");
+        assert_eq!(judged(0, 10), (10, 10));
+        assert_eq!(judged(0, 1000), (1000, 1000));
     }
 
     #[test]
