@@ -3,17 +3,19 @@
 //! load, and so is the text of an error.
 
 use super::refusals::{FAILING_MIN, added_error_ratio, exhausted, is_slower, refusals};
+use super::saturate::EXHAUSTED_MIN;
 use super::suspects::{
     CAUSE_SHARE_MIN, NEAR_LAW, NEAR_WALL, Step, Suspect, queues, sooner, suspects, untold, wall,
 };
 use super::wall::Unit;
-use crate::record::summary::Level;
+use crate::record::summary::{Level, LevelResource};
 
 /// Share from which another resource is a cause beside the first.
 const RIVAL_SHARE_MIN: f64 = 0.25;
-/// Levels up to this factor above the first bad one stand in for it when it is blurred, if one cause then explains this much.
-const NEIGHBOR_MAX: f64 = 1.25;
+/// A level stands in for the first bad one, when that is blurred, if one cause then explains this much.
 const CLEAR_SHARE: f64 = 0.8;
+/// Utilization below which what serves is not what makes requests wait for it.
+const USED_MIN: f64 = 0.5;
 /// Share of errors, unless the first bad level has more, above which a level does not stand in for it.
 const BENT: f64 = 0.05;
 /// Weight in all without which nothing is said to have been found.
@@ -22,7 +24,8 @@ pub const FOUND_MIN: f64 = 0.5;
 const GROWTH_MIN: f64 = 0.02;
 const GROWTH_MIN_S: f64 = 50e-6;
 
-/// Failures, as a share of the requests, from which it is by them that a level fails which hardly takes longer.
+/// Failures, as a share of the requests, from which it is by them that a level fails which hardly takes longer: a p99 bears no more. Fewer, from
+/// [`FAILING_MIN`] on, tell that something refuses, and not that it is why the level failed.
 const FAILING: f64 = 0.01;
 
 /// What some levels say of who gave way first.
@@ -51,18 +54,30 @@ pub struct Judged<'a> {
     pub explained: f64,
     /// What told nothing at the knee, where that leaves who is full by elimination only.
     pub untold: Vec<&'a str>,
+    /// Levels from this one up to the knee are what it rests on.
+    pub from: f64,
 }
 
 impl<'a> Judged<'a> {
-    fn refused(step: Step<'a>, causes: Vec<(Suspect<'a>, f64)>) -> Self {
-        Self { step, causes, victims: Vec::new(), explained: 0.0, untold: Vec::new() }
+    fn refused(step: Step<'a>, from: f64, causes: Vec<(Suspect<'a>, f64)>) -> Self {
+        Self { step, causes, victims: Vec::new(), explained: 0.0, untold: Vec::new(), from }
     }
 }
 
 impl Judged<'_> {
+    /// Whether what is said rests on this level.
+    pub fn decides(&self, level: &Level) -> bool {
+        (self.from..=self.step.knee.level).contains(&level.level)
+    }
+
     /// What all causes have together.
     pub fn found(&self) -> f64 {
         self.causes.iter().map(|(_, weight)| weight).sum()
+    }
+
+    /// Nothing shows what it does but that it is full.
+    fn is_harmless(&self) -> bool {
+        self.causes.iter().filter(|(_, weight)| *weight > 0.0).all(|(suspect, _)| suspect.harmless)
     }
 
     /// The one that nearly all weight is on.
@@ -78,7 +93,7 @@ pub fn weigh<'a>(levels: &'a [Level], unit: &Unit) -> Option<Weighed<'a>> {
     let at_knee = step(lowest, knee);
     let first = weigh_at(levels, at_knee, unit);
     let unknown = match &first {
-        Weighed::Judged(judged) => judged.found() < FOUND_MIN,
+        Weighed::Judged(judged) => judged.found() < FOUND_MIN || judged.is_harmless(),
         Weighed::NoGrowth { failing, .. } => *failing,
         Weighed::AllGood | Weighed::Refused(_) => false,
     };
@@ -87,32 +102,31 @@ pub fn weigh<'a>(levels: &'a [Level], unit: &Unit) -> Option<Weighed<'a>> {
     }
     let exhausted = exhausted(levels, &at_knee, unit);
     if !exhausted.is_empty() {
-        return Some(Weighed::Refused(Judged::refused(at_knee, exhausted)));
+        return Some(Weighed::Refused(Judged::refused(at_knee, lowest.level, exhausted)));
     }
     if matches!(first, Weighed::NoGrowth { .. }) {
         return Some(first);
     }
-    // A moment in which something else took the machine can blur one level. Its neighbors above, while they are near, tell of the same
-    // wall; further up, whatever gives way second would be blamed.
-    // Where many fail, retries and time-outs fill what was not full.
+    // A moment in which something else took the machine can blur one level. Those above tell of the same wall, if it was seen at the knee already; else
+    // whatever gives way second would be blamed. Where many fail, retries and time-outs fill what was not full.
     let whole = |level: &&Level| level.error_ratio <= BENT.max(knee.error_ratio);
-    let above = || levels.iter().filter(|level| !level.good && level.level > knee.level).filter(whole);
+    let mut above = levels.iter().filter(|level| !level.good && level.level > knee.level).filter(whole);
     let clear = |level| Some(weigh_at(levels, step(lowest, level), unit)).filter(Weighed::is_clear);
-    let mut near = above().filter(|level| level.level <= NEIGHBOR_MAX * knee.level);
-    Some(
-        near.find_map(clear)
-            .or_else(|| above().find_map(clear).filter(|found| foreshadowed(&first, found)))
-            .unwrap_or(first),
-    )
+    Some(above.find_map(clear).filter(|found| foreshadowed(&first, found)).unwrap_or(first))
 }
 
-/// Goals may fail before anything is full. What is full further up was the first to give way if it is also what most was waited for at the knee, and
-/// all that was waited for there explains what was added.
+/// Goals may fail before anything is full, or while something else has the machine. What is full further up was the first to give way if it is also what
+/// most was waited for at the knee, and all that was waited for there explains what was added. Who waits there for what is hardly used waits for somebody
+/// outside.
 fn foreshadowed(first: &Weighed<'_>, found: &Weighed<'_>) -> bool {
     let (Weighed::Judged(first), Weighed::Judged(found)) = (first, found) else { return false };
     let Some(leader) = found.leader() else { return false };
     let queues = queues(&first.step);
-    let most = queues.iter().max_by(|a, b| a.1.total_cmp(&b.1));
+    let is_used = |name: &str| {
+        let resource = &first.step.knee.resources[name];
+        resource.kind == "pool" || resource.utilization.is_some_and(|ratio| ratio >= USED_MIN)
+    };
+    let most = queues.iter().filter(|(name, _)| is_used(name)).max_by(|a, b| a.1.total_cmp(&b.1));
     let together: f64 = queues.iter().map(|(_, share)| share).sum();
     most.is_some_and(|(name, _)| *name == leader.name) && together >= CAUSE_SHARE_MIN
 }
@@ -134,7 +148,7 @@ fn weigh_at<'a>(levels: &'a [Level], step: Step<'a>, unit: &Unit) -> Weighed<'a>
     let Step { base, added_s, .. } = step;
     let refused = refusals(levels, &step);
     if !refused.is_empty() {
-        return Weighed::Refused(Judged::refused(step, refused));
+        return Weighed::Refused(Judged::refused(step, step.knee.level, refused));
     }
     let least_s = base.map_or(0.0, |base| (base.response_ms.mean / 1e3 * GROWTH_MIN).max(GROWTH_MIN_S));
     let failing = added_error_ratio(&step);
@@ -148,14 +162,21 @@ fn judge<'a>(levels: &'a [Level], unit: &Unit, step: Step<'a>) -> Judged<'a> {
     let (victims, mut causes): (Vec<_>, Vec<_>) =
         suspects(levels, unit, &step).into_iter().partition(Suspect::is_victim);
     // Time spent waiting for a victim is caused by what holds its slots; where its holds have not grown, nobody does.
-    let grown = victims.iter().filter(|victim| victim.has_grown());
-    let suffered: f64 = grown.map(|victim| victim.share).sum();
+    let grown = || victims.iter().filter(|victim| victim.has_grown());
+    let waited: f64 = grown().map(|victim| victim.share).sum();
     for cause in &mut causes {
+        // What tells of its waits holds them only as far as these, and those for other victims, are what holds have grown by.
+        let holds = |victim: &&Suspect<'_>| {
+            let others = cause.share + waited - victim.share;
+            cause.inferred || others * step.added_s >= CAUSE_SHARE_MIN * victim.grown_s(&step)
+        };
+        let suffered: f64 = grown().filter(holds).map(|victim| victim.share).sum();
         cause.share = (cause.share + suffered).min(1.0);
     }
     causes.sort_by(|a, b| b.share.total_cmp(&a.share));
     let explained: f64 = causes.iter().map(|cause| cause.share).sum();
-    let mut judged = Judged { step, causes: Vec::new(), victims, explained, untold: Vec::new() };
+    let mut judged =
+        Judged { step, causes: Vec::new(), victims, explained, untold: Vec::new(), from: step.knee.level };
     let Some(leader) = causes.first().filter(|_| explained >= CAUSE_SHARE_MIN) else {
         judged.causes = causes.into_iter().map(|cause| (cause, 0.0)).collect();
         return judged;
@@ -167,6 +188,16 @@ fn judge<'a>(levels: &'a [Level], unit: &Unit, step: Step<'a>) -> Judged<'a> {
     contenders.extend(kept);
     contenders.extend(hidden.into_iter().filter(|one| causes.iter().all(|cause| cause.name != one.name)));
     let mut weights = weights(levels, unit, &contenders);
+    // Where a single level is all there is, and not only the leader full there, nobody knows who was the first.
+    let is_other = |(name, resource): (&String, &LevelResource)| {
+        *name != leader.name && resource.utilization.is_some_and(|ratio| ratio >= EXHAUSTED_MIN)
+    };
+    if step.base.is_none() && step.knee.resources.iter().any(is_other) {
+        weights.iter_mut().for_each(|weight| *weight *= FOUND_MIN);
+    }
+    let harmless =
+        contenders.iter().zip(&mut weights).filter(|(one, _)| one.harmless && contenders.len() > 1);
+    harmless.for_each(|(one, weight)| *weight *= one.binds());
     if contenders.iter().all(|one| one.inferred) {
         judged.untold = untold(levels, step.knee);
         let silent = 1.0 + judged.untold.len() as f64;

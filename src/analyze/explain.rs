@@ -195,6 +195,15 @@ pub(super) fn untold(suspects: &[&Suspect<'_>], untold: &[&str], step: &Step<'_>
     )
 }
 
+/// `readings` of one resource, too few to name it by.
+pub(super) fn thin(name: &str, readings: usize, step: &Step<'_>, unit: &Unit) -> String {
+    let (of, tell) = if readings == 1 { ("reading", "tells") } else { ("readings", "tell") };
+    format!(
+        "{readings} {of} {tell} of {name} at {}, too few to say that it was no chance: hold the levels longer, or read it more often.",
+        load(step.knee.level, unit)
+    )
+}
+
 pub(super) fn unsteady(suspects: &[&Suspect<'_>], found: f64, step: &Step<'_>, unit: &Unit) -> String {
     let names: Vec<&str> = suspects.iter().map(|suspect| suspect.name).collect();
     format!(

@@ -13,6 +13,8 @@ const PLACED_MIN: f64 = 0.5;
 const FREE_MIN: f64 = 2.0;
 /// What lies between the ends of an interval.
 const CONFIDENCE: f64 = 0.95;
+/// Standard errors on either side that this is.
+const NORMAL: f64 = 1.96;
 
 /// Where a resource gives way.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -125,7 +127,10 @@ pub fn rung(name: &str, kind: &str, unit: &Unit, place: Result<Place, String>, d
             rung.at = Some(place.at());
             (rung.interval, rung.confidence, rung.evidence, rung.factor) = match place {
                 Place::Seen(Onset { bracket, fitted: false, .. }) => (Some(bracket), None, measured(), None),
-                Place::Seen(_) => (ends, ends.map(|_| CONFIDENCE), measured(), None),
+                Place::Seen(onset) => {
+                    let ends = ends.map(|ends| counted(onset, ends));
+                    (ends, ends.map(|_| CONFIDENCE), measured(), None)
+                }
                 Place::Ahead { factor, moved, .. } => {
                     rung.demand_moved = moved;
                     let class = evidence_of(moved.is_some(), factor).to_owned();
@@ -135,6 +140,12 @@ pub fn rung(name: &str, kind: &str, unit: &Unit, place: Result<Place, String>, d
         }
     }
     rung
+}
+
+/// The ends of redraws, wider by the error of what was counted.
+fn counted(onset: Onset, [low, high]: [f64; 2]) -> [f64; 2] {
+    let error = NORMAL * onset.error * onset.at;
+    [(onset.at - error.hypot(onset.at - low)).max(0.0), onset.at + error.hypot(high - onset.at)]
 }
 
 /// Soonest first, those without an answer last, in order of name.

@@ -32,11 +32,6 @@ pub(super) struct Odds {
 }
 
 impl Odds {
-    /// Probability that it was one of those observed.
-    pub(super) fn found(&self) -> f64 {
-        self.first.values().sum()
-    }
-
     /// Where draws of these levels place a resource.
     pub(super) fn drawn(&self, name: &str, levels: &[Level]) -> Drawn {
         let at = self.places.get(name).cloned().unwrap_or_default();
@@ -106,7 +101,7 @@ pub(super) fn odds(
             }
         }
         if let Some(knee) = drawn.iter().find(|level| !level.good) {
-            odds.knees.extend(latency_knee(&drawn, knee));
+            odds.knees.extend(latency_knee(&drawn, knee).map(|knee| knee.at));
         }
     }
     odds.first.values_mut().for_each(|weight| *weight = (*weight / DRAWS as f64).min(1.0));

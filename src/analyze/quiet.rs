@@ -21,6 +21,8 @@ pub struct Quiet {
     hold_ms: Option<f64>,
     /// Relative standard error of the hold.
     pub error: f64,
+    /// Likewise of what a request takes: as few as there were are not all alike, about as little as exponential times are.
+    pub demand_error: f64,
 }
 
 impl Quiet {
@@ -62,7 +64,9 @@ impl Quiet {
             Some(_) => visits.max(1.0).sqrt().recip(),
             None => counted_error(used_s, free_s),
         };
-        let mean = Self { background: 0.0, per_request_s: demand_s(used_s, requests), hold_ms, error };
+        let demand_error = requests.max(1.0).sqrt().recip();
+        let mean =
+            Self { background: 0.0, per_request_s: demand_s(used_s, requests), hold_ms, error, demand_error };
         if last.kind == "pool" {
             return (hold_ms.is_some() || error <= error_max).then_some(mean);
         }

@@ -1,8 +1,8 @@
 //! What refuses requests instead of making them wait: connections that are all taken, memory that is used up. Nobody is slower for it, so no share of
 //! any added latency accuses it; what it counts of its own refusals does.
 
-use super::saturate::{LATENCY_GROWTH, saturated};
-use super::suspects::{CAUSE_SHARE_MIN, EXHAUSTED_MIN, Step, Suspect, is_busy_anyhow, wall};
+use super::saturate::{EXHAUSTED_MIN, LATENCY_GROWTH, saturated};
+use super::suspects::{CAUSE_SHARE_MIN, Step, Suspect, is_busy_anyhow, wall};
 use super::wall::Unit;
 use crate::record::summary::{Level, LevelResource};
 
@@ -54,17 +54,27 @@ const BETWEEN: f64 = 1.05;
 /// Utilization at the last good level without which nothing was about to be full.
 const NEARLY_FULL: f64 = 0.8;
 
+/// Part of what it held of which memory keeps less if its owner died of it.
+const GIVEN_BACK: f64 = 0.98;
+
 /// What fills between the last level without failures and the knee by what it took below, has no queue to tell of, and was nearly full at the former: a
 /// process that dies of its memory and begins again is half full at the knee, and a gateway that takes no more connections counts none that it refused.
-/// Each with its part of the blame; empty where hardly more requests fail.
+/// Its demand says so and not its fullest reading: a heap that is collected fills at any load. Each with its part of the blame; empty where hardly more
+/// requests fail.
 pub fn exhausted<'a>(levels: &'a [Level], step: &Step<'a>, unit: &Unit) -> Vec<(Suspect<'a>, f64)> {
     let below = levels.iter().rfind(|level| level.good && level.level < step.knee.level);
     let Some(good) = below.filter(|_| added_error_ratio(step) > FAILING_MIN) else { return Vec::new() };
     let between = good.level / BETWEEN..=step.knee.level * BETWEEN;
+    // Memory that stays as full as it was does no harm, as a cache does none.
+    let stays = |name: &str, resource: &LevelResource| {
+        let after = step.knee.resources.get(name);
+        resource.kind == "memory" && after.is_some_and(|after| after.used > GIVEN_BACK * resource.used)
+    };
     let fills = |name: &str, resource: &LevelResource| {
         resource.waiting.is_none()
             && resource.wait_ms.is_none()
             && resource.utilization.is_some_and(|ratio| ratio >= NEARLY_FULL)
+            && !stays(name, resource)
             && wall(levels, unit, name).is_some_and(|at| between.contains(&at))
     };
     let found: Vec<Suspect<'a>> = good

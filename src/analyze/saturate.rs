@@ -2,6 +2,8 @@
 
 use crate::record::summary::{Level, LevelResource};
 
+/// In use over limit below which nothing is exhausted, whatever a log says: few slots are all taken at moments while most are free on the mean.
+pub const EXHAUSTED_MIN: f64 = 0.9;
 /// Share of a level's readings in which the resource must be full.
 const FULL_READINGS: f64 = 0.2;
 /// Mean utilization that counts as full even if single readings do not.
@@ -10,17 +12,16 @@ const BUSY: f64 = 0.95;
 const WAIT_PER_HOLD: f64 = 0.1;
 /// Growth of the mean response time that stands in for a queue nobody counts (a run queue, a device).
 pub const LATENCY_GROWTH: f64 = 1.5;
-/// Memory is exhausted before it is full: collectors thrash and allocators fail in the last tenth.
-const MEMORY_FULL: f64 = 0.9;
 
 /// Whether `resource` is saturated at `level`; `base` is the lowest level, the reference for latency.
 pub fn saturated(resource: &LevelResource, level: &Level, base: Option<&Level>) -> bool {
     let utilization = resource.utilization.unwrap_or(0.0);
+    // Collectors thrash and allocators fail in the last tenth, and nobody queues for it.
     if resource.kind == "memory" {
-        return utilization >= MEMORY_FULL;
+        return utilization >= EXHAUSTED_MIN;
     }
     let full = resource.full_ratio >= FULL_READINGS || utilization >= BUSY;
-    full && queued(resource, level, base)
+    full && utilization >= EXHAUSTED_MIN && queued(resource, level, base)
 }
 
 fn queued(resource: &LevelResource, level: &Level, base: Option<&Level>) -> bool {
@@ -65,7 +66,8 @@ mod tests {
             !check(&LevelResource { used: 7.0, utilization: Some(0.7), full_ratio: 0.0, ..full.clone() }),
             "a queue at 70 % is chance"
         );
-        assert!(check(&LevelResource { utilization: Some(0.8), full_ratio: 0.25, ..full.clone() }), "bursts");
+        let bursts = |mean: f64| LevelResource { utilization: Some(mean), full_ratio: 0.25, ..full.clone() };
+        assert!(check(&bursts(0.92)) && !check(&bursts(0.8)), "all of few slots are taken now and then");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use super::levels::wait_per_request_s;
 use super::onset::{Onset, onset};
 use super::quiet::{Quiet, counted_error, free};
-use super::saturate::{names, saturated};
+use super::saturate::{EXHAUSTED_MIN, names, saturated};
 use super::wall::{Demand, Unit, unsaturated};
 use crate::queueing::laws::demand_s;
 use crate::record::summary::{Level, LevelResource};
@@ -14,8 +14,6 @@ pub const CAUSE_SHARE_MIN: f64 = 0.5;
 /// Growth of the hold time from which a pool is the victim of what it guards, and up to which its own size binds.
 pub const VICTIM_HOLD: f64 = 1.3;
 pub const FLAT_HOLD: f64 = 1.15;
-/// In use over limit below which a pool is not exhausted, whatever a log says.
-pub const EXHAUSTED_MIN: f64 = 0.9;
 /// A pool whose throughput had reached this share of its best with at most half of its slots in use is not what limits it.
 const EARLY_THROUGHPUT: f64 = 0.7;
 /// Utilization below which work that waits for anything but a pool waits for somebody outside who keeps the machine busy.
@@ -32,11 +30,15 @@ const ABOVE: f64 = 1.2;
 const GROWS_MIN: f64 = 1.1;
 /// Growth of throughput past the load that fills a resource from which it is not what requests wait for.
 const OUTGROWN_MIN: f64 = 1.15;
+/// Standard errors of what a request took that chance does not exceed.
+const DEMAND_ERRORS: f64 = 2.0;
 /// Utilization at another level from which it matters that a resource tells nothing of the knee.
 const UNTOLD_MIN: f64 = 0.5;
-/// Standard errors of the hold that the growth of it must exceed where there is only one slot.
+/// Standard errors of the hold that the growth of it must exceed where there is only one slot, and those that may hide a victim where there are more.
 const SINGLE_ERRORS: f64 = 2.0;
-/// How sure it is that the size of a pool binds of which no hold is known to compare with.
+const HIDING_ERRORS: f64 = 1.5;
+/// How sure it is that the size of a pool binds whose hold is not known well enough to tell it from a victim's; likewise of what is full, where nothing
+/// shows what it does.
 const UNKNOWN_BINDS: f64 = 0.5;
 /// Share of the added latency that is spent waiting for a victim from which it counts though it is not full.
 const SUFFERED_MIN: f64 = 0.05;
@@ -56,12 +58,16 @@ pub struct Suspect<'a> {
     pub refused: Option<f64>,
     /// What a visit holds of it at the knee, or a request takes of it, over what that was at quiet levels.
     pub growth: Option<f64>,
+    /// Standard error of that, as a share of it.
+    pub error: f64,
     /// Likewise what a request takes of it over all its visits.
     pub taken: Option<f64>,
     /// Most of the throughput was there while half of the slots were free: more slots are not what it lacks.
     pub idle_early: bool,
     /// Throughput went on growing past the load that fills it, and nobody waits for it.
     pub outgrown: bool,
+    /// Nothing shows what it does to requests but that it is full.
+    pub harmless: bool,
     pub onset: Option<Onset>,
 }
 
@@ -77,8 +83,9 @@ impl<'a> Suspect<'a> {
         let quiet = Quiet::of(levels, step.knee, name);
         // Nobody can stand in line inside a single slot, so what holds it longer must come from elsewhere: that is believed only as far as chance
         // does not make it.
-        let single = resource.kind == "pool" && resource.limit.is_some_and(|limit| limit <= 1.0);
-        let doubt = |quiet: &Quiet| if single { 1.0 + SINGLE_ERRORS * quiet.error } else { 1.0 };
+        let growth = quiet.map(|quiet| quiet.growth(step.knee, resource));
+        let error = quiet.map_or(0.0, |quiet| quiet.error);
+        let doubt = if is_single(resource) { 1.0 + SINGLE_ERRORS * error } else { 1.0 };
         Self {
             name,
             resource,
@@ -86,10 +93,12 @@ impl<'a> Suspect<'a> {
             share: share.unwrap_or(f64::NAN),
             inferred: share.is_none(),
             refused: None,
-            growth: quiet.map(|quiet| quiet.growth(step.knee, resource) / doubt(&quiet)),
+            growth: growth.map(|growth| growth / doubt),
+            error,
             taken: quiet.map(|quiet| quiet.taken(step.knee, resource)),
             idle_early: idle_early(levels, name, resource),
             outgrown: quiet.is_some_and(|quiet| is_outgrown(levels, step, name, resource, &quiet)),
+            harmless: !harms(levels, step, resource),
             onset: None,
         }
     }
@@ -113,20 +122,36 @@ impl<'a> Suspect<'a> {
         self.resource.kind != "memory" && self.growth.is_some_and(|growth| growth >= VICTIM_HOLD)
     }
 
+    /// By how much longer requests hold it than at quiet levels, over all their visits, seconds.
+    pub fn grown_s(&self, step: &Step<'_>) -> f64 {
+        let taken = self.taken.unwrap_or(1.0).max(1.0);
+        demand_s(self.resource.used, step.knee.throughput_per_s) * (1.0 - taken.recip())
+    }
+
     /// Utilization by what requests took of it at quiet levels.
     pub fn lawful(&self) -> Option<f64> {
         Some(self.resource.utilization? / self.taken?)
     }
 
-    /// How sure it is that the size of a pool binds, by the growth of its holds: 1 while that is flat, 0 for a victim. Nobody knows where no level was
-    /// quiet.
+    /// How sure it is that its size binds: of a pool by the growth of its holds, 1 while that is flat, 0 for a victim. Nobody knows where no level was quiet,
+    /// or where by its error it may be a victim all the same.
     pub fn binds(&self) -> f64 {
         match self.growth {
+            _ if self.harmless => UNKNOWN_BINDS,
             _ if self.resource.kind != "pool" => 1.0,
-            Some(growth) => ((VICTIM_HOLD - growth) / (VICTIM_HOLD - FLAT_HOLD)).clamp(0.0, 1.0),
+            Some(growth) => {
+                let flat = ((VICTIM_HOLD - growth) / (VICTIM_HOLD - FLAT_HOLD)).clamp(0.0, 1.0);
+                let surely =
+                    is_single(self.resource) || growth * (1.0 + HIDING_ERRORS * self.error) < VICTIM_HOLD;
+                if surely { flat } else { flat.min(UNKNOWN_BINDS) }
+            }
             None => UNKNOWN_BINDS,
         }
     }
+}
+
+fn is_single(resource: &LevelResource) -> bool {
+    resource.kind == "pool" && resource.limit.is_some_and(|limit| limit <= 1.0)
 }
 
 /// The two levels that are compared.
@@ -156,9 +181,7 @@ pub fn suspects<'a>(levels: &'a [Level], unit: &Unit, step: &Step<'a>) -> Vec<Su
         let told = waited_share(step, name, resource);
         measured += told.unwrap_or(0.0);
         let utilization = resource.utilization.unwrap_or(0.0);
-        let full = utilization >= EXHAUSTED_MIN
-            && saturated(resource, step.knee, step.base)
-            && !is_busy_anyhow(step, name, resource);
+        let full = saturated(resource, step.knee, step.base) && !is_busy_anyhow(step, name, resource);
         let starved = resource.kind != "pool" && utilization < WAITED_FOR_MIN;
         // A number waiting that explains little may be no number of requests (a loop's lag, a run queue): only a clock of waits is held to its word.
         let unclocked = resource.wait_ms.is_none() && told.is_none_or(|share| share < CAUSE_SHARE_MIN);
@@ -211,6 +234,23 @@ fn waited_share(step: &Step<'_>, name: &str, resource: &LevelResource) -> Option
     Some(((wait_s - before_s.unwrap_or(0.0)).max(0.0) / step.added_s).min(1.0))
 }
 
+/// Nobody waits for memory, so what it does to those who take longer shows elsewhere: it refuses, or what computes does more for each request (collections,
+/// paging); else it may be full as caches are. Slots that refuse nobody, and of which nobody tells who waits, may be those of workers behind a queue.
+fn harms(levels: &[Level], step: &Step<'_>, resource: &LevelResource) -> bool {
+    let costs = |(name, station): (&String, &LevelResource)| {
+        let used = station.utilization.is_some_and(|ratio| ratio >= UNTOLD_MIN);
+        let quiet = Quiet::of(levels, step.knee, name).filter(|_| used && is_station(station));
+        let least = |quiet: &Quiet| FLAT_HOLD * (1.0 + DEMAND_ERRORS * quiet.demand_error);
+        quiet.is_some_and(|quiet| quiet.growth(step.knee, station) >= least(&quiet))
+    };
+    let shows = || match resource.kind.as_str() {
+        "memory" => step.knee.resources.iter().any(costs),
+        "pool" => wait_per_request_s(step.knee, resource).is_some(),
+        _ => true,
+    };
+    resource.errors_per_s.is_some_and(|errors| errors > 0.0) || shows()
+}
+
 /// Full under the lowest load already, and not used more since: what keeps it busy is not what requests ask of it.
 pub fn is_busy_anyhow(step: &Step<'_>, name: &str, resource: &LevelResource) -> bool {
     let Some((base, before)) = step.before(name) else { return false };
@@ -231,12 +271,13 @@ fn is_outgrown(
 ) -> bool {
     let waits = [resource.waiting, resource.wait_ms].iter().flatten().any(|wait| *wait > 0.0);
     let seen = levels.iter().filter(|level| level.level <= step.knee.level);
+    let least = OUTGROWN_MIN * (1.0 + DEMAND_ERRORS * quiet.demand_error);
     let mut full = seen
         .filter_map(|level| Some((level, level.resources.get(name)?)))
         .filter(|(_, resource)| resource.utilization.is_some_and(|ratio| ratio >= EXHAUSTED_MIN));
     resource.kind != "memory"
         && !waits
-        && full.any(|(level, resource)| quiet.taken(level, resource) * OUTGROWN_MIN <= 1.0)
+        && full.any(|(level, resource)| quiet.taken(level, resource) * least <= 1.0)
 }
 
 /// The contradiction test: most of the throughput was already there while no more than half of the slots were ever in use.

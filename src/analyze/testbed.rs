@@ -12,6 +12,7 @@ use crate::search::controller::Search;
 use crate::search::goal::TRIAL_REQUESTS_MIN;
 use crate::search::level::GoalResult;
 use crate::search::{Levels, Step};
+use std::collections::BTreeMap;
 
 pub(super) fn unit_users() -> Unit {
     Unit { of: LoadUnit::Users, think_s: Some(1.0), requests_per_iteration: 1.0 }
@@ -117,6 +118,19 @@ impl Simulated {
         self
     }
 
+    /// The same run as read once in so many seconds, but for the first reading of each level, which is mostly of what was before.
+    pub(super) fn read_every(mut self, seconds: f64) -> Self {
+        let mut parts: BTreeMap<(u64, String), Vec<SaturationRow>> = BTreeMap::new();
+        for row in self.readings.drain(..) {
+            let second = row.t_s % 30.0;
+            let part = if second < 2.0 { 0.0 } else { 1.0 + ((second - 2.0) / seconds).floor() };
+            let level = ((row.t_s - second) / 30.0) as u64;
+            parts.entry((100 * level + part as u64, row.resource.clone())).or_default().push(row);
+        }
+        self.readings = parts.into_values().map(|rows| together(&rows)).collect();
+        self
+    }
+
     pub(super) fn input(&self) -> Input<'_> {
         Input {
             unit: LoadUnit::Users,
@@ -128,6 +142,23 @@ impl Simulated {
             search: None,
             readings: &self.readings,
         }
+    }
+}
+
+/// One reading over the time of several.
+fn together(rows: &[SaturationRow]) -> SaturationRow {
+    let n = rows.len() as f64;
+    let mean =
+        |of: fn(&SaturationRow) -> Option<f64>| rows.iter().map(of).sum::<Option<f64>>().map(|sum| sum / n);
+    let sum = |of: fn(&SaturationRow) -> Option<f64>| rows.iter().map(of).sum::<Option<f64>>();
+    SaturationRow {
+        used: mean(|row| Some(row.used)).unwrap_or(0.0),
+        waiting: mean(|row| row.waiting),
+        utilization: mean(|row| row.utilization),
+        visits: sum(|row| row.visits),
+        wait_s: sum(|row| row.wait_s),
+        hold_s: sum(|row| row.hold_s),
+        ..rows[rows.len() - 1].clone()
     }
 }
 

@@ -94,14 +94,14 @@ impl Verdict<'_> {
             Weighed::Refused(judged) | Weighed::Judged(judged) => judged,
         };
         let refused = matches!(weighed, Weighed::Refused(_));
-        let likely = |suspect: &Suspect<'_>| self.odds.first.get(suspect.name).copied().unwrap_or(0.0);
+        let likely = |suspect: &Suspect<'_>| self.likely(judged, suspect.name);
         let best = judged.causes.iter().max_by(|a, b| likely(&a.0).total_cmp(&likely(&b.0)));
         let mut found = match best {
             Some((suspect, _)) if likely(suspect) >= NAMED_MIN => {
                 self.named(judged, suspect, likely(suspect))
             }
-            Some(_) if self.odds.found().min(judged.found()) >= FOUND_MIN && judged.untold.is_empty() => {
-                self.set(judged, &likely)
+            Some(_) if self.found(judged).min(judged.found()) >= FOUND_MIN && judged.untold.is_empty() => {
+                self.set(judged)
             }
             _ if refused => self.unknown(None, explain::no_growth(&judged.step, true, unit)),
             _ => self.unexplained(judged),
@@ -109,9 +109,38 @@ impl Verdict<'_> {
         if refused {
             return found;
         }
-        found.latency_knee = latency_knee(levels, judged.step.knee);
-        found.latency_knee_interval = found.latency_knee.map(|knee| self.odds.knees(levels).interval(knee));
+        let knee = latency_knee(levels, judged.step.knee);
+        found.latency_knee = knee.map(|knee| knee.at);
+        found.latency_knee_interval =
+            knee.map(|knee| knee.interval(self.odds.knees(levels).interval(knee.at)));
         found
+    }
+
+    /// That it was the first: its share of the draws, and no more than its readings can say.
+    fn likely(&self, judged: &Judged<'_>, name: &str) -> f64 {
+        let drawn = self.odds.first.get(name).copied().unwrap_or(0.0);
+        self.readings(judged, name).map_or(drawn, |readings| drawn.min(told_by(readings)))
+    }
+
+    /// That it was one of those observed.
+    fn found(&self, judged: &Judged<'_>) -> f64 {
+        self.odds.first.keys().map(|name| self.likely(judged, name)).sum()
+    }
+
+    /// Readings of a resource at the level that decides, where there are any to draw.
+    fn readings(&self, judged: &Judged<'_>, name: &str) -> Option<usize> {
+        let Believed { levels, series, .. } = self.believed;
+        let told = levels.iter().zip(series).filter(|(level, _)| judged.decides(level));
+        let counts =
+            told.filter_map(|(_, series)| Some(series.iter().find(|one| one.name == name)?.samples.len()));
+        counts.reduce(|all, count| all + count)
+    }
+
+    /// The resource that would be named if more readings told of it, and how many do.
+    fn thin(&self, judged: &Judged<'_>) -> Option<(&str, usize)> {
+        let (name, _) = self.odds.first.iter().find(|(_, drawn)| **drawn >= NAMED_MIN)?;
+        let readings = self.readings(judged, name)?;
+        (told_by(readings) < NAMED_MIN).then_some((name, readings))
     }
 
     fn nothing(&self, explanation: String) -> Bottleneck {
@@ -133,8 +162,10 @@ impl Verdict<'_> {
             explain::elsewhere(step, unit)
         } else if !judged.untold.is_empty() {
             explain::untold(&causes, &judged.untold, step, unit)
+        } else if let Some((name, readings)) = self.thin(judged) {
+            format!("cannot tell: {}", explain::thin(name, readings, step, unit))
         } else if judged.found() >= FOUND_MIN {
-            explain::unsteady(&causes, self.odds.found(), step, unit)
+            explain::unsteady(&causes, self.found(judged), step, unit)
         } else {
             match judged.victims.iter().find(|victim| victim.full) {
                 Some(victim) => explain::victim_alone(victim, step, unit),
@@ -176,16 +207,19 @@ impl Verdict<'_> {
         }
     }
 
-    fn set(&self, judged: &Judged<'_>, likely: &dyn Fn(&Suspect<'_>) -> f64) -> Bottleneck {
+    fn set(&self, judged: &Judged<'_>) -> Bottleneck {
         let set: Vec<&Suspect<'_>> = judged
             .causes
             .iter()
             .map(|(suspect, _)| suspect)
-            .filter(|one| likely(one) >= CANDIDATE_MIN)
+            .filter(|one| self.likely(judged, one.name) >= CANDIDATE_MIN)
             .collect();
         let names: Vec<&str> = set.iter().map(|suspect| suspect.name).collect();
         let together: f64 = set.iter().map(|suspect| suspect.share).sum();
-        let text = explain::set(&set, self.odds.found(), &judged.step, self.unit);
+        let mut text = explain::set(&set, self.found(judged), &judged.step, self.unit);
+        if let Some((name, readings)) = self.thin(judged) {
+            text += &format!(" As it is, {}", explain::thin(name, readings, &judged.step, self.unit));
+        }
         Bottleneck {
             status: BottleneckStatus::Set,
             candidates: self.candidates(judged),
@@ -207,11 +241,12 @@ impl Verdict<'_> {
         let mut candidates: Vec<Candidate> = self
             .odds
             .first
-            .iter()
-            .filter(|(_, probability)| **probability >= CANDIDATE_MIN)
+            .keys()
+            .map(|name| (name, self.likely(judged, name)))
+            .filter(|(_, probability)| *probability >= CANDIDATE_MIN)
             .map(|(name, probability)| Candidate {
                 resource: name.clone(),
-                probability: Some(*probability),
+                probability: Some(probability),
                 share_of_added_latency: share(name),
             })
             .collect();
@@ -238,6 +273,12 @@ impl Verdict<'_> {
         };
         self.ladder.iter().filter(ahead).filter_map(wall).collect()
     }
+}
+
+/// What `readings` of a level can say at most, however well they agree: one of them may be chance. So five are the fewest that name anybody
+/// ([`NAMED_MIN`]), and a single one says nothing.
+fn told_by(readings: usize) -> f64 {
+    1.0 - (readings.max(1) as f64).recip()
 }
 
 /// A share, unless it is one of failures.

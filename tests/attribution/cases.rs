@@ -3,7 +3,7 @@
 use super::draw;
 use super::draws::Draws;
 use super::faults::{FAULTS, Fault, hide};
-use super::probes::{innocents, of_parts, rows};
+use super::probes::{filling, innocents, of_parts, rows};
 use super::search::{Searched, Slo, search};
 use super::system::{Load, Role, System};
 use plimsoll::analyze::findings::findings;
@@ -25,6 +25,8 @@ pub(crate) enum Category {
     /// What gives way first is not told of.
     Uninstrumented,
     BadProbe(Fault),
+    /// Nor is this, and memory that does no harm fills with the load beside it.
+    Filling,
 }
 
 /// Whatever may give way first.
@@ -37,6 +39,7 @@ const EARLY: usize = 14;
 const BELOW: usize = 14;
 const UNINSTRUMENTED_EACH: usize = 8;
 const FAULTS_EACH: usize = 7;
+const FILLING_EACH: usize = 3;
 
 /// All cases, in the order of their ids.
 pub(crate) fn all() -> Vec<Category> {
@@ -47,6 +50,7 @@ pub(crate) fn all() -> Vec<Category> {
     all.extend(vec![Category::Below; BELOW]);
     all.extend(vec![Category::Uninstrumented; UNINSTRUMENTED_EACH * ROLES.len()]);
     all.extend(FAULTS.iter().flat_map(|fault| vec![Category::BadProbe(*fault); FAULTS_EACH]));
+    all.extend(vec![Category::Filling; FILLING_EACH * ROLES.len()]);
     all
 }
 
@@ -81,8 +85,11 @@ impl Case {
             let half = system.saturation() / 2.0;
             searched.levels.retain(|level| level.input.mark.good && level.input.mark.level <= half);
         }
-        if category == Category::Uninstrumented {
+        if matches!(category, Category::Uninstrumented | Category::Filling) {
             hide(&system, &mut probes);
+        }
+        if category == Category::Filling {
+            probes.push(filling(&system, &mut draws));
         }
         if let Category::BadProbe(fault) = category {
             if matches!(fault, Fault::IdleCounted | Fault::PendingMiscounted) && draws.chance(0.5) {

@@ -20,6 +20,8 @@ pub(crate) enum Source {
     Gateway,
     /// Memory that stays as it is, as a cache's does: this share of its limit.
     Cache(f64),
+    /// Memory that fills with the load, up to this share of its limit from that load on, as a cache of what users ask for does.
+    Filling(f64, f64),
     /// A pool of another service, seven of ten in use with errors at every load.
     Erring,
     /// A heap that fills with garbage up to this share of its limit and then has little left, over and over, at every load.
@@ -150,6 +152,13 @@ pub(crate) fn innocents(system: &System, draws: &mut Draws) -> Vec<Probe> {
     probes
 }
 
+/// Memory that is nearly full where the system is, and stops nobody.
+pub(crate) fn filling(system: &System, draws: &mut Draws) -> Probe {
+    let share = draws.between(0.91, 0.99);
+    let full_at = system.saturation() * draws.between(0.5, 1.0);
+    Probe::new("page.cache", "memory", Source::Filling(share, full_at), 2e9)
+}
+
 /// The rows of all probes, in order of time. The time between a row and the one before it is what its counters span.
 pub(crate) fn rows(
     system: &System,
@@ -232,6 +241,10 @@ fn tell(
         Source::Cache(share) => {
             let used = probe.limit.unwrap_or(1.0) * share * (1.0 + 0.002 * draws.normal());
             Told { used, ..Told::default() }
+        }
+        Source::Filling(share, full_at) => {
+            let filled = (level.input.mark.level / full_at).min(1.0) * (1.0 + 0.002 * draws.normal());
+            Told { used: probe.limit.unwrap_or(1.0) * share * filled, ..Told::default() }
         }
         Source::Erring => Told {
             used: draws.between(6.0, 8.0).round(),

@@ -23,7 +23,7 @@ impl Case {
     fn is_true(&self, resource: &str) -> bool {
         let system = &self.system;
         match self.category {
-            Category::Uninstrumented | Category::Below => false,
+            Category::Uninstrumented | Category::Filling | Category::Below => false,
             Category::NearTie | Category::Early => {
                 [system.first, system.second].iter().any(|role| role.resource() == resource)
             }
@@ -46,9 +46,13 @@ impl Case {
                     (Category::NearTie | Category::Early, true) => Grade::Right,
                     (_, true) => Grade::Unsure,
                     // With instruments that fail, doubt is the answer.
-                    (Category::BadProbe(_) | Category::Uninstrumented | Category::Below, false) => {
-                        Grade::Abstained
-                    }
+                    (
+                        Category::BadProbe(_)
+                        | Category::Uninstrumented
+                        | Category::Filling
+                        | Category::Below,
+                        false,
+                    ) => Grade::Abstained,
                     (_, false) => Grade::Wrong,
                 }
             }
@@ -210,6 +214,7 @@ fn title(category: Category) -> String {
         Category::Early => "bound broken early".to_owned(),
         Category::Below => "nothing yet".to_owned(),
         Category::Uninstrumented => "uninstrumented".to_owned(),
+        Category::Filling => "uninstrumented, memory fills".to_owned(),
         Category::BadProbe(fault) => format!("bad probe: {fault:?}"),
     }
 }

@@ -99,6 +99,136 @@ fn a_processor_that_collects_garbage_is_the_victim_of_the_heap() {
     assert!(found.explanation.contains("victim of what makes requests dearer"), "{}", found.explanation);
 }
 
+/// Memory fills with the users while requests wait for a lock that nobody observes: full is all that speaks against it.
+#[test]
+fn memory_that_does_nothing_to_requests_is_not_named() {
+    let silent = |kind: &str, used: f64, limit: f64| LevelResource {
+        kind: kind.to_owned(),
+        waiting: None,
+        wait_ms: None,
+        hold_ms: None,
+        visits: None,
+        ..pool(limit, used, 0.0, 0.0)
+    };
+    let at = |users: f64, mean_ms: f64, heap: f64, refused: Option<f64>| {
+        let heap = LevelResource { errors_per_s: refused, ..silent("memory", heap, 1e9) };
+        level(users, mean_ms, [("app.cpu", silent("cpu", users * 2e-3, 2.0)), ("app.heap", heap)])
+    };
+    let found = |refused: Option<f64>| {
+        let knee = Level { good: false, ..at(500.0, 120.0, 9.5e8, refused) };
+        found_of(&[at(100.0, 20.0, 3e8, None), at(300.0, 21.0, 6e8, None), knee])
+    };
+    let harmless = found(None);
+    assert_eq!((harmless.status, harmless.candidates.len()), (BottleneckStatus::Set, 1), "{harmless:?}");
+    assert_eq!(harmless.candidates[0].probability, Some(0.5));
+    assert!(harmless.explanation.contains("not observed (50 %)"), "{}", harmless.explanation);
+    assert_eq!(found(Some(3.0)).resource.as_deref(), Some("app.heap"));
+}
+
+/// It would be full at 430 users, and 440 fail for something else: a cache stays as full as it was, a process that dies of its memory does not.
+#[test]
+fn memory_that_stays_full_while_requests_fail_is_not_named() {
+    let at = |users: f64, mean_ms: f64, used: f64| {
+        let heap = LevelResource {
+            kind: "memory".to_owned(),
+            waiting: None,
+            wait_ms: None,
+            hold_ms: None,
+            visits: None,
+            ..pool(1e9, used, 0.0, 0.0)
+        };
+        level(users, mean_ms, [("app.heap", heap)])
+    };
+    let found = |used: f64| {
+        let knee = Level { good: false, error_ratio: 0.2, ..at(440.0, 300.0, used) };
+        found_of(&[at(100.0, 20.0, 2.3e8), at(200.0, 20.0, 4.6e8), at(400.0, 20.0, 9.3e8), knee])
+    };
+    assert_eq!(found(9.4e8).status, BottleneckStatus::Set);
+    assert_eq!(found(4e8).resource.as_deref(), Some("app.heap"));
+}
+
+/// Workers behind a queue are all busy as well, while requests wait for something else.
+#[test]
+fn slots_of_which_nobody_tells_who_waits_are_not_named_alone() {
+    let workers = |used: f64| LevelResource {
+        waiting: None,
+        wait_ms: None,
+        hold_ms: None,
+        visits: None,
+        ..pool(50.0, used, 0.0, 0.0)
+    };
+    let knee = Level { good: false, ..level(500.0, 120.0, [("queue.workers", workers(50.0))]) };
+    let found = found_of(&[level(100.0, 20.0, [("queue.workers", workers(10.0))]), knee]);
+    assert_eq!((found.status, found.candidates[0].probability), (BottleneckStatus::Set, Some(0.5)));
+}
+
+/// Slots are held 60 ms longer than at the quiet level. Who waits 10 ms for the lock does not hold them for so long, who waits 50 ms may.
+#[test]
+fn a_queue_is_to_blame_for_longer_holds_as_far_as_it_is_waited_for() {
+    let found = |waiting: f64, mean_ms: f64| {
+        let at = |users: f64, mean_ms: f64, lock: LevelResource, slots: LevelResource| {
+            level(users, mean_ms, [("a.lock", lock), ("b.pool", slots)])
+        };
+        let base = at(100.0, 30.0, pool(1.0, 0.19, 0.0, 0.0019), pool(40.0, 2.0, 0.0, 0.02));
+        let knee = at(500.0, mean_ms, pool(1.0, 0.95, waiting, 0.0019), pool(40.0, 40.0, 200.0, 0.08));
+        found_of(&[base, Level { good: false, ..knee }])
+    };
+    assert_eq!(found(5.0, 500.0).status, BottleneckStatus::Uninstrumented);
+    assert_eq!(found(25.0, 540.0).resource.as_deref(), Some("a.lock"));
+}
+
+/// The pool is the most waited for of what is observed, and explains a tenth. A fifth more users fill it.
+#[test]
+fn what_fills_above_the_knee_is_not_named_unless_it_was_waited_for_there() {
+    let at = |users: f64, good: bool, mean_ms: f64, used: f64, waiting: f64| {
+        let wait_ms = Some(waiting / users * 1e3);
+        let pool = LevelResource { wait_ms, ..pool(10.0, used, waiting, 0.02) };
+        Level { good, ..level(users, mean_ms, [("a.pool", pool)]) }
+    };
+    let found = |waiting: f64| {
+        found_of(&[
+            at(100.0, true, 30.0, 2.0, 0.0),
+            at(400.0, false, 100.0, 8.0, waiting),
+            at(480.0, false, 500.0, 10.0, 220.0),
+        ])
+    };
+    assert_eq!(found(2.8).status, BottleneckStatus::Uninstrumented);
+    assert_eq!(found(25.0).resource.as_deref(), Some("a.pool"));
+}
+
+/// Two slots that were looked at ten times: their hold at the quiet level may have been half of what it seems.
+#[test]
+fn a_pool_whose_hold_is_hardly_known_is_not_named_alone() {
+    let found = |seconds: f64| {
+        let at = |users: f64, mean_ms: f64, used: f64, waiting: f64| {
+            let gauge =
+                LevelResource { wait_ms: None, hold_ms: None, visits: None, ..pool(2.0, used, waiting, 0.0) };
+            Level { span_s: [0.0, seconds], ..level(users, mean_ms, [("a.pool", gauge)]) }
+        };
+        found_of(&[at(100.0, 20.0, 0.9, 0.0), Level { good: false, ..at(222.0, 120.0, 2.0, 22.0) }])
+    };
+    let short = found(10.0);
+    assert_eq!((short.status, short.candidates[0].probability), (BottleneckStatus::Set, Some(0.5)));
+    assert_eq!(found(1000.0).resource.as_deref(), Some("a.pool"));
+}
+
+#[test]
+fn fewer_than_five_readings_name_nobody() {
+    let seen = |seconds: f64| found(&Simulated::run(&Pool::default(), &LOADS, 100.0).read_every(seconds));
+    let five = seen(4.0);
+    assert_eq!((five.status, five.probability), (BottleneckStatus::Named, Some(0.8)), "{}", five.explanation);
+    let four = seen(5.0);
+    assert_eq!((four.status, four.candidates[0].probability), (BottleneckStatus::Set, Some(0.75)));
+    assert!(
+        four.explanation.contains("4 readings tell of mongodb.pool at 544 users"),
+        "{}",
+        four.explanation
+    );
+    let one = seen(20.0);
+    assert_eq!((one.status, one.candidates.len()), (BottleneckStatus::Uninstrumented, 0));
+    assert!(one.explanation.contains("cannot tell: 1 reading tells of mongodb.pool"), "{}", one.explanation);
+}
+
 #[test]
 fn what_is_busy_anyhow_is_not_blamed() {
     let cpu = |used: f64| LevelResource {
