@@ -2,6 +2,7 @@
 //! pool's slots were merely held longer by something behind it. Correlation with load is worth nothing, because everything rises with
 //! load, and so is the text of an error.
 
+use super::quiet::Quiet;
 use super::refusals::{FAILING_MIN, added_error_ratio, exhausted, is_slower, refusals};
 use super::saturate::EXHAUSTED_MIN;
 use super::suspects::{
@@ -18,6 +19,10 @@ const CLEAR_SHARE: f64 = 0.8;
 const USED_MIN: f64 = 0.5;
 /// Share of errors, unless the first bad level has more, above which a level does not stand in for it.
 const BENT: f64 = 0.05;
+/// Levels below the knee from which on they tell what a request takes.
+const ORDERED_MIN: usize = 2;
+/// Share of what a full resource lets pass that is let pass at some level.
+const REACHED_MIN: f64 = 0.8;
 /// Weight in all without which nothing is said to have been found.
 pub const FOUND_MIN: f64 = 0.5;
 /// Growth of the mean response time (as a share, and in seconds) below which there is nothing to attribute.
@@ -146,7 +151,7 @@ fn step<'a>(lowest: &'a Level, knee: &'a Level) -> Step<'a> {
 
 fn weigh_at<'a>(levels: &'a [Level], step: Step<'a>, unit: &Unit) -> Weighed<'a> {
     let Step { base, added_s, .. } = step;
-    let refused = refusals(levels, &step);
+    let refused = refusals(levels, &step, unit);
     if !refused.is_empty() {
         return Weighed::Refused(Judged::refused(step, step.knee.level, refused));
     }
@@ -188,11 +193,15 @@ fn judge<'a>(levels: &'a [Level], unit: &Unit, step: Step<'a>) -> Judged<'a> {
     contenders.extend(kept);
     contenders.extend(hidden.into_iter().filter(|one| causes.iter().all(|cause| cause.name != one.name)));
     let mut weights = weights(levels, unit, &contenders);
-    // Where a single level is all there is, and not only the leader full there, nobody knows who was the first.
+    // Where no two levels below tell what a request takes, and not only the leader is full, nobody knows who was the first.
+    let is_victim = |name: &str| judged.victims.iter().any(|victim| victim.name == name);
     let is_other = |(name, resource): (&String, &LevelResource)| {
-        *name != leader.name && resource.utilization.is_some_and(|ratio| ratio >= EXHAUSTED_MIN)
+        let full = resource.utilization.is_some_and(|ratio| ratio >= EXHAUSTED_MIN);
+        *name != leader.name && full && !is_victim(name)
     };
-    if step.base.is_none() && step.knee.resources.iter().any(is_other) {
+    let below = levels.iter().filter(|level| level.level < step.knee.level).count();
+    let is_unordered = below < ORDERED_MIN && step.knee.resources.iter().any(is_other);
+    if is_unordered || leader.full && is_never_reached(levels, &step, leader) {
         weights.iter_mut().for_each(|weight| *weight *= FOUND_MIN);
     }
     let harmless =
@@ -206,6 +215,18 @@ fn judge<'a>(levels: &'a [Level], unit: &Unit, step: Step<'a>) -> Judged<'a> {
     judged.causes = contenders.into_iter().zip(weights).collect();
     judged.causes.extend(others.into_iter().map(|other| (other, 0.0)));
     judged
+}
+
+/// The contradiction test of who is full: at no level did so many requests succeed as it lets pass by what they took of it at quiet ones. What fills it is
+/// work that comes to nothing, and something else lets no more through.
+fn is_never_reached(levels: &[Level], step: &Step<'_>, leader: &Suspect<'_>) -> bool {
+    let Some(quiet) = Quiet::of(levels, step.knee, leader.name) else { return false };
+    let reached = |level: &Level| {
+        let resource = level.resources.get(leader.name)?;
+        Some(resource.utilization? / quiet.taken(level, resource) * (1.0 - level.error_ratio))
+    };
+    let most = levels.iter().filter_map(reached).fold(0.0, f64::max);
+    leader.resource.kind != "memory" && most * (1.0 + quiet.error.max(quiet.demand_error)) < REACHED_MIN
 }
 
 /// Whether it may have been the first instead of `leader`: its share says so, or it has no clock and may be what holds the slots of the leader.

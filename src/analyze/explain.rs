@@ -1,6 +1,6 @@
 //! The sentences that say what was found, so that a reader can act on them and knows what they rest on.
 
-use super::suspects::{FLAT_HOLD, Step, Suspect};
+use super::suspects::{CAUSE_SHARE_MIN, FLAT_HOLD, Step, Suspect};
 use super::wall::Unit;
 use crate::fit::evidence::EXTRAPOLATED;
 use crate::record::summary::{Level, LevelResource, NextWall, Rung};
@@ -281,6 +281,20 @@ fn nearest(step: &Step<'_>) -> String {
     }
 }
 
+/// Nothing that was observed is believed.
+pub(super) fn all_left_out<'n>(
+    names: impl Iterator<Item = &'n String>,
+    step: &Step<'_>,
+    unit: &Unit,
+) -> String {
+    let names: Vec<&str> = names.map(String::as_str).collect();
+    format!(
+        "cannot tell: all that was observed of the target ({}) contradicts itself and was left out (see `checks`), so nothing explains the {}.",
+        names.join(", "),
+        compared(step, unit)
+    )
+}
+
 pub(super) fn unexplained(levels: &[Level], causes: &[&Suspect<'_>], step: &Step<'_>, unit: &Unit) -> String {
     let compared = compared(step, unit);
     if levels.iter().all(|level| level.resources.is_empty()) {
@@ -300,11 +314,29 @@ pub(super) fn unexplained(levels: &[Level], causes: &[&Suspect<'_>], step: &Step
             load(step.knee.level, unit),
             nearest(step)
         ),
+        Some(cause) if cause.share >= CAUSE_SHARE_MIN => format!(
+            "cannot tell: {} was full ({}), and waiting for it explains {} of the {compared}, but {}. Hold the levels longer.",
+            cause.name,
+            state(cause),
+            percent(cause.share),
+            doubt(cause)
+        ),
         Some(cause) => format!(
             "{} was full ({}), but waiting for it explains only {} of the {compared}; the rest is spent in something that is not observed.",
             cause.name,
             state(cause),
             percent(cause.share)
         ),
+    }
+}
+
+/// Why who was full and waited for is not named.
+fn doubt(cause: &Suspect<'_>) -> &'static str {
+    if cause.harmless {
+        "nothing shows what that does to requests"
+    } else if cause.resource.kind == "pool" {
+        "how long its slots are held at quiet levels is not known well enough to tell whether its size binds"
+    } else {
+        "what else was full, or how few requests succeeded, leaves open whether it was the first"
     }
 }

@@ -11,7 +11,7 @@ pub const FAILING_MIN: f64 = 0.001;
 
 /// Resources that are full and refused at least half of what failed more than at the lowest level, each with its part of the blame; where there
 /// is none, memory that is used up. Empty where requests failed no more often, or took longer as well: then a queue says who is to blame.
-pub fn refusals<'a>(levels: &[Level], step: &Step<'a>) -> Vec<(Suspect<'a>, f64)> {
+pub fn refusals<'a>(levels: &[Level], step: &Step<'a>, unit: &Unit) -> Vec<(Suspect<'a>, f64)> {
     let Some(base) = step.base else { return Vec::new() };
     if is_slower(step) || added_error_ratio(step) <= FAILING_MIN {
         return Vec::new();
@@ -37,10 +37,16 @@ pub fn refusals<'a>(levels: &[Level], step: &Step<'a>) -> Vec<(Suspect<'a>, f64)
         })
         .collect();
     if found.is_empty() {
+        let before = |name: &str| last_good(levels, step)?.resources.get(name);
+        let is_new = |name: &str, resource: &LevelResource| {
+            before(name).is_none_or(|before| !is_as_full(before, resource))
+                || is_at_limit(resource) && fills_before(levels, step, unit, name, resource)
+        };
         let used_up = seen().filter(|(name, resource)| {
             resource.kind == "memory"
                 && saturated(resource, step.knee, step.base)
                 && !is_busy_anyhow(step, name, resource)
+                && is_new(name, resource)
         });
         found = used_up.map(|(name, resource)| (suspect(name, resource, None), 1.0)).collect();
     }
@@ -54,28 +60,55 @@ const BETWEEN: f64 = 1.05;
 /// Utilization at the last good level without which nothing was about to be full.
 const NEARLY_FULL: f64 = 0.8;
 
-/// Part of what it held of which memory keeps less if its owner died of it.
-const GIVEN_BACK: f64 = 0.98;
+/// Part of what memory held at one level that it holds at another where nothing became of it.
+const KEPT: f64 = 0.98;
+/// Utilization from which memory has nothing to give.
+const AT_LIMIT: f64 = 0.98;
+
+fn last_good<'a>(levels: &'a [Level], step: &Step<'_>) -> Option<&'a Level> {
+    levels.iter().rfind(|level| level.good && level.level < step.knee.level)
+}
+
+/// Whether what it took below fills it between the last good level and the knee. Of memory that is no longer so where a good level lies past that load:
+/// it was full there too, and nothing came of it.
+fn fills_before(
+    levels: &[Level],
+    step: &Step<'_>,
+    unit: &Unit,
+    name: &str,
+    resource: &LevelResource,
+) -> bool {
+    let near = if resource.kind == "memory" { 1.0 } else { BETWEEN };
+    let between = last_good(levels, step).map(|good| good.level / near..=step.knee.level * BETWEEN);
+    wall(levels, unit, name).zip(between).is_some_and(|(at, between)| between.contains(&at))
+}
+
+fn is_as_full(before: &LevelResource, after: &LevelResource) -> bool {
+    after.used.min(before.used) >= KEPT * after.used.max(before.used)
+}
+
+fn is_at_limit(resource: &LevelResource) -> bool {
+    resource.utilization.is_some_and(|ratio| ratio >= AT_LIMIT)
+}
 
 /// What fills between the last level without failures and the knee by what it took below, has no queue to tell of, and was nearly full at the former: a
 /// process that dies of its memory and begins again is half full at the knee, and a gateway that takes no more connections counts none that it refused.
 /// Its demand says so and not its fullest reading: a heap that is collected fills at any load. Each with its part of the blame; empty where hardly more
 /// requests fail.
 pub fn exhausted<'a>(levels: &'a [Level], step: &Step<'a>, unit: &Unit) -> Vec<(Suspect<'a>, f64)> {
-    let below = levels.iter().rfind(|level| level.good && level.level < step.knee.level);
+    let below = last_good(levels, step);
     let Some(good) = below.filter(|_| added_error_ratio(step) > FAILING_MIN) else { return Vec::new() };
-    let between = good.level / BETWEEN..=step.knee.level * BETWEEN;
-    // Memory that stays as full as it was does no harm, as a cache does none.
+    // Memory that stays as full as it was, short of its limit, does no harm, as a cache does none.
     let stays = |name: &str, resource: &LevelResource| {
-        let after = step.knee.resources.get(name);
-        resource.kind == "memory" && after.is_some_and(|after| after.used > GIVEN_BACK * resource.used)
+        let as_full = |after: &LevelResource| is_as_full(resource, after) && !is_at_limit(after);
+        resource.kind == "memory" && step.knee.resources.get(name).is_some_and(as_full)
     };
     let fills = |name: &str, resource: &LevelResource| {
         resource.waiting.is_none()
             && resource.wait_ms.is_none()
             && resource.utilization.is_some_and(|ratio| ratio >= NEARLY_FULL)
             && !stays(name, resource)
-            && wall(levels, unit, name).is_some_and(|at| between.contains(&at))
+            && fills_before(levels, step, unit, name, resource)
     };
     let found: Vec<Suspect<'a>> = good
         .resources

@@ -162,6 +162,10 @@ impl Verdict<'_> {
             explain::elsewhere(step, unit)
         } else if !judged.untold.is_empty() {
             explain::untold(&causes, &judged.untold, step, unit)
+        } else if !self.believed.left_out.is_empty()
+            && self.believed.levels.iter().all(|level| level.resources.is_empty())
+        {
+            explain::all_left_out(self.believed.left_out.keys(), step, unit)
         } else if let Some((name, readings)) = self.thin(judged) {
             format!("cannot tell: {}", explain::thin(name, readings, step, unit))
         } else if judged.found() >= FOUND_MIN {

@@ -152,10 +152,10 @@ pub(crate) fn innocents(system: &System, draws: &mut Draws) -> Vec<Probe> {
     probes
 }
 
-/// Memory that is nearly full where the system is, and stops nobody.
+/// Memory that is nearly full where the system is, and stops nobody. One that fills within a tenth of where the system does nobody can tell from what does.
 pub(crate) fn filling(system: &System, draws: &mut Draws) -> Probe {
     let share = draws.between(0.91, 0.99);
-    let full_at = system.saturation() * draws.between(0.5, 1.0);
+    let full_at = system.saturation() * draws.between(0.5, 0.9);
     Probe::new("page.cache", "memory", Source::Filling(share, full_at), 2e9)
 }
 

@@ -1,5 +1,7 @@
 //! Systems whose first limit is known, simulated and hand-made, and what is said of them.
 
+mod contradictions;
+
 use super::*;
 use crate::analyze::checks::believed;
 use crate::analyze::levels::Measured;
