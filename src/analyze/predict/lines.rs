@@ -173,6 +173,10 @@ fn line(system: &System, nodes: &[Node]) -> Option<f64> {
             if at(low) > 0.0 {
                 return None;
             }
+            // Fewer visit it than may be late: no queue breaks the goals, and more users than fill it get no more done.
+            if at(high) <= 0.0 {
+                return Some(system.load_at(fastest_per_s));
+            }
             while high - low > 1 + low / 2000 {
                 let middle = u64::midpoint(low, high);
                 if at(middle) > 0.0 { high = middle } else { low = middle }
