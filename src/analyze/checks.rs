@@ -6,6 +6,7 @@ use super::samples::{Sample, Series, scatter};
 use super::saturate::names;
 use super::verdict::Believed;
 use super::wall::{Demand, Unit, unsaturated};
+use crate::fit::parabola::Parabola;
 use crate::queueing::laws::number_in_system;
 use crate::record::summary::{Check, Level};
 
@@ -249,37 +250,35 @@ fn flow(levels: &[Level], name: &str, checks: &mut Vec<Check>) {
     keep(checks, rows.collect());
 }
 
-/// Holds the use of a resource where it is not saturated against the line that demand and background make.
+/// Holds the use of a resource where it is not saturated against the line that demand and background make; where that is a curve, which goes through its levels,
+/// against a parabola.
 fn line(believed: &mut Believed, name: &str, unit: &Unit, checks: &mut Vec<Check>) {
     let free = unsaturated(&believed.levels, name);
     let Some(demand) = Demand::of(&free, name, unit).filter(|_| free.len() >= LINE_LEVELS_MIN) else {
         return;
     };
+    let points =
+        || free.iter().filter_map(|level| Some((level.throughput_per_s, level.resources.get(name)?.used)));
+    let bent = demand.curve.as_ref().and_then(|_| Parabola::through(&points().collect::<Vec<_>>()));
     let rows: Vec<Check> = free
         .iter()
         .filter_map(|level| {
             let used = level.resources.get(name)?.used;
-            let lawful = demand.used_at(level).max(USED_MIN * demand.limit);
+            let by_law = bent.map_or(demand.used_at(level), |bent| bent.at(level.throughput_per_s));
+            let lawful = by_law.max(USED_MIN * demand.limit);
             let place = believed.levels.iter().position(|other| other.level == level.level)?;
             let series = believed.series[place].iter().find(|series| series.name == name)?;
             let error = Some(series.used_error()).filter(|error| error.is_finite()).unwrap_or(0.0);
             let bound = DRIFT_MAX.max(ERRORS_MAX * error / lawful);
-            Some(row(
-                "utilization",
-                Some(name),
-                Some(level.level),
-                (used - demand.used_at(level)) / lawful,
-                bound,
-                KEPT,
-            ))
+            Some(row("utilization", Some(name), Some(level.level), (used - by_law) / lawful, bound, KEPT))
         })
         .collect();
     let failing = rows.iter().filter(|row| !row.holds).count();
     let many = failing >= 2 && failing as f64 > MOST * free.len() as f64;
-    let consequence = if many {
-        "no load is predicted at which it gives way"
-    } else {
-        "said only: its demand moves with the load"
+    let consequence = match (many, bent.is_some()) {
+        (true, _) => "no load is predicted at which it gives way",
+        (false, true) => "said only: it lies off the curve of its demand",
+        (false, false) => "said only: its demand moves with the load",
     };
     let rows: Vec<Check> = rows
         .into_iter()

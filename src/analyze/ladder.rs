@@ -21,8 +21,17 @@ const NORMAL: f64 = 1.96;
 pub enum Place {
     /// It was seen to.
     Seen(Onset),
-    /// Its demand says so; `factor` times the most that was in use. Where what a request takes of it moves with the load, `moved` is by how much.
-    Ahead { at: f64, factor: f64, moved: Option<f64> },
+    /// Its demand says so; `factor` times the most that was in use. Where what a request takes of it moves with the load, it tells how.
+    Ahead { at: f64, factor: f64, moves: Option<Moves> },
+}
+
+/// How what a request takes moves with the load.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Moves {
+    /// [`Curve::moved`](crate::fit::curve::Curve).
+    pub by: f64,
+    /// Standard error of the load, as a share, for how it may go on.
+    pub error: f64,
 }
 
 impl Place {
@@ -57,7 +66,7 @@ pub fn place(levels: &[Level], name: &str, unit: &Unit, victim: bool) -> Result<
         return Err("too few levels: a demand takes two at which it was not full");
     }
     let demand = Demand::of(&free, name, unit).ok_or("its use does not depend on the load")?;
-    let at = demand.wall(base, unit).ok_or("its use does not depend on the load")?;
+    let at = demand.wall(base, unit).ok_or("its use leaves no room without any load already")?;
     if free.last().is_some_and(|level| at < level.level) {
         return Err("the run went past the load that its demand would allow");
     }
@@ -67,7 +76,8 @@ pub fn place(levels: &[Level], name: &str, unit: &Unit, victim: bool) -> Result<
     } else {
         demand.limit / seen().map(|resource| resource.used).fold(0.0, f64::max)
     };
-    Ok(Place::Ahead { at, factor, moved: demand.curve.map(|curve| curve.moved) })
+    let moves = demand.curve.map(|curve| Moves { by: curve.moved, error: curve.error_at(demand.limit) });
+    Ok(Place::Ahead { at, factor, moves })
 }
 
 /// Places of one resource in the levels drawn again.
@@ -131,9 +141,9 @@ pub fn rung(name: &str, kind: &str, unit: &Unit, place: Result<Place, String>, d
                     let ends = ends.map(|ends| counted(onset, ends));
                     (ends, ends.map(|_| CONFIDENCE), measured(), None)
                 }
-                Place::Ahead { factor, moved, .. } => {
-                    rung.demand_moved = moved;
-                    let class = evidence_of(moved.is_some(), factor).to_owned();
+                Place::Ahead { factor, moves, .. } => {
+                    rung.demand_moved = moves.map(|moves| moves.by);
+                    let class = evidence_of(moves.is_some(), factor).to_owned();
                     (ends, ends.map(|_| CONFIDENCE), Some(class), Some(factor))
                 }
             };

@@ -2,7 +2,7 @@
 //! and intervals are those of the same draws.
 
 use super::attribute::{Weighed, weigh};
-use super::ladder::{Drawn, place};
+use super::ladder::{Drawn, Place, place};
 use super::onset::latency_knee;
 use super::redraw::redraw;
 use super::samples::Series;
@@ -10,6 +10,7 @@ use super::wall::{Demand, Unit, unsaturated};
 use crate::record::summary::Level;
 use crate::seed::{Purpose, Stream, stream};
 use rand::RngExt as _;
+use rand_distr::{Distribution as _, StandardNormal};
 use std::collections::BTreeMap;
 
 /// Times that the levels are drawn again: enough for a probability to the nearest percent or two, and for the ends of an interval of 95 %.
@@ -45,7 +46,8 @@ impl Odds {
 }
 
 /// By how much a level lies off the line that the demand of a resource makes. That the line is no line is part of what is not known of a load ahead:
-/// a draw has each of them on either side (the wild bootstrap of Liu, Annals of Statistics 16, 1988).
+/// a draw has each of them on either side (the wild bootstrap of Liu, Annals of Statistics 16, 1988). A curve goes through its levels, and how it goes on is
+/// drawn by its own error.
 struct Misfit<'a> {
     name: &'a str,
     level: usize,
@@ -68,6 +70,17 @@ impl Misfit<'_> {
         if let Some(resource) = levels[self.level].resources.get_mut(self.name) {
             resource.used = (resource.used + sign * self.used - self.used).max(0.0);
         }
+    }
+}
+
+/// A place with what is not known of how a demand that moves goes on.
+fn drawn_at(place: Place, random: &mut Stream) -> f64 {
+    match place {
+        Place::Ahead { at, moves: Some(moves), .. } => {
+            let off: f64 = StandardNormal.sample(random);
+            at * (moves.error * off).exp()
+        }
+        _ => place.at(),
     }
 }
 
@@ -97,7 +110,7 @@ pub(super) fn odds(
         }
         for name in names {
             if let Ok(place) = place(&drawn, name, unit, victims.contains(name)) {
-                odds.places.entry((*name).to_owned()).or_default().push(place.at());
+                odds.places.entry((*name).to_owned()).or_default().push(drawn_at(place, random));
             }
         }
         if let Some(knee) = drawn.iter().find(|level| !level.good) {
@@ -106,4 +119,49 @@ pub(super) fn odds(
     }
     odds.first.values_mut().for_each(|weight| *weight = (*weight / DRAWS as f64).min(1.0));
     odds
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analyze::ladder::rung;
+    use crate::analyze::testbed::{level, pool, unit_users};
+    use crate::record::summary::LevelResource;
+
+    /// Eight levels of a processor whose demand rises by 0.6 of itself over them, read to half a percent; its limit is so many times what was used.
+    #[test]
+    fn an_interval_ahead_holds_where_a_demand_that_moves_fills_it() {
+        let truth = |x: f64| x * 1e-3 * (1.0 + 0.6 * x / 480.0);
+        for factor in [1.3, 2.0, 4.0] {
+            let limit = factor * truth(480.0);
+            let full = (480..4000).map(f64::from).find(|x| truth(*x) >= limit).unwrap();
+            let holds = |id: u64| {
+                let mut random = stream(7, Purpose::Bootstrap, 0, id);
+                let levels: Vec<Level> = (1..=8)
+                    .map(|k| {
+                        let x = 60.0 * f64::from(k);
+                        let off: f64 = StandardNormal.sample(&mut random);
+                        let used = truth(x) * (1.0 + 0.005 * off);
+                        let cpu = LevelResource {
+                            kind: "cpu".to_owned(),
+                            waiting: None,
+                            wait_ms: None,
+                            hold_ms: None,
+                            visits: None,
+                            ..pool(limit, used, 0.0, 0.0)
+                        };
+                        level(x, 0.0, [("app.cpu", cpu)])
+                    })
+                    .collect();
+                let unit = unit_users();
+                let odds = odds(&levels, &vec![Vec::new(); 8], &unit, &["app.cpu"], &[]);
+                let found = place(&levels, "app.cpu", &unit, false).map_err(str::to_owned);
+                let [low, high] =
+                    rung("app.cpu", "cpu", &unit, found, odds.drawn("app.cpu", &levels)).interval.unwrap();
+                low <= full && full <= high
+            };
+            let held = (0..20).filter(|id| holds(*id)).count();
+            assert!(held >= 18, "{factor}: {held} of 20");
+        }
+    }
 }

@@ -103,7 +103,7 @@ pub fn exhausted<'a>(levels: &'a [Level], step: &Step<'a>, unit: &Unit) -> Vec<(
         let as_full = |after: &LevelResource| is_as_full(resource, after) && !is_at_limit(after);
         resource.kind == "memory" && step.knee.resources.get(name).is_some_and(as_full)
     };
-    let fills = |name: &str, resource: &LevelResource| {
+    let fills_between = |name: &str, resource: &LevelResource| {
         resource.waiting.is_none()
             && resource.wait_ms.is_none()
             && resource.utilization.is_some_and(|ratio| ratio >= NEARLY_FULL)
@@ -113,7 +113,7 @@ pub fn exhausted<'a>(levels: &'a [Level], step: &Step<'a>, unit: &Unit) -> Vec<(
     let found: Vec<Suspect<'a>> = good
         .resources
         .iter()
-        .filter(|(name, resource)| fills(name, resource))
+        .filter(|(name, resource)| fills_between(name, resource))
         .map(|(name, resource)| Suspect { full: true, ..Suspect::at(levels, step, name, resource, None) })
         .collect();
     let part = 1.0 / found.len().max(1) as f64;

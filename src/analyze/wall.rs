@@ -143,7 +143,7 @@ const FULL: f64 = 0.98;
 
 /// Whether nobody waits for it, as for memory or for connections that sockets hold: what comes when it is full is refused. A processor has a queue, though
 /// few tell of it.
-pub fn fills(resource: &LevelResource) -> bool {
+pub fn refuses(resource: &LevelResource) -> bool {
     let waits = resource.waiting.is_some() || resource.wait_ms.is_some();
     resource.kind == "memory" || resource.kind != "cpu" && !waits
 }
@@ -154,7 +154,7 @@ pub fn unsaturated<'a>(levels: &'a [Level], name: &str) -> Vec<&'a Level> {
     let base = levels.first();
     let is_free = |resource: &LevelResource, level: &Level| {
         let is_full = || resource.utilization.is_some_and(|ratio| ratio >= FULL);
-        match fills(resource) {
+        match refuses(resource) {
             true if level.good => true,
             true if is_full() => false,
             _ => !saturated(resource, level, base),

@@ -118,7 +118,7 @@ fn weights(windows: &[Window], sizes: &[f64]) -> Vec<f64> {
 }
 
 /// |ln(upper/lower)|; infinite where a half has no demand at all.
-fn ratio((lower_s, upper_s): (f64, f64)) -> f64 {
+fn ratio(lower_s: f64, upper_s: f64) -> f64 {
     (upper_s / lower_s).ln().abs()
 }
 
@@ -208,28 +208,30 @@ impl Halves {
         errors: &Errors,
         random: &mut Stream,
     ) -> Option<Drift> {
-        let (lower_s, upper_s) = self.demands(busy)?;
+        let (background, lower_s, upper_s) = self.demands(busy)?;
         // The errors around two demands: around one, a demand that moves would look like errors that stay for long.
         let errors = &self.errors(model, busy).unwrap_or_else(|| errors.clone());
         let draw = |_| {
             let drawn = errors.draw(busy.len(), random);
             let error = |row: usize| drawn[row] / model.weights[row].sqrt();
             let busy: Vec<f64> = (0..busy.len()).map(|row| model.at(found, row) + error(row)).collect();
-            self.demands(&busy).map(ratio)
+            self.demands(&busy).map(|(_, lower_s, upper_s)| ratio(lower_s, upper_s))
         };
         let mut apart: Vec<f64> = (0..REPLICATES).filter_map(draw).collect();
         apart.sort_by(f64::total_cmp);
-        let far = ratio((lower_s, upper_s));
+        let far = ratio(lower_s, upper_s);
         let moved = far >= (1.0 + MOVED_MIN).ln() && far > quantile(&apart, 0.95);
-        let curve = if moved { Curve::through(&self.points(busy)) } else { None };
+        let curve = if moved { self.curve(busy, (background, lower_s)) } else { None };
         Some(Drift { lower_s, upper_s, moved, curve })
     }
 
-    /// (load, busy) of every window.
-    fn points(&self, busy: &[f64]) -> Vec<(f64, f64)> {
+    /// Of all windows, with the background and the demand of the lower half.
+    fn curve(&self, busy: &[f64], below: (f64, f64)) -> Option<Curve> {
         let (rows, lower) = &self.lower;
-        let lower = rows.iter().zip(&lower.design[0]).map(|(&row, load)| (*load, busy[row]));
-        lower.chain(self.upper.iter().map(|&(row, load, _)| (load, busy[row]))).collect()
+        let lower: Vec<(f64, f64)> =
+            rows.iter().zip(&lower.design[0]).map(|(&row, load)| (*load, busy[row])).collect();
+        let upper: Vec<(f64, f64)> = self.upper.iter().map(|&(row, load, _)| (load, busy[row])).collect();
+        Curve::through(&lower, &upper, below)
     }
 
     /// Of the windows around a demand of its own for each half.
@@ -246,8 +248,8 @@ impl Halves {
         Errors::of(&scaled, &model.scaled_right(busy))
     }
 
-    /// What is used without any request is best seen under little load, so the background of the lower half counts for both.
-    fn demands(&self, busy: &[f64]) -> Option<(f64, f64)> {
+    /// Background, and the demands of both halves. What is used without any request is best seen under little load, so that of the lower half counts for both.
+    fn demands(&self, busy: &[f64]) -> Option<(f64, f64, f64)> {
         let (rows, model) = &self.lower;
         let lower = model.fit(&rows.iter().map(|&row| busy[row]).collect::<Vec<f64>>());
         let [lower_s, background] = lower[..] else { return None };
@@ -256,7 +258,7 @@ impl Halves {
             with += weight * load * (busy[row] - background);
             load_squares += weight * load * load;
         }
-        Some((lower_s, with / load_squares))
+        Some((background, lower_s, with / load_squares))
     }
 }
 

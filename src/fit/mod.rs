@@ -10,6 +10,7 @@ pub mod held;
 pub mod line;
 mod matrix;
 pub mod nnls;
+pub mod parabola;
 pub mod student;
 pub mod table;
 pub mod usl;

@@ -299,8 +299,8 @@ pub struct Rung {
     pub evidence: Option<String>,
     /// Use at which it gives way over the most that was measured; `null` where it was seen to.
     pub factor: Option<f64>,
-    /// Demand of a request under the upper half of the loads over that under the lower, where one demand does not do for all of them and `at` is told by a curve
-    /// over the loads; `null` where one does.
+    /// What a request more takes over the upper half of the loads, over what it takes over the lower, where one demand does not do for all of them and `at` is told
+    /// by a curve over the loads; `null` where one does.
     #[serde(default)]
     pub demand_moved: Option<f64>,
     /// Why there is no `at`.

@@ -43,6 +43,37 @@ fn reason<'a>(found: &'a Findings, name: &str) -> &'a str {
     rung.reason.as_deref().expect("why not")
 }
 
+/// A processor of which a request takes three times as much under the highest load, and at one level a third more than that makes: the curve goes through it
+/// as through all others.
+#[test]
+fn what_lies_off_a_curve_is_said() {
+    let found = |off: f64| {
+        let mut believed = Believed::default();
+        for x in (1..=8).map(|k| 60.0 * f64::from(k)) {
+            let used = x * (1e-3 + 4e-6 * x) * if x == 120.0 { off } else { 1.0 };
+            let cpu = LevelResource {
+                kind: "cpu".to_owned(),
+                waiting: None,
+                wait_ms: None,
+                ..pool(4.0, used, 0.0, 0.0)
+            };
+            believed.levels.push(level(x, 0.0, [("app.cpu", cpu)]));
+            let series = Series { name: "app.cpu".to_owned(), kind: "cpu".to_owned(), samples: Vec::new() };
+            believed.series.push(vec![series]);
+        }
+        let free = unsaturated(&believed.levels, "app.cpu");
+        assert!(Demand::of(&free, "app.cpu", &unit_users()).unwrap().curve.is_some());
+        let mut checks = Vec::new();
+        line(&mut believed, "app.cpu", &unit_users(), &mut checks);
+        assert!(believed.unpredicted.is_empty());
+        checks
+    };
+    assert!(found(1.0).iter().all(|check| check.holds));
+    let off = found(1.35);
+    let off = off.iter().find(|check| check.level == Some(120.0) && !check.holds).expect("it does not hold");
+    assert_eq!(off.consequence, "said only: it lies off the curve of its demand");
+}
+
 #[test]
 fn a_sound_run_breaks_no_law() {
     let found = changed(|_| {});

@@ -37,7 +37,7 @@ fn a_wall_is_the_limit_over_the_demand() {
         })
         .into();
     let ahead = |name: &str| match place(&levels, name, &unit_users(), false) {
-        Ok(Place::Ahead { at, factor, moved: None }) => (at, factor),
+        Ok(Place::Ahead { at, factor, moves: None }) => (at, factor),
         other => panic!("{name}: {other:?}"),
     };
     let (cpu, heap) = (ahead("app.cpu"), ahead("app.heap"));
@@ -59,13 +59,16 @@ fn a_demand_that_moves_is_followed_and_its_wall_an_extrapolation() {
         .map(|users: f64| level(users, 0.0, [("app.cpu", cpu(0.9, users * (1e-3 + 1e-6 * users)))]))
         .into();
     let found = place(&levels, "app.cpu", &unit_users(), false).unwrap();
-    let Place::Ahead { at, factor, moved: Some(moved) } = found else { panic!("{found:?}") };
+    let Place::Ahead { at, factor, moves: Some(Moves { by: moved, error }) } = found else {
+        panic!("{found:?}")
+    };
     assert!((at / 572.0 - 1.0).abs() < 0.03 && (factor - 1.2).abs() < 1e-9, "{found:?}");
-    assert!(moved > 1.15 && moved < 1.5, "{moved}");
+    // 1.18 ms a request more over the first two, from none on, and 1.79 over the others.
+    assert!((moved - 1.52).abs() < 0.01 && error > 0.01 && error < 0.05, "{moved} {error}");
     let drawn = || Drawn { at: vec![at; 9], draws: 9, levels: 6 };
     let published = rung("app.cpu", "cpu", &unit_users(), Ok(found), drawn());
     assert_eq!((published.evidence.as_deref(), published.demand_moved), (Some("extrapolated"), Some(moved)));
-    let one = Place::Ahead { at, factor, moved: None };
+    let one = Place::Ahead { at, factor, moves: None };
     let published = rung("app.cpu", "cpu", &unit_users(), Ok(one), drawn());
     assert_eq!((published.evidence.as_deref(), published.demand_moved), (Some("interpolated"), None));
 }
@@ -84,6 +87,21 @@ fn what_fills_without_a_queue_is_placed_by_two_good_levels() {
             .into();
     let found = place(&levels, "gateway.connections", &unit_users(), false).unwrap();
     assert!((found.at() - 200.0).abs() < 1.0, "{found:?}");
+}
+
+/// A heap that grew while nobody asked: no load is what fills it.
+#[test]
+fn what_is_full_without_any_load_is_said_to_be() {
+    let levels: Vec<Level> = [100.0, 200.0, 400.0]
+        .map(|users| level(users, 20.0, [("app.cpu", cpu(2.0, 0.3 + users * 1e-3))]))
+        .map(|mut level| {
+            level.resources.get_mut("app.cpu").unwrap().limit = Some(0.3);
+            level.resources.get_mut("app.cpu").unwrap().utilization = Some(0.5);
+            level
+        })
+        .into();
+    let found = place(&levels, "app.cpu", &unit_users(), false);
+    assert_eq!(found, Err("its use leaves no room without any load already"));
 }
 
 #[test]

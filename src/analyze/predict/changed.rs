@@ -28,8 +28,9 @@ impl System {
                 What::Demand(name) => (name, false),
             };
             let resource = system.resource(name)?;
-            let before_s = resource.passage_s();
             let demand = &resource.demand;
+            let per_unit = demand.per_unit;
+            let before_s = resource.passage_s(per_unit);
             let from = if limit { demand.limit } else { demand.per_unit };
             let to = change.to.of(from);
             resource.demand =
@@ -37,7 +38,9 @@ impl System {
             if limit && to < resource.used_base {
                 return Err(too_little(change, resource));
             }
-            let (added_s, pool) = (resource.passage_s() - before_s, resource.guarded_by.clone());
+            // The same request before and after: more of the resource is filled by another load, under which one may take more or less of it.
+            let after_s = resource.passage_s(if limit { per_unit } else { to });
+            let (added_s, pool) = (after_s - before_s, resource.guarded_by.clone());
             done.push(Changed {
                 resource: if limit { name.clone() } else { format!("{name}.demand") },
                 from,

@@ -5,7 +5,7 @@ use super::demands::{used, visits};
 use super::{Before, Refusal};
 use crate::analyze::saturate::names;
 use crate::analyze::suspects::VICTIM_HOLD;
-use crate::analyze::wall::{Demand, Unit, fills};
+use crate::analyze::wall::{Demand, Unit, refuses};
 use crate::fit::curve::Curve;
 use crate::queueing::tail::Alone;
 use crate::record::summary::{Latency, Level};
@@ -55,7 +55,7 @@ pub(super) struct Resource {
     pub(super) name: String,
     pub(super) kind: String,
     pub(super) demand: Demand,
-    /// Share of the requests that use it, at most 1.
+    /// Visits a request, at most 1, which are read as the share of the requests that visit it: each once.
     pub(super) visits: f64,
     /// Standard error of the demand where it was measured, as a share.
     pub(super) error_measured: f64,
@@ -76,10 +76,10 @@ impl Resource {
         self.demand.room() * capacity(self.replicas, REPLICAS_KEEP)
     }
 
-    /// Seconds that a request spends on it if nobody waits: under a quota below one core it takes longer than its demand.
-    pub(super) fn passage_s(&self) -> f64 {
+    /// Seconds that a request which takes so much of it spends there if nobody waits: under a quota below one core it takes longer than its demand.
+    pub(super) fn passage_s(&self, demand_s: f64) -> f64 {
         let slower = if self.kind == "cpu" { self.demand.limit.min(1.0) } else { 1.0 };
-        self.demand.per_unit / slower
+        demand_s / slower
     }
 
     /// Standard error of the demand under the load that fills it, as a share: one that moves is the less known the further that is.
@@ -149,7 +149,7 @@ impl System {
             self.beyond.push((name.to_owned(), Why::NoDemand));
             return;
         };
-        let queues = seen().any(|resource| !fills(resource));
+        let queues = seen().any(|resource| !refuses(resource));
         let resource = Resource {
             name: name.to_owned(),
             kind: last.kind.clone(),

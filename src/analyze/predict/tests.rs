@@ -1,5 +1,6 @@
 //! Predictions from made-up levels whose truth is arithmetic, and what is refused.
 
+mod moving;
 mod pages;
 
 use super::*;
