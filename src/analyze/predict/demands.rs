@@ -76,7 +76,8 @@ fn clocked(below: &[&Level], name: &str) -> Option<(Demand, f64)> {
     Some((demand, if flat { (spread / n).sqrt().max(ERROR_MIN) } else { ERROR_OF_TWO }))
 }
 
-/// Share of the requests that use `name`, on the mean of the levels below the knee; 1 where nothing tells.
+/// Visits of `name` a request, at most 1, on the mean of the levels below the knee; 1 where nothing tells. They are acquisitions: one request that makes three
+/// counts as three that make one.
 pub(super) fn visits(levels: &[Level], name: &str, knee: Option<&Level>) -> f64 {
     let below = levels.iter().filter(|level| knee.is_none_or(|knee| level.level < knee.level));
     let told: Vec<f64> =

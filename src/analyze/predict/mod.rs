@@ -66,6 +66,8 @@ pub const CONFIDENCE: f64 = 0.9;
 /// A model whose line is this factor off the measured one describes the system badly (the interval is wider), or not at all (nothing is predicted).
 const CALIBRATION_WIDE: f64 = 1.15;
 const CALIBRATION_MAX: f64 = 1.5;
+/// Visits a request from which all requests are taken to visit.
+const VISITED_BY_ALL: f64 = 0.95;
 /// Observed over predicted within which a second search may confirm a prediction.
 const CONFIRMED_WITHIN: (f64, f64) = (0.8, 1.2);
 
@@ -100,11 +102,13 @@ pub fn predict(before: &Before<'_>, changes: &[Change]) -> Result<WhatIf, Refusa
     }
     let ladder = Ladder::new((&system, &lines), (&after, &lines_after), calibration);
     let (first, typical) = ladder.first().ok_or_else(cannot)?;
+    let limiting = after.resources().find(|resource| resource.name == first.name);
     let named = before.bottleneck.and_then(|found| found.resource.as_deref());
     let doubt = Doubt {
         calibration: calibration.ln().abs() > CALIBRATION_WIDE.ln(),
         other: named.filter(|named| lines.rungs.first().is_some_and(|first| first.name != *named)),
-        moves_on: after.resources().any(|resource| resource.name == first.name && resource.moves_on()),
+        moves_on: limiting.is_some_and(Resource::moves_on),
+        visits: limiting.is_some_and(|resource| first.queues && resource.visits < VISITED_BY_ALL),
     };
     let interval = draws::interval(&ladder, &measured, before.seed);
     let widened = |end: f64| if doubt.widens() { typical * (end / typical).powi(2) } else { end };
@@ -201,12 +205,14 @@ struct Doubt<'a> {
     other: Option<&'a str>,
     /// A request takes more or less of what limits as the load grows, and past all that was measured it is taken to go on as it did last.
     moves_on: bool,
+    /// Not every request waits for what limits, or some more than once: nothing tells whether one in five visits it, or one in fifteen three times.
+    visits: bool,
 }
 
 impl Doubt<'_> {
     /// Whether the interval is twice as wide, on a logarithmic scale.
     fn widens(&self) -> bool {
-        self.calibration || self.other.is_some()
+        self.calibration || self.other.is_some() || self.visits
     }
 }
 

@@ -56,6 +56,11 @@ pub(super) fn explanation(ladder: &Ladder<'_>, what_if: &WhatIf, measured: f64, 
             " What a request takes of {name} moves with the load, and past the loads that were measured it is taken to go on as it did last."
         );
     }
+    if let (true, Some(name)) = (doubt.visits, &what_if.limited_by) {
+        text += &format!(
+            " Not every request visits {name}, and how often those do that visit it is not known: they are taken to visit it once, so the interval is wide."
+        );
+    }
     for changed in &what_if.changes {
         if let Some(enough) = enough_slots(ladder.after, &changed.resource)
             && changed.to > enough * TOO_MANY
