@@ -128,6 +128,14 @@ fn a_demand_that_grows_with_load_is_seen_and_one_that_does_not_is_not() {
             .collect();
         let drift = demands(&growing, &mut random).unwrap().drift.unwrap();
         assert!(drift.moved && drift.upper_s > drift.lower_s, "{drift:?}");
+        // The curve says the same: its demands are over the same background, and those of the lower and the higher loads are around those of the halves.
+        let demands: Vec<(f64, f64)> = drift.curve.as_ref().unwrap().demands().collect();
+        let around = |some: &[(f64, f64)], of_s: f64| {
+            let mean_s = some.iter().map(|(_, demand_s)| demand_s).sum::<f64>() / some.len() as f64;
+            (mean_s / of_s - 1.0).abs() < 0.1
+        };
+        let (lower, upper) = demands.split_at(demands.len() / 2);
+        assert!(around(lower, drift.lower_s) && around(upper, drift.upper_s), "{demands:?} {drift:?}");
     }
     assert!(false_alarms <= 4, "{false_alarms} of 40");
 }
