@@ -32,6 +32,7 @@ use crate::measure::span::Span;
 use crate::record::rows::LevelMark;
 use crate::record::summary::Warning;
 use crate::scenario::plan::{LevelTiming, LoadUnit};
+use crate::search::goal::Trial;
 use crate::search::level::{self, LevelResult, Window};
 use crate::search::steady::trend;
 use crate::search::{Goal, Levels, Step};
@@ -129,9 +130,25 @@ struct Seen {
 }
 
 impl Seen {
-    /// The windows that count.
-    fn windows(&self) -> Vec<Window> {
-        self.earlier.iter().chain(self.stay.counted()).cloned().collect()
+    /// The windows that count. What was asked only while the level was settling, as by users who log in once, counts all the same: in the first of them.
+    fn windows(&self, goals: &[Goal]) -> Vec<Window> {
+        let mut counted: Vec<Window> = self.earlier.iter().chain(self.stay.counted()).cloned().collect();
+        let of = |windows: &[Window], index: usize| -> Vec<Trial> {
+            windows.iter().filter_map(|window| window.get(index).copied()).collect()
+        };
+        for (index, goal) in goals.iter().enumerate() {
+            let asked = of(&counted, index).iter().any(|trial| trial.all > 0);
+            if !asked && let Some(trial) = counted.first_mut().and_then(|first| first.get_mut(index)) {
+                *trial = goal.merge(&of(&self.stay.told(), index));
+            }
+        }
+        counted
+    }
+
+    /// They, or where none counts yet all that were not told late: what moves without end has none that is settled.
+    fn judged(&self, goals: &[Goal]) -> Vec<Window> {
+        let counted = self.windows(goals);
+        if counted.is_empty() { self.stay.told() } else { counted }
     }
 }
 
@@ -239,18 +256,30 @@ impl LevelRun {
     /// What the windows so far say of the level; `None` where more of them are waited for.
     fn judged(&self, judging: &Judging) -> Option<LevelResult> {
         let Judging { level, asked, seen, .. } = judging;
-        let (windows, all) = (seen.windows(), self.timing.windows);
+        let (windows, all) = (seen.windows(&self.goals), self.timing.windows);
         let judge =
             |windows: &[Window], asked| level::judge(*level, &self.goals, windows, self.exceed, asked);
         let moving = seen.stay.truncation().filter(|found| found.is_unsettled);
-        let result = if *asked < all && moving.is_none() {
-            level::judge_at_first(*level, &self.goals, &windows, self.exceed, (*asked, all))
-        } else {
-            judge(&windows, *asked)
+        let first = |windows: &[Window]| {
+            if *asked < all {
+                level::judge_at_first(*level, &self.goals, windows, self.exceed, (*asked, all))
+            } else {
+                judge(windows, *asked)
+            }
         };
+        // What moves is no evidence of what it comes to; but a level that is bad and gets worse is bad, by what is left out as well where nothing else ended yet.
+        let gets_worse = moving.is_some_and(|found| found.shift_ratio < 0.0);
+        if windows.is_empty() && gets_worse {
+            let result = first(&seen.stay.told());
+            if result.decided && !result.good {
+                return Some(result);
+            }
+        }
+        let result = first(&windows);
         let ended = seen.earlier.len() as u32 + seen.stay.ended();
-        // What moves is no evidence of what it comes to; but a level that is bad and gets worse is bad.
-        let waits = moving.is_some_and(|found| result.good || found.shift_ratio > 0.0)
+        let waits = !self.goals.is_empty()
+            && moving.is_some()
+            && (result.good || !gets_worse)
             && ended < result.asked * UNSETTLED_FACTOR_MAX;
         if waits {
             return None;
@@ -273,7 +302,7 @@ impl LevelRun {
     fn grows(&self, judging: &mut Judging) -> bool {
         let Judging { seen, in_flight, iterations, look_at, .. } = judging;
         let seconds = in_flight.len();
-        if self.of == LoadUnit::Users || seconds < *look_at || seen.windows().is_empty() {
+        if self.of == LoadUnit::Users || seconds < *look_at || seen.judged(&self.goals).is_empty() {
             return false;
         }
         *look_at = 2 * seconds;
@@ -285,13 +314,13 @@ impl LevelRun {
 
     fn without_end(&self, judging: &Judging) -> LevelResult {
         let Judging { level, asked, seen, .. } = judging;
-        level::judge(*level, &self.goals, &seen.windows(), self.exceed, *asked).without_end()
+        level::judge(*level, &self.goals, &seen.judged(&self.goals), self.exceed, *asked).without_end()
     }
 
     /// What a soak came to; `None` where it goes on. Nothing of it is left out: what it guarantees holds from its first second.
     fn soaked(&self, judging: &Judging) -> Option<LevelResult> {
         let Judging { level, asked, ended, seen, .. } = judging;
-        let windows = seen.windows();
+        let windows = seen.windows(&self.goals);
         let all_seen = windows.len() as u32 >= *asked || *ended >= asked * WINDOWS_FACTOR_MAX;
         let windows = if windows.is_empty() { seen.stay.all() } else { windows };
         let over = all_seen || level::soak_is_lost(&self.goals, &windows, *asked);
@@ -390,7 +419,7 @@ impl LevelRun {
         let known = self.seen.iter().find(|(known, _)| again && *known == level);
         let seen = match known {
             Some((_, seen)) if stays => seen.clone(),
-            Some((_, seen)) => Seen { earlier: seen.windows(), stay: Stay::since(now_s) },
+            Some((_, seen)) => Seen { earlier: seen.windows(&self.goals), stay: Stay::since(now_s) },
             None => Seen { earlier: Vec::new(), stay: Stay::since(now_s) },
         };
         let judging = Judging {

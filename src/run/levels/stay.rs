@@ -81,6 +81,11 @@ impl Stay {
         self.windows.iter().filter(|window| !window.late).filter(settled).map(|window| &window.seen)
     }
 
+    /// Those without seconds told late, settled or not.
+    pub(super) fn told(&self) -> Vec<Window> {
+        self.windows.iter().filter(|window| !window.late).map(|window| window.seen.clone()).collect()
+    }
+
     /// All of them, for where none counts.
     pub(super) fn all(&self) -> Vec<Window> {
         self.windows.iter().map(|window| window.seen.clone()).collect()

@@ -332,10 +332,18 @@ fn arrivals_that_pile_up_end_the_level_at_once() {
 /// The judgments of one level by `all` windows of 4 s, and what was said of them: `slow` says of each second since the judging began how many of its 500
 /// answers take how many ms; the others take 20. In a second of which it says nothing there is no answer.
 fn judged_of(all: u32, slow: impl Fn(u64) -> Option<(u64, u64)>) -> (Vec<LevelMark>, Vec<String>) {
+    judged_by(all, 4, slow)
+}
+
+fn judged_by(
+    all: u32,
+    window_s: u64,
+    slow: impl Fn(u64) -> Option<(u64, u64)>,
+) -> (Vec<LevelMark>, Vec<String>) {
     let mut run = level_run(vec![p99_goal()], vec![10.0]);
     let rules = rules(10.0, 10.0, 0.5);
     run.chooser = Box::new(crate::search::controller::Search::new(rules, all, LoadUnit::Users));
-    run.timing.windows = all;
+    (run.timing.windows, run.timing.window) = (all, Duration::from_secs(window_s));
     run.start(0);
     let (mut marks, mut words) = (Vec::new(), Vec::new());
     for end_s in 1..400 {
@@ -393,4 +401,64 @@ fn a_level_that_does_not_settle_is_measured_on_and_said_to_be_so() {
         seconds(&for_ever) <= 4.0 * 3.0 * f64::from(UNSETTLED_FACTOR_MAX) + 12.0,
         "and not for ever: {words:?}"
     );
+}
+
+/// The first judgment of a step with a window of a minute, under a growing latency. Where it `piles_up`, more and more iterations are under way.
+fn of_long_windows(goals: Vec<Goal>, of: LoadUnit, piles_up: bool) -> Option<LevelMark> {
+    let mut run = level_run(goals, vec![10.0]);
+    (run.of, run.timing.window) = (of, Duration::from_secs(60));
+    run.start(0);
+    (1..400).find_map(|end_s| {
+        let counts = Counts { completed: 200, ..Counts::default() };
+        let users = if piles_up { 100 + 5 * end_s + end_s % 3 } else { 10 };
+        let told = Snapshot { users, counts, ..second(end_s, 500, (200 + 20 * end_s) * 1_000_000) };
+        let acts = run.second(&told, end_s);
+        acts.into_iter().find_map(|act| if let Act::Mark(mark) = act { Some(mark) } else { None })
+    })
+}
+
+#[test]
+fn an_overload_ends_with_its_first_window_however_long_that_is() {
+    let piled = of_long_windows(vec![p99_goal()], LoadUnit::RatePerS, true).expect("a judgment");
+    assert_eq!((piled.good, piled.to_s, piled.failed_by.as_deref()), (false, 62.0, Some(level::GROWS)));
+    let slow = of_long_windows(vec![p99_goal()], LoadUnit::Users, false).expect("a judgment");
+    assert_eq!((slow.good, slow.to_s, slow.windows_bad), (false, 62.0, 1));
+    assert!(slow.unsettled_ratio.is_some_and(|ratio| ratio < 0.0), "{slow:?}");
+    let held = of_long_windows(Vec::new(), LoadUnit::Users, false).expect("a judgment");
+    assert_eq!(held.to_s, 62.0, "there is no goal to wait for");
+}
+
+/// Users log in as they come, slowly, and ask for pages from then on: the seconds of the logins are left out, and nobody logs in later.
+#[test]
+fn what_was_asked_only_while_it_settled_counts() {
+    let of_logins = |login_ms: u64| {
+        let goal =
+            |text| Goal::from_threshold(crate::threshold::parse(text).expect("a threshold")).expect("a goal");
+        let mut run = level_run(vec![goal("p99(http{name=login}) > 2s"), p99_goal()], vec![10.0]);
+        let login = Endpoint { name: "login".into(), ..run.endpoints[0].clone() };
+        run.endpoints.push(login);
+        run.timing.window = Duration::from_secs(30);
+        run.start(0);
+        (1..400).find_map(|end_s| {
+            let mut told = second(end_s, 100, 20_000_000 + (end_s * 7919 % 13) * 100_000);
+            for _ in 0..if end_s < 13 { 50 } else { 0 } {
+                told.window_mut(1).response.record(login_ms * 1_000_000);
+                told.window_mut(1).completed += 1;
+            }
+            let acts = run.second(&told, end_s);
+            acts.into_iter().find_map(|act| if let Act::Mark(mark) = act { Some(mark) } else { None })
+        })
+    };
+    let fast = of_logins(1_000).expect("a judgment");
+    assert_eq!((fast.goals[0].requests, fast.goals[0].windows_bad), (500, 0), "{fast:?}");
+    assert_eq!(of_logins(3_000).expect("a judgment").goals[0].windows_bad, 1);
+}
+
+/// A latency that grows, to no more than is good, and a stall on the border of the third and the fourth window, the first two that count.
+#[test]
+fn a_stall_on_a_level_that_moves_is_no_verdict() {
+    let stalled =
+        |at_s: u64| Some(if (29..31).contains(&at_s) { (60, 300) } else { (500, 20 + 2 * at_s.min(35)) });
+    let (marks, words) = judged_by(11, 10, stalled);
+    assert!(marks.iter().all(|mark| mark.good), "{words:?}");
 }
