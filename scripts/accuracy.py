@@ -5,14 +5,16 @@ Sections: `examples` and `grid` are computed (published examples, simulated syst
 the page between its two marks. Without names all are made, which takes about an hour and the machine to itself.
 
 With --check nothing is written, and the exit code says whether what was measured is within the bounds of the page. `bottlenecks=NAME` and `what-if=NAME` take one
-of several. With --ci the searches of `bottlenecks` take a minute each in place of two: they begin nearer to the line that `target explain` computes and end sooner. They
+of several, with --check only. With --ci the searches of `bottlenecks` take a minute each in place of two: they begin nearer to the line that `target explain` computes and end sooner. They
 are held to the same bounds.
 """
 
 import argparse
 import dataclasses
 import datetime
+import hashlib
 import json
+import math
 import os
 import pathlib
 import re
@@ -107,7 +109,8 @@ class Searches:
     def find(self, profile, scenario, dials, number="", computed=None):
         """The summary of a search, and its folder; of one that was kept, what its record says now. One of which the generator was the limit is run again. Where
         the computed line is given, and time is short, the search makes use of it."""
-        folder = self.scratch / "-".join([scenario, profile, *(f"{name}={value}" for name, value in dials.items()), number]).strip("-")
+        given = [*flags(dials), *(sooner(computed) if self.ci and computed else [])]
+        folder = self.scratch / "-".join(filter(None, [scenario, profile, *(f"{name}={value}" for name, value in dials.items()), number, digest(scenario, given)]))
         if (folder / "summary.json").exists():
             done = subprocess.run([self.plimsoll, "report", folder, "--json"], check=True, capture_output=True, text=True)
             summary = json.loads(done.stdout)
@@ -116,7 +119,7 @@ class Searches:
             print(f"{folder}: {summary['verdict']}, so it is searched again", file=sys.stderr, flush=True)
         command = [
             self.plimsoll, "find", SCENARIOS / f"{scenario}.yaml", "--profile", PROFILE, "--json", "--quiet", "--out", folder,
-            "--set", f"target.bundled={profile}", *flags(dials), *(sooner(computed) if self.ci and computed else []),
+            "--set", f"target.bundled={profile}", *given,
         ]
         for tried in range(1, TRIES_MAX + 1):
             shutil.rmtree(folder, ignore_errors=True)
@@ -135,6 +138,11 @@ class Searches:
             print(f"{folder}, {change}: {done.stderr}", file=sys.stderr, flush=True)
             return None
         return json.loads(done.stdout)
+
+
+def digest(scenario, given):
+    """Of what is searched and how, so that no search is taken for one of another text or with other flags."""
+    return hashlib.sha256("\0".join([(SCENARIOS / f"{scenario}.yaml").read_text(encoding="utf-8"), *given]).encode()).hexdigest()[:8]
 
 
 def sound(summary, folder):
@@ -242,7 +250,7 @@ def what_if(searches, only):
                     f"| {errors[-1]:+.1%} | {'yes' if covered[-1] else 'no'} |"
                 )
     sizes = sorted(map(abs, errors))
-    median, p90, share = statistics.median(sizes), sizes[int(0.9 * (len(sizes) - 1))], sum(covered) / len(covered)
+    median, p90, share = statistics.median(sizes), sizes[math.ceil(0.9 * len(sizes)) - 1], sum(covered) / len(covered)
     yield (
         f"\n{len(errors)} pairs: median error {median:.1%} (bound {WHAT_IF_MEDIAN_MAX:.0%}), p90 {p90:.1%} (bound {WHAT_IF_P90_MAX:.0%}), "
         f"the interval holds what was found in {share:.0%} (bound {WHAT_IF_COVERED_MIN:.0%})."
@@ -288,6 +296,8 @@ def main():
     arguments = parser.parse_args()
     if arguments.ci and not arguments.check:
         parser.error("the page is not made of shorter searches: --ci is for --check")
+    if not arguments.check and any("=" in asked for asked in arguments.sections):
+        parser.error("the page is not made of parts of a section: SECTION=NAME is for --check")
     good = True
     with tempfile.TemporaryDirectory() as scratch:
         searches = Searches(arguments.plimsoll, arguments.keep or scratch, arguments.ci)

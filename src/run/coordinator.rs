@@ -285,7 +285,7 @@ impl<'w> Coordinator<'w> {
             readings: &latest,
         });
         for text in self.guards.blind() {
-            self.event(store, self.reached_s, "abort", &text)?;
+            self.event(store, self.reached_s, "probe", &text)?;
         }
         if let Some(text) = tripped {
             self.take_down(store, crew, clock, End::Aborted, &format!("safety rule `{text}` was met"))?;
