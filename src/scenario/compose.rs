@@ -17,8 +17,23 @@ pub(super) struct Composed {
     pub(super) root: Node,
     /// `load` and `thresholds` of the profiles that were not chosen; they are checked all the same.
     pub(super) other_profiles: Vec<Node>,
-    /// The chosen profile brings a load and leaves the thresholds of the file, which may name what only the file's load has.
-    pub(super) borrowed_thresholds: bool,
+    pub(super) borrowed: Option<Borrowed>,
+}
+
+/// The chosen profile brings a load and leaves the thresholds of the file, which may name what only the file's load has.
+#[derive(Clone, Copy)]
+pub(super) struct Borrowed {
+    /// The profile leaves the safety rules of the file, too.
+    pub(super) rules: bool,
+    /// How many sources are files. What the command line says is in those that follow, and was said for this load.
+    files: usize,
+}
+
+impl Borrowed {
+    /// Whether what is written there was written for another load.
+    pub(super) fn holds(self, at: Span) -> bool {
+        usize::from(at.source) < self.files
+    }
 }
 
 /// Sections whose entries have names and are merged by them when files are joined.
@@ -37,17 +52,21 @@ pub(super) fn compose(
     let Some(mut root) = file(path, text, &mut sources, &mut stack, files, sink) else {
         return Err(sources);
     };
+    let files = sources.len();
     let (in_profiles, others): (Vec<_>, Vec<_>) =
         overrides.sets.iter().partition(|(path, _)| path.split('.').next() == Some("profiles"));
     apply_sets(&mut root, &in_profiles, &mut sources, sink);
     let chosen = overrides.profile.as_deref().and_then(|name| root.get("profiles")?.get(name));
-    let borrowed_thresholds =
-        chosen.is_some_and(|profile| profile.get("load").is_some() && profile.get("thresholds").is_none());
+    let borrowing = chosen.filter(|own| own.get("load").is_some() && own.get("thresholds").is_none());
+    let borrowed = borrowing.map(|own| Borrowed {
+        rules: own.get("safety").is_none_or(|safety| safety.get("abort_when").is_none()),
+        files,
+    });
     let other_profiles = apply_profile(&mut root, overrides, &mut sources, sink);
     // What the command line says holds over what a profile brings.
     apply_sets(&mut root, &others, &mut sources, sink);
     apply_dials(&mut root, overrides, &mut sources, sink);
-    Ok(Composed { sources, root, other_profiles, borrowed_thresholds })
+    Ok(Composed { sources, root, other_profiles, borrowed })
 }
 
 fn add_source(sources: &mut Vec<Source>, name: &str, text: &str) -> u16 {

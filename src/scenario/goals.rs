@@ -1,6 +1,7 @@
 //! Thresholds and search goals: reading them, and holding the names in them against the plan.
 
 use super::builder::Builder;
+use super::compose::Borrowed;
 use super::document::{Kind, Node};
 use super::plan::{Executor, LoadPart, Observe};
 use super::presets::Found;
@@ -92,15 +93,15 @@ impl Builder<'_> {
         }
     }
 
-    /// The thresholds whose names the plan has. A misfit is an error; but where `borrowed` says that the load comes from a profile
-    /// and the thresholds do not, it belongs to another load of the file and is set aside with a warning.
+    /// The thresholds whose names the plan has. A misfit is an error; but one that is `borrowed`, and names a phase or a request, belongs to another load of the
+    /// file and is set aside with a warning. What is observed is no matter of the load: a rule on what nobody observes would be lost without a word.
     pub(super) fn fitting(
         &mut self,
         node: &Node,
         thresholds: Vec<Threshold>,
         load: &[LoadPart],
         observe: &Observe,
-        borrowed: bool,
+        borrowed: Option<Borrowed>,
     ) -> Vec<Threshold> {
         let items = if let Kind::List(items) = &node.kind { items.as_slice() } else { &[] };
         let written = |threshold: &Threshold| {
@@ -110,29 +111,31 @@ impl Builder<'_> {
         };
         let mut fitting = Vec::new();
         for threshold in thresholds {
-            match self.misfit(&threshold, load, observe) {
+            let at = written(&threshold);
+            if let Selector::Resource(name) = &threshold.selector
+                && let Some((message, help)) = self.unobserved(threshold.stat, name, observe)
+            {
+                self.sink.push(Problem::error(at, message).maybe_help(help));
+                continue;
+            }
+            match self.misfit(&threshold, load) {
                 None => fitting.push(threshold),
-                Some((message, _)) if borrowed => {
-                    let problem = Problem::warning(written(&threshold), format!("set aside: {message}"));
+                Some((message, _)) if borrowed.is_some_and(|borrowed| borrowed.holds(at)) => {
+                    let problem = Problem::warning(at, format!("set aside: {message}"));
                     self.sink.push(
                         problem.help("the profile brings another load; give it `thresholds` of its own"),
                     );
                 }
                 Some((message, help)) => {
-                    self.sink.push(Problem::error(written(&threshold), message).maybe_help(help));
+                    self.sink.push(Problem::error(at, message).maybe_help(help));
                 }
             }
         }
         fitting
     }
 
-    /// What a threshold names and the plan does not have, with help.
-    fn misfit(
-        &self,
-        threshold: &Threshold,
-        load: &[LoadPart],
-        observe: &Observe,
-    ) -> Option<(String, Option<String>)> {
+    /// What a threshold names and the load does not have, with help.
+    fn misfit(&self, threshold: &Threshold, load: &[LoadPart]) -> Option<(String, Option<String>)> {
         if let Some(phase) = &threshold.phase {
             let phases: Vec<&str> = load.iter().flat_map(phases_of).collect();
             if !phases.contains(&phase.as_str()) {
@@ -143,7 +146,6 @@ impl Builder<'_> {
         }
         match &threshold.selector {
             Selector::Requests { protocol, name: Some(name), .. } => self.no_endpoint(*protocol, name),
-            Selector::Resource(name) => self.unobserved(threshold.stat, name, observe),
             _ => None,
         }
     }

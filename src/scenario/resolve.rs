@@ -27,7 +27,7 @@ pub(super) fn resolve(
     files: Files<'_>,
     mut builder: Builder<'_>,
 ) -> Result<Plan, Problems> {
-    let Composed { sources, root, other_profiles, borrowed_thresholds } = composed;
+    let Composed { sources, root, other_profiles, borrowed } = composed;
     let Some(top) = Fields::open(&root, &keys::TOP, &mut builder.sink) else {
         return Err(builder.sink.finish(&sources));
     };
@@ -104,11 +104,12 @@ pub(super) fn resolve(
     let mut thresholds = Vec::new();
     if let Some(node) = top.get("thresholds") {
         let written = builder.thresholds(node, "`thresholds`");
-        thresholds = builder.fitting(node, written, &load, &observe, borrowed_thresholds);
+        thresholds = builder.fitting(node, written, &load, &observe, borrowed);
     }
     if let Some(node) = top.get("safety").and_then(|node| node.get("abort_when")) {
         let written = std::mem::take(&mut safety.abort_when);
-        safety.abort_when = builder.fitting(node, written, &load, &observe, borrowed_thresholds);
+        let borrowed = borrowed.filter(|borrowed| borrowed.rules);
+        safety.abort_when = builder.fitting(node, written, &load, &observe, borrowed);
     }
     // What follows is only read for its problems: the plan's own endpoints and variables are complete.
     let registry = builder.registry.clone();
@@ -211,7 +212,7 @@ fn read_the_rest(
             let thresholds = builder.thresholds(node, "`thresholds`");
             // What it observes takes the place of what the file does.
             let own = profile.get("observe").map(|node| builder.observe(Some(node), builder.bundled, safety));
-            builder.fitting(node, thresholds, &load, own.as_ref().unwrap_or(observe), false);
+            builder.fitting(node, thresholds, &load, own.as_ref().unwrap_or(observe), None);
         }
     }
 }

@@ -255,6 +255,32 @@ fn a_profile_with_its_own_load_sets_foreign_thresholds_aside() {
         plan.warnings.items.len() == 2
             && plan.warnings.lines()[0].contains("set aside: no stage has the phase `peak`")
     );
+    // What the command line says was said for this load.
+    for sets in [
+        ("thresholds", "[p50(http) < 1s in peak]"),
+        ("thresholds.0", "p50(http) < 1s in peak"),
+        ("safety.abort_when", "['p50(http{name=one}) > 1s']"),
+        // Of no load: a rule with a slip in it would never abort anything.
+        ("safety.abort_when", "[used(node.cpuu) > 95% for 5s]"),
+        ("profiles.p.safety.abort_when", "['p50(http{name=one}) > 1s']"),
+    ] {
+        let sets = vec![(sets.0.to_owned(), sets.1.to_owned())];
+        let overrides = Overrides { profile: Some("p".to_owned()), sets, ..overrides() };
+        let refused = load_with("s.yaml", text, &overrides, &files).map(|_| &overrides.sets);
+        assert!(refused.is_err(), "{refused:?}");
+    }
+    let own = text.replace(
+        "profiles: {p: {load:",
+        "profiles:\n  p:\n    safety:\n      abort_when:\n        - 'p50(http{name=one}) > 1s'\n    load:",
+    );
+    let own = own.replace("over: 1s}]}]}}\nthr", "over: 1s}]}]\nthr");
+    let overrides_of_p = Overrides { profile: Some("p".to_owned()), ..overrides() };
+    let refused = load_with("s.yaml", &own, &overrides_of_p, &files).map(drop).expect_err("its own rule");
+    assert!(refused.lines()[0].contains("no step of this load is named `one`"), "{:?}", refused.lines());
+    let slip =
+        text.replace("thresholds:", "safety: {abort_when: [used(node.cpuu) > 95% for 5s]}\nthresholds:");
+    let refused = load_with("s.yaml", &slip, &overrides_of_p, &files).map(drop).expect_err("a slip");
+    assert!(refused.lines()[0].contains("nothing observes a resource `node.cpuu`"), "{:?}", refused.lines());
 }
 
 #[test]
