@@ -64,7 +64,7 @@ pub(super) fn closed_loop(recorded: &Recorded) -> Option<Warning> {
     }
     let levels = manifest.levels.iter().filter(|mark| mark.good);
     let mut spans: Vec<Span> = levels
-        .map(|mark| Span::new(recorded, format!(" at {} users", mark.level), [mark.from_s, mark.to_s]))
+        .map(|mark| Span::new(recorded, format!(" at {} users", mark.level), mark.counted_s()))
         .collect();
     let plain = manifest.level_unit.is_none();
     if plain {

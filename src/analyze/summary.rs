@@ -97,7 +97,8 @@ pub fn summarize(recorded: &Recorded) -> Summary {
     }
 }
 
-/// Each level once, with its last judgment, in which all that was seen of it counts; its span is the longest stay at it. A look that is continued is one stay.
+/// Each level once, with its last judgment, in which all that was seen of it counts; its span, and whether it had settled, are of the stay of which most counts, one that had
+/// settled before any other. A look that is continued is one stay.
 fn stays(marks: &[LevelMark]) -> Vec<LevelMark> {
     let mut stays: Vec<LevelMark> = Vec::new();
     let mut levels: Vec<LevelMark> = Vec::new();
@@ -110,10 +111,13 @@ fn stays(marks: &[LevelMark]) -> Vec<LevelMark> {
     for stay in stays {
         match levels.iter_mut().find(|level| level.level == stay.level) {
             Some(level) => {
-                let length_s = |mark: &LevelMark| mark.to_s - mark.from_s;
-                let longer = if length_s(&stay) > length_s(level) { &stay } else { &*level };
-                let LevelMark { from_s, to_s, counts_from_s, .. } = *longer;
-                *level = LevelMark { from_s, to_s, counts_from_s, ..stay };
+                let worth = |mark: &LevelMark| {
+                    let [from_s, to_s] = mark.counted_s();
+                    (mark.counts_from_s.is_some() && mark.unsettled_ratio.is_none(), to_s - from_s)
+                };
+                let best = if worth(&stay) > worth(level) { &stay } else { &*level };
+                let LevelMark { from_s, to_s, counts_from_s, unsettled_ratio, .. } = *best;
+                *level = LevelMark { from_s, to_s, counts_from_s, unsettled_ratio, ..stay };
             }
             None => levels.push(stay),
         }
@@ -389,7 +393,7 @@ mod tests {
         let soak = LevelMark { soak: true, ..mark(100.0, 200.0, 800.0, true) };
         let marks = [
             mark(100.0, 4.0, 24.0, true),
-            mark(200.0, 28.0, 48.0, false),
+            LevelMark { counts_from_s: Some(28.0), ..mark(200.0, 28.0, 48.0, false) },
             mark(100.0, 60.0, 80.0, true),
             LevelMark { counts_from_s: Some(70.0), ..mark(100.0, 80.0, 120.0, false) },
             LevelMark { counts_from_s: Some(130.0), ..mark(200.0, 130.0, 140.0, true) },
@@ -398,6 +402,24 @@ mod tests {
         let told: Vec<_> =
             stays(&marks).iter().map(|s| (s.level, s.from_s, s.to_s, s.counted_s()[0], s.good)).collect();
         assert_eq!(told, [(100.0, 60.0, 120.0, 70.0, false), (200.0, 28.0, 48.0, 28.0, true)]);
+    }
+
+    #[test]
+    fn the_figures_of_a_level_are_of_a_stay_that_had_settled() {
+        let stay = |from_s, counts_from_s, to_s, unsettled_ratio| {
+            let counts_from_s = Some(counts_from_s);
+            LevelMark { level: 100.0, from_s, to_s, counts_from_s, unsettled_ratio, ..LevelMark::default() }
+        };
+        let kept = |marks: &[LevelMark]| {
+            let stays = stays(marks);
+            (stays[0].from_s, stays[0].unsettled_ratio)
+        };
+        let (moved, settled) = (stay(0.0, 50.0, 100.0, Some(0.5)), stay(110.0, 110.0, 130.0, None));
+        assert_eq!(kept(&[moved.clone(), settled.clone()]), (110.0, None));
+        assert_eq!(kept(&[settled.clone(), stay(200.0, 250.0, 300.0, Some(0.5))]), (110.0, None));
+        assert_eq!(kept(&[settled, stay(140.0, 165.0, 175.0, None)]), (110.0, None), "20 s count, and 10");
+        let short = LevelMark { counts_from_s: None, ..stay(110.0, 0.0, 120.0, None) };
+        assert_eq!(kept(&[moved, short]), (0.0, Some(0.5)), "of ten seconds nobody can tell");
     }
 
     #[test]
