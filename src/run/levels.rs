@@ -35,7 +35,7 @@ use crate::scenario::plan::{LevelTiming, LoadUnit};
 use crate::search::goal::Trial;
 use crate::search::level::{self, LevelResult, Window};
 use crate::search::steady::trend;
-use crate::search::{Goal, Levels, Step};
+use crate::search::{Goal, Levels, Step, line};
 use crate::units::NANOS_PER_S;
 use stay::Stay;
 use std::collections::VecDeque;
@@ -348,7 +348,7 @@ impl LevelRun {
             acts.extend(self.next_level(acts_from_s, good.then_some(level)));
         } else {
             let least = if self.of == LoadUnit::Users { 1.0 } else { 0.0 };
-            let low = (level * COOLDOWN_SHARE).max(least);
+            let low = line::round(level * COOLDOWN_SHARE, self.of).max(least);
             acts.push(Act::Steer { value: low, over_s: 0.0 });
             let latest = VecDeque::new();
             self.state = State::Cooling(Cooling { level, low, from_s: acts_from_s, latest });

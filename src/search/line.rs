@@ -99,7 +99,7 @@ fn crossing(good: (f64, &GoalResult), bad: (f64, &GoalResult), unit: LoadUnit) -
 }
 
 /// Whole users; a rate to four figures.
-fn round(level: f64, unit: LoadUnit) -> f64 {
+pub(crate) fn round(level: f64, unit: LoadUnit) -> f64 {
     match unit {
         // The tolerance undoes what the way through the logarithm took from a whole number.
         LoadUnit::Users => (level * (1.0 + 1e-12)).floor(),

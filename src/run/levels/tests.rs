@@ -143,6 +143,23 @@ fn a_crew_that_is_always_late_is_judged_in_the_end() {
     assert_eq!((1..40).find(marked), Some(2 + 4 * 4), "four times as many windows");
 }
 
+#[test]
+fn the_load_after_a_bad_level_is_a_round_number() {
+    let after = |of: LoadUnit, level: f64| {
+        let mut run = level_run(vec![p99_goal()], vec![level, level]);
+        run.of = of;
+        run.start(0);
+        (1..40).find_map(|end_s| {
+            let acts = run.second(&second(end_s, 500, 900_000_000), end_s);
+            acts.into_iter()
+                .find_map(|act| if let Act::Steer { value, .. } = act { Some(value) } else { None })
+        })
+    };
+    assert_eq!(after(LoadUnit::RatePerS, 1_131.0), Some(226.2), "not 226.20000000000002");
+    assert_eq!(after(LoadUnit::Users, 8.0), Some(1.0));
+    assert_eq!(after(LoadUnit::Users, 1.0), Some(1.0));
+}
+
 /// Levels 10 and 20, of which the second is bad; afterwards every second is slow until `until_s`. The words of the search, and the warnings.
 fn after_a_bad_level(until_s: u64) -> (Vec<String>, Vec<Warning>, u64) {
     let rules = rules(10.0, 40.0, 0.3);
