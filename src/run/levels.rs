@@ -191,7 +191,7 @@ impl LevelRun {
 
     /// Where the load line lies by the levels judged so far.
     #[cfg(test)]
-    fn so_far(&self) -> crate::search::line::Outcome {
+    fn so_far(&self) -> line::Outcome {
         self.chooser.so_far()
     }
 
