@@ -228,6 +228,115 @@ fn what_is_wrong_with_a_source_is_told_and_nothing_is_made_up() {
     assert!(warned.is_some_and(|warning| !warning.text.contains("anew 0 times")), "{warned:?}");
 }
 
+/// Milliseconds of Unix time, and how many of them have passed since `began_ms`.
+fn passed_ms(began_ms: u64) -> u64 {
+    clock::unix_ns() / 1_000_000 - began_ms
+}
+
+/// A page of which each series tells its own time, as one that is federated or cached does.
+#[test]
+fn the_times_that_a_page_gives_are_those_of_its_readings() {
+    // Well in the past, so that nothing is before it.
+    let began_ms = clock::unix_ns() / 1_000_000 - 60_000;
+    // When something that comes on every so often did so last, some time behind the others, in milliseconds since then.
+    let on = move |every_ms: u64, behind_ms: u64| {
+        (passed_ms(began_ms) - behind_ms) / every_ms * every_ms + behind_ms
+    };
+    let sources: [(&str, &str, SocketAddr); 4] = [
+        // Two instances, each with one in use, and scraped 0.4 s apart.
+        (
+            "two",
+            "{used_seconds: busy_total, limit: limit}",
+            servers::changing(move |_| {
+                let line = |i: u32, at_ms: u64| {
+                    format!("busy_total{{i=\"{i}\"}} {} {}\n", at_ms as f64 / 1e3, began_ms + at_ms)
+                };
+                Says::Text(format!("{}{}limit 4\n", line(0, on(2_000, 0)), line(1, on(2_000, 400))))
+            }),
+        ),
+        // What is counted carries no time.
+        (
+            "partly",
+            "{used_seconds: busy_total, visits: jobs_total, limit: limit}",
+            servers::changing(move |_| {
+                let (at_ms, jobs) = (on(1_500, 0), passed_ms(began_ms) / 100);
+                let (busy, told_ms) = (at_ms as f64 / 1e3, began_ms + at_ms);
+                Says::Text(format!("busy_total {busy} {told_ms}\njobs_total {jobs}\nlimit 4\n"))
+            }),
+        ),
+        // The newest is of the third look, in a role and in a signal.
+        (
+            "frozen",
+            "{used_seconds: sum(busy_total), limit: limit}",
+            servers::changing(move |asked| {
+                let at_s = 55 + asked.min(10);
+                Says::Text(format!("busy_total {at_s} {}\nlimit 4\n", began_ms + 1_000 * at_s))
+            }),
+        ),
+        (
+            "gauge",
+            "{used: busy, limit: limit}",
+            servers::changing(move |_| Says::Text(format!("busy 1 {}\nlimit 4\n", began_ms + on(2_000, 0)))),
+        ),
+    ];
+    let observe = sources.map(|(name, roles, addr)| {
+        format!(
+            "{{name: {name}, scrape: \"http://{addr}/m\", every: 200ms, resources: {{{name}.pool: {roles}}}, \
+             signals: {{{name}_s: \"sum(rate(busy_total[2s]))\"}}}}"
+        )
+    });
+    let dir = scratch();
+    run_at("observed.yaml", servers::page("ok"))
+        .set("observe", format!("[{}]", observe.join(", ")))
+        .set(
+            "thresholds",
+            "[\"used(two.pool) < 51%\", \"used(two.pool) > 49%\", \"used(gauge.pool) < 26%\", \"used(frozen.pool) < 90%\", \"value(frozen_s) < 5\"]",
+        )
+        .out(dir.path())
+        .run()
+        .exits(1);
+    let folder = sound(dir.path());
+    let told = folder.events();
+    for threshold in &folder.summary.thresholds {
+        let result = if threshold.text.contains("frozen") { "not_evaluated" } else { "pass" };
+        assert_eq!(threshold.result, result, "{threshold:?} {told}");
+    }
+    for row in readings(&folder, "two.pool") {
+        assert!((row.used - 2.0).abs() < 1e-6, "{row:?}");
+    }
+    let partly = readings(&folder, "partly.pool");
+    let visits: f64 = partly.iter().map(|row| row.visits.unwrap()).sum();
+    let told_s: f64 = partly.windows(2).map(|pair| pair[1].t_s - pair[0].t_s).sum::<f64>() + 1.5;
+    assert!((visits / told_s - 10.0).abs() < 1.0, "ten a second, whenever the time comes on: {partly:?}");
+    for name in ["frozen.pool", "frozen_s"] {
+        assert!(told.contains(&format!("has told the same time of {name} for ")), "{name}: {told}");
+    }
+    assert!(!told.contains("the same time of two") && !told.contains("the same time of gauge"), "{told}");
+}
+
+#[test]
+fn a_safety_rule_is_met_by_a_page_that_comes_on_every_few_seconds() {
+    let full = servers::changing(|_| {
+        let at_ms = clock::unix_ns() / 1_000_000 / 5_000 * 5_000;
+        Says::Text(format!("busy 10 {at_ms}\nlimit 10 {at_ms}\n"))
+    });
+    let dir = scratch();
+    run_at("observed.yaml", servers::page("ok"))
+        .set(
+            "observe",
+            format!(
+                "[{{scrape: \"http://{full}/m\", resources: {{full.pool: {{used: busy, limit: limit}}}}}}]"
+            ),
+        )
+        .set("safety.abort_when", "[\"used(full.pool) > 90% for 7s\"]")
+        .set("load", "[{run: look, executor: closed, stages: [{to: 5, over: 0s}, {hold: 40s}]}]")
+        .out(dir.path())
+        .run()
+        .exits(4);
+    let events = sound(dir.path()).events();
+    assert!(events.contains("used(full.pool) > 90% for 7s"), "{events}");
+}
+
 /// Looks at a page that are well; the staircase takes twice as many.
 const WELL: u64 = 12;
 

@@ -24,8 +24,25 @@ pub struct Scrape {
 struct Series {
     labels: Labels,
     value: f64,
-    /// When it was so, where the page says that, Unix seconds.
-    unix_s: Option<f64>,
+    told: Option<Told>,
+}
+
+/// When what a series tells was so, where that is told, Unix seconds: one time, or those between which the times of all lie that it was reckoned of.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Told {
+    pub oldest_s: f64,
+    pub newest_s: f64,
+}
+
+impl Told {
+    pub fn at(unix_s: f64) -> Self {
+        Self { oldest_s: unix_s, newest_s: unix_s }
+    }
+
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self { oldest_s: self.oldest_s.min(other.oldest_s), newest_s: self.newest_s.max(other.newest_s) }
+    }
 }
 
 /// Series that were told before and are not now, by name.
@@ -72,16 +89,22 @@ impl Scrape {
         Self::parse_at(text, clock::unix_ns() as f64 / 1e9)
     }
 
+    /// A scrape to put values in, of this time, Unix seconds.
+    pub fn read_at(unix_s: f64) -> Self {
+        Self { read_unix_s: unix_s, ..Self::default() }
+    }
+
     /// As [`Scrape::parse`], read at a given time, Unix seconds.
-    fn parse_at(text: &str, now_unix_s: f64) -> Result<Self, String> {
-        let mut scrape = Self { read_unix_s: now_unix_s, ..Self::default() };
+    pub(super) fn parse_at(text: &str, now_unix_s: f64) -> Result<Self, String> {
+        let mut scrape = Self::read_at(now_unix_s);
         let mut seen = BTreeSet::new();
         let present = now_unix_s - STALE_S..=now_unix_s + AHEAD_MAX_S;
         for Sample { name, labels, value, unix_s } in exposition::parse(text)? {
             if unix_s.is_some_and(|unix_s| !present.contains(&unix_s)) {
                 scrape.stale += 1;
             } else if seen.insert((name.clone(), labels.clone())) {
-                scrape.series.entry(name).or_default().push(Series { labels, value, unix_s });
+                let told = unix_s.map(Told::at);
+                scrape.series.entry(name).or_default().push(Series { labels, value, told });
             } else {
                 scrape.repeated += 1;
             }
@@ -104,29 +127,29 @@ impl Scrape {
     }
 
     /// Adds the value of a query, for [`Scrape::reckoned`] to select.
-    pub fn put(&mut self, query: &Query, value: f64) {
-        self.put_series(query, vec![(Labels::new(), value)]);
+    pub fn put(&mut self, query: &Query, value: f64, told: Option<Told>) {
+        self.put_series(query, vec![(Labels::new(), value, told)]);
     }
 
     /// The same of a query that yields series.
-    pub fn put_series(&mut self, query: &Query, series: Vec<(Labels, f64)>) {
-        let series = series.into_iter().map(|(labels, value)| Series { labels, value, unix_s: None });
+    pub fn put_series(&mut self, query: &Query, series: Vec<(Labels, f64, Option<Told>)>) {
+        let series = series.into_iter().map(|(labels, value, told)| Series { labels, value, told });
         self.series.insert(Self::reckoned(query).name().to_owned(), series.collect());
     }
 
     /// Remembers what `earlier` told and this does not, for [`Scrape::grown`] of the next.
     #[must_use]
-    pub fn after(mut self, earlier: Self) -> Self {
-        if self.started(&earlier) {
+    pub fn after(mut self, earlier: &Self) -> Self {
+        if self.started(earlier) {
             return self;
         }
-        let mut gone = earlier.gone;
-        for (name, before) in earlier.series {
-            let now = self.series.get(&name).map_or(&[][..], Vec::as_slice);
+        let mut gone = earlier.gone.clone();
+        for (name, before) in &earlier.series {
+            let now = self.series.get(name).map_or(&[][..], Vec::as_slice);
             let same = before.len() == now.len() && before.iter().zip(now).all(|(b, n)| b.labels == n.labels);
             if !same {
-                let labels = before.into_iter().map(|series| series.labels);
-                gone.series.entry(name).or_default().extend(labels);
+                let labels = before.iter().map(|series| series.labels.clone());
+                gone.series.entry(name.clone()).or_default().extend(labels);
             }
         }
         for (name, labels) in &mut gone.series {
@@ -157,19 +180,32 @@ impl Scrape {
         named.iter().filter(|series| selector.matches(selector.name(), &series.labels))
     }
 
-    /// How old the newest of the matching series was when it was read, seconds, and below zero where it is ahead of our clock; `None` where the page
-    /// gives no times, and so tells of the present.
-    pub fn age_s(&self, selector: &Selector) -> Option<f64> {
-        Some(self.read_unix_s - self.newest_unix_s(selector)?)
+    /// The same with the times that they carry, Unix seconds.
+    pub fn timed<'s>(
+        &'s self,
+        selector: &'s Selector,
+    ) -> impl Iterator<Item = (&'s Labels, f64, Option<Told>)> {
+        self.selected(selector).map(|series| (&series.labels, series.value, series.told))
     }
 
-    /// How much time lies between what two scrapes tell of a series, by the times that both give it, seconds.
-    pub fn told_since(&self, earlier: &Self, selector: &Selector) -> Option<f64> {
-        Some(self.newest_unix_s(selector)? - earlier.newest_unix_s(selector)?)
+    /// When it was read, Unix seconds.
+    pub fn read_unix_s(&self) -> f64 {
+        self.read_unix_s
     }
 
-    fn newest_unix_s(&self, selector: &Selector) -> Option<f64> {
-        self.selected(selector).filter_map(|series| series.unix_s).reduce(f64::max)
+    /// The times between which what the matching series tell was so; `None` where the page gives none, and so tells of the present.
+    pub fn told(&self, selector: &Selector) -> Option<Told> {
+        self.selected(selector).filter_map(|series| series.told).reduce(Told::and)
+    }
+
+    /// Whether one of the matching series tells, by the times that both scrapes give it, nothing newer than it did in `earlier`.
+    pub fn stands_still(&self, earlier: &Self, selector: &Selector) -> bool {
+        let before: BTreeMap<&Labels, Option<Told>> =
+            earlier.timed(selector).map(|(labels, _, told)| (labels, told)).collect();
+        self.timed(selector).any(|(labels, _, told)| {
+            let before = before.get(labels).copied().flatten();
+            told.zip(before).is_some_and(|(now, before)| now.oldest_s <= before.newest_s)
+        })
     }
 
     /// The sum of all matching series; `None` when there is none.
@@ -193,12 +229,33 @@ impl Scrape {
     /// By how much the matching counters have grown since `earlier`. Series by series: in a sum the reset of one would hide in the growth of the
     /// others. One that was never there before has grown from zero.
     pub fn grown(&self, earlier: &Self, selector: &Selector) -> Growth {
-        let before: BTreeMap<&Labels, f64> = earlier.matching(selector).collect();
-        let now: BTreeMap<&Labels, f64> = self.matching(selector).collect();
+        self.grown_by(earlier, selector, |_, _| Some(1.0))
+    }
+
+    /// The same in a span, seconds, where `looks_s` lie between the two scrapes. What is told of a series is of its own time, and two of them may
+    /// come on at different ones: each counts by its growth in a second of that.
+    pub fn grown_in(&self, earlier: &Self, selector: &Selector, span_s: f64, looks_s: f64) -> Growth {
+        self.grown_by(earlier, selector, |before, now| {
+            let told_s = now.told.zip(before.told).map(|(now, before)| now.newest_s - before.newest_s);
+            let own_s = told_s.unwrap_or(looks_s);
+            (own_s > 0.0).then(|| span_s / own_s)
+        })
+    }
+
+    /// The growth of each series times a share, which for one that was there before may be unknown.
+    fn grown_by(
+        &self,
+        earlier: &Self,
+        selector: &Selector,
+        share: impl Fn(&Series, &Series) -> Option<f64>,
+    ) -> Growth {
+        let before: BTreeMap<&Labels, &Series> = earlier.selected(selector).map(|s| (&s.labels, s)).collect();
+        let now: BTreeMap<&Labels, &Series> = self.selected(selector).map(|s| (&s.labels, s)).collect();
         if before.is_empty() || now.is_empty() {
             return Growth::Unknown;
         }
-        let lost = before.iter().any(|(labels, value)| now.get(labels).is_none_or(|now| now < value));
+        let lost =
+            before.iter().any(|(labels, before)| now.get(labels).is_none_or(|now| now.value < before.value));
         let known = earlier.gone.series.get(selector.name());
         let back = now
             .keys()
@@ -207,8 +264,11 @@ impl Scrape {
         if lost || back || self.started(earlier) {
             return Growth::Reset;
         }
-        let grown = now.iter().map(|(labels, now)| now - before.get(labels).unwrap_or(&0.0));
-        Growth::By(grown.sum())
+        let grown = now.iter().map(|(labels, now)| {
+            let Some(before) = before.get(labels) else { return Some(now.value) };
+            Some((now.value - before.value) * share(before, now)?)
+        });
+        grown.sum::<Option<f64>>().map_or(Growth::Unknown, Growth::By)
     }
 
     /// A process of the target has begun since `earlier`, or another answers: its counters may have passed the old ones by now.
@@ -301,7 +361,7 @@ mod tests {
         let third = |second: &str| {
             let first = scrape("c{i=\"0\"} 500\nc{i=\"1\"} 9");
             scrape("c{i=\"0\"} 501\nc{i=\"1\"} 11")
-                .grown(&scrape(second).after(first), &Selector::new("c", &[]))
+                .grown(&scrape(second).after(&first), &Selector::new("c", &[]))
         };
         assert_eq!(
             third("c{i=\"1\"} 10"),
@@ -329,17 +389,33 @@ mod tests {
     }
 
     #[test]
-    fn the_time_between_two_scrapes_is_what_they_say_it_is() {
-        let at = |read_s: f64, told_ms: u32| {
-            Scrape::parse_at(&format!("a{{i=\"0\"}} 1 {told_ms}\na{{i=\"1\"}} 2 1000\nb 1\n"), read_s)
-                .expect("parses")
+    fn each_series_grows_in_its_own_time() {
+        let at = |one: (u32, u32), other: (u32, u32)| {
+            let text =
+                format!("a{{i=\"0\"}} {} {}\na{{i=\"1\"}} {} {}\nb 1\n", one.0, one.1, other.0, other.1);
+            Scrape::parse_at(&text, 60.0).expect("parses")
         };
-        let (before, now) = (at(20.0, 10_000), at(21.0, 18_500));
-        let (both, old, none) =
-            (Selector::new("a", &[]), Selector::new("a", &[("i", "1")]), Selector::new("b", &[]));
-        assert_eq!((now.age_s(&both), now.told_since(&before, &both)), (Some(2.5), Some(8.5)));
-        assert_eq!((now.age_s(&old), now.told_since(&before, &old)), (Some(20.0), Some(0.0)));
-        assert_eq!((now.age_s(&none), now.told_since(&before, &none)), (None, None));
+        let (all, one, none) =
+            (Selector::new("a", &[]), Selector::new("a", &[("i", "0")]), Selector::new("b", &[]));
+        let (first, half) = (at((0, 10_000), (0, 14_000)), at((15, 25_000), (0, 14_000)));
+        assert_eq!(first.told(&all), Some(Told { oldest_s: 10.0, newest_s: 14.0 }));
+        assert_eq!(first.told(&none), None);
+        assert!(half.stands_still(&first, &all) && !half.stands_still(&first, &one));
+        assert!(!half.stands_still(&first, &none), "it tells of the present");
+        assert_eq!(half.grown_in(&first, &all, 11.0, 1.0), Growth::Unknown, "one has not come on");
+        let second = at((15, 25_000), (30, 44_000));
+        assert!(!second.stands_still(&first, &all));
+        assert_eq!(second.grown_in(&first, &all, 30.0, 1.0), Growth::By(60.0), "one and one a second");
+        assert_eq!(second.grown(&first, &all), Growth::By(45.0));
+        let query = Query::of_scrapes("sum(a)").expect("a query");
+        let reckoned = |oldest_s: f64, newest_s: f64| {
+            let mut scrape = Scrape::default();
+            scrape.put(&query, 1.0, Some(Told { oldest_s, newest_s }));
+            scrape
+        };
+        let sum = Scrape::reckoned(&query);
+        assert!(reckoned(4.0, 15.0).stands_still(&reckoned(0.0, 4.0), &sum), "one of two has come on");
+        assert!(!reckoned(15.0, 19.0).stands_still(&reckoned(0.0, 4.0), &sum));
     }
 
     #[test]

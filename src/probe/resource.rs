@@ -1,6 +1,6 @@
 //! A resource of the system under load: which series tell of it, and how two scrapes become one reading of the span between them.
 
-use super::prometheus::{Growth, Scrape};
+use super::prometheus::{Growth, Scrape, Told};
 use crate::promql::{Query, Selector};
 use crate::record::rows::{SIGNAL, SaturationRow};
 use std::collections::BTreeMap;
@@ -102,10 +102,12 @@ impl Figure {
         terms.iter().map(|(selector, _)| selector)
     }
 
-    /// Growth of what is counted.
-    fn grown(&self, earlier: &Scrape, later: &Scrape) -> Growth {
+    /// Growth of what is counted, in a span of `span_s` where `looks_s` lie between the scrapes.
+    fn grown(&self, earlier: &Scrape, later: &Scrape, span_s: f64, looks_s: f64) -> Growth {
         let Self::Sum(terms) = self else { return Growth::Unknown };
-        let grown = terms.iter().map(|(selector, factor)| (later.grown(earlier, selector), *factor));
+        let grown = terms
+            .iter()
+            .map(|(selector, factor)| (later.grown_in(earlier, selector, span_s, looks_s), *factor));
         grown.fold(Growth::By(0.0), |sum, term| match (sum, term) {
             (Growth::Reset, _) | (_, (Growth::Reset, _)) => Growth::Reset,
             (Growth::By(sum), (Growth::By(grown), factor)) => Growth::By(sum + grown * factor),
@@ -130,6 +132,15 @@ pub struct Resource {
     pub visits: Option<Figure>,
     pub wait_seconds: Option<Figure>,
     pub hold_seconds: Option<Figure>,
+}
+
+/// The times that a page gives, against those at which it is asked.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Lag {
+    /// Of what is told, seconds; never below zero, as where a clock is ahead of ours.
+    pub age_s: f64,
+    /// From what was told before to what is told now, seconds.
+    pub since_s: f64,
 }
 
 /// What two looks at a resource amount to.
@@ -199,23 +210,43 @@ impl Resource {
         matches!(self.limit, Some(Figure::Steady(_))) && row.limit.is_none()
     }
 
+    /// What says how much is used: the integral, where there is one.
+    fn main(&self) -> Option<&Figure> {
+        self.used_seconds.as_ref().or(self.used.as_ref())
+    }
+
+    /// How old what the later of two scrapes tells of it was when it was read, and how much newer it is than what the earlier told, seconds; `None`
+    /// where the page gives no times, and so tells of the present.
+    pub fn lag(&self, earlier: &Scrape, later: &Scrape) -> Option<Lag> {
+        let main = self.main()?;
+        let newest_s = |scrape: &Scrape| {
+            let told = main.terms().filter_map(|selector| scrape.told(selector)).reduce(Told::and);
+            told.map(|told| told.newest_s)
+        };
+        let (now_s, before_s) = (newest_s(later)?, newest_s(earlier)?);
+        Some(Lag { age_s: (later.read_unix_s() - now_s).max(0.0), since_s: now_s - before_s })
+    }
+
     /// The reading of the span between two scrapes. Where the page gives times, both the span and the reading go by these: what is told of a counter may be half
     /// a minute old, and the same at many looks.
     pub fn reading(&self, before: (&Scrape, f64), now: (&Scrape, f64)) -> Reading {
         let (earlier, earlier_s) = before;
         let (later, now_s) = now;
-        let main = self.used_seconds.as_ref().or(self.used.as_ref());
-        let timed = main.and_then(|figure| figure.terms().next());
-        let told_s = timed.and_then(|selector| later.told_since(earlier, selector));
-        let span_s = told_s.unwrap_or(now_s - earlier_s);
-        let age_s = timed.and_then(|selector| later.age_s(selector)).unwrap_or(0.0).max(0.0);
+        let looks_s = now_s - earlier_s;
+        let lag = self.lag(earlier, later);
+        let (span_s, age_s) = lag.map_or((looks_s, 0.0), |lag| (lag.since_s, lag.age_s));
+        // A signal is of its newest sample; of a resource the sum is of no time before each of its series has come on.
+        let waits = self.kind != Kind::Signal
+            && self
+                .main()
+                .is_some_and(|main| main.terms().any(|selector| later.stands_still(earlier, selector)));
         // A signal may be infinite, as a ratio to nothing is, and then a rule on it fires. No resource can.
         let gauge = |figure: &Option<Figure>| {
             let value = figure.as_ref()?.of(earlier, later)?;
             (value.is_finite() || (self.kind == Kind::Signal && !value.is_nan())).then_some(value)
         };
         let growth = |figure: &Option<Figure>| {
-            figure.as_ref().map_or(Growth::Unknown, |figure| figure.grown(earlier, later))
+            figure.as_ref().map_or(Growth::Unknown, |figure| figure.grown(earlier, later, span_s, looks_s))
         };
         let counters = [
             &self.used_seconds,
@@ -228,7 +259,7 @@ impl Resource {
         if counters.iter().any(|figure| growth(figure) == Growth::Reset) {
             return Reading::Reset;
         }
-        if told_s.is_some_and(|told_s| told_s <= 0.0) {
+        if waits || lag.is_some_and(|lag| lag.since_s <= 0.0) {
             return Reading::AsBefore;
         }
         let delta = |figure: &Option<Figure>| match growth(figure) {
@@ -322,6 +353,37 @@ mod tests {
     }
 
     #[test]
+    fn two_instances_that_are_scraped_in_turn_are_one_reading() {
+        // Each has one in use all the time, and is scraped every fifteen seconds, the second four behind the first.
+        let now_s = crate::clock::unix_ns() as f64 / 1e9;
+        let at = |t_s: i64| {
+            let told = |phase_s: i64| (t_s - phase_s).div_euclid(15) * 15 + phase_s;
+            let line = |i: u32, told_s: i64| {
+                format!("u{{i=\"{i}\"}} {told_s} {}\n", ((now_s - 70.0) * 1e3) as i64 + told_s * 1_000)
+            };
+            Scrape::parse(&format!("{}{}l 4\nn {t_s}\n", line(0, told(0)), line(1, told(4)))).expect("parses")
+        };
+        let roles = [("used_seconds", "u"), ("limit", "l"), ("visits", "n")];
+        let pool = resource("a.pool", &roles).expect("roles");
+        let (mut before, mut rows) = ((at(20), 20.0), Vec::new());
+        for t_s in 21..66_i64 {
+            let now = (at(t_s), t_s as f64);
+            match pool.reading((&before.0, before.1), (&now.0, now.1)) {
+                Reading::Row(row) => {
+                    rows.push(row);
+                    before = now;
+                }
+                Reading::AsBefore => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        let used: Vec<f64> = rows.iter().map(|row| row.used).collect();
+        assert!(used.len() == 3 && used.iter().all(|used| (used - 2.0).abs() < 1e-6), "{used:?}");
+        // What carries no time is of the looks: one a second, in the fifteen of the reading.
+        assert!(rows.iter().all(|row| row.visits.is_some_and(|n| (n - 15.0).abs() < 1e-3)), "{rows:?}");
+    }
+
+    #[test]
     fn a_restarted_service_yields_no_reading_of_the_span() {
         let before = scrape(100.0, 1.0, 50.0);
         let reading = pool().reading((&before, 4.0), (&scrape(1.0, 0.0, 0.0), 5.0));
@@ -354,7 +416,7 @@ mod tests {
         let query = Query::of_scrapes("a / b").expect("a query");
         let read = |resource: &Resource, value: f64| {
             let mut scrape = Scrape::default();
-            scrape.put(&query, value);
+            scrape.put(&query, value, None);
             resource.reading((&scrape, 0.0), (&scrape, 1.0))
         };
         let signal = Resource::signal("failing", &query);

@@ -24,8 +24,8 @@ pub struct Query {
     text: String,
     /// In the subset; `None` of what only a server can answer.
     expr: Option<Expr>,
-    /// For each series it names, a query for the time of the newest sample, Unix seconds.
-    newest: Vec<String>,
+    /// The series it names, where a server is asked.
+    named: Vec<String>,
 }
 
 /// What there is, for those who wrote something else.
@@ -40,7 +40,7 @@ impl Query {
     pub fn of_scrapes(text: &str) -> Result<Self, Refusal> {
         let parsed = read(text)?;
         let expr = translate::expr(&parsed).map_err(|outside| outside.refusal(text, SUBSET))?;
-        Ok(Self { text: text.trim().to_owned(), expr: Some(expr), newest: Vec::new() })
+        Ok(Self { text: text.trim().to_owned(), expr: Some(expr), named: Vec::new() })
     }
 
     /// A query that a Prometheus server answers.
@@ -52,8 +52,7 @@ impl Query {
         let expr = translate::expr(&parsed).ok();
         let mut selectors = BTreeSet::new();
         translate::selectors(&parsed, &mut selectors);
-        let newest = selectors.into_iter().map(|series| format!("max(timestamp({series}))")).collect();
-        Ok(Self { text: text.trim().to_owned(), expr, newest })
+        Ok(Self { text: text.trim().to_owned(), expr, named: selectors.into_iter().collect() })
     }
 
     pub fn text(&self) -> &str {
@@ -68,9 +67,14 @@ impl Query {
         }
     }
 
-    /// The queries for the times of the newest samples behind it, one a series that it names.
-    pub fn newest(&self) -> &[String] {
-        &self.newest
+    /// The series that a query of a server names, each as a selector of its own.
+    pub fn named(&self) -> &[String] {
+        &self.named
+    }
+
+    /// The series that a query in the subset names.
+    pub fn selectors(&self) -> impl Iterator<Item = &Selector> {
+        self.uses().into_iter().map(|(selector, _)| selector)
     }
 
     /// The counters whose past it needs, each with how far back, seconds.
@@ -85,11 +89,19 @@ impl Query {
     }
 
     fn spans(&self) -> Vec<(Function, &Selector, f64)> {
-        let mut spans = Vec::new();
+        let span = |(selector, span): (_, Option<(Function, f64)>)| {
+            span.map(|(function, window_s)| (function, selector, window_s))
+        };
+        self.uses().into_iter().filter_map(span).collect()
+    }
+
+    /// What it names, each with what is made of which span of it.
+    fn uses(&self) -> Vec<Use<'_>> {
+        let mut uses = Vec::new();
         if let Some(expr) = &self.expr {
-            collect_spans(expr, &mut spans);
+            collect_uses(expr, &mut uses);
         }
-        spans
+        uses
     }
 
     /// Its one value, which may be infinite; `None` when the series have none, when not a number (0/0) comes out, or while less is known of
@@ -200,16 +212,20 @@ fn read(text: &str) -> Result<Parsed, Refusal> {
     })
 }
 
-fn collect_spans<'e>(expr: &'e Expr, spans: &mut Vec<(Function, &'e Selector, f64)>) {
+/// A selector in a query, and the span of it that is looked at.
+type Use<'e> = (&'e Selector, Option<(Function, f64)>);
+
+fn collect_uses<'e>(expr: &'e Expr, uses: &mut Vec<Use<'e>>) {
     match expr {
-        Expr::Number(_) | Expr::Instant(_) => {}
-        Expr::Range { function, selector, window_s } => spans.push((*function, selector, *window_s)),
-        Expr::Aggregate { of, .. } | Expr::Negated(of) | Expr::Vector(of) => collect_spans(of, spans),
+        Expr::Number(_) => {}
+        Expr::Instant(selector) => uses.push((selector, None)),
+        Expr::Range { function, selector, window_s } => uses.push((selector, Some((*function, *window_s)))),
+        Expr::Aggregate { of, .. } | Expr::Negated(of) | Expr::Vector(of) => collect_uses(of, uses),
         Expr::Quantile { q: left, of: right }
         | Expr::Or { left, right, .. }
         | Expr::Binary { left, right, .. } => {
-            collect_spans(left, spans);
-            collect_spans(right, spans);
+            collect_uses(left, uses);
+            collect_uses(right, uses);
         }
     }
 }

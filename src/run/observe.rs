@@ -10,6 +10,7 @@ use names::Names;
 use super::target::Target;
 use crate::clock::Clock;
 use crate::limits::{READINGS_QUEUE_MAX, SCRAPE_TIMEOUT};
+use crate::probe::resource::Lag;
 use crate::record::rows::SaturationRow;
 use crate::record::summary::Warning;
 use crate::scenario::plan::{Observe, ObserveSource, Whence};
@@ -27,6 +28,11 @@ const LAG_TOLD_S: f64 = 2.0;
 
 /// Looks in a row that find nothing of something before that is told: labels come with what happens first.
 const VALUELESS_MAX: u32 = 5;
+
+/// How many usual distances of its times a source may stand still before that is told.
+const USUAL_TIMES_MAX: f64 = 3.0;
+/// For how long a page may where that distance is not known yet: what is handed on of others is often scraped four times a minute.
+const STILL_MIN: Duration = Duration::from_secs(15);
 
 /// What a source says.
 #[derive(Debug)]
@@ -89,7 +95,12 @@ struct Voice {
     /// Of the source that speaks.
     source: String,
     names: Names,
+    every: Duration,
+    /// By how much what it says may be late, as is known before it is asked.
+    lag: Duration,
     stands_for: Duration,
+    /// When something new was told of each name last, and how long that took; in seconds of the run.
+    told: BTreeMap<String, (f64, Option<f64>)>,
 }
 
 /// Nobody listens any more.
@@ -101,12 +112,28 @@ impl Voice {
             if matches!(source.whence, Whence::Prometheus(_)) { SERVER_LAG_MAX } else { Duration::ZERO };
         // Fresh until the next is overdue.
         let stands_for = STANDS_FOR_MIN.max(source.every + SCRAPE_TIMEOUT + lag);
-        let (troubles, valueless) = (BTreeSet::new(), BTreeMap::new());
-        Self { out, troubles, valueless, source: source.name.clone(), names: names.clone(), stands_for }
+        Self {
+            out,
+            troubles: BTreeSet::new(),
+            valueless: BTreeMap::new(),
+            source: source.name.clone(),
+            names: names.clone(),
+            every: source.every,
+            lag,
+            stands_for,
+            told: BTreeMap::new(),
+        }
     }
 
     async fn read(&self, rows: Vec<SaturationRow>) -> Result<(), Deaf> {
         self.say(Observed::Readings { rows, stands_for: self.stands_for }).await
+    }
+
+    /// A reading of the time that the page itself gives: the next is as old when it comes, and as far from this one.
+    async fn read_late(&self, row: SaturationRow, lag: Lag) -> Result<(), Deaf> {
+        let late = Duration::try_from_secs_f64(lag.age_s + lag.since_s).unwrap_or(SERVER_LAG_MAX);
+        let stands_for = self.stands_for + late.min(SERVER_LAG_MAX);
+        self.say(Observed::Readings { rows: vec![row], stands_for }).await
     }
 
     async fn say(&self, what: Observed) -> Result<(), Deaf> {
@@ -133,6 +160,33 @@ impl Voice {
         let looks = self.valueless.entry(what.to_owned()).or_default();
         *looks = looks.saturating_add(1);
         if *looks > VALUELESS_MAX { self.trouble(what, nothing()).await } else { Ok(()) }
+    }
+}
+
+/// Times that stand still.
+impl Voice {
+    /// Something newer was told of `name`.
+    async fn came_on(&mut self, name: &str, now_s: f64) -> Result<(), Deaf> {
+        let since_s = self.told.get(name).map(|(at_s, _)| now_s - at_s);
+        self.told.insert(name.to_owned(), (now_s, since_s));
+        let source = self.source.clone();
+        self.well(&format!("time of {name}"), || format!("{source} tells of `{name}` again")).await
+    }
+
+    /// What is told of `name` is of the same time as before. That is so between two scrapes of whoever is asked; past a few it is told.
+    async fn stands_still(&mut self, name: &str, url: &str, now_s: f64) -> Result<(), Deaf> {
+        let (at_s, usual_s) = *self.told.entry(name.to_owned()).or_insert((now_s, None));
+        let usual_s =
+            usual_s.map_or(self.lag.max(STILL_MIN).as_secs_f64(), |usual_s| usual_s * USUAL_TIMES_MAX);
+        let looks_s = self.every.as_secs_f64() * f64::from(VALUELESS_MAX);
+        let still_s = now_s - at_s;
+        if still_s <= usual_s.max(looks_s) {
+            return Ok(());
+        }
+        let text = format!(
+            "{url} has told the same time of {name} for {still_s:.0} s: there is no reading until it comes on"
+        );
+        self.trouble(&format!("time of {name}"), text).await
     }
 }
 

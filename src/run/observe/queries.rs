@@ -4,10 +4,10 @@
 
 use super::{Deaf, LAG_TOLD_S, Loss, Observed, Voice, interval};
 use crate::clock::{self, Clock};
-use crate::probe::prometheus::Scrape;
+use crate::probe::prometheus::{Scrape, Told};
 use crate::probe::resource::{Figure, Kind, Reading, Resource};
 use crate::probe::server::{Ahead, AskError, Server};
-use crate::promql::Query;
+use crate::promql::{Labels, Query};
 use crate::record::rows::SaturationRow;
 use crate::scenario::plan::ObserveSource;
 use std::collections::BTreeMap;
@@ -20,8 +20,8 @@ struct Subject {
     resource: Resource,
     /// Each with whether it is a counter, in which resets are looked for.
     queries: Vec<(Query, bool)>,
-    /// For the times of its newest samples, one a series that it names.
-    newest: Vec<String>,
+    /// The series that it is of.
+    named: Vec<String>,
     /// When that was on the server's clock, Unix seconds.
     last_s: Option<f64>,
     before: Option<(Scrape, f64)>,
@@ -61,15 +61,15 @@ fn subjects(source: &ObserveSource) -> Vec<Subject> {
         // The roles were checked with the scenario.
         let resource = Resource::from_roles(name, roles, Figure::reckoned).ok()?;
         let main = roles.get("used").or_else(|| roles.get("used_seconds"))?;
-        let newest = main.newest().to_vec();
+        let named = main.named().to_vec();
         let counts = |role: &str| !matches!(role, "used" | "limit" | "waiting");
         let queries = roles.iter().map(|(role, query)| (query.clone(), counts(role))).collect();
-        Some(Subject { resource, queries, newest, last_s: None, before: None })
+        Some(Subject { resource, queries, named, last_s: None, before: None })
     };
     let signal = |(name, query): (&String, &Query)| Subject {
         resource: Resource::signal(name, query),
         queries: vec![(query.clone(), false)],
-        newest: query.newest().to_vec(),
+        named: query.named().to_vec(),
         last_s: None,
         before: None,
     };
@@ -119,7 +119,8 @@ async fn look(
         voice.trouble("clock", text).await?;
     }
     // What the run's clock read when the server's read zero.
-    let run_zero_s = clock::unix_ns() as f64 / 1e9 - clock.now() as f64 / 1e9;
+    let now_s = clock.now() as f64 / 1e9;
+    let run_zero_s = clock::unix_ns() as f64 / 1e9 - now_s;
     let on_ours = |server_unix_s: f64| server_unix_s - ahead.by_s - run_zero_s;
     let mut rows: Vec<SaturationRow> = Vec::new();
     for subject in subjects {
@@ -132,20 +133,25 @@ async fn look(
                     voice.trouble(&format!("lag of {name}"), text).await?;
                 }
                 let at_s = on_ours(at_unix_s);
+                // A query has a value at each look; of a resource two looks are one reading.
                 let before = subject.before.take();
-                subject.before = Some(match &before {
-                    Some((earlier, _)) => (scrape.clone().after(earlier.clone()), at_s),
-                    None => (scrape.clone(), at_s),
-                });
-                let (earlier, earlier_s) = match before {
-                    Some(before) => before,
-                    // A query has a value at each look; of a resource two looks are one reading.
-                    None if subject.is_signal() => (scrape.clone(), at_s),
-                    None => continue,
-                };
-                match subject.resource.reading((&earlier, earlier_s), (&scrape, at_s)) {
+                if before.is_none() && !subject.is_signal() {
+                    subject.before = Some((scrape, at_s));
+                    continue;
+                }
+                let (earlier, earlier_s) = before.unwrap_or_else(|| (scrape.clone(), at_s));
+                let reading = subject.resource.reading((&earlier, earlier_s), (&scrape, at_s));
+                if reading == Reading::AsBefore {
+                    // One of its series has not come on: it grows since the same look.
+                    subject.before = Some((earlier, earlier_s));
+                    voice.stands_still(&name, url, now_s).await?;
+                    continue;
+                }
+                subject.before = Some((scrape.clone().after(&earlier), at_s));
+                match reading {
                     Reading::Row(row) => {
                         voice.well(&name, || format!("{url} has data of {name} again")).await?;
+                        voice.came_on(&name, now_s).await?;
                         for (query, _) in &subject.queries {
                             let there = scrape.has(Scrape::reckoned(query).name());
                             let nothing = || format!("{url} has no series for `{query}` of {name}");
@@ -168,7 +174,7 @@ async fn look(
                     }
                 }
             }
-            Ok(Look::AsBefore) => {}
+            Ok(Look::AsBefore) => voice.stands_still(&name, url, now_s).await?,
             Ok(Look::Nothing) => {
                 let text = format!("{url} has no sample of what {name} asks for: is it called so there?");
                 voice.trouble(&name, text).await?;
@@ -185,9 +191,9 @@ async fn look(
 impl Subject {
     /// Its figures as of its newest sample.
     async fn look(&mut self, server: &Server, server_s: f64) -> Result<Look, AskError> {
-        let mut newest_s = self.newest.is_empty().then_some(server_s);
-        for newest in &self.newest {
-            let at_s = server.value(newest, None).await?;
+        let mut newest_s = self.named.is_empty().then_some(server_s);
+        for series in &self.named {
+            let at_s = server.value(&format!("max(timestamp({series}))"), None).await?;
             newest_s = at_s.into_iter().chain(newest_s).reduce(f64::max);
         }
         let Some(at_s) = newest_s else { return Ok(Look::Nothing) };
@@ -195,12 +201,13 @@ impl Subject {
             return Ok(Look::AsBefore);
         }
         self.last_s = Some(at_s);
-        let mut scrape = Scrape::default();
+        let told = self.told(server, at_s).await?;
+        let mut scrape = Scrape::read_at(at_s);
         for (query, counts) in &self.queries {
             match query.selector() {
                 // In a sum the reset of one would hide in the growth of the others.
                 Some(_) if *counts => {
-                    let series = server.series(query.text(), Some(at_s)).await?;
+                    let series = timed(server, query, at_s).await?;
                     if !series.is_empty() {
                         scrape.put_series(query, series);
                     }
@@ -208,12 +215,12 @@ impl Subject {
                 // As over scrapes: a selector is the sum of its series.
                 Some(_) if !self.is_signal() => {
                     if let Some(value) = server.value(&format!("sum({query})"), Some(at_s)).await? {
-                        scrape.put(query, value);
+                        scrape.put(query, value, told);
                     }
                 }
                 _ => {
                     if let Some(value) = server.value(query.text(), Some(at_s)).await? {
-                        scrape.put(query, value);
+                        scrape.put(query, value, told);
                     }
                 }
             }
@@ -221,7 +228,38 @@ impl Subject {
         Ok(Look::At(scrape, at_s))
     }
 
+    /// The times of what it is of. A signal is of the newest.
+    async fn told(&self, server: &Server, at_s: f64) -> Result<Option<Told>, AskError> {
+        if self.is_signal() || self.named.is_empty() {
+            return Ok(None);
+        }
+        let mut told = Told::at(at_s);
+        for series in &self.named {
+            let oldest_s = server.value(&format!("min(timestamp({series}))"), Some(at_s)).await?;
+            told = oldest_s.map(Told::at).into_iter().fold(told, Told::and);
+        }
+        Ok(Some(told))
+    }
+
     fn is_signal(&self) -> bool {
         self.resource.kind == Kind::Signal
     }
+}
+
+/// The series of a selector, each with the time of its sample: one is scraped before another.
+async fn timed(
+    server: &Server,
+    selector: &Query,
+    at_s: f64,
+) -> Result<Vec<(Labels, f64, Option<Told>)>, AskError> {
+    let times = server.series(&format!("timestamp({selector})"), Some(at_s)).await?;
+    let times: BTreeMap<Labels, f64> = times.into_iter().collect();
+    let series = server.series(selector.text(), Some(at_s)).await?;
+    let timed = series.into_iter().map(|(mut labels, value)| {
+        // The times are told without the name.
+        labels.remove("__name__");
+        let told = times.get(&labels).copied().map(Told::at);
+        (labels, value, told)
+    });
+    Ok(timed.collect())
 }

@@ -31,6 +31,9 @@ pub(super) async fn watch(
     }
 }
 
+/// A scrape, and when it was taken on the clock of the run.
+type Look = (Arc<Scrape>, f64);
+
 /// One source and what is kept of it from one scrape to the next.
 pub(super) struct Scrapes {
     source: ObserveSource,
@@ -39,7 +42,9 @@ pub(super) struct Scrapes {
     /// What is reckoned of a scrape: signals, and what of resources is more than a sum of series.
     queries: Arc<[Query]>,
     history: History,
-    before: Option<(Scrape, f64)>,
+    before: Option<Look>,
+    /// For resources that told nothing newer at the last look: the one since when they grow.
+    waiting: BTreeMap<String, Look>,
     /// Resources whose limit has moved: it is none, also while it rests.
     adapted: BTreeSet<String>,
 }
@@ -50,7 +55,8 @@ impl Scrapes {
         let reckoned = roles.filter(|query| query.selector().is_none()).chain(source.signals.values());
         let queries: Arc<[Query]> = reckoned.cloned().collect();
         let history = History::of(queries.iter());
-        Self { source, url, voice, queries, history, before: None, adapted: BTreeSet::new() }
+        let (waiting, adapted) = (BTreeMap::new(), BTreeSet::new());
+        Self { source, url, voice, queries, history, before: None, waiting, adapted }
     }
 
     pub(super) async fn take(&mut self, fetched: Result<Scrape, String>, now_s: f64) -> Result<(), Deaf> {
@@ -81,29 +87,46 @@ impl Scrapes {
             Ok(resources) => resources,
             Err(text) => return self.voice.trouble("resources", text).await,
         };
-        let mut rows: Vec<SaturationRow> = Vec::new();
         let before = self.before.take();
+        let scrape = Arc::new(match &before {
+            Some((earlier, _)) => scrape.after(earlier),
+            None => scrape,
+        });
+        self.before = Some((Arc::clone(&scrape), now_s));
+        let Some(before) = before else { return Ok(()) };
+        let mut waiting = std::mem::take(&mut self.waiting);
+        let mut rows: Vec<SaturationRow> = Vec::new();
         for resource in &resources {
-            let Some((earlier, earlier_s)) = &before else { break };
-            match resource.reading((earlier, *earlier_s), (&scrape, now_s)) {
+            let (earlier, earlier_s) = waiting.remove(&resource.name).unwrap_or_else(|| before.clone());
+            match resource.reading((&earlier, earlier_s), (&scrape, now_s)) {
                 Reading::Row(mut row) => {
                     if resource.is_adapted(&row) {
                         self.adapted.insert(row.resource.clone());
                     } else if self.adapted.contains(&row.resource) {
                         (row.limit, row.utilization) = (None, None);
                     }
-                    let age_s = now_s - row.t_s;
-                    if age_s > LAG_TOLD_S {
+                    let Some(lag) = resource.lag(&earlier, &scrape) else {
+                        rows.extend((row.t_s > 0.0).then_some(row));
+                        continue;
+                    };
+                    if lag.age_s > LAG_TOLD_S {
                         let text = format!(
-                            "what {url} tells of {} is {age_s:.1} s old when it is asked",
-                            row.resource
+                            "what {url} tells of {} is {:.1} s old when it is asked",
+                            row.resource, lag.age_s
                         );
                         self.voice.trouble(&format!("lag of {}", row.resource), text).await?;
                     }
+                    self.voice.came_on(&row.resource, now_s).await?;
                     // What was before the run began is none of its readings.
-                    rows.extend((row.t_s > 0.0).then_some(row));
+                    if row.t_s > 0.0 {
+                        self.voice.read_late(row, lag).await?;
+                    }
                 }
-                Reading::Nothing | Reading::AsBefore => {}
+                Reading::AsBefore => {
+                    self.voice.stands_still(&resource.name, &url, now_s).await?;
+                    self.waiting.insert(resource.name.clone(), (earlier, earlier_s));
+                }
+                Reading::Nothing => {}
                 Reading::Reset => {
                     let text = format!(
                         "the counters of {} at {url} began anew (a restart, or another instance answers): there is no reading of that time",
@@ -114,11 +137,6 @@ impl Scrapes {
                 }
             }
         }
-        let scrape = match before {
-            Some((earlier, _)) => scrape.after(earlier),
-            None => scrape,
-        };
-        self.before = Some((scrape, now_s));
         self.voice.read(rows).await
     }
 
@@ -132,7 +150,7 @@ impl Scrapes {
         // Much history takes a while, and the thread that coordinates the run has others to serve.
         let done = tokio::task::spawn_blocking(move || {
             let pushed = history.push(scrape, now_s);
-            let values: Vec<_> = queries.iter().map(|query| query.value(&history)).collect();
+            let values: Vec<_> = queries.iter().map(|query| history.value(query)).collect();
             (history, pushed, values)
         });
         let values = match done.await {
@@ -153,8 +171,8 @@ impl Scrapes {
             let url = self.url.clone();
             let nothing = || format!("`{query}` has no value at {url}: no such series, or 0/0");
             match value {
-                Ok(Some(value)) => {
-                    reckoned.put(query, value);
+                Ok(Some((value, told))) => {
+                    reckoned.put(query, value, told);
                     self.voice.heed(query.text(), true, nothing).await?;
                 }
                 Ok(None) => self.voice.heed(query.text(), false, nothing).await?,

@@ -112,6 +112,69 @@ async fn a_scrape_that_fails_and_a_counter_that_resets_are_told_once_and_counted
     assert!(said[0].contains("line 3 is no sample"), "{said:?}");
 }
 
+/// A page whose series carry these times, seconds after `began_s`; not a number where one carries none.
+fn stamped(lines: &[(&str, f64)], began_s: f64) -> String {
+    let told = |(series, at_s): &(&str, f64)| {
+        if at_s.is_nan() {
+            format!("{series}\n")
+        } else {
+            format!("{series} {}\n", ((began_s + at_s) * 1e3).round())
+        }
+    };
+    lines.iter().map(told).collect()
+}
+
+#[tokio::test]
+async fn what_carries_no_time_grows_while_what_does_stands_still() {
+    let mut given = Given::with(&[("used_seconds", "busy_total"), ("visits", "jobs_total")], &[]);
+    let began_s = now_s() - 20.0;
+    let mut visits = Vec::new();
+    for t_s in 0..16_u32 {
+        let told_s = f64::from(t_s / 3 * 3);
+        let (busy, jobs) = (format!("busy_total {}", 2.0 * told_s), format!("jobs_total {}", 10 * t_s));
+        let page = stamped(&[(&busy, told_s), (&jobs, f64::NAN)], began_s);
+        let scrape = Scrape::parse(&page);
+        assert!(given.scrapes.take(scrape, f64::from(t_s) + 30.0).await.is_ok());
+        while let Ok(heard) = given.heard.try_recv() {
+            let Observed::Readings { rows, stands_for } = heard else { continue };
+            // Fresh until the next is overdue, which is three seconds on and as old then.
+            assert!(rows.is_empty() || stands_for > Duration::from_secs(3 + 3), "{stands_for:?}");
+            visits.extend(rows.into_iter().map(|row| (row.used, row.visits)));
+        }
+    }
+    assert_eq!(visits.len(), 5);
+    for (used, visits) in visits {
+        assert!((used - 2.0).abs() < 1e-3 && (visits.expect("told") - 30.0).abs() < 0.1, "{used} {visits:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_whose_times_stand_still_has_no_readings_and_that_is_told() {
+    let mut given = Given::with(
+        &[("used_seconds", "sum(busy_total)"), ("limit", "limit")],
+        &[("r", "rate(busy_total[3s])"), ("held", "held * 1")],
+    );
+    let began_s = now_s() - 40.0;
+    let mut said = Vec::new();
+    for t_s in 0..30_u32 {
+        let at_s = f64::from(t_s.min(8));
+        let busy = format!("busy_total {}", 2.0 * at_s);
+        let page = stamped(&[(&busy, at_s), ("held 1", at_s), ("limit 9", f64::NAN)], began_s);
+        said.push(given.say(Ok(&page), f64::from(t_s) + 60.0).await);
+    }
+    for name in ["a.pool", "r", "held"] {
+        let of = |said: &[Vec<String>]| {
+            said.iter().flatten().filter(|text| text.starts_with(&format!("{name} "))).count()
+        };
+        assert!(of(&said[..9]) >= 6 && of(&said[9..]) == 0, "{name}: {said:?}");
+        let told = format!("has told the same time of {name} for 6 s");
+        assert_eq!(said.iter().flatten().filter(|text| text.contains(&told)).count(), 1, "{said:?}");
+    }
+    let page = stamped(&[("busy_total 90", 30.0), ("held 1", 30.0)], began_s);
+    let again = given.say(Ok(&page), 91.0).await;
+    assert_eq!(again.iter().filter(|text| text.contains("again")).count(), 2, "a rate needs two: {again:?}");
+}
+
 #[tokio::test]
 async fn losses_are_a_warning_of_the_record() {
     let mut losses = Losses::default();
@@ -331,12 +394,15 @@ fn a_clock_that_was_set_is_noticed() {
 
 #[tokio::test]
 async fn counters_of_a_server_are_held_against_resets_one_by_one() {
-    let asked = std::sync::atomic::AtomicU32::new(0);
+    let (asked, began_s) = (std::sync::atomic::AtomicU32::new(0), now_s() - 50.0);
     let url = server(move |query| match query {
         "time()" => vector(&[now_s()]),
-        timestamp if timestamp.starts_with("max(timestamp(") => vector(&[now_s()]),
+        // A second newer at each look.
+        "max(timestamp(busy{a=\"b\"}))" => {
+            vector(&[began_s + f64::from(asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed))])
+        }
         "visits_total" => {
-            let look = asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let look = asked.load(std::sync::atomic::Ordering::Relaxed) - 1;
             // One grows by a hundred each time, and the other begins anew once: the sum only grows.
             let (one, other) = (100 * look, if look < 2 { 50 + look } else { look });
             let series =
@@ -347,12 +413,14 @@ async fn counters_of_a_server_are_held_against_resets_one_by_one() {
                 series(1, other)
             )
         }
+        timestamp if timestamp.contains("timestamp(") => vector(&[]),
         _ => vector(&[1.0]),
     })
     .await;
     let (rows, said) = heard_of(url, &[], 8).await;
     assert_eq!(said.iter().filter(|text| *text == "Reset").count(), 1, "{said:?}");
-    assert!(rows.iter().all(|row| row.visits == Some(101.0)), "{rows:?}");
+    let all = rows.iter().all(|row| row.visits.is_some_and(|visits| (visits - 101.0).abs() < 1.0));
+    assert!(all, "{rows:?}");
 }
 
 #[tokio::test]
@@ -362,7 +430,7 @@ async fn without_a_sample_there_is_no_reading_and_the_newest_of_all_series_count
         "time()" => vector(&[now_s()]),
         "max(timestamp(old))" => vector(&[began_s - 40.0]),
         "max(timestamp(new))" => vector(&[now_s()]),
-        timestamp if timestamp.starts_with("max(timestamp(") => vector(&[]),
+        timestamp if timestamp.contains("timestamp(") => vector(&[]),
         _ => vector(&[1.0]),
     })
     .await;
@@ -381,12 +449,12 @@ async fn a_reading_of_a_server_has_the_time_of_its_newest_sample_on_our_clock() 
     // Its clock is 100 s ahead, and its newest sample 12 s old, until others come, each 3 s newer.
     let url = server(move |query| match query {
         "time()" => vector(&[now_s() + 100.0]),
-        "max(timestamp(busy{a=\"b\"}))" => {
+        "max(timestamp(busy{a=\"b\"}))" | "min(timestamp(busy{a=\"b\"}))" => {
             vector(&[began_s + 88.0 + 3.0 * ((now_s() - began_s) / 0.3).floor()])
         }
         "sum(busy{a=\"b\"})" => vector(&[7.0]),
         "sum(limit)" => vector(&[10.0]),
-        "visits_total" => vector(&[]),
+        "visits_total" | "timestamp(visits_total)" => vector(&[]),
         other => panic!("{other} was asked"),
     })
     .await;
@@ -405,7 +473,7 @@ async fn a_reading_of_a_server_has_the_time_of_its_newest_sample_on_our_clock() 
 async fn what_a_server_refuses_or_cannot_tell_apart_is_told_once_and_counted() {
     let url = server(|query| match query {
         "time()" => vector(&[now_s()]),
-        timestamp if timestamp.starts_with("max(timestamp(") => vector(&[now_s()]),
+        timestamp if timestamp.contains("timestamp(") => vector(&[now_s()]),
         "several" => vector(&[1.0, 2.0]),
         "refused" => "{\"status\":\"error\",\"errorType\":\"bad_data\",\"error\":\"parse error\"}".into(),
         "nothing" => vector(&[]),
