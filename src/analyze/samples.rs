@@ -1,5 +1,6 @@
 //! The readings of a level one by one: what its means are taken of, what the checks look at, and what a bootstrap draws again.
 
+use crate::measure::span::Mean;
 use crate::record::rows::SaturationRow;
 use crate::record::summary::LevelResource;
 use std::collections::BTreeMap;
@@ -104,26 +105,6 @@ impl Sample {
             errors: part(row.errors),
         });
         (sample, whole)
-    }
-}
-
-/// A mean over the part of the time for which there was a value.
-#[derive(Default)]
-struct Mean {
-    sum: f64,
-    weight: f64,
-}
-
-impl Mean {
-    fn add(&mut self, value: Option<f64>, weight: f64) {
-        if let Some(value) = value {
-            self.sum += value * weight;
-            self.weight += weight;
-        }
-    }
-
-    fn value(&self) -> Option<f64> {
-        (self.weight > 0.0).then(|| self.sum / self.weight)
     }
 }
 

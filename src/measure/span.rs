@@ -66,7 +66,8 @@ impl Stats for Span<'_> {
     }
 
     fn resource(&self, name: &str) -> Option<(f64, Option<f64>, Option<f64>)> {
-        mean_reading(self.readings, name)
+        let named = self.readings.iter().filter(|row| row.resource == name);
+        mean_reading(named.map(|row| (row, 1.0)))
     }
 }
 
@@ -89,13 +90,35 @@ impl TrialStats for Span<'_> {
     }
 }
 
-/// Mean (used, limit, waiting) of a resource over its readings.
-pub fn mean_reading(readings: &[SaturationRow], name: &str) -> Option<(f64, Option<f64>, Option<f64>)> {
-    let rows: Vec<&SaturationRow> = readings.iter().filter(|row| row.resource == name).collect();
-    let mean =
-        |values: Vec<f64>| (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64);
-    let used = mean(rows.iter().map(|row| row.used).collect())?;
-    let limit = mean(rows.iter().filter_map(|row| row.limit).collect());
-    let waiting = mean(rows.iter().filter_map(|row| row.waiting).collect());
-    Some((used, limit, waiting))
+/// Mean (used, limit, waiting) of a resource over its readings, each with the time that it is of, seconds.
+pub fn mean_reading<'r>(
+    readings: impl Iterator<Item = (&'r SaturationRow, f64)>,
+) -> Option<(f64, Option<f64>, Option<f64>)> {
+    let (mut used, mut limit, mut waiting) = (Mean::default(), Mean::default(), Mean::default());
+    for (row, seconds) in readings {
+        used.add(Some(row.used), seconds);
+        limit.add(row.limit, seconds);
+        waiting.add(row.waiting, seconds);
+    }
+    Some((used.value()?, limit.value(), waiting.value()))
+}
+
+/// A mean over the part of the time for which there was a value.
+#[derive(Debug, Default)]
+pub struct Mean {
+    sum: f64,
+    weight: f64,
+}
+
+impl Mean {
+    pub fn add(&mut self, value: Option<f64>, weight: f64) {
+        if let Some(value) = value {
+            self.sum += value * weight;
+            self.weight += weight;
+        }
+    }
+
+    pub fn value(&self) -> Option<f64> {
+        (self.weight > 0.0).then(|| self.sum / self.weight)
+    }
 }

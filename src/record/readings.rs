@@ -15,12 +15,15 @@ const LAST_STANDS: f64 = 2.0;
 /// The usual distance where there is but one: sources are read once a second unless told otherwise.
 const READING_GAP_S: f64 = 1.0;
 
+/// What a reading at the very edge of a span counts for: it is no less a value.
+const WEIGHT_MIN_S: f64 = 1e-3;
+
 /// What is known of a resource or signal in a span.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Readings {
     /// A reading is of the time since the one before: the first that ended within the span began before it and is left out where there are
-    /// others. A span in which none ended goes by the one that covers it.
-    pub rows: Vec<SaturationRow>,
+    /// others. A span in which none ended goes by the one that covers it. Each with how much of the span it is of, seconds.
+    pub rows: Vec<(SaturationRow, f64)>,
     /// How much of the span they tell of, with the one before and the one behind, seconds.
     pub covered_s: f64,
 }
@@ -97,21 +100,26 @@ impl Line {
         let since_s = |at: usize| at.checked_sub(1).map(|before| row(at).t_s - row(before).t_s);
         let gap_max_s = (gap_s * GAPS_BRIDGED_MAX).min(READING_SPAN_MAX_S);
 
-        let (from, to) = (until(span_s[0]), until(span_s[1] + 5e-4));
-        let mut rows: Vec<SaturationRow> = (from..to).map(|at| row(at).clone()).collect();
-        if rows.len() > 1 && rows[0].kind != SIGNAL {
-            rows.remove(0);
+        let (mut from, mut to) = (until(span_s[0]), until(span_s[1] + 5e-4));
+        let first = from;
+        if to - from > 1 && row(from).kind != SIGNAL {
+            from += 1;
         }
-        if rows.is_empty() && to < places.len() && since_s(to).is_some_and(|since_s| since_s <= gap_max_s) {
-            rows.push(row(to).clone());
+        if from == to && to < places.len() && since_s(to).is_some_and(|since_s| since_s <= gap_max_s) {
+            to += 1;
         }
+        let of_span = |at: usize| {
+            let began_s = row(at).t_s - since_s(at).unwrap_or(*gap_s).min(gap_max_s);
+            (row(at).t_s.min(span_s[1]) - began_s.max(span_s[0])).max(WEIGHT_MIN_S)
+        };
+        let rows = (from..to).map(|at| (row(at).clone(), of_span(at))).collect();
 
         // A rate is of its span, where that is longer.
         let window_s = recorded.manifest.signal_windows_s.get(name).copied().unwrap_or(0.0);
         let reach_max_s = gap_max_s.max(*gap_s).max(window_s);
         let (mut covered_s, mut counted_s) = (0.0, span_s[1]);
         // Backwards, so that what was counted lies behind.
-        for at in (from.saturating_sub(1)..until(span_s[1] + reach_max_s)).rev() {
+        for at in (first.saturating_sub(1)..until(span_s[1] + reach_max_s)).rev() {
             let reach_s = since_s(at).unwrap_or(*gap_s).min(gap_max_s).max(window_s);
             let until_s =
                 if at + 1 == places.len() { row(at).t_s + gap_s * LAST_STANDS } else { row(at).t_s };
@@ -193,7 +201,7 @@ mod tests {
         let times = [5.0, 10.0, 15.0, 20.0, 200.0];
         let recorded = with(times.into(), times.map(|t_s| row("ratio", SIGNAL, t_s)).into());
         let read = |name: &str, span_s: [f64; 2]| {
-            recorded.readings(name, span_s).rows.iter().map(|row| row.t_s).collect::<Vec<_>>()
+            recorded.readings(name, span_s).rows.iter().map(|(row, _)| row.t_s).collect::<Vec<_>>()
         };
         assert_eq!(read("pool", [4.0, 16.0]), [10.0, 15.0], "the first began before");
         assert_eq!(read("ratio", [4.0, 16.0]), [5.0, 10.0, 15.0], "a value is of its instant");
@@ -202,6 +210,11 @@ mod tests {
         assert_eq!(read("pool", [0.0, 1.0]), [0.0; 0], "nothing is known of the time before the first");
         assert_eq!(read("pool", [100.0, 101.0]), [0.0; 0], "nor of a long silence");
         assert_eq!(read("other", [0.0, 99.0]), [0.0; 0]);
+        let weights = |span_s: [f64; 2]| {
+            recorded.readings("ratio", span_s).rows.iter().map(|(_, seconds)| *seconds).collect::<Vec<_>>()
+        };
+        assert_eq!(weights([4.0, 18.0]), [1.0, 5.0, 5.0], "as far as they lie within");
+        assert_eq!(weights([150.0, 210.0]), [15.0], "a long silence is not told of by what comes behind");
         let covered = |name: &str, span_s: [f64; 2]| recorded.readings(name, span_s).covered_s;
         // The first tells of the five seconds before it, that of 200 s of the fifteen before, and of the ten behind.
         assert_eq!(covered("pool", [0.0, 300.0]), 45.0);
@@ -216,5 +229,17 @@ mod tests {
             20.0 + 60.0 + 10.0,
             "a rate is of its span"
         );
+    }
+
+    #[test]
+    fn readings_count_by_the_time_that_they_are_of() {
+        let mut recorded = with(vec![15.0, 19.0, 30.0, 34.0, 45.0], Vec::new());
+        // Two a second, of which now four seconds tell and now eleven.
+        for (row, grown) in recorded.saturation.iter_mut().zip([22.0, 15.0, 15.0, 15.0, 15.0]) {
+            let seconds = if [19.0, 34.0].contains(&row.t_s) { 4.0 } else { 11.0 };
+            (row.used, row.limit) = (grown / seconds, Some(4.0));
+        }
+        let (used, limit, _) = RecordedSpan::new(&recorded, [19.0, 45.0]).resource("pool").expect("known");
+        assert!((used - 2.0).abs() < 1e-9 && limit == Some(4.0), "{used}");
     }
 }

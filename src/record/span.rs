@@ -118,7 +118,8 @@ impl Stats for RecordedSpan<'_> {
     }
 
     fn resource(&self, name: &str) -> Option<(f64, Option<f64>, Option<f64>)> {
-        mean_reading(&self.recorded.readings(name, self.span_s).rows, name)
+        let readings = self.recorded.readings(name, self.span_s);
+        mean_reading(readings.rows.iter().map(|(row, seconds)| (row, *seconds)))
     }
 
     fn coverage(&self, name: &str) -> Option<Coverage> {
