@@ -67,8 +67,15 @@ pub fn discover(preset: &str, scrape: &Scrape) -> Result<Vec<Resource>, String> 
 /// tells of its Redis by the exporter's names, and of its own CPU besides.
 fn is_of_an_exporter(scrape: &Scrape) -> bool {
     let marked = EXPORTERS.iter().any(|name| scrape.has(name))
-        || scrape.names().any(|name| name.ends_with("_exporter_build_info"));
+        || scrape.names().any(|name| name.ends_with("_exporter_build_info") && !is_agent(scrape, name));
     marked && !scrape.has("app_cpu_wait_time_seconds_count")
+}
+
+/// Whether it is jmx_exporter inside the Java process that it tells of, and no process of its own: its `name` is `jmx_prometheus_javaagent` then, and
+/// `jmx_prometheus_standalone` or `jmx_prometheus_httpserver` if not (`BuildInfoCollector.java`).
+fn is_agent(scrape: &Scrape, build_info: &str) -> bool {
+    build_info == "jmx_exporter_build_info"
+        && scrape.label_values(build_info, "name").iter().any(|name| name.contains("javaagent"))
 }
 
 /// The sum of the series of that name and those labels, if the scrape has the name.

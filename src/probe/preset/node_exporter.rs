@@ -9,8 +9,10 @@ const CPU: &str = "node_cpu_seconds_total";
 /// A core that waits for a disk is idle; a guest's time is in that of users already (proc_stat(5)).
 const IDLE: [&str; 4] = ["idle", "iowait", "guest", "guest_nice"];
 const SPEED: &str = "node_network_speed_bytes";
-/// Cards that are none: what these tell as their speed is made up, and what they carry does not wait for it.
-const VIRTUAL: [&str; 7] = ["veth", "docker", "br-", "cni", "tun", "tap", "virbr"];
+/// Cards that are none: what these tell as their speed is made up, and what they carry does not wait for it. The host's sides of containers are `veth…`, of
+/// Calico `cali…`, of Cilium `lxc…`, of AWS' `eni…`, of Azure's `azv…`; those of virtual machines are `vnet…`.
+const VIRTUAL: [&str; 12] =
+    ["veth", "docker", "br-", "cni", "tun", "tap", "virbr", "cali", "lxc", "vnet", "azv", "eni"];
 
 pub(super) fn resources(scrape: &Scrape) -> Vec<Resource> {
     let mut found = Vec::new();

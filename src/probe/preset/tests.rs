@@ -5,7 +5,7 @@ use super::*;
 use crate::probe::resource::Reading;
 use crate::record::rows::SaturationRow;
 
-const SCRAPES: [(&str, &str); 12] = [
+const SCRAPES: [(&str, &str); 13] = [
     ("db_client", include_str!("scrapes/db_client.txt")),
     ("http_server", include_str!("scrapes/http_server.txt")),
     ("hikaricp", include_str!("scrapes/hikaricp.txt")),
@@ -18,6 +18,7 @@ const SCRAPES: [(&str, &str); 12] = [
     ("prom_client", include_str!("scrapes/prom_client.txt")),
     ("node_exporter", include_str!("scrapes/node_exporter.txt")),
     ("go", include_str!("scrapes/go.txt")),
+    ("jmx_agent", include_str!("scrapes/jmx_agent.txt")),
 ];
 
 fn rows(preset: &str, before: &Scrape, now: &Scrape) -> Vec<SaturationRow> {
@@ -97,15 +98,35 @@ fn an_exporter_is_not_taken_for_the_app_and_the_target_app_is() {
         found.iter().any(|resource| resource.name == "app.cpu")
     };
     assert!(found(""));
-    for marker in
-        ["redis_up 1", "mongodb_up 1", "nginx_up 1", "postgres_exporter_build_info{version=\"1\"} 1"]
-    {
+    let jmx = |name: &str| format!("jmx_exporter_build_info{{name=\"{name}\"}} 1");
+    assert!(found(&jmx("jmx_prometheus_javaagent")), "it is in the app");
+    let standalone = jmx("jmx_prometheus_standalone");
+    for marker in [
+        "redis_up 1",
+        "mongodb_up 1",
+        "nginx_up 1",
+        "postgres_exporter_build_info{version=\"1\"} 1",
+        &standalone,
+    ] {
         assert!(!found(marker), "{marker}");
     }
     assert!(
         found("redis_up{node=\"0\"} 1\napp_cpu_wait_time_seconds_count 7\n"),
         "the bundled target with its Redis"
     );
+}
+
+#[test]
+fn a_card_that_is_none_has_no_speed() {
+    for (card, real) in
+        [("eth0", true), ("ens5", true), ("cali1a2b", false), ("lxc9f", false), ("eni3c", false)]
+    {
+        let page = format!(
+            "node_network_speed_bytes{{device=\"{card}\"}} 1.25e+09\nnode_network_receive_bytes_total{{device=\"{card}\"}} 7\n"
+        );
+        let found = discover("node-exporter", &scrape(&page)).expect("a preset");
+        assert_eq!(!found.is_empty(), real, "{card}");
+    }
 }
 
 #[test]
