@@ -208,13 +208,44 @@ fn read_the_rest(
     }
     builder.check_goals();
     for (profile, load) in loads {
+        let bundled = builder.bundled;
+        builder.bundled = profile.get("target").map_or(bundled, |target| target.get("bundled").is_some());
+        // What it observes takes the place of what the file does.
+        let own = match profile.get("observe") {
+            Some(node) => observed_by(builder, profile, node, safety),
+            None => Some(observe.clone()),
+        };
         if let (Some(node), Some(load)) = (profile.get("thresholds"), load) {
             let thresholds = builder.thresholds(node, "`thresholds`");
-            // What it observes takes the place of what the file does.
-            let own = profile.get("observe").map(|node| builder.observe(Some(node), builder.bundled, safety));
-            builder.fitting(node, thresholds, &load, own.as_ref().unwrap_or(observe), None);
+            if let Some(own) = own {
+                builder.fitting(node, thresholds, &load, &own, None);
+            }
         }
+        builder.bundled = bundled;
     }
+}
+
+/// What a profile that was not chosen observes; `None` where its sources are none that can be read here: their addresses may be in the environment of
+/// another machine.
+fn observed_by(
+    builder: &mut Builder<'_>,
+    profile: &Node,
+    observe: &Node,
+    safety: &Safety,
+) -> Option<Observe> {
+    // Whatever is wrong with what is only looked at here is no problem of this plan.
+    let told = std::mem::take(&mut builder.sink);
+    let hosts = profile.get("safety").and_then(|node| node.get("allow_hosts"));
+    let hosts = hosts.map(|hosts| reader::list(hosts, "`allow_hosts`", &mut builder.sink));
+    let hosts = hosts.map(|hosts| hosts.iter().filter_map(|host| builder.fixed(host, "a host")).collect());
+    let sources = reader::list(observe, "`observe`", &mut builder.sink).iter();
+    let addresses = sources.flat_map(|source| ["scrape", "prometheus", "name"].map(|key| source.get(key)));
+    let mut addresses = addresses.flatten();
+    let known = addresses.all(|node| builder.fixed(node, "an address").is_some());
+    builder.sink = told;
+    let allow_hosts = hosts.unwrap_or_else(|| safety.allow_hosts.clone());
+    let safety = Safety { allow_hosts, ..safety.clone() };
+    known.then(|| builder.observe(Some(observe), builder.bundled, &safety))
 }
 
 fn called_names(node: &Node) -> Vec<String> {

@@ -284,6 +284,37 @@ fn a_profile_with_its_own_load_sets_foreign_thresholds_aside() {
 }
 
 #[test]
+fn what_another_profile_names_is_held_against_its_own_target_and_sources() {
+    let load = "load: [{run: a, executor: closed, stages: [{to: 1, over: 1s}]}]";
+    let read = |observe: &str, name: &str| {
+        let text = format!(
+            "plimsoll: 1\nscenarios: {{a: {{steps: [{{get: /}}]}}}}\nprofiles:\n  here:\n    target: {{http: 'http://127.0.0.1:1'}}\n    {load}\n  \
+             other:\n    {observe}\n    {load}\n    thresholds: ['used({name}) < 90%']\n"
+        );
+        let overrides = Overrides { profile: Some("here".into()), ..overrides() };
+        load_with("s.yaml", &text, &overrides, &files).map_err(|problems| problems.lines()).err()
+    };
+    let bundled = "target: {bundled: baseline}";
+    assert_eq!(read(bundled, "mongodb.pool"), None, "the bundled target has it");
+    let staging = "target: {http: 'http://staging.example'}\n    safety: {allow_hosts: [staging.example]}\n    observe: ";
+    let page = format!("{staging}[{{scrape: 'http://staging.example/m', preset: auto}}]");
+    assert_eq!(read(&page, "mongodb.pool"), None, "its own hosts");
+    let foreign =
+        read(&page.replace("safety: {allow_hosts: [staging.example]}", "safety: {max_users: 9}"), "a.pool");
+    assert!(foreign.is_some_and(|lines| lines[0].contains("`staging.example` is not this machine")));
+    let unknown = format!("{staging}[{{scrape: '${{env.NOWHERE_SET}}', preset: auto}}]");
+    assert_eq!(read(&unknown, "whatever.pool"), None, "it is read elsewhere");
+    for (observe, name) in [
+        (page.as_str(), "node.cpus"),
+        (bundled, "node.cpus"),
+        ("target: {http: 'http://127.0.0.1:2'}", "mongodb.pool"),
+    ] {
+        let refused = read(observe, name).expect("refused");
+        assert!(refused[0].contains(&format!("nothing observes a resource `{name}`")), "{refused:?}");
+    }
+}
+
+#[test]
 fn event_streams_and_reconnects_are_read() {
     let text = "      - sse_open: /events?channel=${data.t}\n        as: feed\n        headers: {Accept: text/plain}\n        expect: {within: 3s}\n        reconnect: {max: 3}\n      - {sse_expect: , event: ready, stream: feed}\n      - {sse_expect: {type: tick, id: \"${data.t}\"}, text: up, stream: feed, extract: {seq: $.seq}}\n      - {sse_listen: 1s..2s, event: tick, stream: feed, lag: $.at, sequence: $.seq}\n      - {sse_close: feed}\n      - {ws_open: /ws, reconnect: {max: 2, backoff: 100ms..1s}}\n      - {ws_send: hello, resend: true}";
     let plan = plan_of(&format!(
