@@ -338,7 +338,7 @@ fn a_safety_rule_is_met_by_a_page_that_comes_on_every_few_seconds() {
 }
 
 /// Looks at a page that are well; the staircase takes twice as many.
-const WELL: u64 = 12;
+const WELL: u64 = 24;
 
 /// What a staircase over a shop whose pool of four is its limit says of that, where its page is asked for by way of `relay`.
 fn climbed(relay: impl Fn(SocketAddr, u64) -> Says + Send + Sync + 'static) -> Bottleneck {
