@@ -36,7 +36,7 @@ const DEMAND_ERRORS: f64 = 2.0;
 const UNTOLD_MIN: f64 = 0.5;
 /// Standard errors of the hold that the growth of it must exceed where there is only one slot, and those that may hide a victim where there are more.
 const SINGLE_ERRORS: f64 = 2.0;
-const HIDING_ERRORS: f64 = 1.5;
+const HIDING_ERRORS: f64 = 1.0;
 /// How sure it is that the size of a pool binds whose hold is not known well enough to tell it from a victim's; likewise of what is full, where nothing
 /// shows what it does.
 const UNKNOWN_BINDS: f64 = 0.5;
