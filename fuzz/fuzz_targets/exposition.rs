@@ -14,5 +14,5 @@ fuzz_target!(|text: &str| {
         assert!(!matches!(grown, Growth::By(grown) if grown > 0.0), "{name} has grown since itself");
     }
     preset::discover("auto", &scrape).expect("a preset");
-    let _ = Scrape::default().after(scrape);
+    let _ = Scrape::default().after(&scrape);
 });
