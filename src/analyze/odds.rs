@@ -125,8 +125,7 @@ pub(super) fn odds(
 mod tests {
     use super::*;
     use crate::analyze::ladder::rung;
-    use crate::analyze::testbed::{level, pool, unit_users};
-    use crate::record::summary::LevelResource;
+    use crate::analyze::testbed::{level, silent, unit_users};
 
     /// Eight levels of a processor whose demand rises by 0.6 of itself over them, read to half a percent; its limit is so many times what was used.
     #[test]
@@ -142,15 +141,7 @@ mod tests {
                         let x = 60.0 * f64::from(k);
                         let off: f64 = StandardNormal.sample(&mut random);
                         let used = truth(x) * (1.0 + 0.005 * off);
-                        let cpu = LevelResource {
-                            kind: "cpu".to_owned(),
-                            waiting: None,
-                            wait_ms: None,
-                            hold_ms: None,
-                            visits: None,
-                            ..pool(limit, used, 0.0, 0.0)
-                        };
-                        level(x, 0.0, [("app.cpu", cpu)])
+                        level(x, 0.0, [("app.cpu", silent("cpu", used, limit))])
                     })
                     .collect();
                 let unit = unit_users();

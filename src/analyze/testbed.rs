@@ -55,6 +55,18 @@ pub(super) fn pool(limit: f64, used: f64, waiting: f64, hold_s: f64) -> LevelRes
     }
 }
 
+/// What tells how much of it is used and nothing of who waits.
+pub(super) fn silent(kind: &str, used: f64, limit: f64) -> LevelResource {
+    LevelResource {
+        kind: kind.to_owned(),
+        waiting: None,
+        wait_ms: None,
+        hold_ms: None,
+        visits: None,
+        ..pool(limit, used, 0.0, 0.0)
+    }
+}
+
 /// A run over several levels of the simulated system: `app.cpu` before the pool (no waits told, as of a real processor), `mongodb.pool`,
 /// and `db.cpu` behind it.
 pub(super) struct Simulated {

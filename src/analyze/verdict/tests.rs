@@ -5,7 +5,7 @@ mod contradictions;
 use super::*;
 use crate::analyze::checks::believed;
 use crate::analyze::levels::Measured;
-use crate::analyze::testbed::{Simulated, level, pool, unit_users};
+use crate::analyze::testbed::{Simulated, level, pool, silent, unit_users};
 use crate::record::summary::{Latency, LevelResource};
 use crate::search::closed_system::Pool;
 
@@ -77,14 +77,6 @@ fn a_pool_that_is_held_a_little_longer_is_not_named_alone() {
 /// Collections take the processor as the heap fills up: it is full, but each request costs it more, so the heap is first.
 #[test]
 fn a_processor_that_collects_garbage_is_the_victim_of_the_heap() {
-    let silent = |kind: &str, used: f64, limit: f64| LevelResource {
-        kind: kind.to_owned(),
-        waiting: None,
-        wait_ms: None,
-        hold_ms: None,
-        visits: None,
-        ..pool(limit, used, 0.0, 0.0)
-    };
     let at = |users: f64, mean_ms: f64, cpu: f64, heap: f64| {
         let resources = [("app.cpu", silent("cpu", cpu, 2.0)), ("app.heap", silent("memory", heap, 1e9))];
         level(users, mean_ms, resources)
@@ -104,14 +96,6 @@ fn a_processor_that_collects_garbage_is_the_victim_of_the_heap() {
 /// Memory fills with the users while requests wait for a lock that nobody observes: full is all that speaks against it.
 #[test]
 fn memory_that_does_nothing_to_requests_is_not_named() {
-    let silent = |kind: &str, used: f64, limit: f64| LevelResource {
-        kind: kind.to_owned(),
-        waiting: None,
-        wait_ms: None,
-        hold_ms: None,
-        visits: None,
-        ..pool(limit, used, 0.0, 0.0)
-    };
     let at = |users: f64, mean_ms: f64, heap: f64, refused: Option<f64>| {
         let heap = LevelResource { errors_per_s: refused, ..silent("memory", heap, 1e9) };
         level(users, mean_ms, [("app.cpu", silent("cpu", users * 2e-3, 2.0)), ("app.heap", heap)])
